@@ -1,0 +1,54 @@
+// How a model's KV cache is cut into blocks: pure arithmetic, no state.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace stomp {
+
+struct ModelConfig;
+
+enum class AttentionKind { kGlobal, kSliding };
+
+/// Layers with one attention kind; one block id covers all of them.
+struct LayerGroup {
+  AttentionKind kind = AttentionKind::kGlobal;
+  int window = 0; // tokens; sliding groups only
+  std::vector<int> layers; // model layer numbers, ascending
+};
+
+struct ModelCacheSpec {
+  int n_layers = 0;
+  int n_kv_heads = 0;
+  int key_dim = 0; // per head
+  int value_dim = 0;
+  int block_tokens = 64; // multiple of 16, 16..1024
+  int element_bytes = 2; // 2: f16, 4: f32
+  std::vector<LayerGroup> groups;
+
+  /// Bytes of one token in one layer, K and V.
+  size_t token_layer_bytes() const;
+  /// Bytes of one block of a group: all its layers, K and V.
+  size_t block_bytes(int group) const;
+  /// Blocks that `tokens` tokens hold at rest: ceil(tokens / block) for global
+  /// groups, at most ceil(window / block) for sliding ones.
+  int blocks_at_rest(int group, int tokens) const;
+  /// The same while decoding: one more in a sliding group that turns over.
+  int blocks_in_use(int group, int tokens) const;
+};
+
+/// Throws kInvalidRequest when block_tokens is out of range.
+ModelCacheSpec make_cache_spec(
+    const ModelConfig& config,
+    int block_tokens,
+    int element_bytes);
+
+/// Blocks per group that fit `budget_bytes`, in proportion to what one
+/// sequence of `max_context` tokens needs. A pool smaller than that bounds the
+/// context; throws kInvalidRequest when it cannot hold two blocks per group.
+std::vector<int> plan_pool(
+    const ModelCacheSpec& spec,
+    size_t budget_bytes,
+    int max_context);
+
+} // namespace stomp

@@ -1,0 +1,189 @@
+// The engine: one thread that owns executor, cache, scheduler and agents.
+//
+// Every public method may be called from any thread; it posts to the engine
+// thread and returns. Results come back through callbacks that run ON THE
+// ENGINE THREAD and must not block or call back into the engine synchronously.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "cache/cache_spec.h"
+#include "cache/kv_cache.h"
+#include "exec/executor.h"
+#include "model/model_file.h"
+
+namespace stomp {
+
+struct EngineOptions {
+  std::string model_path;
+  std::string executor = "cpu"; // "cpu" or "mlx"
+  std::string mlx_library; // path of the MLX executor's shared library
+  int threads = 0; // 0: by the machine
+  bool exact = false;
+  int block_tokens = 64;
+  size_t cache_budget_bytes = size_t{4096} << 20;
+  int max_batch_size = 16; // sequences in one step
+  int prefill_step_tokens = 512; // prompt tokens in one step
+  int max_queue = 256; // requests waiting for a place in the batch
+  int max_agents = 0; // idle agents kept in memory; 0: by budget
+  int max_context = 0; // tokens; 0: the model's
+  std::string cache_dir; // empty: agents are not kept on disk
+};
+
+struct SamplingOptions {
+  float temperature = 0; // 0: greedy
+  int top_k = 0; // 0: off
+  float top_p = 1;
+  float min_p = 0;
+  uint64_t seed = 0;
+};
+
+struct Request {
+  int32_t id = 0; // chosen by the caller, unique among live requests
+  std::string agent; // empty: no agent; the cache is shared, not kept
+  std::vector<int32_t> prompt; // whole prompt, cached part included
+  int max_tokens = 0; // 0: as many as the context allows
+  std::vector<int32_t> stop_ids; // besides the model's end tokens
+  bool ignore_eos = false;
+  SamplingOptions sampling;
+  std::string cache_salt; // prefixes are shared only under one salt
+  bool score = false; // log-probability of every prompt token, no generation
+};
+
+enum class Finish { kStop, kLength, kCancelled, kError };
+
+struct Usage {
+  int prompt_tokens = 0;
+  int cached_tokens = 0; // of the prompt, not computed again
+  int own_tokens = 0; // of those, from the agent's own cache in memory
+  int shared_tokens = 0; // from blocks of others
+  int restored_tokens = 0; // read back from disk
+  int generated_tokens = 0;
+  std::string miss_reason; // why nothing, or less than hoped, was cached
+  double queued_ms = 0; // submit to admission
+  double first_token_ms = 0; // submit to the first token
+  double total_ms = 0;
+};
+
+struct TokenEvent {
+  int32_t request = 0;
+  int32_t token = 0;
+};
+
+struct ProgressEvent { // a long prefill
+  int32_t request = 0;
+  int32_t done = 0; // prompt tokens in the cache
+  int32_t total = 0;
+};
+
+struct FinishEvent {
+  int32_t request = 0;
+  Finish reason = Finish::kStop;
+  Usage usage;
+  std::optional<Error> error; // kError only
+  std::vector<float> logprobs; // score only: (prompt_tokens - 1)
+};
+
+/// All that one step brought, one call a step.
+struct StepEvents {
+  std::vector<TokenEvent> tokens;
+  std::vector<ProgressEvent> progress;
+  std::vector<FinishEvent> finished;
+};
+
+enum class AgentTier { kActive, kHot, kWarm };
+
+struct AgentInfo {
+  std::string id;
+  AgentTier tier = AgentTier::kHot; // active: in a request; hot: in the pool;
+  // warm: on disk only
+  int tokens = 0;
+  int blocks = 0;
+  size_t pool_bytes = 0; // shared blocks counted in full
+  size_t disk_bytes = 0;
+  bool saved = false; // the disk holds all that the pool holds
+  int64_t last_used_ms = 0; // Unix time
+  uint64_t requests = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_tokens = 0;
+};
+
+struct EngineStats {
+  ExecutorInfo executor;
+  ExecutorMemory memory;
+  ModelCacheSpec spec;
+  std::vector<int> pool_capacity, pool_free, pool_cached; // per group
+  KvCache::Stats cache;
+  int active = 0; // sequences in the batch
+  int waiting = 0;
+  int agents_hot = 0;
+  uint64_t steps = 0;
+  uint64_t prefill_tokens = 0; // computed
+  uint64_t decode_tokens = 0;
+  uint64_t evictions_hot = 0;
+  uint64_t saves = 0;
+  uint64_t save_failures = 0;
+  double save_seconds = 0;
+  double step_seconds = 0; // time spent in steps
+  std::string last_save_error;
+};
+
+/// Facts of a loaded model, fixed for the engine's life.
+struct EngineInfo {
+  ModelConfig config;
+  std::string fingerprint;
+  int max_context = 0; // after options and pool
+  ExecutorInfo executor;
+};
+
+class Engine {
+ public:
+  using OnStep = std::function<void(StepEvents&&)>;
+  template <class T>
+  using Reply = std::function<void(std::optional<Error>, T)>;
+  using Done = std::function<void(std::optional<Error>)>;
+
+  /// Starts the engine thread and loads there. `ready` is called once; after
+  /// an error the engine is good for nothing but destruction.
+  Engine(
+      EngineOptions options,
+      std::function<void(double)> progress,
+      Reply<EngineInfo> ready,
+      OnStep on_step);
+  /// Stops at once; close() first to save.
+  ~Engine();
+
+  /// A request ends with exactly one FinishEvent, refusals included.
+  void submit(Request request);
+  void cancel(int32_t request);
+
+  /// Live agents and, where a cache directory is set, those on disk.
+  void agents(Reply<std::vector<AgentInfo>> reply);
+  void fork(const std::string& from, const std::string& to, Done done);
+  /// Attaches the transcript and writes the agent's file in the background;
+  /// `done` is called when it is on disk. Without a cache directory the
+  /// transcript is kept in memory.
+  void save(const std::string& agent, std::string transcript, Done done);
+  /// The transcript last attached, from memory or disk; empty if none.
+  void transcript(const std::string& agent, Reply<std::string> reply);
+  /// Out of the pool; saved first when dirty.
+  void evict(const std::string& agent, Done done);
+  /// From memory and disk.
+  void remove(const std::string& agent, Done done);
+  void stats(Reply<EngineStats> reply);
+
+  /// Cancels what runs, saves every dirty agent, stops the thread.
+  void close(Done done);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+} // namespace stomp

@@ -1,0 +1,56 @@
+// The decoder's seam: the operations a model is written in. The decoder
+// (model/decoder.h) is a template over a type O that satisfies DecoderOps, so
+// that each executor compiles it against its own activations: the CPU passes
+// int8 with scales, MLX passes lazy arrays.
+//
+// An O object lives for one executor. begin(step) ... logits() is one step; N
+// is the number of rows of the step, R the rows whose logits are wanted.
+#pragma once
+
+#include <concepts>
+#include <vector>
+
+#include "exec/executor.h"
+#include "model/weights.h"
+
+namespace stomp {
+
+template <class O>
+concept DecoderOps = requires(
+    O& ops,
+    typename O::Hidden& x, // residual stream, (N, d_model)
+    const typename O::Input& in, // what a linear takes, (N, cols)
+    typename O::Output& y, // what a linear yields, (N, rows)
+    const typename O::Linear& w,
+    const typename O::Norm& norm,
+    const typename O::Embedding& table,
+    const std::vector<const WeightMatrix*>& parts,
+    const WeightMatrix& matrix,
+    const WeightVector& vector,
+    int layer) {
+  // Load time. Parts share cols; their rows are stacked in order.
+  { ops.load_linear(parts) } -> std::same_as<typename O::Linear>;
+  { ops.load_norm(vector) } -> std::same_as<typename O::Norm>;
+  { ops.load_embedding(matrix) } -> std::same_as<typename O::Embedding>;
+
+  // Step time.
+  /// Rows of the step's tokens.
+  { ops.embed(table) } -> std::same_as<typename O::Hidden>;
+  /// RMS norm of every row, times the weights.
+  { ops.rms_norm(x, norm) } -> std::same_as<typename O::Input>;
+  /// The rows that want logits, then as rms_norm: (R, d_model).
+  { ops.final_norm(x, norm) } -> std::same_as<typename O::Input>;
+  /// in @ w^T.
+  { ops.linear(in, w) } -> std::same_as<typename O::Output>;
+  /// y = (q | k | v): rope on q and k, append k and v to the layer's blocks,
+  /// causal attention over them: (N, n_heads * head_dim).
+  { ops.attend(y, layer) } -> std::same_as<typename O::Input>;
+  /// y = (gate | up): silu(gate) * up.
+  { ops.glu(y) } -> std::same_as<typename O::Input>;
+  /// x += y.
+  { ops.add(x, y) } -> std::same_as<void>;
+  /// The step's result: in @ w^T for the R rows, arg max and copies out.
+  { ops.logits(in, w) } -> std::same_as<void>;
+};
+
+} // namespace stomp

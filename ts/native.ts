@@ -1,0 +1,216 @@
+/**
+ * The only loader of the native addon, and the only place where its shape is typed. Everything here
+ * mirrors `cpp/binding`; arguments are validated by the callers in `ts/engine`.
+ */
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { StompError } from './errors.js';
+
+/** Options of one engine; every field is set (the defaults live in `ts/config`). */
+export interface NativeEngineOptions {
+  modelPath: string;
+  executor: 'cpu' | 'mlx';
+  mlxLibrary: string;
+  threads: number;
+  exact: boolean;
+  blockTokens: number;
+  cacheBudgetBytes: number;
+  maxBatchSize: number;
+  prefillStepTokens: number;
+  maxQueue: number;
+  maxAgents: number;
+  maxContext: number;
+  /** Empty: agents are not kept on disk. */
+  cacheDir: string;
+}
+
+export interface NativeRequest {
+  id: number;
+  /** Empty: no agent. */
+  agent: string;
+  prompt: Int32Array;
+  /** 0: as many as the context allows. */
+  maxTokens: number;
+  stopIds: Int32Array;
+  ignoreEos: boolean;
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  /** Unsigned 53 bits. */
+  seed: number;
+  cacheSalt: string;
+  score: boolean;
+}
+
+export interface NativeUsage {
+  promptTokens: number;
+  cachedTokens: number;
+  ownTokens: number;
+  sharedTokens: number;
+  restoredTokens: number;
+  generatedTokens: number;
+  missReason: string;
+  queuedMs: number;
+  firstTokenMs: number;
+  totalMs: number;
+}
+
+/** An error as it crosses the binding: promises reject with an `Error` that carries the same fields. */
+export interface NativeError {
+  code: string;
+  message: string;
+  fields: Record<string, string>;
+}
+
+export interface NativeFinish {
+  request: number;
+  reason: 'stop' | 'length' | 'cancelled' | 'error';
+  usage: NativeUsage;
+  error?: NativeError;
+  /** Scoring requests only. */
+  logprobs?: Float32Array;
+}
+
+/**
+ * One call per engine step.
+ * tokens: (request, token) pairs; progress: (request, done, total) triples.
+ */
+export type NativeOnStep = (
+  tokens: Int32Array,
+  progress: Int32Array,
+  finished: NativeFinish[],
+) => void;
+
+export interface NativeAgentInfo {
+  id: string;
+  tier: 'active' | 'hot' | 'warm';
+  tokens: number;
+  blocks: number;
+  poolBytes: number;
+  diskBytes: number;
+  saved: boolean;
+  lastUsedMs: number;
+  requests: number;
+  promptTokens: number;
+  cachedTokens: number;
+}
+
+export interface NativeExecutorInfo {
+  name: 'cpu' | 'mlx';
+  device: string;
+  isa: string;
+  numerics: string;
+  threads: number;
+}
+
+export interface NativeStats {
+  executor: NativeExecutorInfo;
+  memory: { weightsBytes: number; poolBytes: number; scratchBytes: number };
+  blockTokens: number;
+  /** One entry per layer group. */
+  pool: { capacity: number; free: number; cached: number; blockBytes: number }[];
+  cache: {
+    lookups: number;
+    lookupTokens: number;
+    ownHitTokens: number;
+    sharedHitTokens: number;
+    indexedBlocks: number;
+  };
+  active: number;
+  waiting: number;
+  agentsHot: number;
+  steps: number;
+  prefillTokens: number;
+  decodeTokens: number;
+  evictionsHot: number;
+  saves: number;
+  saveFailures: number;
+  saveSeconds: number;
+  stepSeconds: number;
+  lastSaveError: string;
+}
+
+export interface NativeModelInfo {
+  family: string;
+  name: string;
+  fingerprint: string;
+  nLayers: number;
+  dModel: number;
+  nHeads: number;
+  nKvHeads: number;
+  headDim: number;
+  vocabSize: number;
+  /** Tokens; after options and pool. */
+  maxContext: number;
+  eosIds: number[];
+  executor: NativeExecutorInfo;
+}
+
+export interface NativeEngine {
+  submit(request: NativeRequest): void;
+  cancel(request: number): void;
+  agents(): Promise<NativeAgentInfo[]>;
+  fork(from: string, to: string): Promise<void>;
+  save(agent: string, transcript: string): Promise<void>;
+  transcript(agent: string): Promise<string>;
+  evict(agent: string): Promise<void>;
+  remove(agent: string): Promise<void>;
+  stats(): Promise<NativeStats>;
+  close(): Promise<void>;
+}
+
+/** GGUF metadata in file order; integers and booleans arrive as numbers. */
+export type GgufMetadata = Record<string, number | string | number[] | string[]>;
+
+export interface NativeBinding {
+  readonly version: string;
+  /** Instruction sets of this CPU that the kernels know, best last. */
+  cpuFeatures(): string[];
+  readGgufMetadata(path: string): GgufMetadata;
+  /** Loads on the engine's own thread. `onProgress` gets fractions in [0, 1]. */
+  loadEngine(
+    options: NativeEngineOptions,
+    onProgress: (fraction: number) => void,
+    onStep: NativeOnStep,
+  ): Promise<{ engine: NativeEngine; info: NativeModelInfo }>;
+}
+
+const packageRoot = join(dirname(fileURLToPath(import.meta.url)), '..');
+let binding: NativeBinding | undefined;
+
+/**
+ * The addon, loaded on first use.
+ * @throws StompError `ENGINE_UNAVAILABLE` when this machine has none, with the remedy.
+ */
+export function native(): NativeBinding {
+  if (binding) return binding;
+  try {
+    binding = createRequire(import.meta.url)('node-gyp-build')(packageRoot) as NativeBinding;
+    return binding;
+  } catch (cause) {
+    throw new StompError('ENGINE_UNAVAILABLE', unavailable(cause), { cause });
+  }
+}
+
+/** Path of the MLX executor's shared library, or undefined when it was not built. */
+export function mlxLibraryPath(): string | undefined {
+  const name = process.platform === 'darwin' ? 'libstomp_mlx.dylib' : 'libstomp_mlx.so';
+  const candidates = [
+    join(packageRoot, 'build', 'Release', 'mlx', name),
+    join(packageRoot, 'prebuilds', `${process.platform}-${process.arch}`, 'mlx', name),
+  ];
+  return candidates.find((path) => existsSync(path));
+}
+
+function unavailable(cause: unknown): string {
+  const platform = `${process.platform}-${process.arch}`;
+  const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+  return (
+    `The inference engine is not available on ${platform}: ${reason}. ` +
+    'Run `npm run build:native` to build it (needs a C++20 compiler and cmake), ' +
+    'or use the parts that need no engine.'
+  );
+}
