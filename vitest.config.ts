@@ -1,0 +1,26 @@
+import { defineConfig } from 'vitest/config';
+
+const project = (name: string, testTimeout: number) => ({
+  extends: true as const,
+  test: {
+    name,
+    include: [`tests/${name}/**/*.test.ts`],
+    testTimeout,
+    hookTimeout: testTimeout,
+    // A native addon that keeps a thread needs a process of its own, not a worker.
+    pool: 'forks' as const,
+  },
+});
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [project('unit', 20_000), project('integration', 120_000), project('e2e', 300_000)],
+    coverage: {
+      provider: 'v8',
+      include: ['ts/**/*.ts'],
+      reporter: ['text-summary', 'html', 'json-summary'],
+      thresholds: { statements: 85, branches: 80, functions: 85, lines: 85 },
+    },
+  },
+});
