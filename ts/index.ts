@@ -1,0 +1,40 @@
+/** The package's face. Loads no server code, and the native addon only when an engine is loaded. */
+export { Engine } from './engine/engine.js';
+export { checkAgentId } from './engine/agent-id.js';
+export { defaultModel, knownModels } from './engine/known-models.js';
+export {
+  AgentNotFoundError,
+  CacheCorruptionError,
+  CachePersistenceError,
+  InvalidRequestError,
+  ModelSwapError,
+  PoolExhaustedError,
+  StompError,
+} from './errors.js';
+export type { StompErrorCode, StompErrorFields, StompErrorOptions } from './errors.js';
+export type { Agent } from './engine/agent.js';
+export type { KnownModel } from './engine/known-models.js';
+export type {
+  AgentInfo,
+  AgentTier,
+  ChatMessage,
+  ChatOptions,
+  ChatRole,
+  EngineInfo,
+  EngineOptions,
+  EngineStats,
+  ExecutorInfo,
+  FinishReason,
+  GenerateOptions,
+  Generation,
+  GenerationChunk,
+  GenerationResult,
+  LoadProgress,
+  PrefillProgress,
+  ScoreResult,
+  TextChunk,
+  TextPart,
+  Tokenizer,
+  TranscriptView,
+  Usage,
+} from './engine/types.js';
