@@ -1,0 +1,293 @@
+/**
+ * The one table of settings. Flags, environment names, TOML keys, `--help`, the reference in the docs,
+ * `config/default.toml`, `.env.example` and every validation error are made from it, so a setting is
+ * added or changed here and nowhere else. Flag names and TOML keys are a contract with users.
+ */
+
+/** Subcommands that read settings. */
+export type Command = 'serve' | 'demo' | 'agents' | 'models' | 'doctor' | 'perplexity';
+
+interface Common {
+  /** Flag without the dashes; the environment name and the key of `Settings` follow from it. */
+  readonly name: string;
+  /** Dotted key in TOML: table and key. */
+  readonly toml: string;
+  /** One sentence without the full stop: what it does. */
+  readonly doc: string;
+  readonly commands: readonly Command[];
+  /** What an unset optional setting means, for the help. */
+  readonly unset?: string;
+  /** A reason why a well-formed value cannot be had in this version. */
+  readonly refuse?: (value: never) => string | undefined;
+}
+
+interface NumberSetting extends Common {
+  readonly type: 'integer' | 'number';
+  readonly default: number | undefined;
+  readonly min: number;
+  readonly max: number;
+  /** Every value is a multiple of this. */
+  readonly step?: number;
+  readonly unit?: string;
+}
+
+interface ChoiceSetting extends Common {
+  readonly type: 'choice';
+  readonly default: string;
+  readonly allowed: readonly string[];
+}
+
+interface NumberChoiceSetting extends Common {
+  readonly type: 'number-choice';
+  readonly default: number;
+  readonly allowed: readonly number[];
+  readonly unit?: string;
+}
+
+interface TextSetting extends Common {
+  /** A path has a leading `~` expanded and is made absolute against the working directory. */
+  readonly type: 'string' | 'path';
+  readonly default: string;
+}
+
+interface FlagSetting extends Common {
+  readonly type: 'boolean';
+  readonly default: boolean;
+}
+
+export type Setting = NumberSetting | ChoiceSetting | NumberChoiceSetting | TextSetting | FlagSetting;
+
+const MODEL_COMMANDS = ['serve', 'demo', 'doctor', 'perplexity'] as const;
+const ENGINE_COMMANDS = ['serve', 'demo', 'perplexity'] as const;
+
+export const SETTINGS = [
+  {
+    name: 'model',
+    toml: 'engine.model',
+    type: 'string',
+    default: 'smollm2-135m',
+    doc: 'Model: a known name, a directory, a .gguf file, or a hub id (owner/name)',
+    commands: MODEL_COMMANDS,
+  },
+  {
+    name: 'executor',
+    toml: 'engine.executor',
+    type: 'choice',
+    default: 'auto',
+    allowed: ['auto', 'cpu', 'mlx'],
+    doc: 'What computes: auto is mlx on macOS and cpu elsewhere; a named one is never replaced by another',
+    commands: MODEL_COMMANDS,
+  },
+  {
+    name: 'threads',
+    toml: 'engine.threads',
+    type: 'integer',
+    default: undefined,
+    min: 1,
+    max: 1024,
+    unset: 'by the machine',
+    doc: 'Threads of the CPU executor',
+    commands: ENGINE_COMMANDS,
+  },
+  {
+    name: 'numerics',
+    toml: 'engine.numerics',
+    type: 'choice',
+    default: 'fast',
+    allowed: ['fast', 'exact'],
+    doc: 'exact makes warm, forked, restored and batched runs equal cold ones bit for bit, more slowly',
+    commands: ENGINE_COMMANDS,
+  },
+  {
+    name: 'max-context',
+    toml: 'engine.max_context',
+    type: 'integer',
+    default: undefined,
+    min: 16,
+    max: 16_777_216,
+    unit: 'tokens',
+    unset: "the model's own",
+    doc: 'Longest conversation, prompt and answer together',
+    commands: ENGINE_COMMANDS,
+  },
+  {
+    name: 'max-batch-size',
+    toml: 'engine.max_batch_size',
+    type: 'integer',
+    default: 16,
+    min: 1,
+    max: 64,
+    unit: 'sequences',
+    doc: 'Agents that generate at the same time in one step',
+    commands: ['serve', 'demo'],
+  },
+  {
+    name: 'prefill-step-tokens',
+    toml: 'engine.prefill_step_tokens',
+    type: 'integer',
+    default: 512,
+    min: 16,
+    max: 65_536,
+    unit: 'tokens',
+    doc: 'Prompt tokens computed in one step; smaller keeps other agents smoother',
+    commands: ENGINE_COMMANDS,
+  },
+  {
+    name: 'max-queue',
+    toml: 'engine.max_queue',
+    type: 'integer',
+    default: 256,
+    min: 1,
+    max: 100_000,
+    unit: 'requests',
+    doc: 'Requests that may wait for a place in the batch; more are refused with 429',
+    commands: ['serve'],
+  },
+  {
+    name: 'cache-dir',
+    toml: 'cache.dir',
+    type: 'path',
+    default: '~/.stomp-serve/caches',
+    doc: 'Folder that keeps the agents between runs; one server at a time may use it',
+    commands: ['serve', 'agents', 'doctor'],
+  },
+  {
+    name: 'cache-budget-mb',
+    toml: 'cache.budget_mb',
+    type: 'integer',
+    default: 4096,
+    min: 16,
+    max: 16_777_216,
+    unit: 'MB',
+    doc: "Memory for the agents' caches",
+    commands: ENGINE_COMMANDS,
+  },
+  {
+    name: 'block-tokens',
+    toml: 'cache.block_tokens',
+    type: 'integer',
+    default: 64,
+    min: 16,
+    max: 1024,
+    step: 16,
+    unit: 'tokens',
+    doc: 'Tokens in one cache block, the unit of sharing between agents',
+    commands: ENGINE_COMMANDS,
+  },
+  {
+    name: 'kv-bits',
+    toml: 'cache.kv_bits',
+    type: 'number-choice',
+    default: 16,
+    allowed: [16, 8, 4],
+    unit: 'bits',
+    doc: 'Precision of cached keys and values',
+    commands: ENGINE_COMMANDS,
+    refuse: (value: number) =>
+      value === 16 ? undefined : `${value}-bit caches are not available in this version; use 16`,
+  },
+  {
+    name: 'max-agents-in-memory',
+    toml: 'cache.max_agents_in_memory',
+    type: 'integer',
+    default: undefined,
+    min: 1,
+    max: 1_000_000,
+    unit: 'agents',
+    unset: 'as many as the budget holds',
+    doc: 'Idle agents kept in memory; the least recently used go to disk',
+    commands: ['serve'],
+  },
+  {
+    name: 'host',
+    toml: 'server.host',
+    type: 'string',
+    default: '127.0.0.1',
+    doc: 'Address to listen on: 127.0.0.1, ::1 or localhost',
+    commands: ['serve', 'agents'],
+    refuse: (value: string) =>
+      isLoopback(value)
+        ? undefined
+        : `only loopback addresses are served, for there are no API keys in this version; ` +
+          `use 127.0.0.1 and reach it from elsewhere through an SSH tunnel`,
+  },
+  {
+    name: 'port',
+    toml: 'server.port',
+    type: 'integer',
+    default: 8000,
+    min: 0,
+    max: 65_535,
+    doc: 'Port to listen on; 0 takes a free one',
+    commands: ['serve', 'agents'],
+  },
+  {
+    name: 'allow-remote',
+    toml: 'server.allow_remote',
+    type: 'boolean',
+    default: false,
+    doc: 'Serve other machines (refused: it needs API keys, which this version does not have)',
+    commands: ['serve'],
+    refuse: (value: boolean) =>
+      value
+        ? 'serving other machines needs API keys, which this version does not have; ' +
+          'reach the server from elsewhere through an SSH tunnel'
+        : undefined,
+  },
+  {
+    name: 'shutdown-timeout-seconds',
+    toml: 'server.shutdown_timeout_seconds',
+    type: 'number',
+    default: 30,
+    min: 0,
+    max: 3600,
+    unit: 'seconds',
+    doc: 'How long running requests may go on after Ctrl-C before they are cancelled',
+    commands: ['serve'],
+  },
+  {
+    name: 'log-level',
+    toml: 'log.level',
+    type: 'choice',
+    default: 'info',
+    allowed: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+    doc: 'Least severe log lines to write (JSON on standard error); no prompt text from info upwards',
+    commands: ['serve'],
+  },
+] as const satisfies readonly Setting[];
+
+type Entry = (typeof SETTINGS)[number];
+export type SettingName = Entry['name'];
+
+type CamelCase<S extends string> = S extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S;
+
+type Maybe<S extends Entry> = undefined extends S['default'] ? undefined : never;
+
+type ValueOf<S extends Entry> = S['type'] extends 'integer' | 'number'
+  ? number | Maybe<S>
+  : S['type'] extends 'boolean'
+    ? boolean
+    : S extends { readonly allowed: readonly (infer Allowed)[] }
+      ? Allowed
+      : string;
+
+/** Every setting with its final value, keyed in camel case. */
+export type Settings = { readonly [S in Entry as CamelCase<S['name']>]: ValueOf<S> };
+
+/** Key of a setting in `Settings`: `max-batch-size` -> `maxBatchSize`. */
+export function settingKey(name: string): keyof Settings {
+  return name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()) as keyof Settings;
+}
+
+/** Environment name of a setting: `max-batch-size` -> `STOMP_MAX_BATCH_SIZE`. */
+export function environmentName(name: string): string {
+  return `STOMP_${name.toUpperCase().replaceAll('-', '_')}`;
+}
+
+/** Whether a host is this machine only. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, '').toLowerCase();
+  return bare === 'localhost' || bare === '::1' || /^127(\.\d{1,3}){3}$/.test(bare);
+}
