@@ -1,0 +1,51 @@
+// A file mapped read-only for the object's life. Immutable after open(); any
+// thread may read.
+//
+// The mapping is private, but a file that another process truncates while it
+// is mapped still faults on access: model and cache files are replaced by
+// rename, never rewritten in place.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/error.h"
+
+namespace stomp {
+
+enum class Advice {
+  kWillNeed,   // start reading these bytes now
+  kSequential, // read ahead further than usual
+  kDontNeed,   // drop the pages; a later access reads the file again
+};
+
+class MappedFile {
+ public:
+  /// Throws `missing` when there is no such file, `invalid` when it is not a
+  /// regular file or cannot be read.
+  explicit MappedFile(
+      const std::string& path,
+      Code missing = Code::kModelNotFound,
+      Code invalid = Code::kModelInvalid);
+  ~MappedFile();
+
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  const std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+  /// A hint about [offset, offset + length), clamped to the file.
+  void advise(Advice advice, size_t offset = 0, size_t length = SIZE_MAX) const;
+
+ private:
+  std::string path_;
+  std::byte* data_ = nullptr; // null when the file is empty
+  size_t size_ = 0;
+};
+
+} // namespace stomp

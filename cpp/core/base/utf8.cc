@@ -1,0 +1,81 @@
+#include "base/utf8.h"
+
+namespace stomp {
+
+namespace {
+
+struct Lead {
+  int length;        // bytes of the sequence, 0 when no sequence begins so
+  uint8_t low, high; // range of the second byte
+};
+
+/// Table 3-7 of the Unicode standard.
+Lead lead(uint8_t c) {
+  if (c < 0x80) {
+    return {1, 0, 0};
+  }
+  if (c < 0xe0) {
+    return {c < 0xc2 ? 0 : 2, 0x80, 0xbf};
+  }
+  if (c < 0xf0) {
+    const uint8_t low = c == 0xe0 ? 0xa0 : 0x80;
+    const uint8_t high = c == 0xed ? 0x9f : 0xbf;
+    return {3, low, high};
+  }
+  const uint8_t low = c == 0xf0 ? 0x90 : 0x80;
+  const uint8_t high = c == 0xf4 ? 0x8f : 0xbf;
+  return {c > 0xf4 ? 0 : 4, low, high};
+}
+
+bool sequence(std::string_view text, size_t at, const Lead& first) {
+  if (first.length == 0 ||
+      text.size() - at < static_cast<size_t>(first.length)) {
+    return false;
+  }
+  for (int i = 1; i < first.length; i++) {
+    const auto c = static_cast<uint8_t>(text[at + i]);
+    const uint8_t low = i == 1 ? first.low : 0x80;
+    const uint8_t high = i == 1 ? first.high : 0xbf;
+    if (c < low || c > high) {
+      return false;
+    }
+  }
+  return true;
+}
+
+} // namespace
+
+size_t valid_utf8_prefix(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    const Lead first = lead(static_cast<uint8_t>(text[at]));
+    if (!sequence(text, at, first)) {
+      break;
+    }
+    at += first.length;
+  }
+  return at;
+}
+
+void encode_utf8(uint32_t code_point, std::string& out) {
+  const auto tail = [&](int shift) {
+    out += static_cast<char>(0x80 | ((code_point >> shift) & 0x3f));
+  };
+  if (code_point < 0x80) {
+    out += static_cast<char>(code_point);
+  } else if (code_point < 0x800) {
+    out += static_cast<char>(0xc0 | (code_point >> 6));
+    tail(0);
+  } else if (code_point < 0x10000) {
+    out += static_cast<char>(0xe0 | (code_point >> 12));
+    tail(6);
+    tail(0);
+  } else {
+    out += static_cast<char>(0xf0 | (code_point >> 18));
+    tail(12);
+    tail(6);
+    tail(0);
+  }
+}
+
+} // namespace stomp

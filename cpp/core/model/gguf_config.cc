@@ -1,0 +1,259 @@
+#include "model/gguf_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include "base/error.h"
+#include "model/rope.h"
+#include "model/unsupported.h"
+
+namespace stomp {
+
+namespace {
+
+/// Typed access to metadata, by the suffix after "llama." where one is meant.
+class Metadata {
+ public:
+  explicit Metadata(const GgufFile& file) : file_(file) {}
+
+  [[noreturn]] void fail(
+      const std::string& why,
+      Code code = Code::kModelInvalid) const {
+    throw Error(
+        code, file_.path() + ": metadata " + why, {{"path", file_.path()}});
+  }
+
+  std::optional<int> integer(const std::string& key) const {
+    const GgufEntry* entry = file_.find_metadata(key);
+    if (entry == nullptr) {
+      return std::nullopt;
+    }
+    const GgufValue value = file_.value(*entry);
+    const auto* whole = std::get_if<int64_t>(&value);
+    if (whole == nullptr || *whole < 0 ||
+        *whole > std::numeric_limits<int>::max()) {
+      fail("'" + key + "' is not a whole number from 0 on");
+    }
+    return static_cast<int>(*whole);
+  }
+
+  int required_integer(const std::string& key) const {
+    const auto value = integer(key);
+    if (!value) {
+      fail("'" + key + "' is missing");
+    }
+    return *value;
+  }
+
+  std::optional<double> number(const std::string& key) const {
+    const GgufEntry* entry = file_.find_metadata(key);
+    if (entry == nullptr) {
+      return std::nullopt;
+    }
+    const GgufValue value = file_.value(*entry);
+    const auto* real = std::get_if<double>(&value);
+    if (real == nullptr || !std::isfinite(*real) || *real < 0) {
+      fail("'" + key + "' is not a number from 0 on");
+    }
+    return *real;
+  }
+
+  std::optional<std::string> string(const std::string& key) const {
+    const GgufEntry* entry = file_.find_metadata(key);
+    if (entry == nullptr) {
+      return std::nullopt;
+    }
+    GgufValue value = file_.value(*entry);
+    auto* text = std::get_if<std::string>(&value);
+    if (text == nullptr) {
+      fail("'" + key + "' is not a string");
+    }
+    return std::move(*text);
+  }
+
+  /// Elements of an array; none when absent.
+  std::optional<uint64_t> length(const std::string& key) const {
+    const GgufEntry* entry = file_.find_metadata(key);
+    return entry != nullptr && entry->array
+        ? std::optional<uint64_t>(entry->count)
+        : std::nullopt;
+  }
+
+  /// An integer, or an array that repeats one number for every layer.
+  std::optional<int> same_for_all_layers(const std::string& key) const {
+    const GgufEntry* entry = file_.find_metadata(key);
+    if (entry == nullptr || !entry->array) {
+      return integer(key);
+    }
+    const GgufValue value = file_.value(*entry);
+    const auto* list = std::get_if<std::vector<int64_t>>(&value);
+    if (list == nullptr || list->empty()) {
+      fail("'" + key + "' is not a list of whole numbers");
+    }
+    const int64_t first = list->front();
+    if (std::count(list->begin(), list->end(), first) !=
+            static_cast<ptrdiff_t>(list->size()) ||
+        first < 1 || first > std::numeric_limits<int>::max()) {
+      fail(
+          "'" + key + "' differs between layers, which is not supported",
+          Code::kModelUnsupported);
+    }
+    return static_cast<int>(first);
+  }
+
+  const GgufFile& file() const { return file_; }
+
+ private:
+  const GgufFile& file_;
+};
+
+void refuse_variants(const Metadata& in, int head_dim) {
+  const auto unsupported = [&](const std::string& why) {
+    in.fail(why, Code::kModelUnsupported);
+  };
+  if (in.integer("llama.expert_count").value_or(0) > 0) {
+    unsupported("'llama.expert_count': mixtures of experts");
+  }
+  if (in.integer("llama.attention.sliding_window").value_or(0) > 0) {
+    unsupported("'llama.attention.sliding_window' is not supported");
+  }
+  const int value_length =
+      in.integer("llama.attention.value_length").value_or(head_dim);
+  if (value_length != head_dim) {
+    unsupported("'llama.attention.value_length' differs from the key's");
+  }
+  const int rotated =
+      in.integer("llama.rope.dimension_count").value_or(head_dim);
+  if (rotated != head_dim) {
+    unsupported("'llama.rope.dimension_count' is only a part of the head");
+  }
+}
+
+/// rope_freqs.weight divides the frequencies: how converters store Llama 3's
+/// scaling.
+void apply_rope_factors(const Metadata& in, std::vector<float>& inv_freq) {
+  const GgufTensor* factors = in.file().find_tensor("rope_freqs.weight");
+  if (factors == nullptr) {
+    return;
+  }
+  if (factors->type != kGgmlF32 ||
+      factors->bytes != inv_freq.size() * sizeof(float)) {
+    throw Error(
+        Code::kModelInvalid,
+        in.file().path() + ": tensor 'rope_freqs.weight' is not " +
+            std::to_string(inv_freq.size()) + " F32 numbers",
+        {{"path", in.file().path()}});
+  }
+  for (size_t i = 0; i < inv_freq.size(); i++) {
+    float factor = 0;
+    std::memcpy(&factor, factors->data + i * sizeof factor, sizeof factor);
+    inv_freq[i] /= factor;
+  }
+}
+
+RopeConfig read_rope(const Metadata& in, int head_dim) {
+  const double theta = in.number("llama.rope.freq_base").value_or(10000);
+  if (theta <= 0) {
+    in.fail("'llama.rope.freq_base' is not positive");
+  }
+  RopeConfig rope;
+  rope.interleaved = true;
+  rope.inv_freq = rope_frequencies(head_dim, theta);
+  apply_rope_factors(in, rope.inv_freq);
+  const std::string type =
+      in.string("llama.rope.scaling.type").value_or("none");
+  if (type == "none") {
+    return rope;
+  }
+  if (type != "linear") {
+    in.fail(
+        "'llama.rope.scaling.type': '" + type +
+            "' is not supported; none and linear are",
+        Code::kModelUnsupported);
+  }
+  const double factor = in.number("llama.rope.scaling.factor").value_or(1);
+  if (factor <= 0) {
+    in.fail("'llama.rope.scaling.factor' is not positive");
+  }
+  scale_rope_linear(rope.inv_freq, factor);
+  return rope;
+}
+
+int read_vocab_size(const Metadata& in) {
+  const auto tokens = in.length("tokenizer.ggml.tokens");
+  const auto stated = in.integer("llama.vocab_size");
+  if (!tokens && !stated) {
+    in.fail("has neither 'llama.vocab_size' nor 'tokenizer.ggml.tokens'");
+  }
+  // Padded embeddings have more rows than there are tokens, never fewer.
+  if (tokens && stated && *tokens > static_cast<uint64_t>(*stated)) {
+    in.fail("'tokenizer.ggml.tokens' has more tokens than 'llama.vocab_size'");
+  }
+  if (stated) {
+    return *stated;
+  }
+  return static_cast<int>(std::min<uint64_t>(
+      *tokens, static_cast<uint64_t>(std::numeric_limits<int>::max())));
+}
+
+/// End of text, of a turn and of a message all end generation.
+std::vector<int32_t> read_eos(const Metadata& in) {
+  std::vector<int32_t> ids;
+  for (const char* name : {"eos", "eot", "eom"}) {
+    const auto id =
+        in.integer(std::string("tokenizer.ggml.") + name + "_token_id");
+    if (id && std::count(ids.begin(), ids.end(), *id) == 0) {
+      ids.push_back(*id);
+    }
+  }
+  return ids;
+}
+
+} // namespace
+
+ModelConfig config_from_gguf(const GgufFile& file) {
+  const Metadata in(file);
+  const auto family = in.string("general.architecture");
+  if (!family) {
+    in.fail("'general.architecture' is missing");
+  }
+  if (*family != "llama") {
+    throw unsupported_family(file.path(), *family);
+  }
+  ModelConfig m;
+  m.family = *family;
+  m.name = in.string("general.name").value_or("");
+  m.n_layers = in.required_integer("llama.block_count");
+  m.d_model = in.required_integer("llama.embedding_length");
+  const auto heads = in.same_for_all_layers("llama.attention.head_count");
+  if (!heads) {
+    in.fail("'llama.attention.head_count' is missing");
+  }
+  m.n_heads = *heads;
+  m.n_kv_heads = in.same_for_all_layers("llama.attention.head_count_kv")
+                     .value_or(m.n_heads);
+  m.head_dim = in.integer("llama.attention.key_length")
+                   .value_or(m.n_heads > 0 ? m.d_model / m.n_heads : 0);
+  const auto d_ff = in.same_for_all_layers("llama.feed_forward_length");
+  if (!d_ff) {
+    in.fail("'llama.feed_forward_length' is missing");
+  }
+  m.d_ff = *d_ff;
+  m.vocab_size = read_vocab_size(in);
+  m.max_context = in.required_integer("llama.context_length");
+  m.rms_eps = static_cast<float>(
+      in.number("llama.attention.layer_norm_rms_epsilon").value_or(1e-5));
+  m.tied_embeddings = file.find_tensor("output.weight") == nullptr;
+  m.eos_ids = read_eos(in);
+  refuse_variants(in, m.head_dim);
+  // Frequencies of an absurd head dimension would be computed before
+  // validate() sees it.
+  m.rope = read_rope(in, std::clamp(m.head_dim, 0, 1 << 16));
+  validate(m);
+  return m;
+}
+
+} // namespace stomp

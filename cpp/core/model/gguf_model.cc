@@ -1,0 +1,175 @@
+#include <optional>
+#include <set>
+#include <string_view>
+
+#include "base/error.h"
+#include "model/fingerprint.h"
+#include "model/gguf_config.h"
+#include "model/load.h"
+#include "model/vector_weights.h"
+#include "store/gguf_reader.h"
+
+namespace stomp {
+
+namespace {
+
+std::optional<WeightFormat> format_of(uint32_t type) {
+  switch (type) {
+    case kGgmlF32:
+      return WeightFormat::kF32;
+    case kGgmlF16:
+      return WeightFormat::kF16;
+    case kGgmlBF16:
+      return WeightFormat::kBF16;
+    case kGgmlQ4_0:
+      return WeightFormat::kQ4_0;
+    case kGgmlQ4_1:
+      return WeightFormat::kQ4_1;
+    case kGgmlQ8_0:
+      return WeightFormat::kQ8_0;
+    default:
+      return std::nullopt;
+  }
+}
+
+/// Hands out the file's tensors under their shapes and remembers which.
+class Tensors {
+ public:
+  explicit Tensors(const GgufFile& file) : file_(file) {}
+
+  WeightMatrix matrix(const std::string& name, int rows, int cols) {
+    const GgufTensor& t =
+        take(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)});
+    WeightMatrix w;
+    w.format = supported_format(t);
+    w.rows = rows;
+    w.cols = cols;
+    w.data = t.data;
+    if (w.quantised()) {
+      w.bits = code_bits(w);
+      w.group = 32;
+    }
+    return w;
+  }
+
+  WeightVector vector(const std::string& name, int size) {
+    const GgufTensor& t = take(name, {static_cast<uint64_t>(size)});
+    const WeightFormat format = supported_format(t);
+    if (format != WeightFormat::kF32 && format != WeightFormat::kF16 &&
+        format != WeightFormat::kBF16) {
+      refuse_type(t, "a norm is F32, F16 or BF16");
+    }
+    return to_vector(t.data, format, size);
+  }
+
+  /// Read elsewhere, or of no consequence.
+  void allow(std::string_view name) {
+    if (const GgufTensor* t = file_.find_tensor(name)) {
+      taken_.insert(t->name);
+    }
+  }
+
+  void refuse_rest() const {
+    for (const GgufTensor& t : file_.tensors()) {
+      if (taken_.count(t.name) == 0) {
+        fail(
+            Code::kModelUnsupported,
+            "tensor '" + t.name +
+                "' has no place in a llama model of this configuration");
+      }
+    }
+  }
+
+ private:
+  [[noreturn]] void fail(Code code, const std::string& why) const {
+    throw Error(code, file_.path() + ": " + why, {{"path", file_.path()}});
+  }
+
+  [[noreturn]] void refuse_type(const GgufTensor& t, const std::string& why)
+      const {
+    fail(
+        Code::kModelUnsupported,
+        "tensor '" + t.name + "' has type " + ggml_type_name(t.type) + "; " +
+            why);
+  }
+
+  WeightFormat supported_format(const GgufTensor& t) const {
+    const auto format = format_of(t.type);
+    if (!format) {
+      refuse_type(t, "F32, F16, BF16, Q4_0, Q4_1 and Q8_0 are supported");
+    }
+    return *format;
+  }
+
+  const GgufTensor& take(
+      const std::string& name,
+      const std::vector<uint64_t>& dims) {
+    const GgufTensor* t = file_.find_tensor(name);
+    if (t == nullptr) {
+      fail(Code::kModelInvalid, "tensor '" + name + "' is missing");
+    }
+    if (t->dims != dims) {
+      fail(
+          Code::kModelInvalid,
+          "tensor '" + name + "' has the shape " + shape_text(t->dims) + ", " +
+              shape_text(dims) + " follows from the metadata");
+    }
+    taken_.insert(t->name);
+    return *t;
+  }
+
+  const GgufFile& file_;
+  std::set<std::string_view> taken_; // names in file_
+};
+
+LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
+  const std::string p = "blk." + std::to_string(layer) + ".";
+  LayerWeights w;
+  w.attention_norm = in.vector(p + "attn_norm.weight", c.d_model);
+  w.q = in.matrix(p + "attn_q.weight", c.q_dim(), c.d_model);
+  w.k = in.matrix(p + "attn_k.weight", c.kv_dim(), c.d_model);
+  w.v = in.matrix(p + "attn_v.weight", c.kv_dim(), c.d_model);
+  w.o = in.matrix(p + "attn_output.weight", c.d_model, c.q_dim());
+  w.ffn_norm = in.vector(p + "ffn_norm.weight", c.d_model);
+  w.gate = in.matrix(p + "ffn_gate.weight", c.d_ff, c.d_model);
+  w.up = in.matrix(p + "ffn_up.weight", c.d_ff, c.d_model);
+  w.down = in.matrix(p + "ffn_down.weight", c.d_model, c.d_ff);
+  return w;
+}
+
+ModelWeights load_weights(const GgufFile& file, const ModelConfig& c) {
+  Tensors in(file);
+  ModelWeights w;
+  w.embedding = in.matrix("token_embd.weight", c.vocab_size, c.d_model);
+  for (int l = 0; l < c.n_layers; l++) {
+    w.layers.push_back(load_layer(in, c, l));
+  }
+  w.final_norm = in.vector("output_norm.weight", c.d_model);
+  w.head = c.tied_embeddings
+      ? w.embedding
+      : in.matrix("output.weight", c.vocab_size, c.d_model);
+  in.allow("rope_freqs.weight"); // in the configuration already
+  in.refuse_rest();
+  return w;
+}
+
+} // namespace
+
+Model load_gguf(const std::string& path) {
+  const auto file = std::make_shared<const GgufFile>(path);
+  Model model;
+  model.config = config_from_gguf(*file);
+  model.weights = load_weights(*file, model.config);
+  model.weights.mapping = file;
+  model.file_bytes = file->file().size();
+  Fingerprint fingerprint;
+  fingerprint.add_text("gguf");
+  fingerprint.add_file(file->file().size(), file->header());
+  for (const GgufTensor& t : file->tensors()) {
+    fingerprint.add_tensor({t.data, t.bytes});
+  }
+  model.fingerprint = fingerprint.finish();
+  return model;
+}
+
+} // namespace stomp
