@@ -1,0 +1,2 @@
+# Read by node-gyp next to common.gypi; nothing to say.
+{ 'target_defaults': {}, 'variables': {} }
