@@ -25,7 +25,11 @@ const products = join(tree, 'Release');
 class Failure extends Error {}
 
 function cmakeJs(command, args) {
-  const cli = join(dirname(createRequire(import.meta.url).resolve('cmake-js/package.json')), 'bin', 'cmake-js');
+  const cli = join(
+    dirname(createRequire(import.meta.url).resolve('cmake-js/package.json')),
+    'bin',
+    'cmake-js',
+  );
   const all = [cli, command, '--directory', root, '--out', tree, '--log-level', 'error', ...args];
   const { status } = spawnSync(process.execPath, all, { stdio: 'inherit', cwd: root });
   if (status !== 0) throw new Failure(`the native build failed (cmake-js ${command}, see above)`);

@@ -10,9 +10,18 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { atLeast, darwinMajor, glibcVersion, platformName, runs } from '../../scripts/native/platform.mjs';
 
@@ -156,9 +165,13 @@ export function fetchMlxC() {
       const file = downloadedCrate(`${crate}-${version}.crate`);
       verify(file, sha256);
       const strip = 1 + folder.split('/').length;
-      run('tar', ['-xzf', file, '-C', staging, `--strip-components=${strip}`, `${crate}-${version}/${folder}`], {
-        what: 'unpacking mlx-c',
-      });
+      run(
+        'tar',
+        ['-xzf', file, '-C', staging, `--strip-components=${strip}`, `${crate}-${version}/${folder}`],
+        {
+          what: 'unpacking mlx-c',
+        },
+      );
     } finally {
       rmSync(project, { recursive: true, force: true });
     }
@@ -208,7 +221,10 @@ function downloadedCrate(name) {
 export function fetchAll() {
   if (process.env.STOMP_SKIP_MLX === '1') return { reason: 'STOMP_SKIP_MLX=1 asked for it' };
   const found = {};
-  for (const [key, fetch] of [['mlxC', fetchMlxC], ['mlx', fetchMlx]]) {
+  for (const [key, fetch] of [
+    ['mlxC', fetchMlxC],
+    ['mlx', fetchMlx],
+  ]) {
     try {
       found[key] = fetch();
     } catch (error) {

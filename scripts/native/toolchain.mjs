@@ -6,7 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { platformName, runs } from './platform.mjs';
 
 // Fails on compilers that are too old as well as on ones that are not there.
-const probe = '#include <concepts>\n#include <span>\n#include <version>\nstatic_assert(__cplusplus >= 202002L);\n';
+const probe =
+  '#include <concepts>\n#include <span>\n#include <version>\nstatic_assert(__cplusplus >= 202002L);\n';
 
 function compiles(command) {
   const [program, ...flags] = command.split(' ');
