@@ -88,6 +88,9 @@ struct ExecutorOptions {
   int threads = 0; // 0: by the machine
   int max_step_tokens = 576; // rows a step may carry
   bool exact = false; // numerics: exact
+  // MLX: "cpu", "gpu", or empty for the best there is; "cpu:stock" is the CPU
+  // with none but MLX's own operations, as GPUs run (for tests).
+  std::string device;
 };
 
 class Executor {

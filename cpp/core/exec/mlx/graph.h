@@ -1,0 +1,72 @@
+// The MLX operations the decoder is made of, on one stream, each checked.
+// Lazy: a call adds a node, nothing is computed before Array::wait(),
+// evaluate() or start(). Engine thread only.
+#pragma once
+
+#include <vector>
+
+#include "exec/mlx/array.h"
+
+namespace stomp::mlx_exec {
+
+class Graph {
+ public:
+  explicit Graph(mlx_stream stream) : stream_(stream) {}
+
+  mlx_stream stream() const { return stream_; }
+
+  Array add(const Array& a, const Array& b) const;
+  Array multiply(const Array& a, const Array& b) const;
+  Array sigmoid(const Array& a) const;
+  Array cast(const Array& a, mlx_dtype dtype) const;
+  /// Row-contiguous; no copy where it already is.
+  Array contiguous(const Array& a) const;
+  Array reshape(const Array& a, const std::vector<int>& shape) const;
+  Array transpose(const Array& a, const std::vector<int>& axes) const;
+  /// [begin, end) of one axis.
+  Array slice(const Array& a, int axis, int begin, int end) const;
+  Array concatenate(const std::vector<Array>& parts, int axis) const;
+  /// Entries `indices` of axis 0. REQUIRES: in range, nobody checks.
+  Array take(const Array& a, const Array& indices) const;
+  /// `a` with entries `indices` of axis 0 replaced by `updates`. Takes a's
+  /// buffer over when nothing else refers to it, else copies all of it.
+  Array scatter(const Array& a, const Array& indices, const Array& updates)
+      const;
+  /// Index of the largest value of the last axis, the lowest on ties.
+  Array arg_max(const Array& a) const;
+  /// a @ b.
+  Array matmul(const Array& a, const Array& b) const;
+
+  Array rms_norm(const Array& x, const Array& weight, float eps) const;
+  /// x (n, heads, 1, dim), entry i of axis 0 rotated to positions[i].
+  /// periods (dim / 2): the reciprocals of the inverse frequencies.
+  Array rope(
+      const Array& x,
+      const Array& positions,
+      const Array& periods,
+      bool interleaved) const;
+  /// q (1, heads, n, dim), k and v (1, kv_heads, length, dim); row i of q
+  /// sees the first length - n + i + 1 keys.
+  Array attention(const Array& q, const Array& k, const Array& v, float scale)
+      const;
+
+  /// Affine triples as MLX packs them.
+  Array quantized_matmul(
+      const Array& x,
+      const Array& codes,
+      const Array& scales,
+      const Array& biases,
+      int group,
+      int bits) const;
+  Array dequantize(
+      const Array& codes,
+      const Array& scales,
+      const Array& biases,
+      int group,
+      int bits) const;
+
+ private:
+  mlx_stream stream_; // borrowed from Device
+};
+
+} // namespace stomp::mlx_exec

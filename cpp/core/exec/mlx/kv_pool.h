@@ -1,0 +1,82 @@
+// The pool's bytes: for each layer one array of K and one of V, row-major
+// (blocks * block_tokens, kv_heads, dim). Engine thread only.
+//
+// Writes are values: append() yields what the layer's array is from then on,
+// and readers depend on it. Where the device allows it the value shares the
+// pool's buffer and pool_ never changes; elsewhere settle() makes the new
+// value the pool. In both cases a stream runs in order, so that a step never
+// sees what a later one writes.
+#pragma once
+
+#include <vector>
+
+#include "cache/block_table.h"
+#include "cache/cache_spec.h"
+#include "exec/mlx/graph.h"
+
+namespace stomp::mlx_exec {
+
+enum class Part { kKeys = 0, kValues = 1 };
+
+class KvPool {
+ public:
+  /// Throws kPoolExhausted when the arrays cannot be had.
+  KvPool(
+      Graph graph,
+      ModelCacheSpec spec,
+      std::vector<int> blocks_per_group,
+      mlx_dtype dtype,
+      bool in_place);
+
+  const ModelCacheSpec& spec() const { return spec_; }
+  const std::vector<int>& blocks_per_group() const { return blocks_; }
+  int group_of(int layer) const { return group_of_[layer]; }
+  size_t bytes() const;
+
+  /// The layer's array with rows (N, kv_heads, dim) at slots (N).
+  Array append(int layer, Part part, const Array& rows, const Array& slots);
+
+  /// Blocks (n) of what append() yielded, as (1, kv_heads, length, dim).
+  Array gather(const Array& value, const Array& blocks, int length) const;
+
+  /// All values appended since the last settle(), for the caller to start. On
+  /// devices that do not write in place they are the pool from here on.
+  void settle(Arrays& started);
+  /// Forgets the values appended since the last settle().
+  void abandon();
+
+  /// Forgets what was appended but not settled when its scope is left early.
+  struct Undo {
+    KvPool& pool;
+    ~Undo() { pool.abandon(); }
+  };
+
+  /// These start what they write before they return.
+  void copy(std::span<const BlockCopy> copies);
+  void read(int group, BlockId id, int n_tokens, std::span<std::byte> bytes);
+  void
+  write(int group, BlockId id, int n_tokens, std::span<const std::byte> bytes);
+
+ private:
+  struct Layer {
+    Array pool[2]; // by Part
+    Array next[2]; // appended, not settled; else empty
+  };
+
+  int dim(Part part) const;
+  size_t row_bytes(Part part) const;
+  const Array& current(int layer, Part part) const;
+  void check_block(int group, BlockId id, int n_tokens, size_t bytes) const;
+  std::vector<int32_t> slots_of(BlockId id, int n_tokens) const;
+  void start_pending();
+
+  Graph graph_;
+  ModelCacheSpec spec_;
+  std::vector<int> blocks_;
+  mlx_dtype dtype_;
+  bool in_place_;
+  std::vector<int> group_of_;
+  std::vector<Layer> layers_;
+};
+
+} // namespace stomp::mlx_exec

@@ -1,0 +1,91 @@
+// The decoder's operations (exec/ops.h) as MLX arrays: a step builds a graph,
+// computes nothing. Engine thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "exec/mlx/kv_pool.h"
+#include "exec/mlx/step_plan.h"
+#include "exec/mlx/weights.h"
+#include "exec/ops.h"
+
+namespace stomp::mlx_exec {
+
+class MlxOps {
+ public:
+  using Hidden = Array;
+  using Input = Array;
+  using Output = Array;
+  using Linear = MatrixList;
+  using Norm = Array;
+  using Embedding = MatrixList;
+
+  /// The tokens (n) int32 that slices of an earlier step chose, still lazy.
+  using TokensOf =
+      std::function<Array(Ticket, std::span<const int32_t> slices)>;
+
+  /// What a step leaves behind, none of it computed yet.
+  struct Result {
+    Array tokens;    // (slices that want output) uint32; empty if none does
+    Array logits;    // (R, vocab) f32; empty if R is 0
+    Array last_rows; // of the last thing written: who waits for it has waited
+    // for the step
+  };
+
+  MlxOps(Graph graph, const ModelConfig& config, mlx_dtype dtype);
+
+  size_t weight_bytes() const { return loader_.bytes(); }
+  /// REQUIRES: `pool` outlives the steps.
+  void use_pool(KvPool& pool) { pool_ = &pool; }
+
+  Linear load_linear(const std::vector<const WeightMatrix*>& parts);
+  Norm load_norm(const WeightVector& vector);
+  Embedding load_embedding(const WeightMatrix& matrix);
+
+  /// REQUIRES: `plan` outlives the step.
+  void begin(const StepPlan& plan, const TokensOf& tokens_of);
+  Result take_result();
+
+  Hidden embed(const Embedding& table);
+  Input rms_norm(const Hidden& x, const Norm& norm);
+  Input final_norm(const Hidden& x, const Norm& norm);
+  Output linear(const Input& in, const Linear& w);
+  Input attend(const Output& y, int layer);
+  Input glu(const Output& y);
+  void add(Hidden& x, const Output& y);
+  void logits(const Input& in, const Linear& w);
+
+ private:
+  /// q (N, n_heads, dim), k and v (N, n_kv_heads, dim); q and k rotated.
+  struct Heads {
+    Array q, k, v;
+  };
+  Heads split(const Output& y) const;
+  Array attend_span(
+      const Array& q,
+      const Span& span,
+      const Array& blocks,
+      const Array& keys,
+      const Array& values) const;
+
+  Graph graph_;
+  ModelConfig config_;
+  mlx_dtype dtype_;
+  WeightLoader loader_;
+  Array rope_periods_; // (head_dim / 2) 1 / inv_freq
+  KvPool* pool_ = nullptr;
+
+  // The step under construction.
+  const StepPlan* plan_ = nullptr;
+  Array tokens_;                           // (N)
+  Array positions_;                        // (N)
+  std::vector<Array> slots_;               // [group](N)
+  std::vector<std::vector<Array>> blocks_; // [span][group](n)
+  Result result_;
+};
+
+static_assert(DecoderOps<MlxOps>);
+
+} // namespace stomp::mlx_exec

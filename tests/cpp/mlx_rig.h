@@ -1,0 +1,156 @@
+// What the MLX executor's tests run on: an executor with a model and a small
+// pool, and sequences whose blocks lie scattered in it.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "cache/cache_spec.h"
+#include "exec/executor.h"
+#include "model/model_file.h"
+
+namespace mlx_rig {
+
+/// The MLX executor's library: STOMP_MLX_LIBRARY, else the one of this build.
+/// Empty when it was not built.
+inline std::string library() {
+  if (const char* path = std::getenv("STOMP_MLX_LIBRARY")) {
+    return path;
+  }
+#ifdef STOMP_MLX_LIBRARY_PATH
+  return STOMP_MLX_LIBRARY_PATH;
+#else
+  return "";
+#endif
+}
+
+constexpr int kBlockTokens = 16;
+constexpr int kBlocks = 64;
+constexpr int kMaxStepTokens = 128;
+
+inline std::unique_ptr<stomp::Executor> executor(const std::string& device) {
+  stomp::ExecutorOptions options;
+  options.device = device;
+  options.max_step_tokens = kMaxStepTokens;
+  return stomp::make_mlx_executor(options, library());
+}
+
+struct Rig {
+  std::shared_ptr<const stomp::Model> model;
+  std::unique_ptr<stomp::Executor> run;
+  stomp::ModelCacheSpec spec;
+  int next_block = 0;
+
+  explicit Rig(
+      std::shared_ptr<const stomp::Model> m,
+      const std::string& device = "cpu",
+      int blocks = kBlocks)
+      : model(std::move(m)), run(executor(device)) {
+    run->load(model, [](double) {});
+    spec = stomp::make_cache_spec(
+        model->config, kBlockTokens, run->info().element_bytes);
+    run->allocate_pool(spec, {blocks});
+  }
+
+  /// A block not handed out before; neighbours are never handed out in a row.
+  stomp::BlockId block() { return next_block++ * 37 % kBlocks; }
+
+  stomp::BlockTable table(int n_tokens) {
+    stomp::BlockTable table;
+    table.blocks.resize(1);
+    for (int i = 0; i < n_tokens; i += kBlockTokens) {
+      table.blocks[0].push_back(block());
+    }
+    return table;
+  }
+
+  size_t block_bytes(int n_tokens) const {
+    return n_tokens * spec.n_layers * spec.token_layer_bytes();
+  }
+
+  std::vector<std::byte> read(stomp::BlockId id, int n_tokens) {
+    std::vector<std::byte> bytes(block_bytes(n_tokens));
+    run->read_block(0, id, n_tokens, bytes);
+    return bytes;
+  }
+
+  /// One slice, submitted and collected; its logits, copied.
+  std::vector<float> feed(
+      const stomp::BlockTable& table,
+      std::span<const int32_t> tokens,
+      int position,
+      stomp::Output output) {
+    stomp::Step step;
+    step.slices.push_back(slice(table, tokens, position, output));
+    const stomp::StepResult result = run->collect(run->submit(step));
+    return {result.logits[0].begin(), result.logits[0].end()};
+  }
+
+  /// All logits of `tokens`, fed in pieces of at most `chunk`.
+  std::vector<float> all_logits(
+      const stomp::BlockTable& table,
+      std::span<const int32_t> tokens,
+      int chunk) {
+    std::vector<float> all;
+    for (size_t i = 0; i < tokens.size(); i += chunk) {
+      const std::vector<float> part = feed(
+          table,
+          tokens.subspan(i, std::min<size_t>(chunk, tokens.size() - i)),
+          static_cast<int>(i),
+          stomp::Output::kAllLogits);
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }
+
+  /// `n` greedy tokens after `prompt`, a step each.
+  std::vector<int32_t> greedy(std::vector<int32_t> prompt, int n) {
+    const stomp::BlockTable own = table(static_cast<int>(prompt.size()) + n);
+    std::vector<int32_t> out;
+    int position = 0;
+    while (static_cast<int>(out.size()) < n) {
+      stomp::Step step;
+      step.slices.push_back(
+          slice(own, prompt, position, stomp::Output::kToken));
+      position += static_cast<int>(prompt.size());
+      out.push_back(run->collect(run->submit(step)).tokens[0]);
+      prompt = {out.back()};
+    }
+    return out;
+  }
+
+  static stomp::Slice slice(
+      const stomp::BlockTable& table,
+      std::span<const int32_t> tokens,
+      int position,
+      stomp::Output output) {
+    stomp::Slice slice;
+    slice.tokens = tokens;
+    slice.position = position;
+    slice.table = &table;
+    slice.decode = tokens.size() == 1;
+    slice.output = output;
+    return slice;
+  }
+
+  /// The token that slice `index` of `ticket` chose.
+  static stomp::Slice follow(
+      const stomp::BlockTable& table,
+      stomp::Ticket ticket,
+      int index,
+      int position) {
+    stomp::Slice slice;
+    slice.source.ticket = ticket;
+    slice.source.slice = index;
+    slice.position = position;
+    slice.table = &table;
+    slice.decode = true;
+    slice.output = stomp::Output::kToken;
+    return slice;
+  }
+};
+
+} // namespace mlx_rig
