@@ -1,19 +1,10 @@
 /** The package's face. Loads no server code, and the native addon only when an engine is loaded. */
-export { Engine } from './engine/engine.js';
-export { checkAgentId } from './engine/agent-id.js';
-export { defaultModel, knownModels } from './engine/known-models.js';
-export {
-  AgentNotFoundError,
-  CacheCorruptionError,
-  CachePersistenceError,
-  InvalidRequestError,
-  ModelSwapError,
-  PoolExhaustedError,
-  StompError,
-} from './errors.js';
-export type { StompErrorCode, StompErrorFields, StompErrorOptions } from './errors.js';
+
 export type { Agent } from './engine/agent.js';
+export { checkAgentId } from './engine/agent-id.js';
+export { Engine } from './engine/engine.js';
 export type { KnownModel } from './engine/known-models.js';
+export { defaultModel, knownModels } from './engine/known-models.js';
 export type {
   AgentInfo,
   AgentTier,
@@ -31,6 +22,7 @@ export type {
   GenerationResult,
   LoadProgress,
   PrefillProgress,
+  ScoreOptions,
   ScoreResult,
   TextChunk,
   TextPart,
@@ -38,3 +30,13 @@ export type {
   TranscriptView,
   Usage,
 } from './engine/types.js';
+export type { StompErrorCode, StompErrorFields, StompErrorOptions } from './errors.js';
+export {
+  AgentNotFoundError,
+  CacheCorruptionError,
+  CachePersistenceError,
+  InvalidRequestError,
+  ModelSwapError,
+  PoolExhaustedError,
+  StompError,
+} from './errors.js';

@@ -2,28 +2,72 @@
  * One model in memory and the agents that share it. Main thread only; the work happens on the core's
  * own thread, so nothing here blocks the event loop.
  */
-import { StompError } from '../errors.js';
-import type { Agent } from './agent.js';
+import { StompError, toStompError } from '../errors.js';
+import { type NativeEngine, type NativeModelInfo, native } from '../native.js';
+import { type Agent, AgentHandle } from './agent.js';
+import { checkAgentId } from './agent-id.js';
+import { checkFields, checkSignal, checkText, refuse } from './arguments.js';
+import { Conversations } from './conversations.js';
+import { closedError, Dispatcher } from './dispatcher.js';
+import { checkEngineOptions, type FullEngineOptions } from './engine-options.js';
+import { chooseExecutor } from './executor-choice.js';
+import { abortError } from './generation.js';
+import { Lanes } from './lanes.js';
+import { loadModelText, type ModelText } from './model-text.js';
+import { resolveModel } from './registry.js';
+import { scoreTokens } from './score.js';
+import { Turns } from './turns.js';
 import type {
   AgentInfo,
   EngineInfo,
   EngineOptions,
   EngineStats,
-  Generation,
   GenerateOptions,
+  Generation,
+  ScoreOptions,
   ScoreResult,
   Tokenizer,
 } from './types.js';
 
-const pending = (): never => {
-  throw new StompError('ENGINE_UNAVAILABLE', 'The engine is being written.');
-};
+interface Loaded {
+  engine: NativeEngine;
+  dispatcher: Dispatcher;
+  model: ModelText;
+  info: EngineInfo;
+  onWarning: (warning: StompError) => void;
+}
 
 export class Engine {
-  readonly info!: EngineInfo;
-  readonly tokenizer!: Tokenizer;
+  /** Facts of the model, fixed for the engine's life. */
+  readonly info: EngineInfo;
+  readonly #engine: NativeEngine;
+  readonly #dispatcher: Dispatcher;
+  readonly #model: ModelText;
+  readonly #lanes = new Lanes();
+  readonly #conversations: Conversations;
+  readonly #turns: Turns;
+  #closing: Promise<void> | undefined;
 
-  private constructor() {}
+  private constructor(loaded: Loaded) {
+    this.info = loaded.info;
+    this.#engine = loaded.engine;
+    this.#dispatcher = loaded.dispatcher;
+    this.#model = loaded.model;
+    const vocabSize = Math.max(loaded.info.vocabSize, loaded.model.tokenizer.vocabSize);
+    this.#conversations = new Conversations({
+      engine: loaded.engine,
+      vocabSize,
+      onWarning: loaded.onWarning,
+    });
+    this.#turns = new Turns({
+      ...loaded.model,
+      dispatcher: loaded.dispatcher,
+      conversations: this.#conversations,
+      lanes: this.#lanes,
+      contextTokens: loaded.info.contextTokens,
+      vocabSize: loaded.info.vocabSize,
+    });
+  }
 
   /**
    * Loads a model: `smollm2-135m`, the path of a .gguf file or of a model folder, or a hub id
@@ -32,7 +76,36 @@ export class Engine {
    *   MODEL_UNSUPPORTED, MODEL_DOWNLOAD, EXECUTOR_UNAVAILABLE, ENGINE_UNAVAILABLE, CACHE_IN_USE, CANCELLED.
    */
   static async load(model: string, options: EngineOptions = {}): Promise<Engine> {
-    return pending();
+    const caller = new Error();
+    const checked = checkEngineOptions(options);
+    try {
+      const choice = chooseExecutor(checked.executor);
+      const path = await resolveModel(model, checked);
+      const text = await loadModelText(path);
+      checked.signal?.throwIfAborted();
+      const dispatcher = new Dispatcher();
+      const loading = native().loadEngine(
+        { ...nativeOptions(checked), ...choice, modelPath: path },
+        (fraction) => checked.onProgress({ phase: 'load', fraction }),
+        dispatcher.onStep,
+      );
+      const { engine, info } = await orAbort(loading, checked.signal);
+      dispatcher.attach(engine);
+      return new Engine({
+        engine,
+        dispatcher,
+        model: text,
+        info: engineInfo(model, path, info, checked),
+        onWarning: checked.onWarning,
+      });
+    } catch (error) {
+      throw checked.signal?.aborted ? abortError(checked.signal) : toStompError(error, caller);
+    }
+  }
+
+  /** Text to tokens and back, as the model reads it. */
+  get tokenizer(): Tokenizer {
+    return this.#model.tokenizer;
   }
 
   /**
@@ -40,36 +113,67 @@ export class Engine {
    * @throws StompError INVALID_REQUEST when the id is not `[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}`.
    */
   agent(id: string): Agent {
-    return pending();
+    return this.#handle(checkAgentId(id));
   }
 
   /** Agents in memory and on disk. */
   agents(): Promise<AgentInfo[]> {
-    return pending();
+    return this.#call(() => this.#engine.agents());
   }
 
-  stats(): Promise<EngineStats> {
-    return pending();
+  /** Figures since the load. */
+  async stats(): Promise<EngineStats> {
+    const stats = await this.#call(() => this.#engine.stats());
+    return { ...stats, liveGenerations: this.#turns.live };
   }
 
-  /** An answer to a raw prompt that belongs to no agent; its cache is shared but not kept. */
+  /**
+   * An answer to a raw prompt that belongs to no agent; its cache is shared but not kept. Throws as
+   * `Agent.chat` does.
+   */
   complete(prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
-    return pending();
+    return this.#turns.generate('', prompt, options, new Error());
   }
 
-  /** How likely the model finds a text. At least two tokens. */
-  score(text: string, options: { signal?: AbortSignal; cacheSalt?: string } = {}): Promise<ScoreResult> {
-    return pending();
+  /**
+   * How likely the model finds a text of at least two tokens.
+   * @throws StompError INVALID_REQUEST, CONTEXT_OVERFLOW, QUEUE_FULL, CANCELLED
+   */
+  async score(text: string, options: ScoreOptions = {}): Promise<ScoreResult> {
+    const caller = new Error();
+    checkFields('options', options, ['signal', 'cacheSalt']);
+    if (typeof text !== 'string') refuse('text', text, 'a text');
+    const request = {
+      cacheSalt: checkText('cacheSalt', options.cacheSalt, '', 256),
+      signal: checkSignal('signal', options.signal),
+    };
+    return this.#call(async () => {
+      const { tokens } = await this.#model.tokenizer.encodeInSlices(text, 0, request.signal);
+      const prompt = [...this.#model.tokenizer.bosBefore(tokens), ...tokens];
+      return scoreTokens(this.#dispatcher, prompt, request);
+    }, caller);
   }
 
   /** Cancels the agent's turns and deletes it from memory and disk. @throws AGENT_NOT_FOUND */
   remove(id: string): Promise<void> {
-    return pending();
+    const agent = checkAgentId(id);
+    const removed = () =>
+      new StompError('CANCELLED', `The agent ${agent} was removed.`, { fields: { agent } });
+    this.#turns.abort(removed, agent);
+    return this.#inLane([agent], async () => {
+      this.#conversations.forget(agent);
+      await this.#engine.remove(agent);
+    });
   }
 
-  /** Moves an agent to disk, after its turns. @throws AGENT_NOT_FOUND */
+  /** Moves an agent to disk, after its turns. @throws AGENT_NOT_FOUND, CACHE_PERSISTENCE */
   evict(id: string): Promise<void> {
-    return pending();
+    const agent = checkAgentId(id);
+    return this.#inLane([agent], async () => {
+      await this.#conversations.settle(agent);
+      await this.#engine.evict(agent);
+      this.#conversations.forget(agent);
+    });
   }
 
   /**
@@ -78,10 +182,120 @@ export class Engine {
    * handlers (`stomp-serve` does).
    */
   close(): Promise<void> {
-    return pending();
+    this.#closing ??= this.#close();
+    return this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+
+  async #close(): Promise<void> {
+    this.#turns.close();
+    this.#turns.abort(closedError);
+    await this.#lanes.drained();
+    await this.#conversations.settleAll();
+    try {
+      await this.#engine.close();
+    } catch (error) {
+      throw toStompError(error);
+    } finally {
+      this.#dispatcher.close();
+    }
+  }
+
+  #handle(id: string): Agent {
+    return new AgentHandle(id, {
+      chat: (messages, options, caller) => this.#turns.chat(id, messages, options, caller),
+      generate: (prompt, options, caller) => this.#turns.generate(id, prompt, options, caller),
+      fork: (to) => this.#fork(id, to),
+      save: () => this.#inLane([id], () => this.#conversations.save(id)),
+      evict: () => this.evict(id),
+      remove: () => this.remove(id),
+      info: async () => (await this.agents()).find((agent) => agent.id === id),
+      transcript: () => this.#call(async () => (await this.#conversations.read(id)).view()),
+    });
+  }
+
+  async #fork(from: string, newId: string): Promise<Agent> {
+    const to = checkAgentId(newId, 'newId');
+    await this.#inLane([from, to], async () => {
+      await this.#engine.fork(from, to);
+      const transcript = await this.#conversations.read(from);
+      if (transcript.tokens.length > 0) this.#conversations.write(to, transcript);
+    });
+    return this.#handle(to);
+  }
+
+  #inLane<T>(agents: readonly string[], work: () => Promise<T>): Promise<T> {
+    return this.#call(() => this.#lanes.enter(agents, work));
+  }
+
+  async #call<T>(work: () => Promise<T>, caller = new Error()): Promise<T> {
+    if (this.#closing) throw closedError();
+    try {
+      return await work();
+    } catch (error) {
+      throw toStompError(error, caller);
+    }
+  }
+}
+
+/** The load cannot be interrupted: an aborted one is closed when it is there. */
+async function orAbort<T extends { engine: NativeEngine }>(
+  loading: Promise<T>,
+  signal: AbortSignal | undefined,
+) {
+  if (!signal) return loading;
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      loading.then(({ engine }) => engine.close()).catch(() => {});
+      reject(abortError(signal));
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([loading, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function nativeOptions(options: FullEngineOptions) {
+  return {
+    threads: options.threads,
+    exact: options.numerics === 'exact',
+    blockTokens: options.blockTokens,
+    cacheBudgetBytes: options.cacheBudgetMb * 2 ** 20,
+    maxBatchSize: options.maxBatchSize,
+    prefillStepTokens: options.prefillStepTokens,
+    maxQueue: options.maxQueue,
+    maxAgents: options.maxAgentsInMemory,
+    maxContext: options.maxContext,
+    cacheDir: options.cacheDir,
+  };
+}
+
+function engineInfo(
+  model: string,
+  path: string,
+  info: NativeModelInfo,
+  options: FullEngineOptions,
+): EngineInfo {
+  return {
+    model,
+    path,
+    name: info.name,
+    family: info.family,
+    fingerprint: info.fingerprint,
+    layers: info.nLayers,
+    vocabSize: info.vocabSize,
+    contextTokens: info.maxContext,
+    eosIds: info.eosIds,
+    kvBits: 16,
+    executor: info.executor,
+    cacheDir: options.cacheDir === '' ? undefined : options.cacheDir,
+  };
 }

@@ -2,8 +2,9 @@
  * The public types of the engine. Sizes carry their unit in the name: `…Tokens`, `…Bytes`, `…Ms`, `…Mb`
  * (2^20 bytes).
  */
-import type { NativeAgentInfo, NativeExecutorInfo, NativeStats } from '../native.js';
+
 import type { StompError } from '../errors.js';
+import type { NativeAgentInfo, NativeExecutorInfo, NativeStats } from '../native.js';
 
 /** What a load is busy with. */
 export type LoadProgress =
@@ -27,44 +28,44 @@ export interface EngineOptions {
    * EXECUTOR_UNAVAILABLE says what is missing.
    * @default 'auto'
    */
-  executor?: 'auto' | 'cpu' | 'mlx';
+  executor?: 'auto' | 'cpu' | 'mlx' | undefined;
   /** Threads of the CPU executor; 0: by the machine. @default 0 */
-  threads?: number;
+  threads?: number | undefined;
   /**
    * `exact`: one arithmetic for prompts and answers, so that warm, forked and restored runs equal cold
    * ones bit for bit. @default 'fast'
    */
-  numerics?: 'fast' | 'exact';
+  numerics?: 'fast' | 'exact' | undefined;
   /** Tokens in a block of the cache: 16 to 1024, a multiple of 16. @default 64 */
-  blockTokens?: number;
+  blockTokens?: number | undefined;
   /** Memory for the cache of all agents. @default 4096 */
-  cacheBudgetMb?: number;
+  cacheBudgetMb?: number | undefined;
   /** Sequences in one step: 1 to 64. @default 16 */
-  maxBatchSize?: number;
+  maxBatchSize?: number | undefined;
   /** Prompt tokens in one step: 16 to 65536. @default 512 */
-  prefillStepTokens?: number;
+  prefillStepTokens?: number | undefined;
   /** Requests that may wait for a place in the batch; one more is refused (QUEUE_FULL). @default 256 */
-  maxQueue?: number;
+  maxQueue?: number | undefined;
   /** Idle agents kept in memory; 0: as many as the budget holds. @default 0 */
-  maxAgentsInMemory?: number;
+  maxAgentsInMemory?: number | undefined;
   /** Longest conversation in tokens; 0: the model's own limit. @default 0 */
-  maxContext?: number;
+  maxContext?: number | undefined;
   /**
    * Folder of the agents' caches; null: nothing is kept on disk.
    * @default '~/.stomp-serve/caches'
    */
-  cacheDir?: string | null;
+  cacheDir?: string | null | undefined;
   /** Bits of a cached key or value. Only 16 is supported yet. @default 16 */
-  kvBits?: 16;
+  kvBits?: 16 | undefined;
   /** Called often, on the main thread, while the model is downloaded and loaded. */
-  onProgress?: (progress: LoadProgress) => void;
+  onProgress?: ((progress: LoadProgress) => void) | undefined;
   /**
    * Failures with no caller to reject, above all of saves in the background.
    * @default process.emitWarning
    */
-  onWarning?: (warning: StompError) => void;
+  onWarning?: ((warning: StompError) => void) | undefined;
   /** Ends a load early. Has no effect once the engine is there. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export type ChatRole = 'system' | 'user' | 'assistant' | 'tool';
@@ -84,29 +85,29 @@ export interface ChatMessage {
 /** How tokens are chosen and when to stop. */
 export interface GenerateOptions {
   /** Longest answer in tokens. @default as many as the context allows */
-  maxTokens?: number;
+  maxTokens?: number | undefined;
   /** 0 to 2; 0 takes the likeliest token, which makes answers repeatable. @default 0 */
-  temperature?: number;
+  temperature?: number | undefined;
   /** Choose among this many likeliest tokens; 0: all. @default 0 */
-  topK?: number;
+  topK?: number | undefined;
   /** Choose among the likeliest tokens that sum to this probability: over 0, to 1. @default 1 */
-  topP?: number;
+  topP?: number | undefined;
   /** Leave out tokens less likely than this share of the likeliest: 0 to 1. @default 0 */
-  minP?: number;
+  minP?: number | undefined;
   /** 0 to 2^53 - 1; the same seed gives the same answer. @default random */
-  seed?: number;
+  seed?: number | undefined;
   /**
    * Up to 16 texts that end the answer, wherever they fall on token boundaries; they are not part of it.
    */
-  stop?: string | readonly string[];
+  stop?: string | readonly string[] | undefined;
   /** Do not stop at the model's own end tokens. @default false */
-  ignoreEos?: boolean;
+  ignoreEos?: boolean | undefined;
   /** Caches are shared only between requests with the same salt. @default '' */
-  cacheSalt?: string;
+  cacheSalt?: string | undefined;
   /** Aborting cancels within a step; the iterator and `result` then reject with CANCELLED. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called while a long prompt is computed. */
-  onPrefill?: (progress: PrefillProgress) => void;
+  onPrefill?: ((progress: PrefillProgress) => void) | undefined;
 }
 
 export interface PrefillProgress {
@@ -118,7 +119,7 @@ export interface ChatOptions extends GenerateOptions {
   /**
    * System prompt of a conversation that is continued with a string; only its first turn takes one.
    */
-  system?: string;
+  system?: string | undefined;
 }
 
 /** What a request cost and what the cache saved it. */
@@ -229,6 +230,12 @@ export interface TranscriptView {
   /** Last prompt and answer as the model read them. */
   text: string;
   tokens: number[];
+}
+
+export interface ScoreOptions {
+  /** Caches are shared only between requests with the same salt. @default '' */
+  cacheSalt?: string | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 export interface ScoreResult {

@@ -1,0 +1,105 @@
+/** The options of an engine: checked, completed, and in the units of the core. */
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { StompError } from '../errors.js';
+import {
+  checkCallback,
+  checkChoice,
+  checkFields,
+  checkInteger,
+  checkSignal,
+  type NumberRule,
+  refuse,
+} from './arguments.js';
+import type { EngineOptions, LoadProgress } from './types.js';
+
+/** Every option, with its default where it was left out. */
+export interface FullEngineOptions {
+  executor: 'auto' | 'cpu' | 'mlx';
+  threads: number;
+  numerics: 'fast' | 'exact';
+  blockTokens: number;
+  cacheBudgetMb: number;
+  maxBatchSize: number;
+  prefillStepTokens: number;
+  maxQueue: number;
+  maxAgentsInMemory: number;
+  maxContext: number;
+  /** Absolute; empty: nothing is kept on disk. */
+  cacheDir: string;
+  onProgress: (progress: LoadProgress) => void;
+  onWarning: (warning: StompError) => void;
+  signal: AbortSignal | undefined;
+}
+
+const ranges = {
+  threads: { min: 0, max: 1024 },
+  blockTokens: { min: 16, max: 1024, multipleOf: 16 },
+  cacheBudgetMb: { min: 1, max: 1 << 24 },
+  maxBatchSize: { min: 1, max: 64 },
+  prefillStepTokens: { min: 16, max: 65536 },
+  maxQueue: { min: 0, max: 1_000_000 },
+  maxAgentsInMemory: { min: 0, max: 1_000_000 },
+  maxContext: { min: 0, max: 1 << 24 },
+} satisfies Record<string, NumberRule>;
+
+const known = [
+  ...Object.keys(ranges),
+  'executor',
+  'numerics',
+  'cacheDir',
+  'kvBits',
+  'onProgress',
+  'onWarning',
+  'signal',
+];
+
+/** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD */
+export function checkEngineOptions(options: EngineOptions): FullEngineOptions {
+  checkFields('options', options, known);
+  checkKvBits(options.kvBits);
+  const integer = (field: keyof typeof ranges, fallback: number) =>
+    checkInteger(field, options[field], fallback, ranges[field]);
+  return {
+    executor: checkChoice('executor', options.executor, 'auto', ['auto', 'cpu', 'mlx']),
+    threads: integer('threads', 0),
+    numerics: checkChoice('numerics', options.numerics, 'fast', ['fast', 'exact']),
+    blockTokens: integer('blockTokens', 64),
+    cacheBudgetMb: integer('cacheBudgetMb', 4096),
+    maxBatchSize: integer('maxBatchSize', 16),
+    prefillStepTokens: integer('prefillStepTokens', 512),
+    maxQueue: integer('maxQueue', 256),
+    maxAgentsInMemory: integer('maxAgentsInMemory', 0),
+    maxContext: integer('maxContext', 0),
+    cacheDir: checkCacheDir(options.cacheDir),
+    onProgress: checkCallback('onProgress', options.onProgress) ?? (() => {}),
+    onWarning: checkCallback('onWarning', options.onWarning) ?? ((warning) => process.emitWarning(warning)),
+    signal: checkSignal('signal', options.signal),
+  };
+}
+
+/** Where agents are kept when nothing else is said. */
+export function defaultCacheDir(): string {
+  return join(homedir(), '.stomp-serve', 'caches');
+}
+
+/** A path as a person writes it, `~` included. */
+export function expandPath(path: string): string {
+  return resolve(path.replace(/^~(?=$|[/\\])/, () => homedir()));
+}
+
+function checkCacheDir(value: unknown): string {
+  if (value === null) return '';
+  if (value === undefined) return defaultCacheDir();
+  if (typeof value !== 'string' || value === '' || value.includes('\0'))
+    refuse('cacheDir', value, 'a path or null');
+  return expandPath(value);
+}
+
+function checkKvBits(value: unknown): void {
+  if (value === undefined || value === 16) return;
+  if (value !== 8 && value !== 4) refuse('kvBits', value, '16');
+  throw new StompError('UNSUPPORTED_FIELD', `kvBits ${value} is not supported yet; 16 is.`, {
+    fields: { field: 'kvBits', value, allowed: [16] },
+  });
+}

@@ -1,0 +1,255 @@
+/**
+ * One answer on its way from the engine to whoever reads it. Main thread only.
+ *
+ * It has two ends: the reader's (iterator and `result`), which an abort closes at once, and the engine's,
+ * which closes when the engine says so. Until then the agent is busy.
+ */
+import { graftStack, StompError, toStompError } from '../errors.js';
+import type { NativeFinish, NativeUsage } from '../native.js';
+import type { Answer, AnswerPiece } from './answer.js';
+import { closedError, type Dispatcher, type RequestSink } from './dispatcher.js';
+import type { FullGenerateOptions } from './generate-options.js';
+import type { FinishReason, Generation, GenerationChunk, GenerationResult, Usage } from './types.js';
+
+export interface GenerationSetup {
+  agentId: string;
+  options: FullGenerateOptions;
+  answer: Answer;
+  /** Made where the user called: its frames go into errors. */
+  caller: Error;
+}
+
+type Step = IteratorResult<GenerationChunk, undefined>;
+
+export class LiveGeneration implements Generation {
+  readonly agentId: string;
+  readonly result: Promise<GenerationResult>;
+  readonly #options: FullGenerateOptions;
+  readonly #answer: Answer;
+  readonly #caller: Error;
+  readonly #startedAt = performance.now();
+  #submittedAt = this.#startedAt;
+  #resolve!: (result: GenerationResult) => void;
+  #reject!: (error: StompError) => void;
+  #onAbort: (() => void) | undefined;
+  #cancelRequest: (() => void) | undefined;
+  #cancelled = false;
+  /** The reader's end is closed. */
+  #closed = false;
+  #error: StompError | undefined;
+  /** Not yet read; later text joins it, so that a slow reader costs no more than the text. */
+  #unread: AnswerPiece | undefined;
+  readonly #readers: { resolve: (step: Step) => void; reject: (error: StompError) => void }[] = [];
+  readonly #iterator = this.#makeIterator();
+
+  constructor(setup: GenerationSetup) {
+    this.agentId = setup.agentId;
+    this.#options = setup.options;
+    this.#answer = setup.answer;
+    this.#caller = setup.caller;
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever iterates gets the error there; whoever does neither has chosen not to know.
+    this.result.catch(() => {});
+    this.#listen();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<GenerationChunk, undefined> {
+    return this.#iterator;
+  }
+
+  async text(): Promise<string> {
+    return (await this.result).text;
+  }
+
+  cancel(): void {
+    if (this.#closed || this.#cancelled) return;
+    this.#cancelled = true;
+    if (this.#cancelRequest) this.#cancelRequest();
+    else this.#complete('cancelled', undefined);
+  }
+
+  /** Whether anybody still waits for it. */
+  get wanted(): boolean {
+    return !this.#closed;
+  }
+
+  /** Ends it with an error; the engine is told to stop. Does nothing once it has ended. */
+  fail(error: StompError): void {
+    if (this.#closed) return;
+    graftStack(error, this.#caller);
+    this.#error = error;
+    this.#close();
+    this.#reject(error);
+    this.#readers.shift()?.reject(error);
+    this.#endReaders();
+    this.#cancelRequest?.();
+  }
+
+  /**
+   * Sends the prompt to the engine. REQUIRES: `wanted`.
+   * @param record called once, before `result` resolves, when tokens have arrived and no error came.
+   * @returns a promise that resolves when the engine is done with it, however it ended.
+   */
+  run(dispatcher: Dispatcher, tokens: readonly number[], record: (answer: Answer) => void): Promise<void> {
+    return new Promise((resolve) => {
+      const sink: RequestSink = {
+        token: (token) => this.#token(token),
+        prefill: (doneTokens, totalTokens) => this.#options.onPrefill?.({ doneTokens, totalTokens }),
+        finish: (finish) => {
+          this.#cancelRequest = undefined;
+          try {
+            this.#finish(finish, record);
+          } finally {
+            resolve();
+          }
+        },
+        fail: (error) => {
+          this.#cancelRequest = undefined;
+          this.fail(error);
+          resolve();
+        },
+      };
+      const { sampling } = this.#options;
+      const request = {
+        ...sampling,
+        agent: this.agentId,
+        prompt: Int32Array.from(tokens),
+        stopIds: new Int32Array(0),
+        score: false,
+      };
+      this.#submittedAt = performance.now();
+      try {
+        const id = dispatcher.submit(request, sink);
+        this.#cancelRequest = () => dispatcher.cancel(id);
+      } catch (error) {
+        sink.fail(toStompError(error));
+      }
+    });
+  }
+
+  #token(token: number): void {
+    if (this.#answer.stopText !== undefined) return;
+    this.#deliver(this.#answer.push(token));
+    if (this.#answer.stopText !== undefined) this.#cancelRequest?.();
+  }
+
+  #finish(finish: NativeFinish, record: (answer: Answer) => void): void {
+    if (finish.reason === 'error') {
+      this.fail(toStompError(finish.error ?? new Error('the engine gave no reason'), this.#caller));
+      return;
+    }
+    this.#deliver(this.#answer.end());
+    if (this.#answer.arrived > 0) record(this.#answer);
+    const reason = this.#answer.stopText === undefined ? finish.reason : 'stop';
+    if (reason === 'cancelled' && !this.#cancelled) this.fail(closedError());
+    else this.#complete(reason, finish.usage);
+  }
+
+  #complete(finishReason: FinishReason, usage: NativeUsage | undefined): void {
+    if (this.#closed) return;
+    this.#close();
+    this.#resolve({
+      text: this.#answer.text,
+      tokens: this.#answer.tokens(),
+      finishReason,
+      stopText: this.#answer.stopText,
+      usage: this.#usage(usage),
+      agentId: this.agentId,
+    });
+    this.#endReaders();
+  }
+
+  #usage(usage: NativeUsage | undefined): Usage {
+    // The core counts from its own start; the wait for the agent's turn before it counts too.
+    const waitedMs = this.#submittedAt - this.#startedAt;
+    if (!usage) return { ...noUsage, totalMs: performance.now() - this.#startedAt };
+    return {
+      ...usage,
+      computedTokens: usage.promptTokens - usage.cachedTokens,
+      queuedMs: usage.queuedMs + waitedMs,
+      firstTokenMs: usage.firstTokenMs > 0 ? usage.firstTokenMs + waitedMs : 0,
+      totalMs: usage.totalMs + waitedMs,
+    };
+  }
+
+  #deliver(piece: AnswerPiece): void {
+    if (this.#closed || piece.text === '') return;
+    const reader = this.#readers.shift();
+    if (reader) {
+      reader.resolve({ done: false, value: { type: 'text', ...piece } });
+    } else if (this.#unread) {
+      this.#unread.text += piece.text;
+      for (const token of piece.tokens) this.#unread.tokens.push(token);
+    } else {
+      this.#unread = piece;
+    }
+  }
+
+  #makeIterator(): AsyncIterableIterator<GenerationChunk, undefined> {
+    return {
+      next: () => this.#next(),
+      return: async () => {
+        this.cancel();
+        this.#unread = undefined;
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  #next(): Promise<Step> {
+    const piece = this.#unread;
+    if (piece) {
+      this.#unread = undefined;
+      return Promise.resolve({ done: false, value: { type: 'text', ...piece } });
+    }
+    const error = this.#error;
+    if (error) {
+      this.#error = undefined;
+      return Promise.reject(error);
+    }
+    if (this.#closed) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+  }
+
+  #listen(): void {
+    const { signal } = this.#options;
+    if (!signal) return;
+    this.#onAbort = () => this.fail(abortError(signal));
+    if (signal.aborted) this.#onAbort();
+    else signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  #close(): void {
+    this.#closed = true;
+    if (this.#onAbort) this.#options.signal?.removeEventListener('abort', this.#onAbort);
+  }
+
+  #endReaders(): void {
+    for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
+  }
+}
+
+const noUsage: Usage = {
+  promptTokens: 0,
+  cachedTokens: 0,
+  computedTokens: 0,
+  generatedTokens: 0,
+  ownTokens: 0,
+  sharedTokens: 0,
+  restoredTokens: 0,
+  missReason: '',
+  queuedMs: 0,
+  firstTokenMs: 0,
+  totalMs: 0,
+};
+
+/** What aborting a signal makes of the work it belongs to. */
+export function abortError(signal: AbortSignal): StompError {
+  return new StompError('CANCELLED', 'The request was cancelled by its signal.', { cause: signal.reason });
+}

@@ -1,0 +1,186 @@
+/**
+ * Turns of agents: prompt, answer, transcript. One turn at a time for each agent, any number side by side.
+ * Main thread only.
+ */
+import { StompError, toStompError } from '../errors.js';
+import { Answer } from './answer.js';
+import { refuse } from './arguments.js';
+import { type ChatTemplate, messageText } from './chat-template.js';
+import type { Conversations } from './conversations.js';
+import { closedError, type Dispatcher } from './dispatcher.js';
+import { checkGenerateOptions, type FullGenerateOptions } from './generate-options.js';
+import { LiveGeneration } from './generation.js';
+import type { Lanes } from './lanes.js';
+import { checkMessages } from './messages.js';
+import type { TextTokenizer } from './tokenizer.js';
+import { type Prompt, Transcript } from './transcript.js';
+import type { ChatMessage, ChatOptions, GenerateOptions, Generation } from './types.js';
+
+export interface TurnsSetup {
+  tokenizer: TextTokenizer;
+  template: ChatTemplate;
+  dispatcher: Dispatcher;
+  conversations: Conversations;
+  lanes: Lanes;
+  contextTokens: number;
+  /** Ids of the model, which may be more than the tokenizer knows. */
+  vocabSize: number;
+}
+
+/** What a turn asks, once the agent's earlier turns are over. */
+type Plan = (before: Transcript, signal: AbortSignal | undefined) => Promise<PlannedTurn>;
+
+interface PlannedTurn {
+  prompt: Prompt;
+  /** The conversation after an answer of this text. */
+  messages: (answer: string) => readonly ChatMessage[];
+}
+
+export class Turns {
+  readonly #setup: TurnsSetup;
+  readonly #live = new Set<LiveGeneration>();
+  #closed = false;
+
+  constructor(setup: TurnsSetup) {
+    this.#setup = setup;
+  }
+
+  /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, SHUTTING_DOWN; the rest comes with the result. */
+  chat(
+    agentId: string,
+    messages: string | readonly ChatMessage[],
+    options: ChatOptions,
+    caller: Error,
+  ): Generation {
+    const checked = checkGenerateOptions(options, ['system']);
+    const { system } = options;
+    if (system !== undefined && typeof system !== 'string') refuse('system', system, 'a text');
+    if (typeof messages === 'string') {
+      return this.#start(agentId, checked, caller, (before, signal) => {
+        const history = begun(before.messages, system);
+        return this.#planChat([...history, { role: 'user', content: messages }], before, signal);
+      });
+    }
+    const whole = checkMessages(messages);
+    if (system !== undefined) refuse('system', system, 'left out when the whole conversation is given');
+    return this.#start(agentId, checked, caller, (before, signal) => this.#planChat(whole, before, signal));
+  }
+
+  /** As `chat`. `agentId` may be empty: nothing is kept then. */
+  generate(
+    agentId: string,
+    prompt: string | readonly number[],
+    options: GenerateOptions,
+    caller: Error,
+  ): Generation {
+    const checked = checkGenerateOptions(options);
+    const plan = typeof prompt === 'string' ? this.#planText(prompt) : this.#planTokens(prompt);
+    return this.#start(agentId, checked, caller, plan);
+  }
+
+  /** Ends every turn of an agent, or of all, waiting ones included. */
+  abort(error: () => StompError, agentId?: string): void {
+    for (const generation of [...this.#live]) {
+      if (agentId === undefined || generation.agentId === agentId) generation.fail(error());
+    }
+  }
+
+  get live(): number {
+    return this.#live.size;
+  }
+
+  /** Refuses new turns from now on. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #start(agentId: string, options: FullGenerateOptions, caller: Error, plan: Plan): LiveGeneration {
+    if (this.#closed) throw closedError();
+    const answer = new Answer(this.#setup.tokenizer.detokenizer(), options.stop);
+    const generation = new LiveGeneration({ agentId, options, answer, caller });
+    this.#live.add(generation);
+    const lanes = agentId === '' ? [] : [agentId];
+    void this.#setup.lanes
+      .enter(lanes, () => this.#run(generation, plan, options.signal))
+      .catch((error: unknown) => generation.fail(toStompError(error)))
+      .finally(() => this.#live.delete(generation));
+    return generation;
+  }
+
+  async #run(generation: LiveGeneration, plan: Plan, signal: AbortSignal | undefined): Promise<void> {
+    if (!generation.wanted) return;
+    const { agentId } = generation;
+    const before = agentId === '' ? Transcript.empty : await this.#setup.conversations.read(agentId);
+    const { prompt, messages } = await plan(before, signal);
+    if (!generation.wanted) return;
+    await generation.run(this.#setup.dispatcher, prompt.tokens, (answer) => {
+      if (agentId === '') return;
+      const { text } = answer;
+      const after = Transcript.after(messages(text), prompt, { text, tokens: answer.tokens() });
+      this.#setup.conversations.write(agentId, after);
+    });
+  }
+
+  async #planChat(
+    messages: readonly ChatMessage[],
+    before: Transcript,
+    signal: AbortSignal | undefined,
+  ): Promise<PlannedTurn> {
+    const text = this.#setup.template.render(messages);
+    this.#checkLength(text);
+    const prompt = await before.extend(text, this.#setup.tokenizer, { signal });
+    return { prompt, messages: (answer) => [...messages, { role: 'assistant', content: answer }] };
+  }
+
+  #planText(text: string): Plan {
+    if (text === '') refuse('prompt', text, 'a text of at least one character');
+    return async (before, signal) => {
+      this.#checkLength(text);
+      const prompt = await before.extend(text, this.#setup.tokenizer, { bos: true, signal });
+      return { prompt, messages: () => before.messages };
+    };
+  }
+
+  // Without its text nothing can be said to begin like it: no seams.
+  #planTokens(prompt: readonly number[]): Plan {
+    const tokens = checkTokens(prompt, this.#setup.vocabSize);
+    return async (before) => ({
+      prompt: { text: this.#setup.tokenizer.decode(tokens), tokens, seams: [], bos: false, keptTokens: 0 },
+      messages: () => before.messages,
+    });
+  }
+
+  // Spares the work of encoding what cannot fit by any means.
+  #checkLength(text: string): void {
+    const { tokenizer, contextTokens } = this.#setup;
+    const least = Math.ceil(text.length / tokenizer.maxTokenBytes);
+    if (least < contextTokens) return;
+    throw new StompError(
+      'CONTEXT_OVERFLOW',
+      `The prompt has at least ${least} tokens, the context holds ${contextTokens}. Shorten the conversation.`,
+      { fields: { promptTokens: least, contextTokens } },
+    );
+  }
+}
+
+/** The conversation that a string continues. */
+function begun(messages: readonly ChatMessage[], system: string | undefined): readonly ChatMessage[] {
+  if (system === undefined) return messages;
+  const first = messages[0];
+  if (!first) return [{ role: 'system', content: system }];
+  if (first.role === 'system' && messageText(first) === system) return messages;
+  throw new StompError(
+    'INVALID_REQUEST',
+    'This agent has begun its conversation with another system prompt. Leave `system` out, or use another agent.',
+    { fields: { field: 'system', value: system } },
+  );
+}
+
+function checkTokens(prompt: unknown, vocabSize: number): number[] {
+  const fits = (id: unknown) => Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabSize;
+  const list: unknown[] = Array.isArray(prompt) ? prompt : [];
+  if (list.length === 0 || !list.every(fits)) {
+    refuse('prompt', prompt, `a text or a non-empty array of token ids below ${vocabSize}`);
+  }
+  return list.map(Number);
+}
