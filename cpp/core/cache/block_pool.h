@@ -5,7 +5,9 @@
 //   used    reference count >= 1;
 //   cached  nobody holds it, but the prefix index still knows its content; it
 //           is reclaimed, oldest first, when no free block is left.
-// Invariant, per group: free + cached + used = capacity.
+// Invariant, per group: free + cached + used = capacity. Every operation takes
+// constant time per block. A group or block that does not exist, a release
+// without a holder and the like throw std::logic_error: they are bugs.
 #pragma once
 
 #include <cstdint>
@@ -48,14 +50,48 @@ class BlockPool {
 
   /// Tells the pool that the prefix index does, or does no longer, know this
   /// block's content. Unmarking a cached block frees it.
+  /// REQUIRES: the block is used or cached (else throws std::logic_error).
   void set_indexed(int group, BlockId id, bool indexed);
 
-  /// Called for each cached block just before allocate() hands it out anew.
+  /// Called for each cached block just before allocate() hands it out anew; it
+  /// is unmarked by then. The callback must not call the pool.
   void on_reclaim(std::function<void(int group, BlockId id)> callback);
 
   /// Blocks handed out since the start, per group, for statistics.
   uint64_t allocated_total(int group) const;
   uint64_t reclaimed_total(int group) const;
+
+ private:
+  // count == 0 and not indexed: free. count == 0 and indexed: cached.
+  struct Block {
+    int32_t count = 0;
+    bool indexed = false;
+    BlockId prev = kNoBlock; // older neighbour among the cached
+    BlockId next = kNoBlock; // newer neighbour, or next of the free
+  };
+  struct Group {
+    std::vector<Block> blocks;
+    BlockId first_free = kNoBlock;
+    BlockId oldest = kNoBlock; // ends of the cached list
+    BlockId newest = kNoBlock;
+    int free = 0;
+    int cached = 0;
+    int used = 0;
+    uint64_t allocated = 0;
+    uint64_t reclaimed = 0;
+  };
+
+  Group& group_at(int group);
+  const Group& group_at(int group) const;
+  static Block& block_at(Group& group, BlockId id);
+  static void push_free(Group& group, BlockId id);
+  static BlockId pop_free(Group& group);
+  static void push_cached(Group& group, BlockId id);
+  static void unlink_cached(Group& group, BlockId id);
+  BlockId reclaim_oldest(int group);
+
+  std::vector<Group> groups_;
+  std::function<void(int group, BlockId id)> on_reclaim_;
 };
 
 } // namespace stomp

@@ -13,7 +13,7 @@ enum class AttentionKind { kGlobal, kSliding };
 /// Layers with one attention kind; one block id covers all of them.
 struct LayerGroup {
   AttentionKind kind = AttentionKind::kGlobal;
-  int window = 0; // tokens; sliding groups only
+  int window = 0;          // tokens; sliding groups only
   std::vector<int> layers; // model layer numbers, ascending
 };
 
@@ -35,20 +35,22 @@ struct ModelCacheSpec {
   int blocks_at_rest(int group, int tokens) const;
   /// The same while decoding: one more in a sliding group that turns over.
   int blocks_in_use(int group, int tokens) const;
+  /// Blocks that cover `tokens` tokens, window or not: ceil(tokens / block).
+  int blocks_covering(int tokens) const;
+  /// Number of the first block that the token after `tokens` tokens attends
+  /// to: 0 in a global group, in a sliding one the block of position
+  /// tokens + 1 - window (the window counts the token itself).
+  int first_block(int group, int tokens) const;
 };
 
 /// Throws kInvalidRequest when block_tokens is out of range.
-ModelCacheSpec make_cache_spec(
-    const ModelConfig& config,
-    int block_tokens,
-    int element_bytes);
+ModelCacheSpec
+make_cache_spec(const ModelConfig& config, int block_tokens, int element_bytes);
 
 /// Blocks per group that fit `budget_bytes`, in proportion to what one
 /// sequence of `max_context` tokens needs. A pool smaller than that bounds the
 /// context; throws kInvalidRequest when it cannot hold two blocks per group.
-std::vector<int> plan_pool(
-    const ModelCacheSpec& spec,
-    size_t budget_bytes,
-    int max_context);
+std::vector<int>
+plan_pool(const ModelCacheSpec& spec, size_t budget_bytes, int max_context);
 
 } // namespace stomp

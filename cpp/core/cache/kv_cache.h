@@ -28,6 +28,8 @@ struct CachedSequence {
   std::vector<int32_t> tokens;
   BlockTable table;
   std::vector<uint64_t> hashes; // of the full blocks
+  // reserve() made positions [table.n_tokens, room) writable; kept by KvCache.
+  int room = 0;
 };
 
 class KvCache {
@@ -48,7 +50,7 @@ class KvCache {
   /// own cache and by the index, capped at prompt.size() - 1 (the last token
   /// must be computed for its logits).
   struct Match {
-    int own = 0; // tokens of the sequence's own cache
+    int own = 0;    // tokens of the sequence's own cache
     int shared = 0; // tokens reachable through the index
   };
   Match match(const CachedSequence& seq, std::span<const int32_t> prompt) const;
@@ -67,18 +69,25 @@ class KvCache {
   std::vector<int> need(const CachedSequence& seq, int n) const;
   bool can_grow(const CachedSequence& seq, int n) const;
 
-  /// Makes room for n more tokens, all or nothing; false when the pool cannot.
-  /// A shared tail block is copied first. table.n_tokens is unchanged: the
-  /// tokens count once commit() says they are written.
+  /// Makes room for n tokens behind table.n_tokens, all or nothing; false when
+  /// the pool cannot. A shared tail block is copied first. table.n_tokens is
+  /// unchanged: the tokens count once commit() says they are written. Room that
+  /// is there already counts, so a step may be prepared while the one before
+  /// is still to be committed: n then covers both.
   bool reserve(CachedSequence& seq, int n, std::vector<BlockCopy>& copies);
 
   /// The executor wrote K and V of these tokens, at positions n_tokens..;
   /// blocks that became full enter the index; blocks that fell out of a
-  /// sliding window are released. REQUIRES: reserved.
+  /// sliding window are released. May put an equal block that is known already
+  /// in the place of a new one, so the table counts as changed. REQUIRES:
+  /// reserved (else throws std::logic_error).
   void commit(CachedSequence& seq, std::span<const int32_t> tokens);
 
   /// Forgets tokens from n on (a diverging conversation, an aborted step) and
-  /// gives reserved but unused blocks back.
+  /// gives reserved but unused blocks back. Taking back one committed token
+  /// always works; going further back than a sliding window's blocks reach,
+  /// and than the index still knows, forgets more: table.n_tokens says what is
+  /// left.
   void truncate(CachedSequence& seq, int n);
 
   /// Enters the partial tail block into the index, so that another prompt can
@@ -86,6 +95,7 @@ class KvCache {
   void publish_tail(CachedSequence& seq);
 
   /// A second holder of the same tokens and blocks: O(blocks), no bytes moved.
+  /// What is reserved, or written but not committed, stays with `seq` alone.
   CachedSequence fork(const CachedSequence& seq);
 
   /// Gives every block back; indexed ones stay cached until reclaimed.
@@ -95,7 +105,7 @@ class KvCache {
   void drop_cached();
 
   struct Stats {
-    uint64_t lookups = 0; // adopt() calls
+    uint64_t lookups = 0;       // adopt() calls
     uint64_t lookup_tokens = 0; // prompt tokens asked for
     uint64_t own_hit_tokens = 0;
     uint64_t shared_hit_tokens = 0;

@@ -1,0 +1,169 @@
+#include "cache/cache_spec.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+
+#include "base/error.h"
+#include "model/config.h"
+
+namespace stomp {
+
+namespace {
+
+constexpr int kMinBlockTokens = 16;
+constexpr int kMaxBlockTokens = 1024;
+// A pool with less could not even copy a block on write.
+constexpr int kMinBlocks = 2;
+constexpr int kMaxBlocks = std::numeric_limits<int>::max();
+
+int ceil_div(int a, int b) {
+  return a / b + (a % b != 0);
+}
+
+/// What one sequence of `context` tokens asks of each group.
+std::vector<int> sequence_blocks(const ModelCacheSpec& spec, int context) {
+  std::vector<int> blocks(spec.groups.size());
+  for (size_t g = 0; g < blocks.size(); g++) {
+    blocks[g] =
+        std::max(kMinBlocks, spec.blocks_in_use(static_cast<int>(g), context));
+  }
+  return blocks;
+}
+
+size_t bytes_of(const ModelCacheSpec& spec, const std::vector<int>& blocks) {
+  size_t bytes = 0;
+  for (size_t g = 0; g < blocks.size(); g++) {
+    bytes += blocks[g] * spec.block_bytes(static_cast<int>(g));
+  }
+  return bytes;
+}
+
+/// The longest context, up to max_context, of which one sequence fits; 0 when
+/// the smallest pool does not.
+int longest_context(
+    const ModelCacheSpec& spec,
+    size_t budget_bytes,
+    int max_context) {
+  int low = 0;
+  int high = max_context;
+  while (low < high) {
+    const int middle = high - (high - low) / 2;
+    if (bytes_of(spec, sequence_blocks(spec, middle)) <= budget_bytes) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
+} // namespace
+
+size_t ModelCacheSpec::token_layer_bytes() const {
+  return static_cast<size_t>(n_kv_heads) *
+      (static_cast<size_t>(key_dim) + static_cast<size_t>(value_dim)) *
+      static_cast<size_t>(element_bytes);
+}
+
+size_t ModelCacheSpec::block_bytes(int group) const {
+  return groups.at(group).layers.size() * token_layer_bytes() *
+      static_cast<size_t>(block_tokens);
+}
+
+int ModelCacheSpec::blocks_covering(int tokens) const {
+  return ceil_div(tokens, block_tokens);
+}
+
+int ModelCacheSpec::blocks_at_rest(int group, int tokens) const {
+  const LayerGroup& layers = groups.at(group);
+  const int all = blocks_covering(tokens);
+  return layers.kind == AttentionKind::kGlobal
+      ? all
+      : std::min(all, blocks_covering(layers.window));
+}
+
+int ModelCacheSpec::blocks_in_use(int group, int tokens) const {
+  const LayerGroup& layers = groups.at(group);
+  const int all = blocks_covering(tokens);
+  return layers.kind == AttentionKind::kGlobal
+      ? all
+      : std::min(all, blocks_covering(layers.window) + 1);
+}
+
+int ModelCacheSpec::first_block(int group, int tokens) const {
+  const LayerGroup& layers = groups.at(group);
+  return layers.kind == AttentionKind::kGlobal
+      ? 0
+      : std::max(0, tokens + 1 - layers.window) / block_tokens;
+}
+
+ModelCacheSpec make_cache_spec(
+    const ModelConfig& config,
+    int block_tokens,
+    int element_bytes) {
+  if (block_tokens < kMinBlockTokens || block_tokens > kMaxBlockTokens ||
+      block_tokens % 16 != 0) {
+    throw Error(
+        Code::kInvalidRequest,
+        "block tokens must be a multiple of 16 from 16 to 1024, not " +
+            std::to_string(block_tokens),
+        {{"block_tokens", std::to_string(block_tokens)}});
+  }
+  if (element_bytes != 2 && element_bytes != 4) {
+    throw Error(
+        Code::kInvalidRequest,
+        "the cache stores elements of 2 or 4 bytes, not " +
+            std::to_string(element_bytes),
+        {{"element_bytes", std::to_string(element_bytes)}});
+  }
+  ModelCacheSpec spec;
+  spec.n_layers = config.n_layers;
+  spec.n_kv_heads = config.n_kv_heads;
+  spec.key_dim = config.head_dim;
+  spec.value_dim = config.head_dim;
+  spec.block_tokens = block_tokens;
+  spec.element_bytes = element_bytes;
+  LayerGroup all;
+  all.layers.resize(config.n_layers);
+  std::iota(all.layers.begin(), all.layers.end(), 0);
+  spec.groups.push_back(std::move(all));
+  return spec;
+}
+
+std::vector<int>
+plan_pool(const ModelCacheSpec& spec, size_t budget_bytes, int max_context) {
+  if (max_context < 1 || spec.groups.empty() || spec.block_bytes(0) == 0) {
+    throw std::invalid_argument("plan_pool: nothing to plan for");
+  }
+  const int context = longest_context(spec, budget_bytes, max_context);
+  if (context == 0) {
+    const size_t least =
+        bytes_of(spec, std::vector<int>(spec.groups.size(), kMinBlocks));
+    throw Error(
+        Code::kInvalidRequest,
+        "a cache budget of " + std::to_string(budget_bytes) +
+            " bytes holds no pool for this model: give it at least " +
+            std::to_string(least) + " bytes, or use smaller blocks",
+        {{"budget_bytes", std::to_string(budget_bytes)},
+         {"least_bytes", std::to_string(least)}});
+  }
+  std::vector<int> blocks = sequence_blocks(spec, context);
+  const size_t one = bytes_of(spec, blocks);
+  const size_t sequences = budget_bytes / one;
+  const double part = static_cast<double>(budget_bytes % one) / one;
+  size_t left = budget_bytes % one;
+  for (size_t g = 0; g < blocks.size(); g++) {
+    const size_t bytes = spec.block_bytes(static_cast<int>(g));
+    const size_t more =
+        std::min(static_cast<size_t>(blocks[g] * part), left / bytes);
+    left -= more * bytes;
+    const size_t all = blocks[g] * sequences + more;
+    blocks[g] = static_cast<int>(std::min<size_t>(all, kMaxBlocks));
+  }
+  return blocks;
+}
+
+} // namespace stomp
