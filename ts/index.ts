@@ -3,8 +3,8 @@
 export type { Agent } from './engine/agent.js';
 export { checkAgentId } from './engine/agent-id.js';
 export { Engine } from './engine/engine.js';
-export type { KnownModel } from './engine/known-models.js';
-export { defaultModel, knownModels } from './engine/known-models.js';
+export type { KnownModel } from './engine/models/known-models.js';
+export { defaultModel, knownModels } from './engine/models/known-models.js';
 export type {
   AgentInfo,
   AgentTier,

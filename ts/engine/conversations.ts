@@ -4,7 +4,7 @@
  */
 import { type StompError, toStompError } from '../errors.js';
 import type { NativeEngine } from '../native.js';
-import { Transcript } from './transcript.js';
+import { Transcript } from './text/transcript.js';
 
 /** Transcripts that the engine has, too, are dropped beyond this. */
 const memoryBudgetBytes = 64 * 1024 * 1024;

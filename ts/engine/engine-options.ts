@@ -54,6 +54,8 @@ const known = [
   'signal',
 ];
 
+const ignore = (): void => undefined;
+
 /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD */
 export function checkEngineOptions(options: EngineOptions): FullEngineOptions {
   checkFields('options', options, known);
@@ -72,7 +74,7 @@ export function checkEngineOptions(options: EngineOptions): FullEngineOptions {
     maxAgentsInMemory: integer('maxAgentsInMemory', 0),
     maxContext: integer('maxContext', 0),
     cacheDir: checkCacheDir(options.cacheDir),
-    onProgress: checkCallback('onProgress', options.onProgress) ?? (() => {}),
+    onProgress: checkCallback('onProgress', options.onProgress) ?? ignore,
     onWarning: checkCallback('onWarning', options.onWarning) ?? ((warning) => process.emitWarning(warning)),
     signal: checkSignal('signal', options.signal),
   };

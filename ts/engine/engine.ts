@@ -13,9 +13,9 @@ import { checkEngineOptions, type FullEngineOptions } from './engine-options.js'
 import { chooseExecutor } from './executor-choice.js';
 import { abortError } from './generation.js';
 import { Lanes } from './lanes.js';
-import { loadModelText, type ModelText } from './model-text.js';
-import { resolveModel } from './registry.js';
+import { resolveModel } from './models/registry.js';
 import { scoreTokens } from './score.js';
+import { loadModelText, type ModelText } from './text/model-text.js';
 import { Turns } from './turns.js';
 import type {
   AgentInfo,
@@ -245,22 +245,28 @@ export class Engine {
 async function orAbort<T extends { engine: NativeEngine }>(
   loading: Promise<T>,
   signal: AbortSignal | undefined,
-) {
+): Promise<T> {
   if (!signal) return loading;
-  let onAbort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => {
-      loading.then(({ engine }) => engine.close()).catch(() => {});
-      reject(abortError(signal));
-    };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-  });
+  const { promise, stop } = whenAborted(signal);
   try {
-    return await Promise.race([loading, aborted]);
+    return await Promise.race([loading, promise]);
+  } catch (error) {
+    // The abort is what the caller hears of; a load that fails now has nothing to close.
+    loading.then(({ engine }) => engine.close()).catch(() => undefined);
+    throw error;
   } finally {
-    signal.removeEventListener('abort', onAbort);
+    stop();
   }
+}
+
+function whenAborted(signal: AbortSignal): { promise: Promise<never>; stop: () => void } {
+  const listening = new AbortController();
+  const promise = new Promise<never>((_, reject) => {
+    const onAbort = () => reject(abortError(signal));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true, signal: listening.signal });
+  });
+  return { promise, stop: () => listening.abort() };
 }
 
 function nativeOptions(options: FullEngineOptions) {

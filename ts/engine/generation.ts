@@ -6,9 +6,9 @@
  */
 import { graftStack, StompError, toStompError } from '../errors.js';
 import type { NativeFinish, NativeUsage } from '../native.js';
-import type { Answer, AnswerPiece } from './answer.js';
 import { closedError, type Dispatcher, type RequestSink } from './dispatcher.js';
 import type { FullGenerateOptions } from './generate-options.js';
+import type { Answer, AnswerPiece } from './text/answer.js';
 import type { FinishReason, Generation, GenerationChunk, GenerationResult, Usage } from './types.js';
 
 export interface GenerationSetup {
@@ -52,7 +52,7 @@ export class LiveGeneration implements Generation {
       this.#reject = reject;
     });
     // Whoever iterates gets the error there; whoever does neither has chosen not to know.
-    this.result.catch(() => {});
+    this.result.catch(() => undefined);
     this.#listen();
   }
 

@@ -1,5 +1,6 @@
 /** How likely a model finds a text. Main thread only. */
 import { StompError, toStompError } from '../errors.js';
+import type { NativeFinish } from '../native.js';
 import { closedError, type Dispatcher } from './dispatcher.js';
 import { abortError } from './generation.js';
 import type { ScoreResult } from './types.js';
@@ -25,31 +26,30 @@ export function scoreTokens(
     );
   }
   const { signal, cacheSalt } = request;
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(abortError(signal));
-    const onAbort = () => dispatcher.cancel(id);
-    const settled = () => signal?.removeEventListener('abort', onAbort);
+  if (signal?.aborted) return Promise.reject(abortError(signal));
+  const listening = new AbortController();
+  const scored = new Promise<ScoreResult>((resolve, reject) => {
     const id = dispatcher.submit(
       { ...wholePrompt, prompt: Int32Array.from(tokens), cacheSalt },
-      {
-        token: () => {},
-        prefill: () => {},
-        finish: ({ reason, error, logprobs }) => {
-          settled();
-          if (reason === 'cancelled') reject(signal?.aborted ? abortError(signal) : closedError());
-          else if (error || !logprobs)
-            reject(toStompError(error ?? new Error('the engine gave no logprobs')));
-          else resolve({ tokens, logprobs, perplexity: perplexity(logprobs) });
-        },
-        fail: (error) => {
-          settled();
-          reject(error);
-        },
-      },
+      { ...silent, finish: (finish) => settle(finish), fail: reject },
     );
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const settle = (finish: NativeFinish) => {
+      const { logprobs } = finish;
+      if (logprobs) resolve({ tokens, logprobs, perplexity: perplexity(logprobs) });
+      else reject(whyNot(finish, signal));
+    };
+    signal?.addEventListener('abort', () => dispatcher.cancel(id), { signal: listening.signal });
   });
+  return scored.finally(() => listening.abort());
 }
+
+function whyNot(finish: NativeFinish, signal: AbortSignal | undefined): StompError {
+  if (finish.reason !== 'cancelled')
+    return toStompError(finish.error ?? new Error('the engine gave no logprobs'));
+  return signal?.aborted ? abortError(signal) : closedError();
+}
+
+const silent = { token: () => undefined, prefill: () => undefined };
 
 const wholePrompt = {
   agent: '',

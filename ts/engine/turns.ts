@@ -3,17 +3,17 @@
  * Main thread only.
  */
 import { StompError, toStompError } from '../errors.js';
-import { Answer } from './answer.js';
 import { refuse } from './arguments.js';
-import { type ChatTemplate, messageText } from './chat-template.js';
 import type { Conversations } from './conversations.js';
 import { closedError, type Dispatcher } from './dispatcher.js';
 import { checkGenerateOptions, type FullGenerateOptions } from './generate-options.js';
 import { LiveGeneration } from './generation.js';
 import type { Lanes } from './lanes.js';
-import { checkMessages } from './messages.js';
-import type { TextTokenizer } from './tokenizer.js';
-import { type Prompt, Transcript } from './transcript.js';
+import { Answer } from './text/answer.js';
+import { type ChatTemplate, messageText } from './text/chat-template.js';
+import { checkMessages } from './text/messages.js';
+import type { TextTokenizer } from './text/tokenizer.js';
+import { type Prompt, Transcript } from './text/transcript.js';
 import type { ChatMessage, ChatOptions, GenerateOptions, Generation } from './types.js';
 
 export interface TurnsSetup {

@@ -5,10 +5,10 @@
  * The tokens are those that the cache holds. Encoding an answer's text again may give others, so a new
  * prompt that begins with the kept text takes the kept tokens and encodes only what follows.
  */
-import { StompError } from '../errors.js';
+import { StompError } from '../../errors.js';
+import type { ChatMessage, TranscriptView } from '../types.js';
 import { checkMessages } from './messages.js';
 import type { Encoded, Seam, TextTokenizer } from './tokenizer.js';
-import type { ChatMessage, TranscriptView } from './types.js';
 
 /** Version of the JSON form. Readers refuse every other one. */
 const formatVersion = 1;

@@ -5,9 +5,9 @@
  * does not hold up the event loop, tells where in a text a cut is safe, and gives each token's bytes.
  */
 import type { Tokenizer as Encoder } from '@huggingface/tokenizers';
-import { StompError } from '../errors.js';
+import { StompError } from '../../errors.js';
+import type { Tokenizer } from '../types.js';
 import { Detokenizer, type TokenTable } from './detokenizer.js';
-import type { Tokenizer } from './types.js';
 
 /** The parts of a tokenizer.json that are read here. */
 export interface TokenizerJson {

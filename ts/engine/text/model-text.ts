@@ -3,8 +3,8 @@
  * are loaded on first use.
  */
 import { stat } from 'node:fs/promises';
-import { StompError } from '../errors.js';
-import { native } from '../native.js';
+import { StompError } from '../../errors.js';
+import { native } from '../../native.js';
 import { ChatTemplate } from './chat-template.js';
 import { folderTextParts } from './folder-text.js';
 import { ggufTextParts } from './gguf-text.js';

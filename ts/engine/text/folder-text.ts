@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { StompError } from '../errors.js';
+import { StompError } from '../../errors.js';
 import { knownMarkers, type TextParts } from './text-parts.js';
 import type { AddedTokenJson, TokenizerJson } from './tokenizer.js';
 

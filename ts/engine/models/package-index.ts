@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { StompError } from '../errors.js';
+import { StompError } from '../../errors.js';
 import type { WheelSource } from './known-models.js';
 
 const run = promisify(execFile);

@@ -1,6 +1,6 @@
 /** Checks of conversations that callers pass in. */
-import { checkFields, refuse } from './arguments.js';
-import type { ChatMessage, ChatRole, TextPart } from './types.js';
+import { checkFields, refuse } from '../arguments.js';
+import type { ChatMessage, ChatRole, TextPart } from '../types.js';
 
 const roles: readonly ChatRole[] = ['system', 'user', 'assistant', 'tool'];
 

@@ -53,15 +53,19 @@ export class StopStrings {
   #advance(unit: number): string | undefined {
     let complete: string | undefined;
     for (const automaton of this.#automata) {
-      const { text, failure } = automaton;
-      let matched = automaton.matched;
-      while (matched > 0 && text.charCodeAt(matched) !== unit) matched = failure[matched - 1] ?? 0;
-      if (text.charCodeAt(matched) === unit) matched++;
-      automaton.matched = matched;
-      if (matched === text.length && text.length > (complete?.length ?? 0)) complete = text;
+      advance(automaton, unit);
+      const { text, matched } = automaton;
+      if (matched === text.length && matched > (complete?.length ?? 0)) complete = text;
     }
     return complete;
   }
+}
+
+function advance(automaton: Automaton, unit: number): void {
+  const { text, failure } = automaton;
+  let matched = automaton.matched;
+  while (matched > 0 && text.charCodeAt(matched) !== unit) matched = failure[matched - 1] ?? 0;
+  automaton.matched = text.charCodeAt(matched) === unit ? matched + 1 : matched;
 }
 
 function failureTable(text: string): Int32Array {

@@ -1,9 +1,9 @@
 /** Brings a model from a model hub, by its id. Main thread only; safe between processes. */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { StompError } from '../errors.js';
+import { StompError } from '../../errors.js';
+import { abortError } from '../generation.js';
 import { download, type FileSource, FinalError, rangeStart, reasonOf } from './download.js';
-import { abortError } from './generation.js';
 import { type Digest, fileSize } from './part-file.js';
 import type { BringOptions } from './wheel-model.js';
 

@@ -2,8 +2,8 @@
  * The text side of a GGUF file: its metadata describe the tokenizer, here in the form of a tokenizer.json, and
  * hold the chat template. They are hostile input: everything read is checked.
  */
-import { StompError } from '../errors.js';
-import type { GgufMetadata } from '../native.js';
+import { StompError } from '../../errors.js';
+import type { GgufMetadata } from '../../native.js';
 import { knownMarkers, type TextParts } from './text-parts.js';
 import type { AddedTokenJson, TokenizerJson } from './tokenizer.js';
 
