@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { StompError } from '../errors.js';
 import { suggestion } from './nearest.js';
-import { SETTINGS, type Command, type Setting } from './schema.js';
+import { type Command, SETTINGS, type Setting } from './schema.js';
 
 export interface ParsedArguments {
   readonly flags: ReadonlyMap<string, string | true>;
@@ -87,7 +87,10 @@ function foreignFlag(token: OptionToken, setting: Setting, command: Command): St
 
 function flagNames(command: Command): string[] {
   const own = (SETTINGS as readonly Setting[]).filter((setting) => setting.commands.includes(command));
-  return [...own.map((setting) => `--${setting.name}`), ...Object.keys(EXTRA_OPTIONS).map((name) => `--${name}`)];
+  return [
+    ...own.map((setting) => `--${setting.name}`),
+    ...Object.keys(EXTRA_OPTIONS).map((name) => `--${name}`),
+  ];
 }
 
 function optionTypes(): Record<string, { type: 'string' | 'boolean'; short?: string }> {

@@ -1,5 +1,5 @@
 /** The options part of `--help`, made from the schema. Pure. */
-import { SETTINGS, environmentName, type Command, type Setting } from './schema.js';
+import { type Command, environmentName, SETTINGS, type Setting } from './schema.js';
 import { allowedValues } from './value.js';
 
 const FLAG_COLUMN = 34;
@@ -8,7 +8,9 @@ const WIDTH = 100;
 /** One entry per option of a subcommand, wrapped for a terminal of 100 columns. */
 export function optionsHelp(command: Command): string {
   const settings = (SETTINGS as readonly Setting[]).filter((setting) => setting.commands.includes(command));
-  const lines = settings.flatMap((setting) => entry(flagSyntax(setting), `${setting.doc}. ${facts(setting)}`));
+  const lines = settings.flatMap((setting) =>
+    entry(flagSyntax(setting), `${setting.doc}. ${facts(setting)}`),
+  );
   lines.push(
     ...entry('--config FILE', 'TOML file to read instead of ./stomp.toml.'),
     ...entry('-h, --help', 'Show this help.'),
@@ -49,10 +51,7 @@ function facts(setting: Setting): string {
 
 function entry(flag: string, text: string): string[] {
   const [first = '', ...rest] = wrap(text, WIDTH - FLAG_COLUMN);
-  return [
-    `  ${flag}`.padEnd(FLAG_COLUMN) + first,
-    ...rest.map((line) => ' '.repeat(FLAG_COLUMN) + line),
-  ];
+  return [`  ${flag}`.padEnd(FLAG_COLUMN) + first, ...rest.map((line) => ' '.repeat(FLAG_COLUMN) + line)];
 }
 
 function wrap(text: string, width: number): string[] {

@@ -1,16 +1,16 @@
 /** The settings of stomp-serve: one schema and what is made from it. */
-export { parseArguments, type ParsedArguments } from './arguments.js';
+export { type ParsedArguments, parseArguments } from './arguments.js';
 export { optionsHelp } from './help.js';
 export { nearestName, suggestion } from './nearest.js';
 export { defaultToml, environmentExample, settingsReference } from './reference.js';
-export { resolveSettings, type Resolved, type ResolveOptions } from './resolve.js';
+export { type Resolved, type ResolveOptions, resolveSettings } from './resolve.js';
 export {
-  SETTINGS,
+  type Command,
   environmentName,
   isLoopback,
-  settingKey,
-  type Command,
+  SETTINGS,
   type Setting,
   type SettingName,
   type Settings,
+  settingKey,
 } from './schema.js';

@@ -1,6 +1,6 @@
 /** Texts made from the schema that live in files: the reference, `default.toml`, `.env.example`. Pure. */
 import { defaultText } from './help.js';
-import { SETTINGS, environmentName, type Setting } from './schema.js';
+import { environmentName, SETTINGS, type Setting } from './schema.js';
 import { allowedValues } from './value.js';
 
 /** The reference of all settings as a Markdown table. */

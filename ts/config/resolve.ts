@@ -6,16 +6,23 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StompError } from '../errors.js';
-import { SETTINGS, settingKey, type Command, type Setting, type SettingName, type Settings } from './schema.js';
+import {
+  type Command,
+  SETTINGS,
+  type Setting,
+  type SettingName,
+  type Settings,
+  settingKey,
+} from './schema.js';
 import {
   CONFIG_VARIABLE,
   ENVIRONMENT_VARIABLE,
+  type Environment,
+  type Layer,
   layerFromEnvironment,
   layerFromFlags,
   layerFromToml,
   readDotEnv,
-  type Environment,
-  type Layer,
 } from './sources.js';
 import { expandHome, invalid, type Origin, type Value } from './value.js';
 

@@ -6,7 +6,7 @@ import { parse as parseToml } from 'smol-toml';
 import { StompError } from '../errors.js';
 import { suggestion } from './nearest.js';
 import { environmentName, SETTINGS, type Setting } from './schema.js';
-import { valueFromText, valueFromToml, type Origin, type Value } from './value.js';
+import { type Origin, type Value, valueFromText, valueFromToml } from './value.js';
 
 /** Settings by flag name, each with where it was written. */
 export type Layer = ReadonlyMap<string, { readonly value: Value; readonly origin: Origin }>;
@@ -151,7 +151,9 @@ function isForeign(name: string): boolean {
 }
 
 function isTable(content: unknown): content is Record<string, unknown> {
-  return typeof content === 'object' && content !== null && !Array.isArray(content) && !(content instanceof Date);
+  return (
+    typeof content === 'object' && content !== null && !Array.isArray(content) && !(content instanceof Date)
+  );
 }
 
 function tableOf(toml: string): string {

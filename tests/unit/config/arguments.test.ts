@@ -14,8 +14,14 @@ function failure(args: string[], command: 'serve' | 'perplexity' = 'serve'): Sto
 
 describe('a command line', () => {
   it('gives flags by name and positional arguments', () => {
-    const { flags, positionals } = parseArguments(['a.txt', '--threads', '2', '--model=x', 'b.txt'], 'perplexity');
-    expect([...flags]).toEqual([['threads', '2'], ['model', 'x']]);
+    const { flags, positionals } = parseArguments(
+      ['a.txt', '--threads', '2', '--model=x', 'b.txt'],
+      'perplexity',
+    );
+    expect([...flags]).toEqual([
+      ['threads', '2'],
+      ['model', 'x'],
+    ]);
     expect(positionals).toEqual(['a.txt', 'b.txt']);
   });
 
@@ -57,9 +63,12 @@ describe('a mistake is refused', () => {
     expect(failure(['--port', '1'], 'perplexity').message).toContain('--port does not apply to perplexity');
   });
 
-  it.each([[['--port']], [['--port', '--host', 'x']], [['--config']]])('when a value is missing: %j', (args) => {
-    expect(failure(args).message).toContain('needs a value');
-  });
+  it.each([[['--port']], [['--port', '--host', 'x']], [['--config']]])(
+    'when a value is missing: %j',
+    (args) => {
+      expect(failure(args).message).toContain('needs a value');
+    },
+  );
 
   it('for names of Object.prototype too', () => {
     expect(failure(['--constructor']).fields.field).toBe('constructor');

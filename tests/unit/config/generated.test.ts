@@ -7,7 +7,7 @@ import { optionsHelp } from '../../../ts/config/help.js';
 import { nearestName } from '../../../ts/config/nearest.js';
 import { defaultToml, environmentExample, settingsReference } from '../../../ts/config/reference.js';
 import { resolveSettings } from '../../../ts/config/resolve.js';
-import { environmentName, SETTINGS, settingKey, type Setting } from '../../../ts/config/schema.js';
+import { environmentName, SETTINGS, type Setting, settingKey } from '../../../ts/config/schema.js';
 
 const root = join(import.meta.dirname, '../../..');
 const settings = SETTINGS as readonly Setting[];
@@ -19,7 +19,12 @@ describe('the schema', () => {
   });
 
   it('has defaults that it accepts and does not refuse', () => {
-    const { settings: values, origins } = resolveSettings({ command: 'serve', env: {}, cwd: root, packageRoot: '/nowhere' });
+    const { settings: values, origins } = resolveSettings({
+      command: 'serve',
+      env: {},
+      cwd: root,
+      packageRoot: '/nowhere',
+    });
     expect(Object.keys(values)).toEqual(settings.map((setting) => settingKey(setting.name)));
     expect(new Set(Object.values(origins))).toEqual(new Set(['default']));
   });
@@ -34,7 +39,12 @@ describe('made from the schema', () => {
   });
 
   it('config/test.toml is a valid layer', () => {
-    const { settings: values } = resolveSettings({ command: 'serve', env: { STOMP_ENV: 'test' }, cwd: '/nowhere', packageRoot: root });
+    const { settings: values } = resolveSettings({
+      command: 'serve',
+      env: { STOMP_ENV: 'test' },
+      cwd: '/nowhere',
+      packageRoot: root,
+    });
     expect(values).toMatchObject({ port: 0, logLevel: 'warn' });
   });
 
@@ -64,14 +74,19 @@ describe('nearestName', () => {
   it('finds a name after one slip of any kind', () => {
     const names = settings.map((setting) => setting.name);
     fc.assert(
-      fc.property(fc.constantFrom(...names), fc.nat(), fc.constantFrom('drop', 'double', 'swap'), (name, at, slip) => {
-        const i = at % (name.length - 1);
-        const [a = '', b = ''] = [name[i], name[i + 1]];
-        const middle = { drop: b, double: a + a + b, swap: b + a }[slip];
-        const typed = name.slice(0, i) + middle + name.slice(i + 2);
-        const found = nearestName(typed, names);
-        return found === name || found === typed;
-      }),
+      fc.property(
+        fc.constantFrom(...names),
+        fc.nat(),
+        fc.constantFrom('drop', 'double', 'swap'),
+        (name, at, slip) => {
+          const i = at % (name.length - 1);
+          const [a = '', b = ''] = [name[i], name[i + 1]];
+          const middle = { drop: b, double: a + a + b, swap: b + a }[slip];
+          const typed = name.slice(0, i) + middle + name.slice(i + 2);
+          const found = nearestName(typed, names);
+          return found === name || found === typed;
+        },
+      ),
     );
   });
 

@@ -3,7 +3,7 @@ import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseArguments } from '../../../ts/config/arguments.js';
-import { resolveSettings, type Resolved } from '../../../ts/config/resolve.js';
+import { type Resolved, resolveSettings } from '../../../ts/config/resolve.js';
 import type { Command } from '../../../ts/config/schema.js';
 import { StompError } from '../../../ts/errors.js';
 
@@ -50,10 +50,13 @@ describe('precedence', () => {
   const layers: [string, () => Given | undefined][] = [
     ['schema', () => undefined],
     ['default.toml', () => void write(join(packageRoot, 'config/default.toml'), '[server]\nport = 1001')],
-    ['config/<env>.toml', () => {
-      write(join(packageRoot, 'config/test.toml'), '[server]\nport = 1002');
-      return { env: { STOMP_ENV: 'test' } };
-    }],
+    [
+      'config/<env>.toml',
+      () => {
+        write(join(packageRoot, 'config/test.toml'), '[server]\nport = 1002');
+        return { env: { STOMP_ENV: 'test' } };
+      },
+    ],
     ['stomp.toml', () => void write(join(cwd, 'stomp.toml'), '[server]\nport = 1003')],
     ['.env', () => void write(join(cwd, '.env'), 'STOMP_PORT=1004\nOTHER=1')],
     ['environment', () => ({ env: { STOMP_PORT: '1005', STOMP_ENV: 'test' } })],
@@ -81,7 +84,10 @@ describe('precedence', () => {
   it('reads the file of --config instead of stomp.toml', () => {
     write(join(cwd, 'stomp.toml'), '[server]\nport = 1003');
     write(join(cwd, 'other.toml'), '[cache]\nbudget_mb = 64');
-    expect(resolve({ args: ['--config', 'other.toml'] }).settings).toMatchObject({ port: 8000, cacheBudgetMb: 64 });
+    expect(resolve({ args: ['--config', 'other.toml'] }).settings).toMatchObject({
+      port: 8000,
+      cacheBudgetMb: 64,
+    });
     expect(resolve({ env: { STOMP_CONFIG: 'other.toml' } }).settings.cacheBudgetMb).toBe(64);
   });
 
@@ -129,7 +135,10 @@ describe('a bad value is refused with field, value, allowed and source', () => {
   });
 
   it('names the variable', () => {
-    expect(failure({ env: { STOMP_THREADS: 'many' } }).fields).toMatchObject({ field: 'threads', source: 'STOMP_THREADS' });
+    expect(failure({ env: { STOMP_THREADS: 'many' } }).fields).toMatchObject({
+      field: 'threads',
+      source: 'STOMP_THREADS',
+    });
   });
 
   it('names .env', () => {
@@ -139,7 +148,10 @@ describe('a bad value is refused with field, value, allowed and source', () => {
 
   it.each(['"8000"', '80.5', 'true', '[1]', '1979-05-27', 'nan'])('names the file: port = %s', (written) => {
     write(join(cwd, 'stomp.toml'), `[server]\nport = ${written}`);
-    expect(failure({}).fields).toMatchObject({ field: 'port', source: `server.port in ${join(cwd, 'stomp.toml')}` });
+    expect(failure({}).fields).toMatchObject({
+      field: 'port',
+      source: `server.port in ${join(cwd, 'stomp.toml')}`,
+    });
   });
 });
 

@@ -1,0 +1,111 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { ChatMessage } from '../../../ts/engine/types.js';
+import { AnonymousAgents } from '../../../ts/serve/anonymous.js';
+import { errorOf, hello, start } from './harness.js';
+
+const path = '/v1/chat/completions';
+const user = (content: string): ChatMessage => ({ role: 'user', content });
+const assistant = (content: string): ChatMessage => ({ role: 'assistant', content });
+
+describe('the agent of a request', () => {
+  const cases: [string, Record<string, string>, Record<string, string>, string][] = [
+    ['X-Agent-ID before all', { 'x-agent-id': 'a1', 'x-session-id': 's1' }, { session_id: 's1' }, 'a1'],
+    ['session_id', {}, { session_id: 's2' }, 's2'],
+    ['X-Session-ID', { 'x-session-id': 's3' }, {}, 's3'],
+    ['both sessions, if they agree', { 'x-session-id': 's4' }, { session_id: 's4' }, 's4'],
+  ];
+  it.each(cases)('is named by %s', async (_, headers, fields, expected) => {
+    const { post, engine } = await start();
+    const response = await post(path, { messages: hello, ...fields }, headers);
+    expect(response.headers.get('x-agent-id')).toBe(expected);
+    expect(((await response.json()) as { agent_id: string }).agent_id).toBe(expected);
+    expect(engine.calls[0]?.agentId).toBe(expected);
+  });
+
+  it.each([
+    [{ 'x-agent-id': 'a/b' }, {}, 'X-Agent-ID'],
+    [{ 'x-agent-id': '../x' }, {}, 'X-Agent-ID'],
+    [{ 'x-agent-id': 'x'.repeat(129) }, {}, 'X-Agent-ID'],
+    [{ 'x-session-id': 'a b' }, {}, 'X-Session-ID'],
+    [{}, { session_id: '.hidden' }, 'session_id'],
+    [{ 'x-session-id': 'a' }, { session_id: 'b' }, 'session_id'],
+  ])('is refused for %j %j', async (headers, fields, param) => {
+    const { post } = await start();
+    const response = await post(path, { messages: hello, ...fields }, headers);
+    expect(response.status).toBe(400);
+    expect(await errorOf(response)).toMatchObject({ code: 'INVALID_REQUEST', param });
+  });
+});
+
+describe('a conversation without a name', () => {
+  const agents = (): AnonymousAgents => new AnonymousAgents();
+  const turn = (table: AnonymousAgents, messages: ChatMessage[], answer: string, salt = ''): string => {
+    const { agentId, settle } = table.begin(messages, salt);
+    settle(answer);
+    return agentId;
+  };
+
+  it('is named after system prompt and first user message', () => {
+    const id = turn(agents(), [{ role: 'system', content: 'S' }, user('U')], 'A');
+    const canonical = JSON.stringify(['', 'tools', [], 'system', ['S'], 'user', 'U']);
+    expect(id).toBe(createHash('sha256').update(canonical).digest('hex').slice(0, 16));
+  });
+
+  it('keeps its name from turn to turn', () => {
+    const table = agents();
+    const first = turn(table, [user('U1')], 'A1');
+    expect(turn(table, [user('U1'), assistant('A1'), user('U2')], 'A2')).toBe(first);
+    expect(turn(table, [user('U1'), assistant('A1'), user('U2'), assistant('A2 \n'), user('U3')], 'A3')).toBe(
+      first,
+    );
+  });
+
+  it('keeps its name when its last answer is asked for again, or was changed by the client', () => {
+    const table = agents();
+    const first = turn(table, [user('U1')], 'A1');
+    expect(turn(table, [user('U1')], 'A1 again')).toBe(first);
+    expect(turn(table, [user('U1'), assistant('shortened'), user('U2')], 'A2')).toBe(first);
+  });
+
+  it('becomes two where it parts', () => {
+    const table = agents();
+    const first = turn(table, [user('U1')], 'A1');
+    turn(table, [user('U1'), assistant('A1'), user('left')], 'L');
+    const right = turn(table, [user('U1'), assistant('A1'), user('right')], 'R');
+    expect(right).not.toBe(first);
+    expect(right).toMatch(/^[0-9a-f]{16}$/);
+    expect(turn(table, [user('U1'), assistant('A1'), user('right'), assistant('R'), user('on')], 'R2')).toBe(
+      right,
+    );
+    expect(turn(table, [user('U1'), assistant('A1'), user('left'), assistant('L'), user('on')], 'L2')).toBe(
+      first,
+    );
+  });
+
+  it('is not made to wait for another that begins alike at the same time', () => {
+    const table = agents();
+    const ids = Array.from({ length: 300 }, () => table.begin([user('U')], '').agentId);
+    expect(new Set(ids).size).toBe(300);
+  });
+
+  it('is told apart by its salt', () => {
+    const table = agents();
+    expect(turn(table, [user('U')], 'A', 'one')).not.toBe(turn(table, [user('U')], 'A', 'two'));
+  });
+
+  it('is forgotten when there are too many, without harm', () => {
+    const table = new AnonymousAgents(2);
+    const first = turn(table, [user('1')], 'A');
+    turn(table, [user('2')], 'A');
+    turn(table, [user('3')], 'A');
+    expect(turn(table, [user('1'), assistant('A'), user('on')], 'B')).toBe(first);
+  });
+
+  it('is free again after a turn that failed', () => {
+    const table = agents();
+    const { agentId, settle } = table.begin([user('U')], '');
+    settle(undefined);
+    expect(turn(table, [user('U')], 'A')).toBe(agentId);
+  });
+});

@@ -1,0 +1,48 @@
+/** Which agent a request belongs to: `X-Agent-ID` > `session_id` or `X-Session-ID` > its content. */
+import type { IncomingHttpHeaders } from 'node:http';
+import { checkAgentId } from '../engine/agent-id.js';
+import type { ChatMessage } from '../engine/types.js';
+import { StompError } from '../errors.js';
+import type { AnonymousAgents, AnonymousTurn } from './anonymous.js';
+
+export interface Claim {
+  readonly headers: IncomingHttpHeaders;
+  /** The field of the body. */
+  readonly sessionId: string | undefined;
+  readonly messages: readonly ChatMessage[];
+  readonly cacheSalt: string;
+}
+
+/** Whose turn it is. */
+export type NamedTurn = Pick<AnonymousTurn, 'agentId'> & Partial<AnonymousTurn>;
+
+/**
+ * @returns the agent's name; only the anonymous ones have a `settle`.
+ * @throws StompError INVALID_REQUEST when a given name is no agent id, or body and header disagree.
+ */
+export function resolveAgent(claim: Claim, anonymous: AnonymousAgents): NamedTurn {
+  const agent = header(claim.headers, 'x-agent-id');
+  if (agent !== undefined) return named(checkAgentId(agent, 'X-Agent-ID'));
+  const session = header(claim.headers, 'x-session-id');
+  if (session !== undefined && claim.sessionId !== undefined && session !== claim.sessionId) {
+    throw new StompError(
+      'INVALID_REQUEST',
+      '"session_id" and X-Session-ID name different sessions; send one.',
+      {
+        fields: { field: 'session_id' },
+      },
+    );
+  }
+  if (claim.sessionId !== undefined) return named(checkAgentId(claim.sessionId, 'session_id'));
+  if (session !== undefined) return named(checkAgentId(session, 'X-Session-ID'));
+  return anonymous.begin(claim.messages, claim.cacheSalt);
+}
+
+function named(agentId: string): NamedTurn {
+  return { agentId };
+}
+
+function header(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value.join(', ') : value;
+}

@@ -1,0 +1,13 @@
+/** `GET /metrics` in the text format of Prometheus. */
+import type { FastifyInstance } from 'fastify';
+import { resource } from './resource.js';
+import type { Service } from './service.js';
+
+export function metrics(app: FastifyInstance, service: Service): void {
+  resource(app, '/metrics', {
+    GET: async (_, reply) => {
+      void reply.header('content-type', service.metrics.contentType);
+      return service.metrics.scrape(await service.loaded?.stats());
+    },
+  });
+}

@@ -1,0 +1,30 @@
+/** `GET /v1/models` and `GET /v1/models/{id}`, in OpenAI's shape with what is known of the model beside. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { checkModel } from '../model-name.js';
+import { resource } from '../resource.js';
+import type { Service } from '../service.js';
+
+export function models(app: FastifyInstance, service: Service): void {
+  resource(app, '/v1/models', { GET: () => ({ object: 'list', data: [describe(service)] }) });
+  // Hub ids have a slash in them.
+  resource(app, '/v1/models/*', {
+    GET: (request: FastifyRequest) => {
+      checkModel((request.params as { '*': string })['*'], service.model);
+      return describe(service);
+    },
+  });
+}
+
+function describe(service: Service): object {
+  const { info } = service.engine();
+  return {
+    id: service.model.id,
+    object: 'model',
+    created: service.model.created,
+    owned_by: 'stomp-serve',
+    name: info.name,
+    family: info.family,
+    context_tokens: info.contextTokens,
+    aliases: service.model.aliases,
+  };
+}

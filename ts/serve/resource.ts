@@ -1,0 +1,41 @@
+/** One path with its methods. Every other method gets 405 and the list of those that work. */
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import { StompError } from '../errors.js';
+
+export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
+
+const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+
+/** Registers the handlers of `url`. HEAD comes with GET. */
+export function resource(
+  app: FastifyInstance,
+  url: string,
+  handlers: Readonly<Partial<Record<'GET' | 'POST' | 'DELETE', Handler>>>,
+): void {
+  const served = Object.keys(handlers);
+  if (handlers.GET) served.push('HEAD');
+  for (const [method, handler] of Object.entries(handlers)) {
+    app.route({
+      method: method as HTTPMethods,
+      url,
+      handler: async (request, reply) => handler(request, reply),
+    });
+  }
+  const refused = METHODS.filter((method) => !served.includes(method));
+  app.route({
+    method: refused,
+    url,
+    // Before the body is read: nothing in it could help.
+    onRequest: async (request, reply) => {
+      reply.header('allow', served.join(', '));
+      throw new StompError(
+        'METHOD_NOT_ALLOWED',
+        `${request.method} does not work here; use ${served.join(', ')}.`,
+        {
+          fields: { field: 'method', value: request.method, allowed: served.join(', ') },
+        },
+      );
+    },
+    handler: () => undefined,
+  });
+}
