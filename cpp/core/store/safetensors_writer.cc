@@ -1,6 +1,7 @@
 #include "store/safetensors_writer.h"
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -194,6 +195,13 @@ void SafetensorsWriter::create() {
 }
 
 void SafetensorsWriter::reserve() {
+  // Asked first, because some file systems fill the disk to the brim before
+  // they find that a reservation does not fit.
+  struct statvfs disk{};
+  if (fstatvfs(fd_, &disk) == 0 && disk.f_blocks > 0 && disk.f_frsize > 0 &&
+      total_ / disk.f_frsize >= disk.f_bavail) {
+    fail("reserving space", ENOSPC);
+  }
 #if defined(__linux__)
   int rc = 0;
   do {
