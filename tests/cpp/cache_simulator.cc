@@ -113,16 +113,15 @@ std::vector<int32_t> World::random_tokens(int n) {
 /// Mostly the beginning of something known or alive, then something new.
 std::vector<int32_t> World::random_prompt(uint64_t seed) {
   std::vector<int32_t> prompt;
-  const int source = below(3);
-  if (source == 0 && !known_.empty()) {
-    const Known& known = known_[below(static_cast<int>(known_.size()))];
-    if (known.seed == seed) {
-      prompt = known.tokens;
+  for (int tries = 0; tries < 4 && prompt.empty(); tries++) {
+    if (below(3) == 0) {
+      prompt = any().seq.tokens; // perhaps of another seed
+    } else if (!known_.empty()) {
+      const Known& known = known_[below(static_cast<int>(known_.size()))];
+      prompt = known.seed == seed ? known.tokens : std::vector<int32_t>();
     }
-  } else if (source == 1) {
-    prompt = any().seq.tokens;
   }
-  if (below(2) == 0) {
+  if (below(3) == 0) {
     prompt.resize(below(static_cast<int>(prompt.size()) + 1));
   }
   const auto more = random_tokens(below(9));
@@ -299,6 +298,9 @@ void World::drop_cached() {
 }
 
 void World::remember(const CachedSequence& seq, int tokens) {
+  if (tokens == 0) {
+    return;
+  }
   known_.push_back(
       {seq.seed, {seq.tokens.begin(), seq.tokens.begin() + tokens}});
 }
