@@ -29,7 +29,8 @@ function build() {
   const throughGyp = runs('make', ['--version']) && runs(process.env.PYTHON || 'python3', ['--version']);
   const script = throughGyp ? nodeGypBuild('bin.js') : join(root, 'scripts', 'build-native.mjs');
   // No Node headers are needed; this keeps node-gyp from downloading them.
-  const env = { ...process.env, npm_config_nodedir: join(root, 'cpp', 'deps', 'nodedir') };
+  const nodedir = join(root, 'cpp', 'deps', 'nodedir');
+  const env = { npm_config_loglevel: 'warn', ...process.env, npm_config_nodedir: nodedir };
   return spawnSync(process.execPath, [script], { cwd: root, stdio: 'inherit', env }).status ?? 1;
 }
 
