@@ -17,8 +17,19 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export const CONFIG_VARIABLE = 'STOMP_CONFIG';
 export const ENVIRONMENT_VARIABLE = 'STOMP_ENV';
 
-/** Prefixes that belong to building, testing and measuring. */
-const FOREIGN_PREFIXES = ['STOMP_BUILD_', 'STOMP_TEST_', 'STOMP_BENCH_'];
+/** Names and beginnings of names that belong to model downloads, building, testing and measuring. */
+const FOREIGN_PREFIXES = [
+  'STOMP_MODEL_DIR',
+  'STOMP_PACKAGE_INDEX',
+  'STOMP_BUILD_',
+  'STOMP_FORCE_PLATFORM',
+  'STOMP_KERNEL_ISA',
+  'STOMP_MLX',
+  'STOMP_REQUIRE_MLX',
+  'STOMP_SKIP_MLX',
+  'STOMP_TEST_',
+  'STOMP_BENCH_',
+];
 
 const MAX_FILE_BYTES = 1 << 20;
 

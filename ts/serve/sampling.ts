@@ -5,7 +5,7 @@ import type { Fields } from './fields.js';
 /** Longest answer anybody can ask for; the context is the real limit. */
 const MAX_TOKENS = 16_777_216;
 const MAX_STOPS = 16;
-const MAX_STOP_LENGTH = 1000;
+const MAX_STOP_LENGTH = 1024;
 
 /** Only what was given is set. @throws StompError INVALID_REQUEST */
 export function readSampling(fields: Fields): GenerateOptions {

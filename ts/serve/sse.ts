@@ -1,25 +1,27 @@
 /**
- * One stream of server-sent events to one client. The socket's own buffer is the only queue: a client
- * that falls further behind than the limit loses its connection, and with it its generation.
+ * One stream of server-sent events to one client. A slow client is waited for; one that reads nothing for
+ * long loses its connection, and with it its generation.
  */
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 
 export interface SseOptions {
-  /** Bytes that may wait for a slow reader. */
-  readonly limitBytes: number;
   /** A comment goes out at this interval, so that proxies keep a quiet stream open. */
   readonly keepAliveMs: number;
+  /** A client that has taken nothing of what waits for it for this long has gone. */
+  readonly stallMs: number;
 }
 
 export class SseStream {
   readonly #response: ServerResponse;
-  readonly #limitBytes: number;
+  readonly #options: SseOptions;
+  readonly #gone = new AbortController();
   readonly #keepAlive: NodeJS.Timeout;
 
   /** Sends status 200 and the headers. REQUIRES: nothing was sent on `response`. */
   constructor(response: ServerResponse, headers: Readonly<Record<string, string>>, options: SseOptions) {
     this.#response = response;
-    this.#limitBytes = options.limitBytes;
+    this.#options = options;
     response.writeHead(200, {
       ...headers,
       'content-type': 'text/event-stream; charset=utf-8',
@@ -27,14 +29,23 @@ export class SseStream {
       'x-accel-buffering': 'no',
     });
     response.flushHeaders();
-    this.#keepAlive = setInterval(() => this.#write(': keep-alive\n\n'), options.keepAliveMs);
+    this.#keepAlive = setInterval(() => this.#comment(), options.keepAliveMs);
     this.#keepAlive.unref();
-    response.once('close', () => clearInterval(this.#keepAlive));
+    response.once('close', () => {
+      clearInterval(this.#keepAlive);
+      this.#gone.abort();
+    });
   }
 
-  /** One event; objects become JSON. Does nothing once the client has gone. */
-  send(data: object | string): void {
-    this.#write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
+  /**
+   * One event; objects become JSON. Resolves when the next may be sent; at once, and without effect, when
+   * the client has gone.
+   */
+  async send(data: object | string): Promise<void> {
+    const response = this.#response;
+    if (response.destroyed) return;
+    response.write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
+    if (response.writableNeedDrain) await this.#drained();
   }
 
   end(): void {
@@ -42,10 +53,17 @@ export class SseStream {
     this.#response.end();
   }
 
-  #write(text: string): void {
-    const response = this.#response;
-    if (response.destroyed || response.writableEnded) return;
-    response.write(text);
-    if (response.writableLength > this.#limitBytes) response.destroy();
+  async #drained(): Promise<void> {
+    const stalled = setTimeout(() => this.#response.destroy(), this.#options.stallMs);
+    stalled.unref();
+    const drained = once(this.#response, 'drain', { signal: this.#gone.signal });
+    // Rejects only when the client has gone, which whoever sends learns from the generation's end.
+    await drained.catch(() => undefined);
+    clearTimeout(stalled);
+  }
+
+  #comment(): void {
+    if (!this.#response.destroyed && !this.#response.writableNeedDrain)
+      this.#response.write(': keep-alive\n\n');
   }
 }

@@ -14,8 +14,7 @@ import { errorBody, errorForWire } from './wire-errors.js';
 /** A stream opens after this even if no token is there, so that clients see a sign of life. */
 const OPEN_AFTER_MS = 2000;
 const KEEP_ALIVE_MS = 15_000;
-/** About five thousand events of one token. */
-const SLOW_READER_BYTES = 1 << 20;
+const STALL_MS = 60_000;
 
 /** How a protocol words an answer. */
 export interface AnswerFormat {
@@ -106,12 +105,12 @@ async function streamed(
   const first = source.next();
   await Promise.race([first, delay(OPEN_AFTER_MS, undefined, { ref: false })]);
   const stream = openStream(reply);
-  for (const event of turn.format.opening()) stream.send(event);
+  for (const event of turn.format.opening()) await stream.send(event);
   for (let next = await first; !next.done; next = await source.next()) {
-    if (next.value.text !== '') stream.send(turn.format.text(next.value.text));
+    if (next.value.text !== '') await stream.send(turn.format.text(next.value.text));
   }
   const result = await completed(generation);
-  for (const event of turn.format.closing(result)) stream.send(event);
+  for (const event of turn.format.closing(result)) await stream.send(event);
   stream.end();
   return result;
 }
@@ -128,7 +127,7 @@ function openStream(reply: FastifyReply): SseStream {
     Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]),
   );
   reply.hijack();
-  return new SseStream(reply.raw, headers, { limitBytes: SLOW_READER_BYTES, keepAliveMs: KEEP_ALIVE_MS });
+  return new SseStream(reply.raw, headers, { keepAliveMs: KEEP_ALIVE_MS, stallMs: STALL_MS });
 }
 
 /** The chunks of a generation, counted on their way. */
