@@ -112,10 +112,21 @@ function checkTokenizerJson(value: unknown): TokenizerJson {
     model: asObject(model) as TokenizerJson['model'],
     added_tokens: added,
     normalizer: rest['normalizer'] ?? null,
-    pre_tokenizer: rest['pre_tokenizer'] ?? null,
+    pre_tokenizer: withAllDigits(rest['pre_tokenizer'] ?? null),
     post_processor: rest['post_processor'] ?? null,
     decoder: rest['decoder'] ?? null,
   };
+}
+
+// The encoder takes only decimal digits for digits; the format means every numeric character, such as `½`.
+function withAllDigits(component: unknown): unknown {
+  const { type, pretokenizers, individual_digits } = asObject(component);
+  if (type === 'Sequence' && Array.isArray(pretokenizers)) {
+    return { ...asObject(component), pretokenizers: pretokenizers.map(withAllDigits) };
+  }
+  if (type !== 'Digits') return component;
+  const pattern = { Regex: individual_digits === true ? '\\p{N}' : '\\p{N}+' };
+  return { type: 'Split', pattern, behavior: 'Isolated', invert: false };
 }
 
 function checkAddedToken(value: unknown): AddedTokenJson {

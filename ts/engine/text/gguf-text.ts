@@ -39,7 +39,7 @@ const smollm: PreTokenizer = {
   json: {
     type: 'Sequence',
     pretokenizers: [
-      { type: 'Digits', individual_digits: true },
+      { type: 'Split', pattern: { Regex: '\\p{N}' }, behavior: 'Isolated', invert: false },
       { ...byteLevel, use_regex: true },
     ],
   },

@@ -177,7 +177,7 @@ function integers(what: string, value: unknown, max: number): number[] {
 
 function readSeams(flat: readonly number[], chars: number, tokens: number): Seam[] {
   const seams: Seam[] = [];
-  let last: Seam = { char: -1, token: -1 };
+  let last: Seam = { char: -1, token: 0 };
   for (let i = 0; i < flat.length; i += 2) {
     const seam = { char: flat[i] ?? -1, token: flat[i + 1] ?? -1 };
     const ascends = seam.char > last.char && seam.token >= last.token;

@@ -1,0 +1,95 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Answer } from '../../../ts/engine/text/answer.js';
+import { Detokenizer, type TokenTable } from '../../../ts/engine/text/detokenizer.js';
+
+const marker = 256;
+
+/** Every byte is a token; 256 is a marker. */
+const byteTable: TokenTable = {
+  bytes: (token) => (token === marker ? Buffer.from('<|m|>') : Uint8Array.of(token)),
+  isSpecial: (token) => token === marker,
+};
+
+describe('Detokenizer', () => {
+  it('gives back any text, one byte a token, and never a part of a character', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const detokenizer = new Detokenizer(byteTable);
+        const pieces = [...Buffer.from(text)].map((byte) => detokenizer.push(byte));
+        expect(pieces.join('')).toBe(Buffer.from(text).toString());
+        if (!text.includes('\ufffd')) expect(pieces.join('')).not.toContain('\ufffd');
+      }),
+    );
+  });
+
+  it('says nothing of a character that is never completed', () => {
+    const detokenizer = new Detokenizer(byteTable);
+    expect([0x61, 0xf0, 0x9f, 0x98].map((byte) => detokenizer.push(byte))).toEqual(['a', '', '', '']);
+  });
+
+  it('shows bytes that are no character as U+FFFD and goes on', () => {
+    const detokenizer = new Detokenizer(byteTable);
+    expect([0xff, 0x62].map((byte) => detokenizer.push(byte)).join('')).toBe('\ufffdb');
+  });
+
+  it('leaves markers out, or in when asked, and drops a character they cut', () => {
+    const without = new Detokenizer(byteTable);
+    expect([0x61, 0xc3, marker, 0x62].map((token) => without.push(token)).join('')).toBe('ab');
+    const within = new Detokenizer(byteTable, { skipSpecial: false });
+    expect([0x61, marker, 0x62].map((token) => within.push(token)).join('')).toBe('a<|m|>b');
+  });
+
+  it('keeps a byte order mark, which is text here', () => {
+    const detokenizer = new Detokenizer(byteTable);
+    expect([...Buffer.from('\ufeffx')].map((byte) => detokenizer.push(byte)).join('')).toBe('\ufeffx');
+  });
+
+  it('drops one space at the beginning where the vocabulary asks for it', () => {
+    const detokenizer = new Detokenizer(byteTable, { trimFirstSpace: true });
+    expect([...Buffer.from('  a b')].map((byte) => detokenizer.push(byte)).join('')).toBe(' a b');
+  });
+});
+
+describe('Answer', () => {
+  const answerTo = (text: string, stops: readonly string[]) => {
+    const answer = new Answer(new Detokenizer(byteTable), stops);
+    const pieces = [...Buffer.from(text)].map((byte) => answer.push(byte));
+    return { answer, pieces: [...pieces, answer.end()] };
+  };
+
+  it('keeps exactly the tokens of the text before the stop', () => {
+    const { answer } = answerTo('good é STOP more', [' STOP']);
+    expect(answer.text).toBe('good é');
+    expect(answer.stopText).toBe(' STOP');
+    expect(Buffer.from(answer.tokens()).toString()).toBe('good é');
+  });
+
+  it('does not keep half of a character that begins the stop', () => {
+    const { answer } = answerTo('aé', ['é']);
+    expect(answer.tokens()).toEqual([0x61]);
+  });
+
+  it('gives every piece the tokens whose text ends in it', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'grapheme', maxLength: 60 }),
+        fc.constantFrom([], ['b'], ['é', 'ab']),
+        (text, stops) => {
+          const { answer, pieces } = answerTo(text, stops);
+          expect(pieces.map((piece) => piece.text).join('')).toBe(answer.text);
+          expect(pieces.flatMap((piece) => piece.tokens)).toEqual(answer.tokens());
+          expect(Buffer.from(answer.tokens()).toString()).toBe(answer.text);
+        },
+      ),
+    );
+  });
+
+  it('keeps all tokens of an answer that ends inside a character', () => {
+    const answer = new Answer(new Detokenizer(byteTable), []);
+    for (const token of [0x61, 0xc3]) answer.push(token);
+    answer.end();
+    expect(answer.text).toBe('a');
+    expect(answer.tokens()).toEqual([0x61, 0xc3]);
+  });
+});
