@@ -16,7 +16,7 @@ import { Lanes } from './lanes.js';
 import { resolveModel } from './models/registry.js';
 import { scoreTokens } from './score.js';
 import { loadModelText, type ModelText } from './text/model-text.js';
-import { Turns } from './turns.js';
+import { checkTokens, Turns } from './turns.js';
 import type {
   AgentInfo,
   EngineInfo,
@@ -136,19 +136,20 @@ export class Engine {
   }
 
   /**
-   * How likely the model finds a text of at least two tokens.
+   * How likely the model finds a text of at least two tokens. Ids are read as they are, with nothing before.
    * @throws StompError INVALID_REQUEST, CONTEXT_OVERFLOW, QUEUE_FULL, CANCELLED
    */
-  async score(text: string, options: ScoreOptions = {}): Promise<ScoreResult> {
+  async score(text: string | readonly number[], options: ScoreOptions = {}): Promise<ScoreResult> {
     const caller = new Error();
     checkFields('options', options, ['signal', 'cacheSalt']);
-    if (typeof text !== 'string') refuse('text', text, 'a text');
+    const given = typeof text === 'string' ? text : checkTokens('text', text, this.info.vocabSize);
     const request = {
       cacheSalt: checkText('cacheSalt', options.cacheSalt, '', 256),
       signal: checkSignal('signal', options.signal),
     };
     return this.#call(async () => {
-      const { tokens } = await this.#model.tokenizer.encodeInSlices(text, 0, request.signal);
+      if (typeof given !== 'string') return scoreTokens(this.#dispatcher, given, request);
+      const { tokens } = await this.#model.tokenizer.encodeInSlices(given, 0, request.signal);
       const prompt = [...this.#model.tokenizer.bosBefore(tokens), ...tokens];
       return scoreTokens(this.#dispatcher, prompt, request);
     }, caller);

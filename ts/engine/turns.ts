@@ -143,7 +143,7 @@ export class Turns {
 
   // Without its text nothing can be said to begin like it: no seams.
   #planTokens(prompt: readonly number[]): Plan {
-    const tokens = checkTokens(prompt, this.#setup.vocabSize);
+    const tokens = checkTokens('prompt', prompt, this.#setup.vocabSize);
     return async (before) => ({
       prompt: { text: this.#setup.tokenizer.decode(tokens), tokens, seams: [], bos: false, keptTokens: 0 },
       messages: () => before.messages,
@@ -176,11 +176,12 @@ function begun(messages: readonly ChatMessage[], system: string | undefined): re
   );
 }
 
-function checkTokens(prompt: unknown, vocabSize: number): number[] {
+/** @throws StompError INVALID_REQUEST */
+export function checkTokens(field: string, prompt: unknown, vocabSize: number): number[] {
   const fits = (id: unknown) => Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabSize;
   const list: unknown[] = Array.isArray(prompt) ? prompt : [];
   if (list.length === 0 || !list.every(fits)) {
-    refuse('prompt', prompt, `a text or a non-empty array of token ids below ${vocabSize}`);
+    refuse(field, prompt, `a text or a non-empty array of token ids below ${vocabSize}`);
   }
   return list.map(Number);
 }
