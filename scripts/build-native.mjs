@@ -9,12 +9,13 @@
  * MLX executor out, STOMP_REQUIRE_MLX=1 makes its absence an error.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchAll } from '../cpp/deps/fetch.mjs';
+import { cmakeVariables, dropForeignTree } from './native/cmake.mjs';
 import { hasEngine, platformName } from './native/platform.mjs';
 import { findToolchain } from './native/toolchain.mjs';
 
@@ -35,32 +36,13 @@ function cmakeJs(command, args) {
   if (status !== 0) throw new Failure(`the native build failed (cmake-js ${command}, see above)`);
 }
 
-/** A tree that was configured for another folder or generator cannot be used again. */
-function dropForeignTree(generator) {
-  const cache = join(tree, 'CMakeCache.txt');
-  if (!existsSync(cache)) return;
-  const text = readFileSync(cache, 'utf8');
-  const value = (key) => text.match(new RegExp(`^${key}:\\w+=(.*)$`, 'm'))?.[1];
-  const same = value('CMAKE_HOME_DIRECTORY') === root && value('CMAKE_GENERATOR') === generator;
-  if (!same) rmSync(tree, { recursive: true });
-}
-
-// cmake-js drops empty values, and CMake remembers old ones: everything is always said.
 function cmakeOptions(toolchain, deps) {
-  const launcher = toolchain.ccache ? 'ccache' : 'env';
-  const options = {
-    STOMP_BINDING: 'ON',
-    STOMP_MLX: deps.mlxC ? 'ON' : 'OFF',
-    STOMP_MLXC_DIR: deps.mlxC ?? 'NONE',
-    STOMP_MLX_DIR: deps.mlx ?? 'NONE',
-    CMAKE_C_COMPILER_LAUNCHER: launcher,
-    CMAKE_CXX_COMPILER_LAUNCHER: launcher,
-  };
+  const options = { STOMP_BINDING: 'ON', ...cmakeVariables(toolchain, deps) };
   return Object.entries(options).map(([key, value]) => `--CD${key}=${value}`);
 }
 
 function build(toolchain, deps) {
-  dropForeignTree(toolchain.generator);
+  dropForeignTree(tree, toolchain.generator);
   if (!deps.mlxC) rmSync(join(products, 'mlx'), { recursive: true, force: true });
   const compilers = process.env.CXX ? ['--cxx', process.env.CXX] : [];
   cmakeJs('configure', ['--generator', toolchain.generator, ...compilers, ...cmakeOptions(toolchain, deps)]);
@@ -79,7 +61,10 @@ function replace(from, to) {
 
 function install(out, reason) {
   mkdirSync(out, { recursive: true });
-  replace(join(products, 'stomp_serve.node'), join(out, 'stomp_serve.node'));
+  const addon = join(out, 'stomp_serve.node');
+  replace(join(products, 'stomp_serve.node'), addon);
+  // It is current now, even if nothing had to be linked.
+  utimesSync(addon, new Date(), new Date());
   const mlx = join(products, 'mlx');
   const built = ['libstomp_mlx.so', 'libstomp_mlx.dylib'].some((name) => existsSync(join(mlx, name)));
   if (!built) {

@@ -1,0 +1,98 @@
+/** Configures, builds and runs the C++ tests; no Node headers and no packages are needed. */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { fetchAll } from '../../cpp/deps/fetch.mjs';
+import { cmakeVariables, dropForeignTree } from './cmake.mjs';
+import { findToolchain } from './toolchain.mjs';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+function run(command, args, options = {}) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
+  if (status !== 0) throw new Error(`${command} ${args[0]} failed${error ? `: ${error.message}` : ''}`);
+}
+
+/** Assertions stay on in tests: no -DNDEBUG. */
+function flags(sanitize) {
+  return sanitize ? '-O1 -g' : '-O2';
+}
+
+/**
+ * Configures the tree of the tests, which also has the compile commands that clang-tidy reads.
+ * @param {string} sanitize for example `address,undefined`; empty for none
+ * @returns the tree's folder
+ */
+export function configureTests(sanitize) {
+  const toolchain = findToolchain();
+  if ('message' in toolchain) throw new Error(toolchain.message);
+  const deps = fetchAll();
+  requireMlx(deps);
+  const tree = join(root, treeName(sanitize));
+  dropForeignTree(tree, toolchain.generator);
+  const variables = {
+    ...cmakeVariables(toolchain, deps),
+    STOMP_TESTS: 'ON',
+    STOMP_SANITIZE: sanitize,
+    CMAKE_BUILD_TYPE: 'Release',
+    CMAKE_CXX_FLAGS_RELEASE: flags(sanitize),
+  };
+  const defines = Object.entries(variables).map(([key, value]) => `-D${key}=${value}`);
+  run('cmake', ['-S', root, '-B', tree, '-G', toolchain.generator, '--log-level=WARNING', ...defines]);
+  return tree;
+}
+
+function requireMlx(deps) {
+  if (!deps.reason) return;
+  if (process.env.STOMP_REQUIRE_MLX === '1') throw new Error(`no MLX executor to test: ${deps.reason}`);
+  console.error(`stomp-serve: C++ tests without the MLX executor: ${deps.reason}`);
+}
+
+function treeName(sanitize) {
+  if (!sanitize) return 'build-tests';
+  return sanitize.includes('address') ? 'build-asan' : `build-${sanitize.replaceAll(',', '-')}`;
+}
+
+/** Runs one test program; a crash or a missing summary counts as a failure. */
+function runProgram(program, env) {
+  console.log(`== ${program}`);
+  const result = spawnSync(program, [], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
+  process.stdout.write(result.stdout ?? '');
+  const summary = result.stdout?.match(/^(\d+) passed, (\d+) failed$/m);
+  const passed = Number(summary?.[1] ?? 0);
+  const failed = Number(summary?.[2] ?? 0);
+  if (result.status === 0 && passed) return { passed, failed };
+  console.log(`FAIL  ${program} ended with ${result.signal ?? `status ${result.status}`}`);
+  return { passed, failed: Math.max(failed, 1) };
+}
+
+/**
+ * Builds and runs all test programs.
+ * @param {{ sanitize?: string }} options
+ * @returns {{ passed: number, failed: number }}
+ */
+export function runCppTests({ sanitize = '' } = {}) {
+  const tree = configureTests(sanitize);
+  run('cmake', ['--build', tree, '--parallel', String(availableParallelism())]);
+  const env = {
+    ASAN_OPTIONS: `detect_leaks=1:suppressions=${join(root, 'tests', 'cpp', 'asan.supp')}`,
+    LSAN_OPTIONS: `suppressions=${join(root, 'tests', 'cpp', 'lsan.supp')}`,
+    UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+    TSAN_OPTIONS: 'halt_on_error=1',
+  };
+  const programs = ['stomp_tests'];
+  if (existsSync(join(tree, 'mlx'))) programs.push('stomp_mlx_tests');
+  const results = programs.map((name) => runProgram(join(tree, 'tests', 'cpp', name), env));
+  return results.reduce((sum, { passed, failed }) => ({
+    passed: sum.passed + passed,
+    failed: sum.failed + failed,
+  }));
+}
