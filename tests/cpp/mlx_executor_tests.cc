@@ -448,7 +448,7 @@ TEST("mlx: steps that would read out of bounds are refused whole") {
   refuse(Rig::slice(table, good, 1, Output::kToken)); // no room
   refuse(Rig::slice(outside, good, 0, Output::kToken));
   refuse(Rig::slice(missing, good, 0, Output::kToken));
-  refuse(Rig::slice(rig.table(256), many, 0, Output::kToken));
+  refuse(Rig::slice(rig.table(mlx_rig::kMaxStepTokens + 1), many, 0, Output::kToken));
   refuse(Rig::slice(table, {}, 0, Output::kToken));
   refuse(Rig::slice(table, std::span(good).first(1), -1, Output::kToken));
   refuse(Rig::follow(table, 999, 0, 0));

@@ -29,7 +29,7 @@ inline std::string library() {
 
 constexpr int kBlockTokens = 16;
 constexpr int kBlocks = 64;
-constexpr int kMaxStepTokens = 128;
+constexpr int kMaxStepTokens = 256;
 
 inline std::unique_ptr<stomp::Executor> executor(const std::string& device) {
   stomp::ExecutorOptions options;
