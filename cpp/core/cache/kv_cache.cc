@@ -81,8 +81,12 @@ void KvCache::Impl::drop_table(BlockTable& table) {
 void KvCache::Impl::drop_passed(CachedSequence& seq) {
   for (int g = 0; g < groups(); g++) {
     std::vector<BlockId>& blocks = seq.table.blocks[g];
-    int i = first_kept(g, seq.table.n_tokens) - 1;
-    for (; i >= 0 && blocks[i] != kNoBlock; i--) {
+    const int end = first_kept(g, seq.table.n_tokens);
+    int begin = end;
+    while (begin > 0 && blocks[begin - 1] != kNoBlock) {
+      begin--;
+    }
+    for (int i = begin; i < end; i++) {
       pool.release(g, std::exchange(blocks[i], kNoBlock));
     }
   }

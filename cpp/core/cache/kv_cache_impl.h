@@ -93,7 +93,8 @@ struct KvCache::Impl {
   /// outlives what follows it.
   void drop_blocks(BlockTable& table, int g, int number);
   void drop_table(BlockTable& table);
-  /// Gives back what the windows have moved past.
+  /// Gives back what the windows have moved past, first blocks first: the last
+  /// ones may still belong to the window of a shorter prefix.
   void drop_passed(CachedSequence& seq);
 
   ModelCacheSpec spec;
