@@ -125,6 +125,7 @@ export interface NativeStats {
   steps: number;
   prefillTokens: number;
   decodeTokens: number;
+  preemptions: number;
   evictionsHot: number;
   saves: number;
   saveFailures: number;

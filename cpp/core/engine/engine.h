@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "cache/cache_spec.h"
 #include "cache/kv_cache.h"
+#include "engine/sampler.h"
 #include "exec/executor.h"
 #include "model/model_file.h"
 
@@ -34,14 +35,6 @@ struct EngineOptions {
   int max_agents = 0; // idle agents kept in memory; 0: by budget
   int max_context = 0; // tokens; 0: the model's
   std::string cache_dir; // empty: agents are not kept on disk
-};
-
-struct SamplingOptions {
-  float temperature = 0; // 0: greedy
-  int top_k = 0; // 0: off
-  float top_p = 1;
-  float min_p = 0;
-  uint64_t seed = 0;
 };
 
 struct Request {
@@ -126,6 +119,7 @@ struct EngineStats {
   uint64_t steps = 0;
   uint64_t prefill_tokens = 0; // computed
   uint64_t decode_tokens = 0;
+  uint64_t preemptions = 0;
   uint64_t evictions_hot = 0;
   uint64_t saves = 0;
   uint64_t save_failures = 0;

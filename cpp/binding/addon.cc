@@ -1,0 +1,58 @@
+// The export table; its shape is typed in ts/native.ts.
+#include "base/cpu_features.h"
+#include "convert.h"
+#include "engine_handle.h"
+
+namespace stomp::binding {
+
+namespace {
+
+Napi::Value load_engine(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const EngineOptions options = engine_options(info[0].As<Napi::Object>());
+  const auto* type = env.GetInstanceData<Napi::FunctionReference>();
+  const Napi::Object object = type->New({});
+  return EngineHandle::Unwrap(object)->load(
+      options, info[1].As<Napi::Function>(), info[2].As<Napi::Function>());
+}
+
+Napi::Value gguf_metadata(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  try {
+    Napi::Object o = Napi::Object::New(env);
+    for (const auto& [key, value] :
+         read_gguf_metadata(info[0].As<Napi::String>().Utf8Value())) {
+      o.Set(key, to_js(env, value));
+    }
+    return o;
+  } catch (const Error& error) {
+    throw to_js_error(env, error);
+  }
+}
+
+Napi::Value list_cpu_features(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::vector<std::string> names = cpu_feature_names();
+  Napi::Array list = Napi::Array::New(env, names.size());
+  for (uint32_t i = 0; i < names.size(); i++) {
+    list.Set(i, names[i]);
+  }
+  return list;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto type = std::make_unique<Napi::FunctionReference>(
+      Napi::Persistent(EngineHandle::define(env)));
+  env.SetInstanceData(type.release()); // freed with the environment
+  exports.Set("version", STOMP_VERSION);
+  exports.Set("cpuFeatures", Napi::Function::New(env, list_cpu_features));
+  exports.Set("readGgufMetadata", Napi::Function::New(env, gguf_metadata));
+  exports.Set("loadEngine", Napi::Function::New(env, load_engine));
+  return exports;
+}
+
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, init)
+
+} // namespace
+
+} // namespace stomp::binding

@@ -1,0 +1,276 @@
+#include "engine_handle.h"
+
+#include "convert.h"
+
+namespace stomp::binding {
+
+namespace {
+
+Napi::Value as_js(Napi::Env env, const std::string& value) {
+  return Napi::String::New(env, value);
+}
+template <class T>
+Napi::Value as_js(Napi::Env env, const T& value) {
+  return to_js(env, value);
+}
+
+std::string text(const Napi::CallbackInfo& info, size_t index) {
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+/// Calls into JavaScript with the status ignored: in a worker that is being
+/// terminated the call fails, and that must not take the process down. The
+/// callbacks report their own exceptions.
+void call(
+    Napi::Env env,
+    const Napi::FunctionReference& function,
+    std::initializer_list<napi_value> arguments) {
+  napi_value result;
+  napi_call_function(
+      env,
+      env.Undefined(),
+      function.Value(),
+      arguments.size(),
+      arguments.begin(),
+      &result);
+}
+
+Napi::Int32Array int32_array(Napi::Env env, size_t n) {
+  return Napi::Int32Array::New(env, n);
+}
+
+} // namespace
+
+Napi::Function EngineHandle::define(Napi::Env env) {
+  return DefineClass(
+      env,
+      "NativeEngine",
+      {
+          InstanceMethod<&EngineHandle::submit>("submit"),
+          InstanceMethod<&EngineHandle::cancel>("cancel"),
+          InstanceMethod<&EngineHandle::agents>("agents"),
+          InstanceMethod<&EngineHandle::fork>("fork"),
+          InstanceMethod<&EngineHandle::save>("save"),
+          InstanceMethod<&EngineHandle::transcript>("transcript"),
+          InstanceMethod<&EngineHandle::evict>("evict"),
+          InstanceMethod<&EngineHandle::remove>("remove"),
+          InstanceMethod<&EngineHandle::stats>("stats"),
+          InstanceMethod<&EngineHandle::close>("close"),
+      });
+}
+
+EngineHandle::EngineHandle(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<EngineHandle>(info), env_(info.Env()) {
+  napi_add_env_cleanup_hook(env_, &EngineHandle::on_teardown, this);
+}
+
+EngineHandle::~EngineHandle() {
+  napi_remove_env_cleanup_hook(env_, &EngineHandle::on_teardown, this);
+  stop();
+}
+
+void EngineHandle::on_teardown(void* self) {
+  static_cast<EngineHandle*>(self)->stop();
+}
+
+void EngineHandle::stop() {
+  if (poster_) {
+    poster_->abort(); // before the thread is joined: it may be posting
+  }
+  engine_.reset();
+}
+
+Engine& EngineHandle::engine(Napi::Env env) {
+  if (!engine_) {
+    throw to_js_error(
+        env, Error(Code::kShuttingDown, "The engine is closed."));
+  }
+  return *engine_;
+}
+
+Napi::Promise EngineHandle::promise(Napi::Env env, Engine::Done& done) {
+  const Deferred deferred = std::make_shared<Napi::Promise::Deferred>(env);
+  poster_->hold();
+  done = [this, deferred](std::optional<Error> error) {
+    poster_->post([this, deferred, error = std::move(error)](Napi::Env env) {
+      poster_->let_go();
+      if (error) {
+        deferred->Reject(to_js_error(env, *error).Value());
+      } else {
+        deferred->Resolve(env.Undefined());
+      }
+    });
+  };
+  return deferred->Promise();
+}
+
+template <class T>
+Napi::Promise EngineHandle::promise(Napi::Env env, Engine::Reply<T>& reply) {
+  const Deferred deferred = std::make_shared<Napi::Promise::Deferred>(env);
+  poster_->hold();
+  reply = [this, deferred](std::optional<Error> error, T value) {
+    poster_->post([this,
+                   deferred,
+                   error = std::move(error),
+                   value = std::move(value)](Napi::Env env) {
+      poster_->let_go();
+      if (error) {
+        deferred->Reject(to_js_error(env, *error).Value());
+      } else {
+        deferred->Resolve(as_js(env, value));
+      }
+    });
+  };
+  return deferred->Promise();
+}
+
+Napi::Promise EngineHandle::load(
+    EngineOptions options,
+    Napi::Function on_progress,
+    Napi::Function on_step) {
+  const Napi::Env env = Env();
+  poster_ = std::make_unique<Poster>(env);
+  on_progress_ = Napi::Persistent(on_progress);
+  on_step_ = Napi::Persistent(on_step);
+  const Deferred deferred = std::make_shared<Napi::Promise::Deferred>(env);
+  // Keeps this object alive until the promise is settled.
+  const auto self = std::make_shared<Napi::ObjectReference>(
+      Napi::Persistent(Value().As<Napi::Object>()));
+  poster_->hold();
+  engine_ = std::make_unique<Engine>(
+      std::move(options),
+      [this](double fraction) {
+        poster_->post([this, fraction](Napi::Env env) {
+          call(env, on_progress_, {Napi::Number::New(env, fraction)});
+        });
+      },
+      [this, deferred, self](
+          std::optional<Error> error, const EngineInfo& info) {
+        poster_->post([this, deferred, self, error, info](Napi::Env env) {
+          poster_->let_go();
+          if (error) {
+            deferred->Reject(to_js_error(env, *error).Value());
+            stop();
+          } else {
+            Napi::Object result = Napi::Object::New(env);
+            result.Set("engine", self->Value());
+            result.Set("info", to_js(env, info));
+            deferred->Resolve(result);
+          }
+          self->Reset();
+        });
+      },
+      [this](StepEvents&& events) {
+        poster_->post([this, events = std::move(events)](Napi::Env env) {
+          deliver(env, events);
+        });
+      });
+  return deferred->Promise();
+}
+
+void EngineHandle::deliver(Napi::Env env, const StepEvents& events) {
+  Napi::Int32Array tokens = int32_array(env, events.tokens.size() * 2);
+  for (size_t i = 0; i < events.tokens.size(); i++) {
+    tokens[2 * i] = events.tokens[i].request;
+    tokens[2 * i + 1] = events.tokens[i].token;
+  }
+  Napi::Int32Array progress = int32_array(env, events.progress.size() * 3);
+  for (size_t i = 0; i < events.progress.size(); i++) {
+    progress[3 * i] = events.progress[i].request;
+    progress[3 * i + 1] = events.progress[i].done;
+    progress[3 * i + 2] = events.progress[i].total;
+  }
+  Napi::Array finished = Napi::Array::New(env, events.finished.size());
+  for (uint32_t i = 0; i < events.finished.size(); i++) {
+    finished.Set(i, to_js(env, events.finished[i]));
+    poster_->let_go(); // held since submit()
+  }
+  call(env, on_step_, {tokens, progress, finished});
+}
+
+void EngineHandle::submit(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  e.submit(request(info[0].As<Napi::Object>()));
+  poster_->hold(); // until its FinishEvent
+}
+
+void EngineHandle::cancel(const Napi::CallbackInfo& info) {
+  engine(info.Env()).cancel(info[0].As<Napi::Number>().Int32Value());
+}
+
+Napi::Value EngineHandle::agents(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Reply<std::vector<AgentInfo>> reply;
+  const Napi::Promise result = promise(info.Env(), reply);
+  e.agents(std::move(reply));
+  return result;
+}
+
+Napi::Value EngineHandle::fork(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Done done;
+  const Napi::Promise result = promise(info.Env(), done);
+  e.fork(text(info, 0), text(info, 1), std::move(done));
+  return result;
+}
+
+Napi::Value EngineHandle::save(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Done done;
+  const Napi::Promise result = promise(info.Env(), done);
+  e.save(text(info, 0), text(info, 1), std::move(done));
+  return result;
+}
+
+Napi::Value EngineHandle::transcript(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Reply<std::string> reply;
+  const Napi::Promise result = promise(info.Env(), reply);
+  e.transcript(text(info, 0), std::move(reply));
+  return result;
+}
+
+Napi::Value EngineHandle::evict(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Done done;
+  const Napi::Promise result = promise(info.Env(), done);
+  e.evict(text(info, 0), std::move(done));
+  return result;
+}
+
+Napi::Value EngineHandle::remove(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Done done;
+  const Napi::Promise result = promise(info.Env(), done);
+  e.remove(text(info, 0), std::move(done));
+  return result;
+}
+
+Napi::Value EngineHandle::stats(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Reply<EngineStats> reply;
+  const Napi::Promise result = promise(info.Env(), reply);
+  e.stats(std::move(reply));
+  return result;
+}
+
+Napi::Value EngineHandle::close(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  const Deferred deferred =
+      std::make_shared<Napi::Promise::Deferred>(info.Env());
+  poster_->hold();
+  e.close([this, deferred](std::optional<Error> error) {
+    poster_->post([this, deferred, error = std::move(error)](Napi::Env env) {
+      poster_->let_go();
+      engine_.reset(); // joins a thread that has nothing left to do
+      if (error) {
+        deferred->Reject(to_js_error(env, *error).Value());
+      } else {
+        deferred->Resolve(env.Undefined());
+      }
+    });
+  });
+  return deferred->Promise();
+}
+
+} // namespace stomp::binding

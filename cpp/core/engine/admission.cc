@@ -1,0 +1,245 @@
+// waiting -> restoring -> prefill: who may enter the batch, and with what of
+// its prompt already cached.
+#include <algorithm>
+
+#include "engine/core.h"
+
+namespace stomp {
+
+namespace {
+
+// Blocks read back from disk between two steps: a restore must not hold up
+// the agents that are answering.
+constexpr size_t kRestoreBytesPerTurn = size_t{24} << 20;
+
+int common_prefix(
+    const std::vector<int32_t>& a,
+    const std::vector<int32_t>& b) {
+  const size_t n = std::min(a.size(), b.size());
+  return static_cast<int>(
+      std::mismatch(a.begin(), a.begin() + n, b.begin()).first - a.begin());
+}
+
+} // namespace
+
+bool EngineCore::agent_is_free(const Sequence& seq) const {
+  return seq.agent->running == nullptr;
+}
+
+bool EngineCore::admit() {
+  bool admitted = false;
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    if (static_cast<int>(active_.size()) >= options_.max_batch_size) {
+      break;
+    }
+    Sequence& seq = **it;
+    const auto next = std::next(it);
+    if (!agent_is_free(seq)) {
+      it = next; // behind its agent's earlier request
+      continue;
+    }
+    const Admission verdict = try_admit(seq);
+    if (verdict == Admission::kWait) {
+      break; // first come, first served: nobody overtakes for memory
+    }
+    if (verdict == Admission::kRefuse) {
+      finish(
+          seq,
+          Finish::kError,
+          Error(
+              Code::kPoolExhausted,
+              "The cache pool has no room for this request" +
+                  (agents_->counters().last_error.empty()
+                       ? std::string(".")
+                       : ", and idle agents cannot be saved to make some: " +
+                           agents_->counters().last_error) +
+                  " Try again later, or raise --cache-budget-mb.",
+              {{"neededTokens", std::to_string(seq.target)}}));
+      waiting_.erase(it);
+    } else {
+      start(seq);
+      active_.splice(active_.end(), waiting_, it);
+    }
+    admitted = true;
+    it = next;
+  }
+  return admitted;
+}
+
+EngineCore::Admission EngineCore::try_admit(Sequence& seq) {
+  Agent& agent = *seq.agent;
+  if (agent.kv.seed != seq.seed) {
+    cache_->release(agent.kv);
+    agent.kv = cache_->open(seq.seed);
+  }
+  if (!seq.request.score && agent.kv.table.n_tokens == 0 &&
+      restores_.find(&seq) == restores_.end()) {
+    plan_restore(seq);
+  }
+  if (restores_.find(&seq) == restores_.end() && !seq.adopted) {
+    adopt(seq);
+  }
+  return make_room(seq);
+}
+
+void EngineCore::plan_restore(Sequence& seq) {
+  Agent& agent = *seq.agent;
+  if (!agents_->on_disk(agent.id)) {
+    return;
+  }
+  std::unique_ptr<AgentFileReader> file = agents_->open(agent);
+  if (!file) {
+    return; // agent.note says why
+  }
+  const int common = std::min(
+      common_prefix(file->header().tokens, seq.tokens),
+      static_cast<int>(seq.tokens.size()) - 1);
+  if (common < static_cast<int>(file->header().tokens.size())) {
+    seq.usage.miss_reason = "the prompt departs from the agent's cache at "
+                            "token " +
+        std::to_string(common);
+  }
+  if (common > cache_->match(agent.kv, seq.tokens).shared) {
+    restores_[&seq] = {std::move(file), 0, common};
+  }
+}
+
+void EngineCore::adopt(Sequence& seq) {
+  seq.adopted = true;
+  if (seq.request.score) {
+    cache_->truncate(seq.agent->kv, 0); // every token's logits are wanted
+    return;
+  }
+  Agent& agent = *seq.agent;
+  const int had = agent.kv.table.n_tokens;
+  const KvCache::Match match = cache_->match(agent.kv, seq.tokens);
+  copies_.clear();
+  const int length = cache_->adopt(agent.kv, seq.tokens, copies_);
+  executor_->copy_blocks(copies_);
+  if (seq.preempted) {
+    return; // its usage was settled when it was first admitted
+  }
+  seq.usage.cached_tokens = length;
+  seq.usage.own_tokens = std::min(match.own, length);
+  seq.usage.shared_tokens = length - seq.usage.own_tokens;
+  std::string& why = seq.usage.miss_reason;
+  if (match.own < std::min(had, seq.prompt_size - 1)) {
+    why = "the prompt departs from the agent's cache at token " +
+        std::to_string(match.own);
+  } else if (had == 0 && why.empty() && !agent.note.empty()) {
+    why = agent.note;
+  } else if (had == 0 && why.empty() && length == 0) {
+    why = agent.id.empty() ? "no agent, and no cached prefix matches"
+                           : "a new agent, and no cached prefix matches";
+  }
+}
+
+EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
+  const BlockPool& pool = cache_->pool();
+  const int grow = std::max(1, seq.target - seq.cached());
+  while (true) {
+    const std::vector<int> need = cache_->need(seq.agent->kv, grow);
+    const std::vector<int> taken = promised();
+    bool fits = true;
+    for (int g = 0; g < pool.groups(); g++) {
+      fits &= pool.available(g) - taken[g] >= need[g];
+    }
+    if (fits) {
+      return Admission::kAdmitted;
+    }
+    const AgentStore::Eviction eviction =
+        agents_->evict_one(seq.agent.get());
+    if (eviction == AgentStore::Eviction::kUnderWay) {
+      return Admission::kWait;
+    }
+    if (eviction == AgentStore::Eviction::kNobody) {
+      return active_.empty() ? Admission::kRefuse : Admission::kWait;
+    }
+  }
+}
+
+std::vector<int> EngineCore::promised() const {
+  std::vector<int> blocks(cache_->pool().groups(), 0);
+  for (const SequencePtr& seq : active_) {
+    if (seq->phase == Phase::kDone || seq->target <= seq->cached()) {
+      continue;
+    }
+    const std::vector<int> need =
+        cache_->need(seq->agent->kv, seq->target - seq->cached());
+    for (size_t g = 0; g < need.size(); g++) {
+      blocks[g] += need[g];
+    }
+  }
+  return blocks;
+}
+
+void EngineCore::start(Sequence& seq) {
+  seq.agent->running = &seq;
+  seq.agent->note.clear();
+  seq.phase = restores_.count(&seq) ? Phase::kRestoring : Phase::kPrefill;
+  if (!seq.preempted) {
+    seq.usage.queued_ms = ms_since(seq.submitted);
+  }
+}
+
+bool EngineCore::restore() {
+  bool busy = false;
+  for (const SequencePtr& seq : active_) {
+    if (seq->phase != Phase::kRestoring) {
+      continue;
+    }
+    busy = true;
+    size_t bytes = 0;
+    while (bytes < kRestoreBytesPerTurn && restore_block(*seq, bytes)) {
+    }
+  }
+  return busy;
+}
+
+bool EngineCore::restore_block(Sequence& seq, size_t& bytes) {
+  Restore& r = restores_.at(&seq);
+  const AgentFileHeader& header = r.file->header();
+  CachedSequence& kv = seq.agent->kv;
+  const int done = kv.table.n_tokens;
+  bool ok = done < r.until && r.next < header.blocks.size();
+  if (ok) {
+    const StoredBlock& block = header.blocks[r.next];
+    const int n = std::min(block.n_tokens, r.until - done);
+    try {
+      const std::span<const std::byte> data = r.file->block(r.next);
+      copies_.clear();
+      ok = cache_->reserve(kv, block.n_tokens, copies_);
+      if (ok) {
+        executor_->copy_blocks(copies_);
+        executor_->write_block(
+            block.group,
+            kv.table.blocks[block.group][block.index],
+            block.n_tokens,
+            data);
+        cache_->commit(
+            kv,
+            std::span<const int32_t>(seq.tokens).subspan(done, n));
+        cache_->truncate(kv, done + n); // gives back what n did not need
+        bytes += data.size();
+        r.next++;
+      }
+    } catch (const Error& error) {
+      ok = false;
+      cache_->truncate(kv, done);
+      seq.usage.miss_reason = set_aside_note(error);
+      agents_->set_aside(*seq.agent);
+    }
+  }
+  if (ok) {
+    return true;
+  }
+  if (!seq.preempted) {
+    seq.usage.restored_tokens = kv.table.n_tokens;
+    seq.usage.cached_tokens = kv.table.n_tokens;
+  }
+  seq.phase = Phase::kPrefill;
+  restores_.erase(&seq);
+  return false;
+}
+
+} // namespace stomp

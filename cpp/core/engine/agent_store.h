@@ -1,0 +1,114 @@
+// The agents: who is in memory, who is on disk, and the traffic between.
+// Engine thread only. Owns every idle agent's cache; a running sequence uses
+// its agent's cache in place.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cache/kv_cache.h"
+#include "engine/engine.h"
+#include "engine/sequence.h"
+#include "exec/executor.h"
+#include "store/disk_tier.h"
+
+namespace stomp {
+
+/// A miss_reason for a file that cannot be read.
+std::string set_aside_note(const Error& error);
+
+class AgentStore {
+ public:
+  struct Identity {
+    std::string model_name;
+    std::string fingerprint;
+    std::string numerics;
+  };
+
+  /// `disk` may be null: agents then live in memory only.
+  AgentStore(
+      KvCache& cache,
+      Executor& executor,
+      std::unique_ptr<DiskTier> disk,
+      Identity identity);
+  ~AgentStore();
+
+  /// The agent of that id, made when unknown; anonymous for "".
+  std::shared_ptr<Agent> get(const std::string& id, uint64_t seed);
+  /// Known in memory or on disk.
+  bool known(const std::string& id) const;
+  bool on_disk(const std::string& id) const;
+
+  /// A finished request's agent: counts as used now. Anonymous agents end.
+  void finished(const std::shared_ptr<Agent>& agent);
+
+  /// Opens the agent's file when it can be used with this model; else notes
+  /// the reason in agent.note. Takes over the transcript if there is none.
+  std::unique_ptr<AgentFileReader> open(Agent& agent);
+
+  /// Renames a file whose blocks turned out to be bad.
+  void set_aside(Agent& agent);
+
+  /// `seed` is that of prompts without a salt, for agents on disk only.
+  void fork(const std::string& from, const std::string& to, uint64_t seed);
+  std::string transcript(const std::string& id);
+  /// Attaches the transcript and writes in the background.
+  void save(
+      const std::string& id,
+      std::string transcript,
+      Engine::Done done);
+  void save_all_dirty();
+  void evict(const std::string& id, Engine::Done done);
+  void remove(const std::string& id);
+  std::vector<AgentInfo> list() const;
+
+  /// Takes the least recently used idle agent out of the pool. A dirty one is
+  /// saved first, which takes a while.
+  enum class Eviction { kDone, kUnderWay, kNobody };
+  Eviction evict_one(const Agent* besides = nullptr);
+
+  /// Moves blocks to the writer; true when something was done.
+  bool pump();
+  bool saving() const { return job_ != nullptr || !queue_.empty(); }
+
+  int hot() const; // idle agents in the pool
+  struct Counters {
+    uint64_t saves = 0;
+    uint64_t failures = 0;
+    double seconds = 0;
+    uint64_t evictions = 0;
+    std::string last_error;
+  };
+  const Counters& counters() const { return counters_; }
+
+ private:
+  struct Job;
+
+  std::shared_ptr<Agent> find(const std::string& id) const;
+  std::shared_ptr<Agent> require(const std::string& id);
+  void load_whole(Agent& agent);
+  void enqueue(const std::shared_ptr<Agent>& agent, Engine::Done done);
+  void start_job();
+  void finish_job(const DiskTier::Result& result);
+  void drop_from_pool(Agent& agent);
+
+  KvCache& cache_;
+  Executor& executor_;
+  std::unique_ptr<DiskTier> disk_;
+  Identity identity_;
+  std::map<std::string, std::shared_ptr<Agent>> agents_;
+
+  struct Waiting {
+    std::shared_ptr<Agent> agent;
+    uint64_t version;
+    Engine::Done done; // may be empty
+  };
+  std::deque<Waiting> queue_; // saves not begun
+  std::unique_ptr<Job> job_; // the save under way
+  Counters counters_;
+};
+
+} // namespace stomp

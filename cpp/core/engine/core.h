@@ -1,0 +1,122 @@
+// The engine without its thread: a deterministic state machine that is told
+// what to do and then asked to work() until there is nothing left. Engine
+// thread only; tests drive it directly.
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cache/kv_cache.h"
+#include "engine/agent_store.h"
+#include "engine/engine.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
+#include "engine/sequence.h"
+
+namespace stomp {
+
+class EngineCore {
+ public:
+  /// `executor` has the model loaded and no pool yet. `wake` may be called
+  /// from any thread when work() has become worth calling again. Throws what
+  /// plan_pool and DiskTier throw.
+  EngineCore(
+      const EngineOptions& options,
+      std::shared_ptr<const Model> model,
+      std::unique_ptr<Executor> executor,
+      Engine::OnStep on_step,
+      std::function<void()> wake);
+  ~EngineCore();
+
+  EngineInfo info() const;
+  EngineStats stats() const;
+  AgentStore& agents() { return *agents_; }
+  /// Hash-chain seed of prompts without a cache salt.
+  uint64_t plain_seed() const { return seed_of(""); }
+
+  void submit(Request request);
+  void cancel(int32_t request);
+  void cancel_agent(const std::string& agent);
+  /// From now on requests are refused; those that run are cancelled.
+  void shut_down();
+
+  /// One turn: cancellations, admission, restores, one step, saves. Returns
+  /// false when only a command or wake() can bring new work.
+  bool work();
+
+ private:
+  using SequencePtr = std::unique_ptr<Sequence>;
+
+  // core.cc: life of a request
+  uint64_t seed_of(const std::string& salt) const;
+  void check(const Request& request) const;
+  void finish(Sequence& seq, Finish reason, std::optional<Error> error = {});
+  void sweep(); // takes finished and cancelled sequences out
+  void emit();
+
+  // admission.cc: waiting -> restoring -> prefill
+  bool admit();
+  enum class Admission { kAdmitted, kWait, kRefuse };
+  Admission try_admit(Sequence& seq);
+  bool agent_is_free(const Sequence& seq) const;
+  void plan_restore(Sequence& seq);
+  void adopt(Sequence& seq);
+  Admission make_room(const Sequence& seq);
+  std::vector<int> promised() const; // blocks that active sequences may take
+  void start(Sequence& seq);
+  bool restore();
+  bool restore_block(Sequence& seq, size_t& bytes);
+
+  // step.cc: one batch
+  bool step();
+  std::vector<Sequence*> ready_sequences();
+  /// Somebody admitted earlier is computing the blocks that come next here.
+  bool waits_for_prefix(const Sequence& seq) const;
+  /// Takes over what others have computed since admission.
+  void share_more(Sequence& seq);
+  bool reserve(Sequence& seq, int rows);
+  bool preempt_younger(const Sequence& seq);
+  void run(const std::vector<Sequence*>& batch, const std::vector<int>& rows);
+  void advance(
+      Sequence& seq,
+      int rows,
+      int32_t token,
+      std::span<const float> logits);
+  void accept(Sequence& seq, int32_t token, std::span<const float> logits);
+  void score(Sequence& seq, int rows, std::span<const float> logits);
+
+  EngineOptions options_;
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<AgentStore> agents_;
+  Engine::OnStep on_step_;
+  int max_context_ = 0;
+  std::string numerics_;
+
+  Scheduler scheduler_;
+  Sampler sampler_;
+  std::list<SequencePtr> waiting_; // in order of arrival
+  std::list<SequencePtr> active_; // in order of admission
+  std::map<int32_t, Sequence*> by_id_;
+  struct Restore {
+    std::unique_ptr<AgentFileReader> file;
+    size_t next = 0; // block
+    int until = 0; // tokens wanted
+  };
+  std::map<Sequence*, Restore> restores_;
+  std::vector<BlockCopy> copies_; // kept to avoid allocation
+  StepEvents events_;
+  bool shutting_down_ = false;
+
+  uint64_t steps_ = 0;
+  uint64_t prefill_tokens_ = 0;
+  uint64_t decode_tokens_ = 0;
+  uint64_t preemptions_ = 0;
+  double step_seconds_ = 0;
+};
+
+} // namespace stomp

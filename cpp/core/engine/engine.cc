@@ -1,0 +1,259 @@
+// The engine's thread and the commands posted to it.
+#include "engine/engine.h"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "engine/core.h"
+
+namespace stomp {
+
+namespace {
+
+std::unique_ptr<Executor> make_executor(const EngineOptions& options) {
+  ExecutorOptions executor;
+  executor.threads = options.threads;
+  executor.max_step_tokens =
+      options.prefill_step_tokens + options.max_batch_size;
+  executor.exact = options.exact;
+  return options.executor == "mlx"
+      ? make_mlx_executor(executor, options.mlx_library)
+      : make_cpu_executor(executor);
+}
+
+} // namespace
+
+struct Engine::Impl {
+  using Command = std::function<void(EngineCore&)>;
+
+  Impl(
+      EngineOptions options,
+      std::function<void(double)> progress,
+      Reply<EngineInfo> ready,
+      OnStep on_step)
+      : thread_(
+            [this,
+             options = std::move(options),
+             progress = std::move(progress),
+             ready = std::move(ready),
+             on_step = std::move(on_step)]() mutable {
+              main(options, progress, ready, std::move(on_step));
+            }) {}
+
+  ~Impl() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stop_ = true;
+    }
+    awake_.notify_one();
+    thread_.join();
+  }
+
+  void post(Command command) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      commands_.push_back(std::move(command));
+    }
+    awake_.notify_one();
+  }
+
+  /// Runs `query` on the engine thread and replies with what it returns.
+  template <class T>
+  void ask(Reply<T> reply, std::function<T(EngineCore&)> query) {
+    post([reply = std::move(reply),
+          query = std::move(query)](EngineCore& core) {
+      std::optional<Error> error;
+      T value{};
+      try {
+        value = query(core);
+      } catch (const Error& e) {
+        error = e;
+      }
+      reply(std::move(error), std::move(value));
+    });
+  }
+
+  /// For actions that call `done` themselves, unless they throw.
+  void act(Done done, std::function<void(EngineCore&, const Done&)> action) {
+    post([done = std::move(done),
+          action = std::move(action)](EngineCore& core) {
+      try {
+        action(core, done);
+      } catch (const Error& e) {
+        done(e);
+      }
+    });
+  }
+
+  void wake() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      woken_ = true;
+    }
+    awake_.notify_one();
+  }
+
+  void main(
+      const EngineOptions& options,
+      const std::function<void(double)>& progress,
+      const Reply<EngineInfo>& ready,
+      OnStep on_step) {
+    std::unique_ptr<EngineCore> core;
+    try {
+      std::shared_ptr<const Model> model = open_model(options.model_path);
+      std::unique_ptr<Executor> executor = make_executor(options);
+      executor->load(model, progress);
+      core = std::make_unique<EngineCore>(
+          options,
+          std::move(model),
+          std::move(executor),
+          std::move(on_step),
+          [this] { wake(); });
+    } catch (const Error& e) {
+      ready(e, {});
+      return;
+    } catch (const std::exception& e) {
+      ready(Error(Code::kModelInvalid, e.what()), {});
+      return;
+    }
+    ready(std::nullopt, core->info());
+    while (run_commands(*core)) {
+      if (!core->work()) {
+        closing_step(*core);
+        sleep();
+      }
+    }
+  }
+
+  /// False when the thread shall end.
+  bool run_commands(EngineCore& core) {
+    std::deque<Command> commands;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (stop_) {
+        return false;
+      }
+      commands.swap(commands_);
+      woken_ = false;
+    }
+    for (const Command& command : commands) {
+      command(core);
+    }
+    return true;
+  }
+
+  /// Once everything has been saved after close(), says so.
+  void closing_step(EngineCore& core) {
+    if (!closed_ || core.agents().saving()) {
+      return;
+    }
+    const std::string& problem = core.agents().counters().last_error;
+    std::optional<Error> error;
+    if (!problem.empty()) {
+      error = Error(Code::kCachePersistence, problem);
+    }
+    const Done done = std::move(closed_);
+    closed_ = nullptr;
+    done(std::move(error));
+  }
+
+  void sleep() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    awake_.wait(
+        lock, [this] { return stop_ || woken_ || !commands_.empty(); });
+  }
+
+  Done closed_; // set while closing; engine thread only
+
+  std::mutex mutex_; // guards what follows
+  std::condition_variable awake_;
+  std::deque<Command> commands_;
+  bool woken_ = false;
+  bool stop_ = false;
+
+  std::thread thread_; // last: starts when all else is there
+};
+
+Engine::Engine(
+    EngineOptions options,
+    std::function<void(double)> progress,
+    Reply<EngineInfo> ready,
+    OnStep on_step)
+    : impl_(std::make_unique<Impl>(
+          std::move(options),
+          std::move(progress),
+          std::move(ready),
+          std::move(on_step))) {}
+
+Engine::~Engine() = default;
+
+void Engine::submit(Request request) {
+  impl_->post([request = std::move(request)](EngineCore& core) mutable {
+    core.submit(std::move(request));
+  });
+}
+
+void Engine::cancel(int32_t request) {
+  impl_->post([request](EngineCore& core) { core.cancel(request); });
+}
+
+void Engine::agents(Reply<std::vector<AgentInfo>> reply) {
+  impl_->ask<std::vector<AgentInfo>>(
+      std::move(reply), [](EngineCore& core) { return core.agents().list(); });
+}
+
+void Engine::fork(const std::string& from, const std::string& to, Done done) {
+  impl_->act(std::move(done), [from, to](EngineCore& core, const Done& done) {
+    core.agents().fork(from, to, core.plain_seed());
+    done(std::nullopt);
+  });
+}
+
+void Engine::save(
+    const std::string& agent,
+    std::string transcript,
+    Done done) {
+  impl_->act(
+      std::move(done),
+      [agent, transcript = std::move(transcript)](
+          EngineCore& core, const Done& done) {
+        core.agents().save(agent, transcript, done);
+      });
+}
+
+void Engine::transcript(const std::string& agent, Reply<std::string> reply) {
+  impl_->ask<std::string>(std::move(reply), [agent](EngineCore& core) {
+    return core.agents().transcript(agent);
+  });
+}
+
+void Engine::evict(const std::string& agent, Done done) {
+  impl_->act(std::move(done), [agent](EngineCore& core, const Done& done) {
+    core.agents().evict(agent, done);
+  });
+}
+
+void Engine::remove(const std::string& agent, Done done) {
+  impl_->act(std::move(done), [agent](EngineCore& core, const Done& done) {
+    core.cancel_agent(agent);
+    core.agents().remove(agent);
+    done(std::nullopt);
+  });
+}
+
+void Engine::stats(Reply<EngineStats> reply) {
+  impl_->ask<EngineStats>(
+      std::move(reply), [](EngineCore& core) { return core.stats(); });
+}
+
+void Engine::close(Done done) {
+  impl_->post([this, done = std::move(done)](EngineCore& core) {
+    core.shut_down();
+    core.agents().save_all_dirty();
+    impl_->closed_ = done;
+  });
+}
+
+} // namespace stomp

@@ -1,0 +1,48 @@
+// Decides what the next step carries. Pure bookkeeping over row counts: it
+// knows neither blocks nor tokens, so it can be tested without a model.
+// Engine thread only.
+//
+// Decode rows always go. What remains of the step goes to prefills, in turns,
+// but only as much as is expected to take as long as the decode rows alone:
+// agents that are answering keep at least half their speed while others read
+// long prompts. With nobody answering a prefill gets the whole step.
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace stomp {
+
+struct SchedulerOptions {
+  int prefill_step_tokens = 512;
+  int min_chunk_tokens = 4; // a prefill always advances by this much
+};
+
+/// What one sequence brings to the plan.
+struct Load {
+  int pending = 1; // tokens not yet in the cache; 1: decode when `decoding`
+  bool decoding = false;
+  int max_rows = 0; // this sequence's own cap for a step; 0: none
+};
+
+class Scheduler {
+ public:
+  explicit Scheduler(SchedulerOptions options) : options_(options) {}
+
+  /// Rows for each load, in order; 0: not in this step.
+  std::vector<int> plan(std::span<const Load> loads);
+
+  /// Tells how long a step took, to learn the cost of rows.
+  void observe(int decode_rows, int prefill_rows, double seconds);
+
+  /// Prefill rows worth as much time as one decode-only step.
+  int fair_prefill_rows() const;
+
+ private:
+  SchedulerOptions options_;
+  double decode_step_seconds_ = 0; // of a step with decode rows alone
+  double prefill_row_seconds_ = 0;
+  size_t turn_ = 0; // whose prefill goes first
+};
+
+} // namespace stomp

@@ -1,0 +1,74 @@
+// One request on its way through the engine, and the agent it runs for.
+// Engine thread only.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cache/kv_cache.h"
+#include "engine/engine.h"
+
+namespace stomp {
+
+using Clock = std::chrono::steady_clock;
+
+struct Sequence;
+
+/// A named KV cache that outlives its requests. A request without an agent
+/// runs on one that is in no table and ends with it.
+struct Agent {
+  std::string id; // empty: anonymous
+  CachedSequence kv;
+  std::string transcript; // opaque to the core
+  uint64_t version = 0; // counts changes of kv and transcript
+  uint64_t saved_version = 0; // what the disk holds
+  Sequence* running = nullptr; // at most one request at a time
+  Clock::time_point last_used;
+  int64_t last_used_ms = 0; // Unix time, for people
+  uint64_t requests = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_tokens = 0;
+  std::string note; // why its last restore failed; becomes a miss_reason
+  bool removed = false; // by remove(), while a request or a save still ran
+
+  bool dirty() const { return version != saved_version; }
+};
+
+enum class Phase { kWaiting, kRestoring, kPrefill, kDecode, kDone };
+
+struct Sequence {
+  Request request;
+  std::shared_ptr<Agent> agent;
+  Phase phase = Phase::kWaiting;
+
+  // What must be in the cache before the next token can be computed: the
+  // prompt, and after a preemption the tokens generated before it.
+  std::vector<int32_t> tokens;
+  int limit = 0; // tokens.size() may never pass this (context, max_tokens)
+  int target = 0; // tokens that admission makes sure there are blocks for
+  int prompt_size = 0;
+  bool cancelled = false;
+
+  Usage usage;
+  std::vector<float> logprobs; // score requests
+  Clock::time_point submitted;
+  uint64_t seed = 0; // of the hash chain its prompt belongs to
+  bool adopted = false; // the cached part of the prompt was taken over
+  bool preempted = false; // was in the batch before
+
+  int cached() const { return agent->kv.table.n_tokens; }
+  /// Tokens known but not yet in the cache.
+  int pending() const { return static_cast<int>(tokens.size()) - cached(); }
+  int generated() const {
+    return static_cast<int>(tokens.size()) - prompt_size;
+  }
+};
+
+inline double ms_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start)
+      .count();
+}
+
+} // namespace stomp

@@ -1,0 +1,387 @@
+#include "store/agent_file.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "base/crc32c.h"
+#include "base/sha256.h"
+
+namespace stomp {
+
+namespace {
+
+constexpr char kFormat[] = "stomp-agent-cache";
+constexpr int kVersion = 1;
+
+// Tensors besides the blocks' K and V.
+constexpr char kTokens[] = "tokens"; // I32 (n_tokens)
+constexpr char kChecksums[] = "crc32c"; // U32 (blocks)
+constexpr char kSeal[] = "sha256"; // U8 (32)
+
+[[noreturn]] void corrupt(const std::string& what) {
+  throw Error(Code::kCacheCorrupt, "the cache file is damaged: " + what);
+}
+
+std::span<const std::byte> bytes_of(const auto& values) {
+  return std::as_bytes(std::span(values));
+}
+
+Dtype element_type(const ModelCacheSpec& spec) {
+  return spec.element_bytes == 2 ? Dtype::kF16 : Dtype::kF32;
+}
+
+std::vector<TensorDeclaration> declare(const AgentFileHeader& h) {
+  std::vector<TensorDeclaration> all;
+  all.push_back({kTokens, Dtype::kI32, {h.tokens.size()}});
+  const auto heads = static_cast<uint64_t>(h.spec.n_kv_heads);
+  for (const StoredBlock& b : h.blocks) {
+    const auto n = static_cast<uint64_t>(b.n_tokens);
+    for (const int layer : h.spec.groups[b.group].layers) {
+      const std::string name =
+          "L" + std::to_string(layer) + "_B" + std::to_string(b.index) + "_";
+      const auto key = static_cast<uint64_t>(h.spec.key_dim);
+      const auto value = static_cast<uint64_t>(h.spec.value_dim);
+      all.push_back({name + "K", element_type(h.spec), {n, heads, key}});
+      all.push_back({name + "V", element_type(h.spec), {n, heads, value}});
+    }
+  }
+  all.push_back({kChecksums, Dtype::kU32, {h.blocks.size()}});
+  all.push_back({kSeal, Dtype::kU8, {sizeof(Sha256::Digest)}});
+  return all;
+}
+
+// Groups as text: "global:0,1,2;sliding/1024:3,4".
+std::string groups_text(const ModelCacheSpec& spec) {
+  std::string text;
+  for (const LayerGroup& g : spec.groups) {
+    text += text.empty() ? "" : ";";
+    text += g.kind == AttentionKind::kGlobal
+        ? "global:"
+        : "sliding/" + std::to_string(g.window) + ":";
+    for (size_t i = 0; i < g.layers.size(); i++) {
+      text += (i ? "," : "") + std::to_string(g.layers[i]);
+    }
+  }
+  return text;
+}
+
+std::string blocks_text(const std::vector<StoredBlock>& blocks) {
+  std::string text;
+  for (const StoredBlock& b : blocks) {
+    text += (text.empty() ? "" : " ") + std::to_string(b.group) + ":" +
+        std::to_string(b.index) + ":" + std::to_string(b.n_tokens);
+  }
+  return text;
+}
+
+SafetensorsFile::Metadata metadata(const AgentFileHeader& h) {
+  const ModelCacheSpec& s = h.spec;
+  return {
+      {"format", kFormat},
+      {"version", std::to_string(kVersion)},
+      {"agent", h.agent},
+      {"model", h.model},
+      {"fingerprint", h.fingerprint},
+      {"numerics", h.numerics},
+      {"layers", std::to_string(s.n_layers)},
+      {"kv_heads", std::to_string(s.n_kv_heads)},
+      {"key_dim", std::to_string(s.key_dim)},
+      {"value_dim", std::to_string(s.value_dim)},
+      {"element_bytes", std::to_string(s.element_bytes)},
+      {"block_tokens", std::to_string(s.block_tokens)},
+      {"groups", groups_text(s)},
+      {"blocks", blocks_text(h.blocks)},
+      {"transcript", h.transcript},
+  };
+}
+
+const std::string& require(const SafetensorsFile& file, const char* key) {
+  const std::string* value = file.find_metadata(key);
+  if (!value) {
+    corrupt(std::string("no \"") + key + "\" in its metadata");
+  }
+  return *value;
+}
+
+/// Reads decimal numbers out of a text, front to back.
+class Numbers {
+ public:
+  Numbers(const std::string& text, const char* what)
+      : at_(text.data()), end_(at_ + text.size()), what_(what) {}
+
+  bool at_end() const { return at_ == end_; }
+  int next() {
+    int value = 0;
+    const auto [rest, error] = std::from_chars(at_, end_, value);
+    if (error != std::errc() || value < 0) {
+      corrupt(std::string("bad number in ") + what_);
+    }
+    at_ = rest;
+    return value;
+  }
+  bool skip(const char* text) {
+    const size_t n = std::strlen(text);
+    if (static_cast<size_t>(end_ - at_) < n ||
+        std::memcmp(at_, text, n) != 0) {
+      return false;
+    }
+    at_ += n;
+    return true;
+  }
+  void expect(const char* text) {
+    if (!skip(text)) {
+      corrupt(std::string("expected '") + text + "' in " + what_);
+    }
+  }
+
+ private:
+  const char* at_;
+  const char* end_;
+  const char* what_;
+};
+
+int number(const SafetensorsFile& file, const char* key) {
+  Numbers numbers(require(file, key), key);
+  const int value = numbers.next();
+  if (!numbers.at_end()) {
+    corrupt(std::string("bad number in ") + key);
+  }
+  return value;
+}
+
+std::vector<LayerGroup> parse_groups(const std::string& text) {
+  std::vector<LayerGroup> groups;
+  Numbers numbers(text, "groups");
+  while (!numbers.at_end()) {
+    LayerGroup group;
+    if (numbers.skip("sliding/")) {
+      group.kind = AttentionKind::kSliding;
+      group.window = numbers.next();
+      numbers.expect(":");
+    } else {
+      numbers.expect("global:");
+    }
+    do {
+      group.layers.push_back(numbers.next());
+    } while (numbers.skip(","));
+    groups.push_back(std::move(group));
+    if (!numbers.at_end()) {
+      numbers.expect(";");
+    }
+  }
+  return groups;
+}
+
+std::vector<StoredBlock> parse_blocks(
+    const std::string& text,
+    const ModelCacheSpec& spec) {
+  std::vector<StoredBlock> blocks;
+  Numbers numbers(text, "blocks");
+  while (!numbers.at_end()) {
+    StoredBlock b;
+    b.group = numbers.next();
+    numbers.expect(":");
+    b.index = numbers.next();
+    numbers.expect(":");
+    b.n_tokens = numbers.next();
+    if (b.group >= static_cast<int>(spec.groups.size()) || b.n_tokens < 1 ||
+        b.n_tokens > spec.block_tokens) {
+      corrupt("a block outside the spec");
+    }
+    blocks.push_back(b);
+    if (!numbers.at_end()) {
+      numbers.expect(" ");
+    }
+  }
+  return blocks;
+}
+
+ModelCacheSpec parse_spec(const SafetensorsFile& file) {
+  ModelCacheSpec spec;
+  spec.n_layers = number(file, "layers");
+  spec.n_kv_heads = number(file, "kv_heads");
+  spec.key_dim = number(file, "key_dim");
+  spec.value_dim = number(file, "value_dim");
+  spec.element_bytes = number(file, "element_bytes");
+  spec.block_tokens = number(file, "block_tokens");
+  if (spec.block_tokens < 1) {
+    corrupt("its blocks hold no tokens");
+  }
+  spec.groups = parse_groups(require(file, "groups"));
+  return spec;
+}
+
+/// Each block's tokens follow the one before it, none missing: what a restore
+/// relies on. Groups with a window may begin later.
+void check_coverage(const AgentFileHeader& h) {
+  const auto n_tokens = static_cast<int64_t>(h.tokens.size());
+  const int64_t size = h.spec.block_tokens;
+  std::vector<int64_t> next(h.spec.groups.size(), -1);
+  for (const StoredBlock& b : h.blocks) {
+    const bool global = h.spec.groups[b.group].kind == AttentionKind::kGlobal;
+    const int64_t first = global && next[b.group] < 0 ? 0 : next[b.group];
+    const int64_t begin = b.index * size;
+    const bool in_order = first < 0 || b.index == first;
+    if (!in_order || begin >= n_tokens ||
+        b.n_tokens != std::min(size, n_tokens - begin)) {
+      corrupt("its blocks do not cover its tokens");
+    }
+    next[b.group] = int64_t{b.index} + 1;
+  }
+  const int64_t blocks = (n_tokens + size - 1) / size;
+  for (const int64_t end : next) {
+    if (std::max<int64_t>(0, end) != blocks) {
+      corrupt("blocks are missing at its end");
+    }
+  }
+}
+
+void check_tensors(const SafetensorsFile& file, const AgentFileHeader& h) {
+  const std::vector<TensorDeclaration> expected = declare(h);
+  const auto& tensors = file.tensors();
+  if (tensors.size() != expected.size()) {
+    corrupt("it holds other tensors than its metadata says");
+  }
+  for (size_t i = 0; i < expected.size(); i++) {
+    if (tensors[i].name != expected[i].name ||
+        tensors[i].dtype != expected[i].dtype ||
+        tensors[i].shape != expected[i].shape) {
+      corrupt("tensor " + expected[i].name + " is missing or misshapen");
+    }
+  }
+}
+
+Sha256::Digest seal(
+    std::span<const std::byte> header,
+    std::span<const std::byte> tokens,
+    std::span<const std::byte> checksums) {
+  Sha256 hash;
+  hash.update(header);
+  hash.update(tokens);
+  hash.update(checksums);
+  return hash.finish();
+}
+
+template <class T>
+std::vector<T> values_of(const SafetensorsTensor& tensor) {
+  std::vector<T> values(tensor.bytes / sizeof(T));
+  if (!values.empty()) {
+    std::memcpy(values.data(), tensor.data, values.size() * sizeof(T));
+  }
+  return values;
+}
+
+const SafetensorsTensor& tensor_named(
+    const SafetensorsFile& file,
+    const char* name,
+    Dtype dtype) {
+  const SafetensorsTensor* tensor = file.find(name);
+  if (!tensor || tensor->dtype != dtype || tensor->shape.size() != 1) {
+    corrupt(std::string("tensor ") + name + " is missing or misshapen");
+  }
+  return *tensor;
+}
+
+} // namespace
+
+size_t stored_block_bytes(const ModelCacheSpec& spec, const StoredBlock& b) {
+  return spec.token_layer_bytes() * spec.groups[b.group].layers.size() *
+      b.n_tokens;
+}
+
+AgentFileWriter::AgentFileWriter(
+    const std::string& path,
+    const AgentFileHeader& header)
+    : file_(path, declare(header), metadata(header)) {
+  const std::span<const std::byte> tokens = bytes_of(header.tokens);
+  tokens_.assign(tokens.begin(), tokens.end());
+  file_.append(tokens_);
+}
+
+void AgentFileWriter::append_block(std::span<const std::byte> bytes) {
+  crcs_.push_back(crc32c(bytes));
+  file_.append(bytes);
+}
+
+uint64_t AgentFileWriter::finish() {
+  file_.append(bytes_of(crcs_));
+  file_.append(bytes_of(seal(file_.header(), tokens_, bytes_of(crcs_))));
+  return file_.finish();
+}
+
+AgentFileReader::AgentFileReader(const std::string& path)
+    : file_(path, Code::kCacheCorrupt, Code::kCacheCorrupt) {
+  if (require(file_, "format") != kFormat) {
+    corrupt("it is no agent cache");
+  }
+  if (const int version = number(file_, "version"); version != kVersion) {
+    corrupt(
+        "its format version is " + std::to_string(version) +
+        "; this program knows version " + std::to_string(kVersion));
+  }
+  const SafetensorsTensor& tokens =
+      tensor_named(file_, kTokens, Dtype::kI32);
+  const SafetensorsTensor& crcs =
+      tensor_named(file_, kChecksums, Dtype::kU32);
+  const SafetensorsTensor& sealed = tensor_named(file_, kSeal, Dtype::kU8);
+  const Sha256::Digest digest = seal(
+      file_.header(), {tokens.data, tokens.bytes}, {crcs.data, crcs.bytes});
+  if (sealed.bytes != digest.size() ||
+      std::memcmp(sealed.data, digest.data(), digest.size()) != 0) {
+    corrupt("its header or token ids were altered");
+  }
+  header_.agent = require(file_, "agent");
+  header_.model = require(file_, "model");
+  header_.fingerprint = require(file_, "fingerprint");
+  header_.numerics = require(file_, "numerics");
+  header_.transcript = require(file_, "transcript");
+  header_.spec = parse_spec(file_);
+  header_.tokens = values_of<int32_t>(tokens);
+  header_.blocks = parse_blocks(require(file_, "blocks"), header_.spec);
+  crcs_ = values_of<uint32_t>(crcs);
+  check_coverage(header_);
+  check_tensors(file_, header_);
+  // check_tensors has established that the blocks lie between the first and
+  // the last two tensors, in order.
+  const std::byte* at = tokens.data + tokens.bytes;
+  for (const StoredBlock& b : header_.blocks) {
+    const size_t bytes = stored_block_bytes(header_.spec, b);
+    blocks_.push_back({at, bytes});
+    at += bytes;
+  }
+  file_.file().advise(Advice::kWillNeed);
+}
+
+std::optional<std::string> AgentFileReader::mismatch(
+    const std::string& fingerprint,
+    const std::string& numerics,
+    const ModelCacheSpec& spec) const {
+  if (header_.fingerprint != fingerprint) {
+    return "it was made by the model " + header_.model;
+  }
+  if (header_.numerics != numerics) {
+    return "it was computed as " + header_.numerics +
+        ", this engine computes as " + numerics;
+  }
+  if (header_.spec.block_tokens != spec.block_tokens) {
+    return "its blocks hold " + std::to_string(header_.spec.block_tokens) +
+        " tokens, this engine's " + std::to_string(spec.block_tokens);
+  }
+  if (header_.spec.token_layer_bytes() != spec.token_layer_bytes() ||
+      header_.spec.element_bytes != spec.element_bytes ||
+      groups_text(header_.spec) != groups_text(spec)) {
+    return std::string("its layers are laid out differently");
+  }
+  return std::nullopt;
+}
+
+std::span<const std::byte> AgentFileReader::block(size_t i) const {
+  const std::span<const std::byte> bytes = blocks_.at(i);
+  if (crc32c(bytes) != crcs_[i]) {
+    corrupt("block " + std::to_string(i) + " does not match its checksum");
+  }
+  return bytes;
+}
+
+} // namespace stomp

@@ -1,0 +1,365 @@
+#include "store/disk_tier.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+namespace stomp {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr char kSuffix[] = ".safetensors";
+// Blocks handed over and not yet written.
+constexpr size_t kQueueBytes = size_t{16} << 20;
+
+Error persistence_error(const std::string& what, const std::string& path) {
+  return Error(
+      Code::kCachePersistence,
+      what + " " + path + ": " + std::strerror(errno),
+      {{"path", path}});
+}
+
+void make_folder(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) {
+    throw Error(
+        Code::kCachePersistence,
+        "Cannot create the cache folder " + path + ": " + error.message() +
+            ". Choose another with --cache-dir.",
+        {{"path", path}});
+  }
+}
+
+/// The lock is held as long as the descriptor is open, also across kill -9.
+int lock_folder(const std::string& root) {
+  const std::string path = root + "/.lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    throw persistence_error("Cannot open the lock file", path);
+  }
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    char holder[32] = {};
+    const ssize_t n = ::pread(fd, holder, sizeof(holder) - 1, 0);
+    ::close(fd);
+    throw Error(
+        Code::kCacheInUse,
+        "The cache folder " + root + " is in use by process " +
+            (n > 0 ? std::string(holder) : std::string("unknown")) +
+            ". Stop that server, or choose another --cache-dir.",
+        {{"path", root}, {"pid", holder}});
+  }
+  const std::string pid = std::to_string(::getpid());
+  if (::ftruncate(fd, 0) != 0 ||
+      ::pwrite(fd, pid.data(), pid.size(), 0) !=
+          static_cast<ssize_t>(pid.size())) {
+    const Error error = persistence_error("Cannot write the lock file", path);
+    ::close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+int64_t modified_ms(const std::string& path, uint64_t& bytes) {
+  struct stat s{};
+  if (::stat(path.c_str(), &s) != 0) {
+    return 0;
+  }
+  bytes = static_cast<uint64_t>(s.st_size);
+  return static_cast<int64_t>(s.st_mtime) * 1000;
+}
+
+bool ends_with(const std::string& text, const std::string& suffix) {
+  return text.size() >= suffix.size() &&
+      text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
+
+} // namespace
+
+std::string agent_file_name(const std::string& agent) {
+  std::string name;
+  for (const char c : agent) {
+    if (c >= 'A' && c <= 'Z') {
+      name += '=';
+      name += static_cast<char>(c - 'A' + 'a');
+    } else {
+      name += c;
+    }
+  }
+  return name + kSuffix;
+}
+
+std::optional<std::string> agent_of_file_name(const std::string& name) {
+  if (!ends_with(name, kSuffix) || name.front() == '.') {
+    return std::nullopt;
+  }
+  std::string agent;
+  for (size_t i = 0; i < name.size() - (sizeof(kSuffix) - 1); i++) {
+    if (name[i] == '=') {
+      i++;
+      agent += static_cast<char>(name[i] - 'a' + 'A');
+    } else {
+      agent += name[i];
+    }
+  }
+  return agent_file_name(agent) == name ? std::optional(agent) : std::nullopt;
+}
+
+// The writer thread and its queue.
+struct DiskTier::Writer {
+  explicit Writer(std::function<void()> wake)
+      : wake_(std::move(wake)), thread_([this] { main(); }) {}
+
+  ~Writer() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stop_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+  void main() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return stop_ || header_ != nullptr; });
+      if (!header_) {
+        return;
+      }
+      const auto start = std::chrono::steady_clock::now();
+      const std::unique_ptr<AgentFileHeader> header = std::move(header_);
+      Result result;
+      try {
+        write(*header, lock);
+      } catch (const Error& error) {
+        if (!lock.owns_lock()) {
+          lock.lock();
+        }
+        result.error = error;
+        drain(lock);
+      }
+      result.seconds = std::chrono::duration<double>(
+                           std::chrono::steady_clock::now() - start)
+                           .count();
+      blocks_.clear();
+      queued_bytes_ = 0;
+      result_ = result;
+      wake_();
+    }
+  }
+
+  /// REQUIRES: lock held; holds it on return, may or may not on a throw.
+  void write(
+      const AgentFileHeader& header,
+      std::unique_lock<std::mutex>& lock) {
+    lock.unlock();
+    AgentFileWriter file(path_, header);
+    for (size_t i = 0; i < header.blocks.size(); i++) {
+      lock.lock();
+      changed_.wait(lock, [this] { return stop_ || !blocks_.empty(); });
+      if (blocks_.empty()) {
+        throw Error(
+            Code::kCachePersistence,
+            "The engine stopped before " + path_ + " was written.");
+      }
+      const std::vector<std::byte> block = std::move(blocks_.front());
+      blocks_.pop_front();
+      queued_bytes_ -= block.size();
+      handed_over_++;
+      lock.unlock();
+      wake_();
+      file.append_block(block);
+    }
+    written_bytes_ = file.finish();
+    lock.lock();
+  }
+
+  /// After a failure, takes the blocks that the engine still sends.
+  void drain(std::unique_lock<std::mutex>& lock) {
+    while (handed_over_ < expected_) {
+      changed_.wait(lock, [this] { return stop_ || !blocks_.empty(); });
+      if (blocks_.empty()) {
+        return;
+      }
+      handed_over_ += blocks_.size();
+      blocks_.clear();
+      queued_bytes_ = 0;
+      lock.unlock();
+      wake_();
+      lock.lock();
+    }
+  }
+
+  std::function<void()> wake_;
+  std::mutex mutex_; // guards what follows, down to result_
+  std::condition_variable changed_;
+  bool stop_ = false;
+  std::unique_ptr<AgentFileHeader> header_; // of the file to begin
+  std::string path_;
+  std::deque<std::vector<std::byte>> blocks_;
+  size_t queued_bytes_ = 0;
+  size_t handed_over_ = 0; // blocks taken from the queue
+  size_t expected_ = 0;    // blocks of the file
+  uint64_t written_bytes_ = 0;
+  std::optional<Result> result_;
+
+  // Engine thread only: the file under way.
+  bool writing_ = false;
+  std::string agent_;
+  int tokens_ = 0;
+
+  std::thread thread_; // last: starts when all else is there
+};
+
+DiskTier::DiskTier(
+    const std::string& root,
+    const std::string& fingerprint,
+    std::function<void()> wake)
+    : folder_(root + "/" + fingerprint) {
+  make_folder(folder_);
+  lock_ = lock_folder(root);
+  scan();
+  writer_ = std::make_unique<Writer>(std::move(wake));
+}
+
+DiskTier::~DiskTier() {
+  writer_.reset();
+  ::close(lock_);
+}
+
+void DiskTier::scan() {
+  std::error_code error;
+  for (const fs::directory_entry& file :
+       fs::directory_iterator(folder_, error)) {
+    const std::string name = file.path().filename().string();
+    if (ends_with(name, ".tmp")) { // of a writer that was killed
+      std::error_code ignored;     // it will be tried again at the next start
+      fs::remove(file.path(), ignored);
+      continue;
+    }
+    if (const std::optional<std::string> agent = agent_of_file_name(name)) {
+      Entry& entry = entries_[*agent];
+      entry.modified_ms = modified_ms(file.path().string(), entry.bytes);
+    }
+  }
+  if (error) {
+    throw Error(
+        Code::kCachePersistence,
+        "Cannot read the cache folder " + folder_ + ": " + error.message());
+  }
+}
+
+std::string DiskTier::path_of(const std::string& agent) const {
+  return folder_ + "/" + agent_file_name(agent);
+}
+
+std::unique_ptr<AgentFileReader> DiskTier::open(const std::string& agent) {
+  try {
+    auto file = std::make_unique<AgentFileReader>(path_of(agent));
+    if (file->header().agent != agent) {
+      throw Error(
+          Code::kCacheCorrupt,
+          "the cache file belongs to agent '" + file->header().agent + "'");
+    }
+    entries_[agent].tokens = static_cast<int>(file->header().tokens.size());
+    return file;
+  } catch (const Error&) {
+    set_aside(agent);
+    throw;
+  }
+}
+
+void DiskTier::set_aside(const std::string& agent) {
+  const std::string path = path_of(agent);
+  std::error_code error;
+  fs::rename(path, path + ".corrupt", error);
+  if (error) {
+    fs::remove(path, error);
+  }
+  entries_.erase(agent);
+}
+
+void DiskTier::remove(const std::string& agent) {
+  std::error_code error;
+  fs::remove(path_of(agent), error);
+  if (error) {
+    throw Error(
+        Code::kCachePersistence,
+        "Cannot remove " + path_of(agent) + ": " + error.message());
+  }
+  entries_.erase(agent);
+}
+
+void DiskTier::begin(AgentFileHeader header) {
+  Writer& w = *writer_;
+  w.writing_ = true;
+  w.agent_ = header.agent;
+  w.tokens_ = static_cast<int>(header.tokens.size());
+  {
+    const std::lock_guard<std::mutex> lock(w.mutex_);
+    w.path_ = path_of(header.agent);
+    w.handed_over_ = 0;
+    w.expected_ = header.blocks.size();
+    w.result_.reset();
+    w.header_ = std::make_unique<AgentFileHeader>(std::move(header));
+  }
+  w.changed_.notify_all();
+}
+
+bool DiskTier::writing() const {
+  return writer_->writing_;
+}
+
+bool DiskTier::room() const {
+  const std::lock_guard<std::mutex> lock(writer_->mutex_);
+  return writer_->queued_bytes_ < kQueueBytes;
+}
+
+void DiskTier::push(std::vector<std::byte> block) {
+  {
+    const std::lock_guard<std::mutex> lock(writer_->mutex_);
+    writer_->queued_bytes_ += block.size();
+    writer_->blocks_.push_back(std::move(block));
+  }
+  writer_->changed_.notify_all();
+}
+
+std::optional<DiskTier::Result> DiskTier::poll() {
+  Writer& w = *writer_;
+  if (!w.writing_) {
+    return std::nullopt;
+  }
+  std::optional<Result> result;
+  uint64_t bytes = 0;
+  {
+    const std::lock_guard<std::mutex> lock(w.mutex_);
+    result.swap(w.result_);
+    bytes = w.written_bytes_;
+  }
+  if (!result) {
+    return std::nullopt;
+  }
+  w.writing_ = false;
+  if (!result->error) {
+    Entry& entry = entries_[w.agent_];
+    entry.modified_ms = modified_ms(path_of(w.agent_), entry.bytes);
+    entry.bytes = bytes;
+    entry.tokens = w.tokens_;
+  }
+  return result;
+}
+
+} // namespace stomp

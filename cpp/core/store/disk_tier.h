@@ -1,0 +1,78 @@
+// The folder of agent files of one model, and the thread that writes them.
+//
+// All methods are for the engine thread; the writer thread only takes blocks
+// from a bounded queue, and calls `wake` when it took one or is done.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "store/agent_file.h"
+
+namespace stomp {
+
+class DiskTier {
+ public:
+  /// Creates `root`/`fingerprint`, takes the lock of `root` and removes what
+  /// interrupted writes left. Throws kCacheInUse when another process (or
+  /// another engine of this one) holds the lock, kCachePersistence otherwise.
+  DiskTier(
+      const std::string& root,
+      const std::string& fingerprint,
+      std::function<void()> wake);
+  /// Waits for the file being written.
+  ~DiskTier();
+
+  struct Entry {
+    uint64_t bytes = 0;
+    int64_t modified_ms = 0; // Unix time
+    int tokens = -1;         // -1: not known before the file is opened
+  };
+  /// Agents that have a file, by id.
+  const std::map<std::string, Entry>& entries() const { return entries_; }
+  bool has(const std::string& agent) const { return entries_.count(agent); }
+
+  /// Throws kCacheCorrupt after setting the file aside (renamed, kept).
+  std::unique_ptr<AgentFileReader> open(const std::string& agent);
+  /// Renames the file to *.corrupt: the agent starts cold.
+  void set_aside(const std::string& agent);
+  void remove(const std::string& agent);
+
+  // Writing, one file at a time:
+  //   begin, then push each block while room(), then poll until it is done.
+  void begin(AgentFileHeader header);
+  bool writing() const;
+  bool room() const;
+  void push(std::vector<std::byte> block);
+  struct Result {
+    std::optional<Error> error;
+    double seconds = 0;
+  };
+  /// Set once, when the file begun last is on disk or has failed.
+  std::optional<Result> poll();
+
+ private:
+  struct Writer;
+
+  std::string path_of(const std::string& agent) const;
+  void scan();
+
+  std::string folder_;
+  int lock_ = -1; // file descriptor
+  std::map<std::string, Entry> entries_;
+  std::unique_ptr<Writer> writer_;
+};
+
+/// File name of an agent, such that ids that differ in case only do not meet
+/// on a case-insensitive file system: upper-case letters get a '=' in front.
+std::string agent_file_name(const std::string& agent);
+/// The reverse; nothing for names that agent_file_name does not make.
+std::optional<std::string> agent_of_file_name(const std::string& name);
+
+} // namespace stomp

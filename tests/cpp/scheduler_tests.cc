@@ -1,0 +1,66 @@
+#include <numeric>
+
+#include "check.h"
+#include "engine/scheduler.h"
+
+using namespace stomp;
+
+TEST("a lone prefill gets the whole step") {
+  Scheduler s({.prefill_step_tokens = 512});
+  const std::vector<Load> loads = {{.pending = 2000}};
+  CHECK_EQUAL(s.plan(loads)[0], 512);
+  const std::vector<Load> rest = {{.pending = 100}};
+  CHECK_EQUAL(s.plan(rest)[0], 100);
+}
+
+TEST("decode rows always go, and prefill costs no more than they do") {
+  Scheduler s({.prefill_step_tokens = 512});
+  for (int i = 0; i < 50; i++) {
+    s.observe(0, 512, 0.512); // 1 ms a row
+    s.observe(3, 0, 0.020);
+  }
+  const std::vector<Load> loads = {
+      {.decoding = true},
+      {.pending = 4000},
+      {.decoding = true},
+      {.decoding = true}};
+  const std::vector<int> rows = s.plan(loads);
+  CHECK_EQUAL(rows[0], 1);
+  CHECK_EQUAL(rows[2], 1);
+  CHECK_EQUAL(rows[3], 1);
+  CHECK(rows[1] >= 18 && rows[1] <= 22);
+}
+
+TEST("several prefills share a step, and short ones leave their rest") {
+  Scheduler s({.prefill_step_tokens = 120});
+  const std::vector<Load> loads = {
+      {.pending = 10}, {.pending = 1000}, {.pending = 1000}};
+  for (int turn = 0; turn < 6; turn++) {
+    const std::vector<int> rows = s.plan(loads);
+    CHECK_EQUAL(rows[0], 10);
+    CHECK(std::accumulate(rows.begin(), rows.end(), 0) <= 120);
+    CHECK(rows[1] >= 40 && rows[2] >= 40);
+  }
+}
+
+TEST("no prefill starves when there are more of them than rows") {
+  Scheduler s({.prefill_step_tokens = 4});
+  std::vector<int> got(10, 0);
+  for (int turn = 0; turn < 100; turn++) {
+    const std::vector<Load> loads(10, {.pending = 1000});
+    const std::vector<int> rows = s.plan(loads);
+    CHECK(std::accumulate(rows.begin(), rows.end(), 0) <= 4);
+    for (size_t i = 0; i < rows.size(); i++) {
+      got[i] += rows[i];
+    }
+  }
+  for (const int rows : got) {
+    CHECK(rows >= 20);
+  }
+}
+
+TEST("a sequence's own cap is honoured") {
+  Scheduler s({.prefill_step_tokens = 512});
+  const std::vector<Load> loads = {{.pending = 500, .max_rows = 64}};
+  CHECK_EQUAL(s.plan(loads)[0], 64);
+}

@@ -1,0 +1,131 @@
+// An executor for tests of the engine: its "K and V" are the token ids, and
+// the next token is a hash of everything the blocks say the sequence holds.
+// One wrong, stale or missing block and the answer differs from expected().
+#pragma once
+
+#include <cstring>
+#include <functional>
+#include <map>
+#include <stdexcept>
+
+#include "exec/executor.h"
+
+namespace stomp {
+
+class TokenExecutor : public Executor {
+ public:
+  explicit TokenExecutor(int vocab) : vocab_(vocab) {}
+
+  /// The token that follows these.
+  static int32_t expected(std::span<const int32_t> tokens, int vocab) {
+    uint64_t h = 1469598103934665603ull;
+    for (const int32_t t : tokens) {
+      h = (h ^ static_cast<uint64_t>(t + 1)) * 1099511628211ull;
+    }
+    return static_cast<int32_t>((h >> 20) % vocab);
+  }
+
+  ExecutorInfo info() const override {
+    return {"cpu", "cpu", "tokens", numerics, 1, 4};
+  }
+  ExecutorMemory memory() const override { return {}; }
+  void load(
+      std::shared_ptr<const Model>,
+      const std::function<void(double)>&) override {}
+
+  void allocate_pool(
+      const ModelCacheSpec& spec,
+      const std::vector<int>& blocks) override {
+    spec_ = spec;
+    pool_.assign(
+        static_cast<size_t>(blocks[0]) * spec.block_tokens, int32_t{-1});
+  }
+
+  Ticket submit(const Step& step) override {
+    if (before_step) {
+      before_step(step);
+    }
+    StepResult& r = results_[++ticket_];
+    size_t rows = 0;
+    for (const Slice& s : step.slices) {
+      rows += s.tokens.size();
+      for (size_t i = 0; i < s.tokens.size(); i++) {
+        *slot(*s.table, s.position + static_cast<int>(i)) = s.tokens[i];
+      }
+      std::vector<int32_t> held;
+      const int end = s.position + static_cast<int>(s.tokens.size());
+      for (int p = 0; p < end; p++) {
+        held.push_back(*slot(*s.table, p));
+      }
+      const bool wants = s.output != Output::kNone;
+      r.tokens.push_back(wants ? expected(held, vocab_) : -1);
+      r.logits.emplace_back();
+      if (s.output == Output::kLogits) {
+        logits_.assign(vocab_, 0.0f);
+        logits_[r.tokens.back()] = 1.0f;
+        r.logits.back() = logits_;
+      }
+    }
+    max_rows = std::max(max_rows, rows);
+    return ticket_;
+  }
+
+  StepResult collect(Ticket ticket) override {
+    const StepResult r = results_.at(ticket);
+    results_.erase(ticket);
+    return r;
+  }
+
+  void copy_blocks(std::span<const BlockCopy> copies) override {
+    for (const BlockCopy& c : copies) {
+      std::memcpy(
+          &pool_[static_cast<size_t>(c.dst) * spec_.block_tokens],
+          &pool_[static_cast<size_t>(c.src) * spec_.block_tokens],
+          c.n_tokens * sizeof(int32_t));
+    }
+  }
+
+  // Neutral layout: a token's bytes are its id, repeated.
+  void read_block(int, BlockId id, int n, std::span<std::byte> bytes)
+      override {
+    for (int i = 0; i < n; i++) {
+      std::memcpy(
+          bytes.data() + i * sizeof(int32_t),
+          &pool_[static_cast<size_t>(id) * spec_.block_tokens + i],
+          sizeof(int32_t));
+    }
+  }
+  void write_block(int, BlockId id, int n, std::span<const std::byte> bytes)
+      override {
+    for (int i = 0; i < n; i++) {
+      std::memcpy(
+          &pool_[static_cast<size_t>(id) * spec_.block_tokens + i],
+          bytes.data() + i * sizeof(int32_t),
+          sizeof(int32_t));
+    }
+  }
+
+  std::function<void(const Step&)> before_step;
+  size_t max_rows = 0;
+  std::string numerics = "tokens";
+
+ private:
+  int32_t* slot(const BlockTable& table, int position) {
+    const BlockId id =
+        table.blocks[0].at(position / spec_.block_tokens);
+    if (id == kNoBlock) {
+      throw std::logic_error("a step reads a block that is gone");
+    }
+    return &pool_[static_cast<size_t>(id) * spec_.block_tokens +
+                  position % spec_.block_tokens];
+  }
+
+  int vocab_;
+  ModelCacheSpec spec_;
+  std::vector<int32_t> pool_;
+  std::vector<float> logits_;
+  std::map<Ticket, StepResult> results_;
+  Ticket ticket_ = kNoTicket;
+};
+
+} // namespace stomp
