@@ -78,8 +78,25 @@ export function checkChoice<T extends string>(
   return found ?? refuse(field, value, `one of ${choices.join(', ')}`);
 }
 
-export function checkCallback<T>(field: string, value: T | undefined): T | undefined {
-  return value === undefined || typeof value === 'function' ? value : refuse(field, value, 'a function');
+/**
+ * A function to call as an observer: what it throws does not break the work that it observes. It is thrown
+ * again on the next tick, as event targets of the platform do.
+ */
+export function checkObserver<A extends unknown[]>(
+  field: string,
+  value: ((...args: A) => void) | undefined,
+): ((...args: A) => void) | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'function') refuse(field, value, 'a function');
+  return (...args) => {
+    try {
+      value(...args);
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  };
 }
 
 export function checkSignal(field: string, value: unknown): AbortSignal | undefined {

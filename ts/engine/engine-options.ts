@@ -3,10 +3,10 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { StompError } from '../errors.js';
 import {
-  checkCallback,
   checkChoice,
   checkFields,
   checkInteger,
+  checkObserver,
   checkSignal,
   type NumberRule,
   refuse,
@@ -74,8 +74,8 @@ export function checkEngineOptions(options: EngineOptions): FullEngineOptions {
     maxAgentsInMemory: integer('maxAgentsInMemory', 0),
     maxContext: integer('maxContext', 0),
     cacheDir: checkCacheDir(options.cacheDir),
-    onProgress: checkCallback('onProgress', options.onProgress) ?? ignore,
-    onWarning: checkCallback('onWarning', options.onWarning) ?? ((warning) => process.emitWarning(warning)),
+    onProgress: checkObserver('onProgress', options.onProgress) ?? ignore,
+    onWarning: checkObserver('onWarning', options.onWarning) ?? ((warning) => process.emitWarning(warning)),
     signal: checkSignal('signal', options.signal),
   };
 }

@@ -3,10 +3,10 @@ import { randomInt } from 'node:crypto';
 import type { NativeRequest } from '../native.js';
 import {
   checkBoolean,
-  checkCallback,
   checkFields,
   checkInteger,
   checkNumber,
+  checkObserver,
   checkSignal,
   checkText,
   refuse,
@@ -70,7 +70,7 @@ export function checkGenerateOptions(
     },
     stop: checkStop(options.stop),
     signal: checkSignal('signal', options.signal),
-    onPrefill: checkCallback('onPrefill', options.onPrefill),
+    onPrefill: checkObserver('onPrefill', options.onPrefill),
   };
 }
 

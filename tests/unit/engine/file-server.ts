@@ -40,20 +40,39 @@ export interface FileFaults {
 /** Sends a file, or the part asked for. */
 export function sendFile(bytes: Buffer, faults: FileFaults = {}): Handler {
   return (request, response) => {
-    const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
-    const ranged = match && !faults.noRanges;
-    const from = ranged ? Number(match[1]) : 0;
-    const to = ranged && match[2] ? Math.min(Number(match[2]) + 1, bytes.length) : bytes.length;
-    if (from > 0 && from >= bytes.length) {
-      response.writeHead(416).end();
-      return;
-    }
-    const body = bytes.subarray(from, to);
-    const headers = { 'content-length': body.length, etag: '"e"' };
-    if (ranged)
-      response.writeHead(206, { ...headers, 'content-range': `bytes ${from}-${to - 1}/${bytes.length}` });
-    else response.writeHead(200, headers);
-    if (faults.cutAfter === undefined || faults.cutAfter >= body.length) response.end(body);
-    else response.write(body.subarray(0, faults.cutAfter), () => setTimeout(() => response.destroy(), 5));
+    const range = faults.noRanges ? undefined : rangeOf(request, bytes.length);
+    if (range) sendPart(response, bytes, range, faults);
+    else sendBody(response.writeHead(200, headersFor(bytes)), bytes, faults);
   };
+}
+
+interface Range {
+  from: number;
+  to: number;
+}
+
+function sendPart(response: ServerResponse, bytes: Buffer, { from, to }: Range, faults: FileFaults): void {
+  if (from > 0 && from >= bytes.length) {
+    response.writeHead(416).end();
+    return;
+  }
+  const body = bytes.subarray(from, to);
+  const part = { 'content-range': `bytes ${from}-${to - 1}/${bytes.length}` };
+  sendBody(response.writeHead(206, { ...headersFor(body), ...part }), body, faults);
+}
+
+function headersFor(body: Buffer): Record<string, string | number> {
+  return { 'content-length': body.length, etag: '"e"' };
+}
+
+function rangeOf(request: IncomingMessage, size: number): Range | undefined {
+  const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+  if (!match) return undefined;
+  return { from: Number(match[1]), to: match[2] ? Math.min(Number(match[2]) + 1, size) : size };
+}
+
+function sendBody(response: ServerResponse, body: Buffer, faults: FileFaults): void {
+  const cutAfter = faults.cutAfter ?? body.length;
+  if (cutAfter >= body.length) response.end(body);
+  else response.write(body.subarray(0, cutAfter), () => setTimeout(() => response.destroy(), 5));
 }

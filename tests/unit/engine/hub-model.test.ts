@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -26,7 +27,11 @@ const hash = (algorithm: string, ...parts: (Buffer | string)[]) =>
   parts.reduce((sum, part) => sum.update(part), createHash(algorithm)).digest('hex');
 
 /** A hub with one repository; weights are kept as large files are, the rest as git keeps them. */
-function hub(files: Record<string, Buffer>, faults: FileFaults = {}, lie?: Record<string, Buffer>): Handler {
+function hub(
+  files: Record<string, Buffer>,
+  faults: FileFaults = {},
+  lie: Record<string, Buffer> = {},
+): Handler {
   const tree = Object.entries(files).map(([path, bytes]) => {
     const entry = {
       type: 'file',
@@ -39,20 +44,25 @@ function hub(files: Record<string, Buffer>, faults: FileFaults = {}, lie?: Recor
       ? { ...entry, lfs: { oid: hash('sha256', bytes), size: bytes.length, pointerSize: 130 } }
       : entry;
   });
+  const info = { _id: '1', id: 'own/model', sha: commit, downloads: 0, likes: 0 };
+  const listing = [...tree, { type: 'directory', path: 'onnx', size: 0, oid: 'x' }];
+  const pages = new Map<string, unknown>([
+    ['/api/models/own/model/revision/HEAD', info],
+    [`/api/models/own/model/tree/${commit}`, listing],
+  ]);
   return (request, response) => {
     const { pathname } = new URL(request.url ?? '', 'http://hub');
     const name = pathname.replace(`/own/model/resolve/${commit}/`, '');
-    const bytes = lie?.[name] ?? files[name];
-    if (pathname.startsWith('/api/models/own/model/revision/')) {
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ _id: '1', id: 'own/model', sha: commit, downloads: 0, likes: 0 }));
-    } else if (pathname === `/api/models/own/model/tree/${commit}`) {
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify([...tree, { type: 'directory', path: 'onnx', size: 0, oid: 'x' }]));
-    } else if (bytes) sendFile(bytes, request.headers.range === 'bytes=0-0' ? {} : faults)(request, response);
-    else
-      response.writeHead(404, { 'content-type': 'application/json' }).end('{"error":"Repository not found"}');
+    const bytes = lie[name] ?? files[name];
+    const isProbe = request.headers.range === 'bytes=0-0';
+    if (bytes) sendFile(bytes, isProbe ? {} : faults)(request, response);
+    else sendJson(response, pages.get(pathname));
   };
+}
+
+function sendJson(response: ServerResponse, page: unknown): void {
+  const body = page ?? { error: 'Repository not found' };
+  response.writeHead(page ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 }
 
 async function options(handler: Handler): Promise<HubOptions> {
