@@ -1,0 +1,175 @@
+/**
+ * Stands in for the native engine: answers with given tokens, one a step, in the order of the requests, and
+ * keeps what it is told to save. Steps happen when a test says so, or by themselves.
+ */
+import { Template } from '@huggingface/jinja';
+import { Conversations } from '../../../ts/engine/conversations.js';
+import { Dispatcher } from '../../../ts/engine/dispatcher.js';
+import { Lanes } from '../../../ts/engine/lanes.js';
+import { ChatTemplate } from '../../../ts/engine/text/chat-template.js';
+import type { TextTokenizer } from '../../../ts/engine/text/tokenizer.js';
+import { Turns } from '../../../ts/engine/turns.js';
+import type { StompError } from '../../../ts/errors.js';
+import type {
+  NativeEngine,
+  NativeError,
+  NativeFinish,
+  NativeRequest,
+  NativeUsage,
+} from '../../../ts/native.js';
+import { gpt2Parts, textTokenizer } from './vocabularies.js';
+
+interface Running {
+  request: NativeRequest;
+  answer: number[];
+  cancelled: boolean;
+}
+
+type Core = Pick<NativeEngine, 'submit' | 'cancel' | 'save' | 'transcript'>;
+
+export class FakeCore implements Core {
+  readonly requests: NativeRequest[] = [];
+  readonly saved = new Map<string, string>();
+  readonly saves: string[] = [];
+  /** What the next requests are answered with. */
+  answer: (request: NativeRequest) => number[] = () => [];
+  /** When set, the next request ends with it. */
+  error: NativeError | undefined;
+  saveError: NativeError | undefined;
+  #running: Running[] = [];
+  readonly #onStep: Dispatcher['onStep'];
+
+  constructor(onStep: Dispatcher['onStep']) {
+    this.#onStep = onStep;
+  }
+
+  submit(request: NativeRequest): void {
+    this.requests.push(request);
+    this.#running.push({ request, answer: this.answer(request), cancelled: false });
+  }
+
+  cancel(id: number): void {
+    for (const one of this.#running) if (one.request.id === id) one.cancelled = true;
+  }
+
+  save(agent: string, transcript: string): Promise<void> {
+    this.saves.push(agent);
+    if (this.saveError) return Promise.reject(Object.assign(new Error(), this.saveError));
+    this.saved.set(agent, transcript);
+    return Promise.resolve();
+  }
+
+  transcript(agent: string): Promise<string> {
+    return Promise.resolve(this.saved.get(agent) ?? '');
+  }
+
+  get busy(): number {
+    return this.#running.length;
+  }
+
+  /** One step: a token for each request, or its end. */
+  step(): void {
+    const tokens: number[] = [];
+    const finished: NativeFinish[] = [];
+    for (const one of [...this.#running]) {
+      const token = one.answer.shift();
+      const ends = token === undefined || one.cancelled || this.error !== undefined;
+      if (!ends) tokens.push(one.request.id, token);
+      else {
+        finished.push(this.#finish(one));
+        this.#running = this.#running.filter((other) => other !== one);
+      }
+    }
+    this.#onStep(Int32Array.from(tokens), new Int32Array(0), finished);
+  }
+
+  /** Steps until a condition holds. */
+  async stepUntil(done: () => boolean): Promise<void> {
+    for (let steps = 0; !done(); steps++) {
+      if (steps > 10_000) throw new Error('nothing more happens');
+      this.step();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  #finish({ request, cancelled }: Running): NativeFinish {
+    const usage: NativeUsage = {
+      promptTokens: request.prompt.length,
+      cachedTokens: 1,
+      ownTokens: 1,
+      sharedTokens: 0,
+      restoredTokens: 0,
+      generatedTokens: 3,
+      missReason: '',
+      queuedMs: 1,
+      firstTokenMs: 2,
+      totalMs: 3,
+    };
+    if (this.error) {
+      const { error } = this;
+      this.error = undefined;
+      return { request: request.id, reason: 'error', usage, error };
+    }
+    return { request: request.id, reason: cancelled ? 'cancelled' : 'stop', usage };
+  }
+}
+
+export interface Rig {
+  core: FakeCore;
+  dispatcher: Dispatcher;
+  conversations: Conversations;
+  lanes: Lanes;
+  turns: Turns;
+  tokenizer: TextTokenizer;
+  warnings: StompError[];
+  /** Answers every request with this text. */
+  says(text: string): void;
+  /** Resolves to what a promise settles to, stepping the core meanwhile. */
+  settle<T>(promise: Promise<T>): Promise<T>;
+}
+
+const chatMarkup =
+  "{% for m in messages %}<s>{{ m['role'] }} {{ m['content'] }}</s>{% endfor %}<s>assistant ";
+
+export async function rig(): Promise<Rig> {
+  const tokenizer = await textTokenizer(gpt2Parts());
+  const dispatcher = new Dispatcher();
+  const core = new FakeCore(dispatcher.onStep);
+  dispatcher.attach(core);
+  const warnings: StompError[] = [];
+  const { vocabSize } = tokenizer;
+  const onWarning = (warning: StompError) => warnings.push(warning);
+  const conversations = new Conversations({ engine: core, vocabSize, onWarning });
+  const lanes = new Lanes();
+  const template = new ChatTemplate(chatMarkup, {}, (source) => new Template(source));
+  const turns = new Turns({
+    tokenizer,
+    template,
+    dispatcher,
+    conversations,
+    lanes,
+    contextTokens: 4096,
+    vocabSize,
+  });
+  return {
+    core,
+    dispatcher,
+    conversations,
+    lanes,
+    turns,
+    tokenizer,
+    warnings,
+    says: (text) => {
+      core.answer = () => tokenizer.encode(text);
+    },
+    settle: async (promise) => {
+      let settled = false;
+      const done = () => {
+        settled = true;
+      };
+      promise.then(done, done);
+      await core.stepUntil(() => settled);
+      return promise;
+    },
+  };
+}
