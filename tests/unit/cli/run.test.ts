@@ -1,0 +1,202 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { run } from '../../../ts/cli/run.js';
+import { packageVersion } from '../../../ts/cli/version.js';
+
+let folder: string;
+const servers: Server[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'stomp-cli-'));
+  vi.spyOn(process, 'cwd').mockReturnValue(folder);
+  vi.stubEnv('STOMP_MODEL_DIR', join(folder, 'models'));
+});
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close();
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function stomp(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const code = await run(args, {
+    stdout: { write: (text) => (out += text) },
+    stderr: { write: (text) => (err += text) },
+  });
+  return { code, out, err };
+}
+
+describe('the command line', () => {
+  it('has a help with every command, and one for each', async () => {
+    const general = await stomp('--help');
+    expect(general.code).toBe(0);
+    for (const name of ['serve', 'demo', 'agents', 'models', 'doctor', 'perplexity']) {
+      expect(general.out).toContain(`\n  ${name}`);
+      const own = await stomp(name, '--help');
+      expect(own).toMatchObject({ code: 0, err: '' });
+      expect(own.out).toMatch(new RegExp(`^Usage: stomp-serve ${name}`));
+    }
+  });
+
+  it('tells the version', async () => {
+    expect(await stomp('--version')).toEqual({ code: 0, out: `${packageVersion()}\n`, err: '' });
+    expect(packageVersion()).toMatch(/^\d+\.\d+\.\d+/);
+  });
+
+  it.each([
+    [['srve'], 'Did you mean "serve"?'],
+    [['--prot', '1'], 'Did you mean "--port"?'],
+    [['--port', '-1'], 'an integer from 0 to 65535'],
+    [['--port', 'x'], 'an integer from 0 to 65535'],
+    [['--max-batch-size', '65'], 'an integer from 1 to 64'],
+    [['--allow-remote'], 'API keys'],
+    [['serve', 'extra'], '"extra" is one argument too many'],
+    [['perplexity'], 'FILE is missing'],
+    [['perplexity', 'a', '--port', '1'], '--port does not apply to perplexity'],
+    [['--config', 'absent.toml'], 'does not exist'],
+    [['constructor'], 'is not a command'],
+  ])('refuses %j with exit code 2', async (args, message) => {
+    const { code, out, err } = await stomp(...args);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain('stomp-serve: ');
+    expect(err).toContain(message);
+    expect(err).not.toContain('    at ');
+  });
+
+  it('warns of a variable that is no setting, and goes on', async () => {
+    vi.stubEnv('STOMP_PROT', '1');
+    const { code, err } = await stomp('models');
+    expect(code).toBe(0);
+    expect(err).toContain('Did you mean "STOMP_PORT"?');
+  });
+});
+
+describe('serve', () => {
+  it('says that the port is taken before it loads anything', async () => {
+    const other = createServer();
+    servers.push(other);
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const { port } = other.address() as AddressInfo;
+    const { code, err } = await stomp(
+      '--port',
+      String(port),
+      '--log-level',
+      'silent',
+      '--model',
+      './absent.gguf',
+    );
+    expect(code).toBe(1);
+    expect(err).toContain(`Port ${port} on 127.0.0.1 is taken`);
+    expect(err).toContain('--port');
+  });
+
+  it('says that there is no such model', async () => {
+    const { code, err } = await stomp('--port', '0', '--log-level', 'silent', '--model', './absent.gguf');
+    expect(code).toBe(1);
+    expect(err).toContain('absent.gguf');
+  });
+});
+
+describe('models', () => {
+  it('tells which are here', async () => {
+    expect((await stomp('models')).out).toMatch(/smollm2-135m +92\.9 MB +no /);
+    mkdirSync(join(folder, 'models/smollm2-135m'), { recursive: true });
+    writeFileSync(join(folder, 'models/smollm2-135m/x.gguf'), 'x'.repeat(2000));
+    mkdirSync(join(folder, 'models/hub/owner--tiny'), { recursive: true });
+    writeFileSync(join(folder, 'models/hub/owner--tiny/model.safetensors'), 'x'.repeat(3000));
+    const { out } = await stomp('models');
+    expect(out).toMatch(/smollm2-135m +2\.0 kB +yes /);
+    expect(out).toMatch(/owner\/tiny +3\.0 kB +partly /);
+    writeFileSync(join(folder, 'models/hub/owner--tiny/.stomp-model.json'), '{}');
+    expect((await stomp('models')).out).toMatch(/owner\/tiny +3\.0 kB +yes /);
+  });
+});
+
+describe('agents', () => {
+  const freePort = '1';
+
+  function writeAgent(file: string, header: string): void {
+    mkdirSync(join(folder, 'caches/abc'), { recursive: true });
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    writeFileSync(join(folder, 'caches/abc', file), Buffer.concat([length, Buffer.from(header)]));
+  }
+
+  it('are read from the folder when no server answers', async () => {
+    const header = {
+      __metadata__: { agent: 'Ann', model: 'SmolLM2' },
+      tokens: { dtype: 'I32', shape: [812] },
+    };
+    writeAgent('=ann.safetensors', JSON.stringify(header));
+    const { code, out } = await stomp('agents', '--port', freePort, '--cache-dir', 'caches');
+    expect(code).toBe(0);
+    expect(out).toMatch(/Ann +SmolLM2 +812 +\d+ B +0 s ago/);
+    expect(out).toContain(`From ${join(folder, 'caches')}`);
+  });
+
+  it('of damaged files are listed as such', async () => {
+    writeAgent('a.safetensors', 'not JSON');
+    writeAgent('b.safetensors', '{"__metadata__": 7, "tokens": {"shape": "x"}}');
+    writeAgent('c.safetensors', 'null');
+    writeFileSync(join(folder, 'caches/abc/d.safetensors'), 'xy');
+    const huge = Buffer.alloc(8, 0xff);
+    writeFileSync(join(folder, 'caches/abc/e.safetensors'), huge);
+    writeFileSync(join(folder, 'caches/abc/f.safetensors.tmp'), '');
+    writeFileSync(join(folder, 'caches/lock'), '');
+    const { code, out } = await stomp('agents', '--port', freePort, '--cache-dir', 'caches');
+    expect(code).toBe(0);
+    for (const name of ['a', 'b', 'c', 'd', 'e'])
+      expect(out).toMatch(new RegExp(`^${name} +\\(unreadable\\)`, 'm'));
+    expect(out).not.toMatch(/^f /m);
+  });
+
+  it('are none in an empty folder', async () => {
+    const { out } = await stomp('agents', '--port', freePort, '--cache-dir', 'nowhere');
+    expect(out).toContain('No agents are kept on disk.');
+  });
+
+  it('are asked of the server where one runs', async () => {
+    const agent = {
+      agent_id: 'ann',
+      tier: 'hot',
+      tokens: 90,
+      pool_bytes: 2e6,
+      disk_bytes: 1e6,
+      hit_rate: 0.75,
+      last_used: new Date().toISOString(),
+    };
+    const server = createServer((_, response) =>
+      response.end(JSON.stringify({ object: 'list', data: [agent] })),
+    );
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const { out } = await stomp('agents', '--port', String(port));
+    expect(out).toMatch(/ann +hot +90 +2\.0 MB +1\.0 MB +75 % +0 s ago/);
+    expect(out).toContain(`From the server at http://127.0.0.1:${port}`);
+  });
+});
+
+describe('doctor', () => {
+  it('names what is broken and fails', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    const { code, out } = await stomp('doctor', '--cache-dir', 'file/caches', '--model', './absent.gguf');
+    expect(code).toBe(1);
+    expect(out).toMatch(/^ok +node +v/m);
+    expect(out).toMatch(/^BROKEN +cache folder .*Choose another with --cache-dir/m);
+    expect(out).toMatch(/^BROKEN +model +there is no /m);
+    expect(out).toContain('Not ready');
+  });
+});
+
+it('perplexity says that the file cannot be read', async () => {
+  const { code, err } = await stomp('perplexity', 'absent.txt');
+  expect(code).toBe(1);
+  expect(err).toContain('absent.txt cannot be read');
+});

@@ -1,0 +1,158 @@
+/** `stomp-serve serve`: loads a model and serves it until it is told to stop. */
+import type { Settings } from '../../config/index.js';
+import type { Engine } from '../../engine/engine.js';
+import type { EngineInfo, EngineStats } from '../../engine/types.js';
+import { createServer, type StompServer } from '../../serve/index.js';
+import type { Command, Invocation } from '../command.js';
+import { loadEngine, servedNames } from '../load-engine.js';
+import { print, say, type Terminal } from '../terminal.js';
+import { formatBytes, plural } from '../units.js';
+import { packageVersion } from '../version.js';
+
+export const serve: Command = {
+  name: 'serve',
+  usage: '',
+  summary: 'Serve a model to agents on this machine',
+  arguments: [0, 0],
+  run: runServer,
+};
+
+/** Ends a process that was stopped before it served, as a shell would report it. */
+const EXIT_INTERRUPTED = 130;
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+async function runServer({ settings, terminal }: Invocation): Promise<number> {
+  const { id, aliases } = servedNames(settings.model);
+  const stopLoading = new AbortController();
+  const { engine, load } = deferredEngine(() =>
+    loadEngine(settings, terminal, { signal: stopLoading.signal }),
+  );
+  const server = createServer(engine, {
+    model: id,
+    aliases,
+    shutdownTimeoutMs: settings.shutdownTimeoutSeconds * 1000,
+    log: { level: settings.logLevel, stream: process.stderr },
+  });
+  // Before the model: a taken port is found out at once, and supervisors can watch the load.
+  const { url } = await server.listen({ host: settings.host, port: settings.port });
+  const stop = stopSignals(server, settings, terminal, stopLoading);
+  let loaded: Engine | undefined;
+  try {
+    loaded = await load();
+    await announce(loaded, id, url, terminal);
+    await stop.closed;
+  } catch (caught) {
+    await Promise.all([server.close(), server.close()]);
+    if (!loaded && stopLoading.signal.aborted) return EXIT_INTERRUPTED;
+    throw caught;
+  } finally {
+    if (loaded) await save(loaded, terminal);
+    stop.dispose();
+  }
+  return 0;
+}
+
+/** The server wants the engine before there is one. */
+function deferredEngine(start: () => Promise<Engine>): {
+  engine: Promise<Engine>;
+  load: () => Promise<Engine>;
+} {
+  let begin!: () => void;
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  const engine = begun.then(start);
+  return {
+    engine,
+    load: () => {
+      begin();
+      return engine;
+    },
+  };
+}
+
+interface StopSignals {
+  /** Resolves when a signal came and the server has closed. Rejects with an error that nobody caught. */
+  readonly closed: Promise<void>;
+  dispose(): void;
+}
+
+/** The first signal drains, the second cancels what runs. An uncaught error also ends in a tidy close. */
+function stopSignals(
+  server: StompServer,
+  settings: Settings,
+  terminal: Terminal,
+  stopLoading: AbortController,
+): StopSignals {
+  let succeed!: () => void;
+  let fail!: (error: unknown) => void;
+  const closed = new Promise<void>((resolve, reject) => {
+    succeed = resolve;
+    fail = reject;
+  });
+  // Nobody waits for it while the model is being loaded.
+  closed.catch(() => undefined);
+  const onSignal = (): void => {
+    if (server.phase === 'ready') {
+      const running = plural(server.runningTurns, 'running request');
+      say(
+        terminal,
+        `Stopping: ${running} may go on for ${settings.shutdownTimeoutSeconds} s; once more stops at once.`,
+      );
+    }
+    stopLoading.abort();
+    server.close().then(succeed, fail);
+  };
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  process.on('uncaughtException', fail).on('unhandledRejection', fail);
+  return {
+    closed,
+    dispose: () => {
+      for (const signal of SIGNALS) process.off(signal, onSignal);
+      process.off('uncaughtException', fail).off('unhandledRejection', fail);
+    },
+  };
+}
+
+async function announce(engine: Engine, id: string, url: string, terminal: Terminal): Promise<void> {
+  const { info } = engine;
+  const [stats, agents] = await Promise.all([engine.stats(), engine.agents()]);
+  const kept =
+    info.cacheDir === undefined
+      ? 'in memory only'
+      : `${info.cacheDir} (${plural(agents.length, 'agent')} from before)`;
+  print(terminal, `stomp-serve ${packageVersion()}`);
+  print(
+    terminal,
+    `  model     ${id}: ${info.name}, ${info.family}, ${info.layers} layers, ${info.contextTokens} tokens of context`,
+  );
+  print(terminal, `  executor  ${executorLine(info)}`);
+  print(terminal, `  memory    ${memoryLine(stats)}`);
+  print(terminal, `  agents    ${kept}`);
+  print(terminal, `  url       ${url}`);
+  print(terminal, `Ready. Ctrl-C saves every agent and stops.`);
+}
+
+function executorLine({ executor }: EngineInfo): string {
+  const { name, device, isa, threads, numerics } = executor;
+  const parts = [
+    `${name} on ${device}`,
+    isa,
+    threads > 0 ? plural(threads, 'thread') : '',
+    `numerics ${numerics}`,
+  ];
+  return parts.filter((part) => part !== '').join(', ');
+}
+
+function memoryLine({ memory, pool, blockTokens }: EngineStats): string {
+  const least = Math.min(...pool.map((group) => group.capacity)) * blockTokens;
+  return (
+    `weights ${formatBytes(memory.weightsBytes)}, caches ${formatBytes(memory.poolBytes)} ` +
+    `(${least} tokens), scratch ${formatBytes(memory.scratchBytes)}`
+  );
+}
+
+/** Signals do not interrupt this: their handlers still stand. */
+async function save(engine: Engine, terminal: Terminal): Promise<void> {
+  await engine.close();
+  say(terminal, 'Every agent is saved.');
+}

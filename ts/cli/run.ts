@@ -1,0 +1,119 @@
+/** From a command line to an exit code: finds the subcommand, reads its settings, reports its errors. */
+import {
+  type Command as CommandName,
+  optionsHelp,
+  parseArguments,
+  resolveSettings,
+  suggestion,
+} from '../config/index.js';
+import { StompError, toStompError } from '../errors.js';
+import type { Command, CommandLoader } from './command.js';
+import { print, say, type Terminal } from './terminal.js';
+import { packageVersion } from './version.js';
+
+const EXIT_FAILURE = 1;
+/** The command line or a setting is wrong. */
+const EXIT_USAGE = 2;
+
+const commands: Readonly<Record<CommandName, readonly [summary: string, load: CommandLoader]>> = {
+  serve: [
+    'Serve a model (what happens when no command is named)',
+    async () => (await import('./commands/serve.js')).serve,
+  ],
+  demo: [
+    'Show what agents with a cache of their own are good for',
+    async () => (await import('./commands/demo.js')).demo,
+  ],
+  agents: [
+    'List the agents of a running server, or those kept on disk',
+    async () => (await import('./commands/agents.js')).agents,
+  ],
+  models: [
+    'List the models that are known and those on this machine',
+    async () => (await import('./commands/models.js')).models,
+  ],
+  doctor: [
+    'Check whether this machine has what it takes',
+    async () => (await import('./commands/doctor.js')).doctor,
+  ],
+  perplexity: [
+    'Measure how well a model predicts a text',
+    async () => (await import('./commands/perplexity.js')).perplexity,
+  ],
+};
+
+/** @param args the command line without node and script. Never rejects. */
+export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
+  try {
+    return await dispatch(args, terminal);
+  } catch (caught) {
+    const error = toStompError(caught);
+    say(terminal, `stomp-serve: ${error.message}`);
+    if (error.code === 'GENERATION_FAILED' && error.cause instanceof Error)
+      say(terminal, String(error.cause.stack));
+    return error.code === 'CONFIG_INVALID' ? EXIT_USAGE : EXIT_FAILURE;
+  }
+}
+
+async function dispatch(args: readonly string[], terminal: Terminal): Promise<number> {
+  const [first = ''] = args;
+  const isNamed = first !== '' && !first.startsWith('-');
+  const name = isNamed ? commandNamed(first) : 'serve';
+  const { flags, positionals, help, version } = parseArguments(isNamed ? args.slice(1) : args, name);
+  if (version) {
+    print(terminal, packageVersion());
+    return 0;
+  }
+  const command = await commands[name][1]();
+  if (help) {
+    print(terminal, isNamed ? commandHelp(command) : generalHelp());
+    return 0;
+  }
+  checkCount(command, positionals);
+  const resolved = resolveSettings({ command: name, flags });
+  for (const warning of resolved.warnings) say(terminal, `stomp-serve: ${warning}`);
+  return command.run({ ...resolved, positionals, terminal });
+}
+
+function commandNamed(name: string): CommandName {
+  if (Object.hasOwn(commands, name)) return name as CommandName;
+  const names = Object.keys(commands);
+  throw new StompError(
+    'CONFIG_INVALID',
+    `"${name}" is not a command.${suggestion(name, names)} Commands: ${names.join(', ')}. See stomp-serve --help.`,
+    { fields: { field: 'command', value: name, allowed: names.join(', ') } },
+  );
+}
+
+function checkCount(command: Command, positionals: readonly string[]): void {
+  const [least, most] = command.arguments;
+  if (positionals.length >= least && positionals.length <= most) return;
+  const extra = positionals[most];
+  const problem = extra === undefined ? `${command.usage} is missing` : `"${extra}" is one argument too many`;
+  throw new StompError('CONFIG_INVALID', `${problem}. Usage: ${usageOf(command)}`, {
+    fields: { field: 'arguments', value: positionals.join(' '), allowed: command.usage },
+  });
+}
+
+function usageOf(command: Command): string {
+  return ['stomp-serve', command.name, command.usage, '[options]'].filter((word) => word !== '').join(' ');
+}
+
+function commandHelp(command: Command): string {
+  return `Usage: ${usageOf(command)}\n\n${command.summary}.\n\nOptions:\n${optionsHelp(command.name)}`;
+}
+
+function generalHelp(): string {
+  const names = Object.entries(commands).map(([name, [summary]]) => `  ${name.padEnd(12)}${summary}`);
+  return [
+    'Usage: stomp-serve [command] [options]',
+    '',
+    'Serves a team of agents from one model: every agent keeps a cache of its own, across requests and restarts.',
+    '',
+    'Commands:',
+    ...names,
+    '',
+    'Options of serve (stomp-serve COMMAND --help tells those of another):',
+    optionsHelp('serve'),
+  ].join('\n');
+}
