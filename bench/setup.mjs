@@ -1,0 +1,15 @@
+// Installs the rival beside this file when it is missing. Its prebuilt binary comes inside its package; nothing is
+// compiled and nothing else is downloaded.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+if (!existsSync(new URL('./node_modules/node-llama-cpp', import.meta.url))) {
+  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], {
+    cwd: here,
+    stdio: 'inherit',
+    env: { ...process.env, NODE_LLAMA_CPP_SKIP_DOWNLOAD: 'true' },
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}
