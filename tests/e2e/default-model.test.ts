@@ -1,0 +1,111 @@
+/** The default model: sensible text through the official client, the demo, the perplexity of the reference. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import OpenAI from 'openai';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { goldenFolder, perplexityText, type ServerProcess, serve, stomp } from './server-process.js';
+
+const model = 'smollm2-135m';
+
+describe('the official OpenAI client', () => {
+  let server: ServerProcess;
+  let client: OpenAI;
+  const ask = [{ role: 'user' as const, content: 'What is the capital of France?' }];
+
+  beforeAll(async () => {
+    server = await serve({ shared: true, model });
+    client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+  });
+
+  it('gets a sensible answer', async () => {
+    const answer = await client.chat.completions.create({
+      model,
+      messages: ask,
+      max_tokens: 24,
+      temperature: 0,
+    });
+    expect(answer.choices[0]?.message.content).toContain('Paris');
+    expect(answer.usage?.total_tokens).toBe(
+      (answer.usage?.prompt_tokens ?? 0) + (answer.usage?.completion_tokens ?? 0),
+    );
+  });
+
+  it('gets the same as a stream, in many pieces, with the usage at the end', async () => {
+    const whole = await client.chat.completions.create({
+      model,
+      messages: ask,
+      max_tokens: 24,
+      temperature: 0,
+    });
+    const stream = await client.chat.completions.create({
+      model,
+      messages: ask,
+      max_tokens: 24,
+      temperature: 0,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    let text = '';
+    let pieces = 0;
+    let cached = 0;
+    for await (const chunk of stream) {
+      const piece = chunk.choices[0]?.delta.content ?? '';
+      text += piece;
+      if (piece !== '') pieces++;
+      cached = chunk.usage?.prompt_tokens_details?.cached_tokens ?? cached;
+    }
+    expect(text).toBe(whole.choices[0]?.message.content);
+    expect(pieces).toBeGreaterThan(3);
+    expect(cached).toBeGreaterThan(0);
+  });
+
+  it('lists the model and is told what is wrong', async () => {
+    const list = await client.models.list();
+    expect(list.data.map((entry) => entry.id)).toEqual([model]);
+    const wrong = client.chat.completions.create({ model: 'gpt-4o', messages: ask });
+    await expect(wrong).rejects.toMatchObject({ status: 404, code: 'MODEL_NOT_FOUND', param: 'model' });
+  });
+
+  it('can stop a stream', async () => {
+    const stream = await client.chat.completions.create({
+      model,
+      messages: ask,
+      stream: true,
+      max_tokens: 2000,
+    });
+    for await (const _ of stream) break;
+    stream.controller.abort();
+    expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
+  });
+});
+
+it('the demo shows what a cache of their own does for agents', async () => {
+  const { code, out, err } = await stomp('demo');
+  expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' });
+  const rows = out.split('\n').filter((line) => /^(planner|builder|reviewer) +[123] /.test(line));
+  const how = rows.map((row) => / {2}(cold|shared prefix|returning|restored from disk) {2}/.exec(row)?.[1]);
+  expect(how).toEqual([
+    'cold',
+    'shared prefix',
+    'shared prefix',
+    ...Array<string>(3).fill('returning'),
+    ...Array<string>(3).fill('restored from disk'),
+  ]);
+  const speedUps = rows.map((row) => Number(/([\d.]+)x$/.exec(row)?.[1]));
+  expect(speedUps[0]).toBe(1);
+  for (const speedUp of speedUps.slice(1)) expect(speedUp).toBeGreaterThan(3);
+  const processes = [...out.matchAll(/process (\d+)/gi)].map((match) => match[1]);
+  expect(new Set(processes).size).toBe(2);
+});
+
+it('the perplexity is that of the reference', async () => {
+  const golden = JSON.parse(readFileSync(join(goldenFolder, 'smollm2-perplexity.json'), 'utf8')) as {
+    perplexity: number;
+    scored_tokens: number;
+  };
+  const { code, out } = await stomp('perplexity', perplexityText, '--model', model);
+  expect(code).toBe(0);
+  const measured = Number(/^perplexity ([\d.]+)$/m.exec(out)?.[1]);
+  expect(Math.abs(measured / golden.perplexity - 1)).toBeLessThan(0.01);
+  expect(out).toContain(`${golden.scored_tokens} tokens scored`);
+});
