@@ -1,0 +1,38 @@
+/** Engines for tests: small models, folders of their own, closed when the test is over. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach } from 'vitest';
+import { Engine } from '../../../ts/engine/engine.js';
+import type { EngineOptions } from '../../../ts/engine/types.js';
+
+/** Absolute path of a fixture. */
+export function fixture(name: string): string {
+  return fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
+}
+
+export const tinyModel = fixture('models/tiny-llama.Q8_0.gguf');
+
+const engines: Engine[] = [];
+const folders: string[] = [];
+
+afterEach(async () => {
+  await Promise.all(engines.splice(0).map((engine) => engine.close()));
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder that is gone after the test. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'stomp-engine-'));
+  folders.push(folder);
+  return folder;
+}
+
+/** Kept on disk only when given a `cacheDir`. */
+export async function load(model = tinyModel, options: EngineOptions = {}): Promise<Engine> {
+  const small = { executor: 'cpu', threads: 1, blockTokens: 16, cacheBudgetMb: 16, cacheDir: null } as const;
+  const engine = await Engine.load(model, { ...small, ...options });
+  engines.push(engine);
+  return engine;
+}
