@@ -16,6 +16,6 @@ export function checkAgentId(id: unknown, field = 'agent'): string {
   throw new StompError(
     'INVALID_REQUEST',
     `${shown} is no agent id: use 1 to 128 of the characters A-Z a-z 0-9 _ - and (not first) the full stop.`,
-    { fields: { field, value: id, allowed: agentIdPattern } },
+    { fields: { field, value: typeof id === 'string' ? id.slice(0, 140) : shown, allowed: agentIdPattern } },
   );
 }

@@ -4,7 +4,7 @@ import { StompError } from '../errors.js';
 /** @throws StompError INVALID_REQUEST */
 export function refuse(field: string, value: unknown, allowed: string): never {
   throw new StompError('INVALID_REQUEST', `${field} must be ${allowed}, not ${show(value)}.`, {
-    fields: { field, value: typeof value === 'object' ? show(value) : value, allowed },
+    fields: { field, value: shortValue(value), allowed },
   });
 }
 
@@ -102,6 +102,12 @@ export function checkObserver<A extends unknown[]>(
 export function checkSignal(field: string, value: unknown): AbortSignal | undefined {
   if (value === undefined || value instanceof AbortSignal) return value;
   return refuse(field, value, 'an AbortSignal');
+}
+
+/** A value as the fields of an error may hold it: as it is when it is small. */
+function shortValue(value: unknown): unknown {
+  const small = typeof value === 'string' ? value.length <= 80 : typeof value !== 'object';
+  return small ? value : show(value);
 }
 
 /** A value as a message may quote it: short, on one line, whatever it is. */

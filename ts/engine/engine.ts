@@ -156,21 +156,21 @@ export class Engine {
   }
 
   /** Cancels the agent's turns and deletes it from memory and disk. @throws AGENT_NOT_FOUND */
-  remove(id: string): Promise<void> {
+  async remove(id: string): Promise<void> {
     const agent = checkAgentId(id);
     const removed = () =>
       new StompError('CANCELLED', `The agent ${agent} was removed.`, { fields: { agent } });
     this.#turns.abort(removed, agent);
-    return this.#inLane([agent], async () => {
+    await this.#inLane([agent], async () => {
       this.#conversations.forget(agent);
       await this.#engine.remove(agent);
     });
   }
 
   /** Moves an agent to disk, after its turns. @throws AGENT_NOT_FOUND, CACHE_PERSISTENCE */
-  evict(id: string): Promise<void> {
+  async evict(id: string): Promise<void> {
     const agent = checkAgentId(id);
-    return this.#inLane([agent], async () => {
+    await this.#inLane([agent], async () => {
       await this.#conversations.settle(agent);
       await this.#engine.evict(agent);
       this.#conversations.forget(agent);

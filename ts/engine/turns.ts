@@ -172,7 +172,7 @@ function begun(messages: readonly ChatMessage[], system: string | undefined): re
   throw new StompError(
     'INVALID_REQUEST',
     'This agent has begun its conversation with another system prompt. Leave `system` out, or use another agent.',
-    { fields: { field: 'system', value: system } },
+    { fields: { field: 'system' } },
   );
 }
 

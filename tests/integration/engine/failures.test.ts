@@ -143,7 +143,7 @@ describe('a request that cannot be served', () => {
     async (id) => {
       const engine = await load();
       expect(() => engine.agent(id)).toThrow(refused('INVALID_REQUEST'));
-      await expect((async () => engine.remove(id))()).rejects.toEqual(refused('INVALID_REQUEST'));
+      await expect(engine.remove(id)).rejects.toEqual(refused('INVALID_REQUEST'));
     },
   );
 
