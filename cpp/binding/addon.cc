@@ -32,10 +32,14 @@ Napi::Value gguf_metadata(const Napi::CallbackInfo& info) {
 
 Napi::Value list_cpu_features(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const std::vector<std::string> names = cpu_feature_names();
-  Napi::Array list = Napi::Array::New(env, names.size());
-  for (uint32_t i = 0; i < names.size(); i++) {
-    list.Set(i, names[i]);
+  const CpuFeatures& cpu = cpu_features();
+  Napi::Array list = Napi::Array::New(env);
+  list.Set(list.Length(), "portable");
+  if (cpu.avx2) {
+    list.Set(list.Length(), "avx2");
+  }
+  if (cpu.avx512) {
+    list.Set(list.Length(), "avx512");
   }
   return list;
 }

@@ -1,0 +1,31 @@
+// The table of one instruction set. See lanes.h for how this is compiled.
+#include "exec/cpu/kernels_parts.h"
+
+#define STOMP_TEXT2(x) #x
+#define STOMP_TEXT(x) STOMP_TEXT2(x)
+
+namespace stomp::cpu::STOMP_KERNEL_ISA {
+
+extern const Kernels table;
+
+const Kernels table = {
+    .isa = STOMP_TEXT(STOMP_KERNEL_ISA),
+    .code_bytes = sizeof(int16_t),
+    .linear_scratch_bytes = kLinearScratchBytes,
+    .rms_norm = rms_norm,
+    .silu_mul = silu_mul,
+    .add = add,
+    .quantise_row = quantise_row,
+    .to_f16 = to_f16,
+    .arg_max = arg_max,
+    .quantised_block_bytes = quantised_block_bytes,
+    .pack_quantised = pack_quantised,
+    .linear_quantised = linear_quantised,
+    .dense_block_bytes = dense_block_bytes,
+    .pack_dense = pack_dense,
+    .linear_dense = linear_dense,
+    .attend_piece = attend_piece,
+    .merge_rows = merge_rows,
+};
+
+} // namespace stomp::cpu::STOMP_KERNEL_ISA

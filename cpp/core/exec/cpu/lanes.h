@@ -1,0 +1,165 @@
+// Fixed-width lanes for the kernels, in the vector types that GCC and Clang
+// share. Each kernels_*.cc is compiled once per instruction set, into the
+// namespace STOMP_KERNEL_ISA; nothing here may leave that namespace.
+//
+// These files include no header with functions the linker could merge across
+// instruction sets, and call none: a copy compiled for AVX-512 must not end up
+// serving a machine without it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#ifndef STOMP_KERNEL_ISA
+#define STOMP_KERNEL_ISA portable
+#endif
+
+#define STOMP_INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define STOMP_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define STOMP_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+namespace stomp::cpu::STOMP_KERNEL_ISA {
+
+// Widest registers of the instruction set, and how many rows of independent
+// sums fit in them.
+#if defined(__AVX512BW__)
+inline constexpr int kVectorBytes = 64;
+inline constexpr int kManyRows = 8;
+#elif defined(__AVX2__)
+inline constexpr int kVectorBytes = 32;
+inline constexpr int kManyRows = 4;
+#else
+inline constexpr int kVectorBytes = 16;
+inline constexpr int kManyRows = 4;
+#endif
+
+inline constexpr int kLanes = kVectorBytes / 4;
+
+typedef float F32 __attribute__((vector_size(kVectorBytes)));
+typedef int32_t I32 __attribute__((vector_size(kVectorBytes)));
+typedef uint32_t U32 __attribute__((vector_size(kVectorBytes)));
+typedef int16_t I16 __attribute__((vector_size(kVectorBytes)));
+typedef uint16_t U16 __attribute__((vector_size(kVectorBytes)));
+typedef uint16_t H16 __attribute__((vector_size(kVectorBytes / 2)));
+
+template <class V>
+STOMP_INLINE V load(const void* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class V>
+STOMP_INLINE void store(void* p, const V& v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+template <class V, class T>
+STOMP_INLINE V splat(T x) {
+  return V{} + x;
+}
+
+STOMP_INLINE F32 splat(float x) {
+  // Not F32{} + x, which would lose the sign of a zero.
+  return x - F32{};
+}
+
+STOMP_INLINE F32 max(const F32& a, const F32& b) {
+  return a > b ? a : b;
+}
+
+/// kLanes f16 values, exactly.
+STOMP_INLINE F32 from_f16(const uint16_t* p) {
+#if defined(__AVX512F__)
+  // Not _mm512_cvtph_ps, for which GCC 12 warns of its own header.
+  return (F32)_mm512_maskz_cvtph_ps(0xffff, load<__m256i>(p));
+#elif defined(__F16C__)
+  return (F32)_mm256_cvtph_ps(load<__m128i>(p));
+#else
+  const U32 h = __builtin_convertvector(load<H16>(p), U32);
+  const U32 sign = (h & 0x8000u) << 16;
+  const U32 magnitude = (h & 0x7fffu) << 13;
+  const U32 exponent = magnitude & 0x0f800000u;
+  const U32 rebias = splat<U32>(0x38000000u);
+  const U32 normal = magnitude + rebias +
+      (exponent == 0x0f800000u ? rebias : splat<U32>(0u));
+  const F32 tiny =
+      (F32)(magnitude + 0x38800000u) - (F32)splat<U32>(0x38800000u);
+  return (F32)(sign | (exponent == 0u ? (U32)tiny : normal));
+#endif
+}
+
+/// Sixteen floats, however many registers that takes: the unit in which
+/// everything is summed.
+struct Wide {
+  static constexpr int kParts = 16 / kLanes;
+  F32 part[kParts];
+
+  STOMP_INLINE static Wide zero() {
+    Wide w;
+    for (F32& p : w.part) {
+      p = F32{};
+    }
+    return w;
+  }
+  STOMP_INLINE static Wide at(const float* p) {
+    Wide w;
+    for (int i = 0; i < kParts; i++) {
+      w.part[i] = load<F32>(p + i * kLanes);
+    }
+    return w;
+  }
+};
+
+/// Calls f(part of a, part of b, ...) for each register.
+template <class F, class... W>
+STOMP_INLINE Wide each(F f, const W&... w) {
+  Wide out;
+  STOMP_UNROLL
+  for (int i = 0; i < Wide::kParts; i++) {
+    out.part[i] = f(w.part[i]...);
+  }
+  return out;
+}
+
+/// The sum of sixteen lanes: halves folded onto each other, four times.
+STOMP_INLINE float sum(const Wide& w) {
+  float lane[16];
+  __builtin_memcpy(lane, &w, sizeof lane);
+  for (int n = 8; n > 0; n /= 2) {
+    for (int i = 0; i < n; i++) {
+      lane[i] += lane[i + n];
+    }
+  }
+  return lane[0];
+}
+
+/// e^x within 2 units in the last place; 0 below -64, e^88 above 88, NaN for
+/// NaN, and exactly 1 for 0. No lane ever holds a denormal.
+STOMP_INLINE F32 exp(const F32& value) {
+  const F32 x = value > 88.0f ? splat(88.0f) : value;
+  // Adding 1.5 * 2^23 rounds to an integer, which the low bits then hold.
+  const F32 shifted = x * 1.44269504f + 12582912.0f;
+  const F32 n = shifted - 12582912.0f;
+  const F32 power = (F32)(((I32)shifted - (0x4b400000 - 127)) << 23);
+  // ln 2 in two parts, the first short enough for n times it to be exact.
+  const F32 r = x - n * 0.693359375f - n * -2.12194440e-4f;
+  // (e^r - 1 - r) / r^2 on [-ln 2 / 2, ln 2 / 2], interpolated at Chebyshev
+  // nodes: within 1e-8 before rounding.
+  F32 p = splat(1.392625083e-3f);
+  p = p * r + 8.363232884e-3f;
+  p = p * r + 4.166655421e-2f;
+  p = p * r + 1.666657667e-1f;
+  p = p * r + 0.5f;
+  p = (p * r) * r + r + 1.0f;
+  return value < -64.0f ? F32{} : p * power;
+}
+
+} // namespace stomp::cpu::STOMP_KERNEL_ISA

@@ -1,0 +1,41 @@
+#include "exec/cpu/step_rows.h"
+
+#include <algorithm>
+
+namespace stomp::cpu {
+
+int StepRows::end_position() const {
+  return positions.empty()
+      ? 0
+      : *std::max_element(positions.begin(), positions.end()) + 1;
+}
+
+void StepRows::clear() {
+  slices.clear();
+  tokens.clear();
+  positions.clear();
+  slice_of.clear();
+  wanted.clear();
+}
+
+void StepRows::append(const Slice& slice, std::span<const int32_t> ids) {
+  SliceRows rows;
+  rows.slice = &slice;
+  rows.first = n();
+  rows.n = static_cast<int>(ids.size());
+  rows.first_wanted = n_wanted();
+  rows.n_wanted = slice.output == Output::kNone ? 0
+      : slice.output == Output::kAllLogits      ? rows.n
+                                                : 1;
+  for (int i = 0; i < rows.n; i++) {
+    tokens.push_back(ids[i]);
+    positions.push_back(slice.position + i);
+    slice_of.push_back(static_cast<int>(slices.size()));
+    if (i >= rows.n - rows.n_wanted) {
+      wanted.push_back(rows.first + i);
+    }
+  }
+  slices.push_back(rows);
+}
+
+} // namespace stomp::cpu
