@@ -1,11 +1,13 @@
 /** clang-format, clang-tidy and lizard, pinned, from their Python wheels; kept with the other dependencies. */
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { cached, pins } from '../../cpp/deps/fetch.mjs';
+import { cached, depsCache, pins } from '../../cpp/deps/fetch.mjs';
 import { platformName } from './platform.mjs';
 
-function pipInstall(folder, requirements) {
+const requirements = Object.entries(pins.pythonTools).map(([name, version]) => `${name}==${version}`);
+
+function pipInstall(folder) {
   const python = process.env.PYTHON || 'python3';
   const args = [
     '-m',
@@ -22,18 +24,30 @@ function pipInstall(folder, requirements) {
   if (status !== 0) throw new Error('the C++ linters could not be installed; they need python3 with pip');
 }
 
-/**
- * @returns {{ clangFormat: string, clangTidy: string, folder: string }} paths of programs, and the folder
- * that holds lizard's module
- */
-export function cppTools() {
-  const requirements = Object.entries(pins.pythonTools).map(([name, version]) => `${name}==${version}`);
-  const folder = cached(`${requirements.join('-').replaceAll('==', '-')}-${platformName()}`, (staging) => {
-    console.error('stomp-serve: fetching the C++ linters');
-    pipInstall(staging, requirements);
-  });
+const entry = `${requirements.join('-').replaceAll('==', '-')}-${platformName()}`;
+
+/** @typedef {{ clangFormat: string, clangTidy: string, folder: string }} CppTools programs, and lizard's folder */
+
+/** @returns {CppTools} */
+function toolsIn(folder) {
   const program = (name) => join(folder, name.replace('-', '_'), 'data', 'bin', name);
   return { clangFormat: program('clang-format'), clangTidy: program('clang-tidy'), folder };
+}
+
+/** The tools, fetched on first use. */
+export function cppTools() {
+  return toolsIn(
+    cached(entry, (staging) => {
+      console.error('stomp-serve: fetching the C++ linters');
+      pipInstall(staging);
+    }),
+  );
+}
+
+/** The tools if an earlier cppTools() fetched them. */
+export function cppToolsIfFetched() {
+  const folder = join(depsCache(), entry);
+  return existsSync(folder) ? toolsIn(folder) : undefined;
 }
 
 /** Folders whose C++ is ours. */
