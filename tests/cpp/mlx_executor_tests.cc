@@ -448,7 +448,8 @@ TEST("mlx: steps that would read out of bounds are refused whole") {
   refuse(Rig::slice(table, good, 1, Output::kToken)); // no room
   refuse(Rig::slice(outside, good, 0, Output::kToken));
   refuse(Rig::slice(missing, good, 0, Output::kToken));
-  refuse(Rig::slice(rig.table(mlx_rig::kMaxStepTokens + 1), many, 0, Output::kToken));
+  refuse(Rig::slice(
+      rig.table(mlx_rig::kMaxStepTokens + 1), many, 0, Output::kToken));
   refuse(Rig::slice(table, {}, 0, Output::kToken));
   refuse(Rig::slice(table, std::span(good).first(1), -1, Output::kToken));
   refuse(Rig::follow(table, 999, 0, 0));
@@ -551,6 +552,32 @@ TEST("mlx: a pool of 4 GB costs address space, not memory") {
   run->read_block(0, blocks - 1, mlx_rig::kBlockTokens, out);
   CHECK(in == out);
   CHECK((pages(1) - resident) * 4096 < 16 << 20);
+}
+
+TEST("mlx: steps in flight never copy the pool") {
+  if (!built()) {
+    return;
+  }
+  for (const char* device : kDevices) {
+    constexpr int kLarge = 1 << 16; // blocks: 1 GB
+    Rig rig(small_model(), device, kLarge);
+    CHECK_EQUAL(rig.run->memory().pool_bytes, size_t{1} << 30);
+    const long resident = pages(1);
+    const BlockTable table = rig.table(64);
+    Step first;
+    const std::vector<int32_t> tokens = prompt_of(4, 15);
+    first.slices.push_back(Rig::slice(table, tokens, 0, Output::kToken));
+    Ticket ticket = rig.run->submit(first);
+    for (int i = 0; i < 40; i++) {
+      Step next;
+      next.slices.push_back(Rig::follow(table, ticket, 0, 4 + i));
+      const Ticket later = rig.run->submit(next);
+      rig.run->collect(ticket);
+      ticket = later;
+    }
+    rig.run->collect(ticket);
+    CHECK((pages(1) - resident) * 4096 < 32 << 20);
+  }
 }
 
 TEST("mlx: engine threads come and go without leaving threads behind") {

@@ -104,6 +104,11 @@ Array KvPool::gather(const Array& value, const Array& blocks, int length)
 }
 
 void KvPool::settle(Arrays& started) {
+  if (!in_place_) {
+    // A step under way still refers to the buffers that scatter() is to take
+    // over; starting now would copy all of them.
+    check(mlx_synchronize(graph_.stream()), "finish a step");
+  }
   for (Layer& layer : layers_) {
     for (Part part : kParts) {
       Array& next = layer.next[index(part)];

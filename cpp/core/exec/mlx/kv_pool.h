@@ -40,7 +40,8 @@ class KvPool {
   Array gather(const Array& value, const Array& blocks, int length) const;
 
   /// All values appended since the last settle(), for the caller to start. On
-  /// devices that do not write in place they are the pool from here on.
+  /// devices that do not write in place they are the pool from here on, and
+  /// this waits for the steps before it.
   void settle(Arrays& started);
   /// Forgets the values appended since the last settle().
   void abandon();
