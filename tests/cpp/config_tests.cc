@@ -1,6 +1,7 @@
 // model/config.h and its two sources: what is understood, what is refused by
 // name, what is nonsense.
 #include <cmath>
+#include <numbers>
 
 #include "check.h"
 #include "model/config.h"
@@ -291,7 +292,7 @@ TEST("rope: Llama 3 keeps short waves, stretches long ones, blends between") {
   int kept = 0;
   int stretched = 0;
   for (size_t i = 0; i < inv_freq.size(); i++) {
-    const double wavelength = 2 * M_PI / plain[i];
+    const double wavelength = 2 * std::numbers::pi / plain[i];
     if (wavelength < 8192 / 4.0) {
       CHECK_EQUAL(inv_freq[i], plain[i]);
       kept++;

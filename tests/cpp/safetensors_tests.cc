@@ -423,7 +423,7 @@ TEST("safetensors writer: its files are their owner's alone") {
   write_sample(dir / "m", 100);
   struct stat info{};
   CHECK_EQUAL(stat((dir / "m").c_str(), &info), 0);
-  CHECK_EQUAL(info.st_mode & 0777, 0600u);
+  CHECK_EQUAL(static_cast<int>(info.st_mode & 0777), 0600);
 }
 
 TEST("safetensors writer: too many and too few bytes are the caller's error") {

@@ -103,7 +103,12 @@ uint32_t move_on(const Shift& shift, uint32_t crc) {
 }
 
 #if defined(STOMP_CRC_X86)
+#if defined(__clang__)
+// A feature of its own there, which sse4.2 does not bring along.
+#define STOMP_CRC_TARGET __attribute__((target("sse4.2,crc32")))
+#else
 #define STOMP_CRC_TARGET __attribute__((target("sse4.2")))
+#endif
 
 STOMP_CRC_TARGET inline uint32_t step(uint32_t crc, uint64_t word) {
   return static_cast<uint32_t>(_mm_crc32_u64(crc, word));
@@ -115,7 +120,9 @@ bool has_instruction() {
 
 constexpr const char* kIsa = "sse4.2";
 #else
-#if defined(__clang__)
+#if defined(__ARM_FEATURE_CRC32)
+#define STOMP_CRC_TARGET
+#elif defined(__clang__)
 #define STOMP_CRC_TARGET __attribute__((target("crc")))
 #else
 #define STOMP_CRC_TARGET __attribute__((target("+crc")))

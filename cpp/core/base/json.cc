@@ -57,6 +57,17 @@ const Json* Json::find(std::string_view key) const {
   return &object->members[*it].second;
 }
 
+const std::string* Json::duplicate_key() const {
+  const auto* object = std::get_if<Object>(&value_);
+  for (size_t i = 1; object != nullptr && i < object->by_key.size(); i++) {
+    const std::string& key = object->members[object->by_key[i]].first;
+    if (key == object->members[object->by_key[i - 1]].first) {
+      return &key;
+    }
+  }
+  return nullptr;
+}
+
 const char* Json::kind() const {
   constexpr const char* kNames[] = {
       "null",
@@ -73,6 +84,10 @@ namespace {
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
+}
+
+bool is_space(char c) {
+  return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
 /// Finite, whatever the process's locale; false on overflow.
@@ -133,9 +148,7 @@ class Parser {
   }
 
   void space() {
-    while (at_ < text_.size() &&
-           std::string_view(" \t\r\n").find(text_[at_]) !=
-               std::string_view::npos) {
+    while (at_ < text_.size() && is_space(text_[at_])) {
       at_++;
     }
   }
@@ -217,21 +230,11 @@ class Parser {
     if (!take('}')) {
       fail("',' or '}' was expected");
     }
-    refuse_duplicates(members);
-    return Json(std::move(members));
-  }
-
-  void refuse_duplicates(const std::vector<Json::Member>& members) const {
-    std::vector<std::string_view> keys;
-    keys.reserve(members.size());
-    for (const auto& member : members) {
-      keys.push_back(member.first);
+    Json json(std::move(members));
+    if (const std::string* twin = json.duplicate_key()) {
+      fail("the object before has the key '" + *twin + "' twice");
     }
-    std::sort(keys.begin(), keys.end());
-    const auto twin = std::adjacent_find(keys.begin(), keys.end());
-    if (twin != keys.end()) {
-      fail("the object before has the key '" + std::string(*twin) + "' twice");
-    }
+    return json;
   }
 
   void digits() {

@@ -31,7 +31,7 @@ class Json {
   explicit Json(double value) : value_(value) {}
   explicit Json(std::string value) : value_(std::move(value)) {}
   explicit Json(Array value) : value_(std::move(value)) {}
-  /// REQUIRES: keys are unique.
+  /// find() is defined when the keys are unique.
   explicit Json(std::vector<Member> members);
 
   bool is_null() const { return is<std::monostate>(); }
@@ -52,6 +52,9 @@ class Json {
 
   /// The member, or null when absent or when this is not an object.
   const Json* find(std::string_view key) const;
+
+  /// A key that occurs twice, or null.
+  const std::string* duplicate_key() const;
 
   /// "a number", "an object", ... for messages.
   const char* kind() const;

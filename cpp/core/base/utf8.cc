@@ -5,31 +5,34 @@ namespace stomp {
 namespace {
 
 struct Lead {
-  int length;        // bytes of the sequence, 0 when no sequence begins so
-  uint8_t low, high; // range of the second byte
+  uint8_t first, last; // range of the first byte
+  uint8_t length;      // bytes of the sequence, 0 when no sequence begins so
+  uint8_t low, high;   // range of the second byte
 };
 
-/// Table 3-7 of the Unicode standard.
+/// Table 3-7 of the Unicode standard, ASCII left out.
+constexpr Lead kLeads[] = {
+    {0xc2, 0xdf, 2, 0x80, 0xbf},
+    {0xe0, 0xe0, 3, 0xa0, 0xbf},
+    {0xe1, 0xec, 3, 0x80, 0xbf},
+    {0xed, 0xed, 3, 0x80, 0x9f},
+    {0xee, 0xef, 3, 0x80, 0xbf},
+    {0xf0, 0xf0, 4, 0x90, 0xbf},
+    {0xf1, 0xf3, 4, 0x80, 0xbf},
+    {0xf4, 0xf4, 4, 0x80, 0x8f},
+};
+
 Lead lead(uint8_t c) {
-  if (c < 0x80) {
-    return {1, 0, 0};
+  for (const Lead& l : kLeads) {
+    if (c >= l.first && c <= l.last) {
+      return l;
+    }
   }
-  if (c < 0xe0) {
-    return {c < 0xc2 ? 0 : 2, 0x80, 0xbf};
-  }
-  if (c < 0xf0) {
-    const uint8_t low = c == 0xe0 ? 0xa0 : 0x80;
-    const uint8_t high = c == 0xed ? 0x9f : 0xbf;
-    return {3, low, high};
-  }
-  const uint8_t low = c == 0xf0 ? 0x90 : 0x80;
-  const uint8_t high = c == 0xf4 ? 0x8f : 0xbf;
-  return {c > 0xf4 ? 0 : 4, low, high};
+  return {};
 }
 
 bool sequence(std::string_view text, size_t at, const Lead& first) {
-  if (first.length == 0 ||
-      text.size() - at < static_cast<size_t>(first.length)) {
+  if (first.length == 0 || text.size() - at < first.length) {
     return false;
   }
   for (int i = 1; i < first.length; i++) {
@@ -48,6 +51,10 @@ bool sequence(std::string_view text, size_t at, const Lead& first) {
 size_t valid_utf8_prefix(std::string_view text) {
   size_t at = 0;
   while (at < text.size()) {
+    if (static_cast<uint8_t>(text[at]) < 0x80) {
+      at++;
+      continue;
+    }
     const Lead first = lead(static_cast<uint8_t>(text[at]));
     if (!sequence(text, at, first)) {
       break;

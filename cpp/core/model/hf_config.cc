@@ -110,23 +110,10 @@ void check_family(const Fields& in) {
   }
 }
 
-/// Things that would change the arithmetic and that we do not compute.
-void refuse_variants(const Fields& in) {
-  for (const char* key : {"attention_bias", "mlp_bias"}) {
-    if (in.boolean(key).value_or(false)) {
-      in.unsupported(std::string("'") + key + "' is not supported");
-    }
-  }
-  const bool window_used = in.boolean("use_sliding_window").value_or(true);
-  if (window_used && in.find("sliding_window") != nullptr) {
+void refuse_windows(const Fields& in) {
+  const bool used = in.boolean("use_sliding_window").value_or(true);
+  if (used && in.find("sliding_window") != nullptr) {
     in.unsupported("'sliding_window' is not supported in this family");
-  }
-  const std::string act = in.string("hidden_act").value_or("silu");
-  if (act != "silu" && act != "swish") {
-    in.unsupported("activation '" + act + "' is not supported, silu is");
-  }
-  if (in.number("partial_rotary_factor", 1) != 1) {
-    in.unsupported("'partial_rotary_factor' is not supported");
   }
   const Json* layers = in.find("layer_types");
   if (layers == nullptr || layers->array() == nullptr) {
@@ -137,6 +124,23 @@ void refuse_variants(const Fields& in) {
       in.unsupported("'layer_types' other than full_attention");
     }
   }
+}
+
+/// Things that would change the arithmetic and that we do not compute.
+void refuse_variants(const Fields& in) {
+  for (const char* key : {"attention_bias", "mlp_bias"}) {
+    if (in.boolean(key).value_or(false)) {
+      in.unsupported(std::string("'") + key + "' is not supported");
+    }
+  }
+  const std::string act = in.string("hidden_act").value_or("silu");
+  if (act != "silu" && act != "swish") {
+    in.unsupported("activation '" + act + "' is not supported, silu is");
+  }
+  if (in.number("partial_rotary_factor", 1) != 1) {
+    in.unsupported("'partial_rotary_factor' is not supported");
+  }
+  refuse_windows(in);
 }
 
 void read_rope_scaling(const Fields& in, std::vector<float>& inv_freq) {

@@ -12,6 +12,8 @@
 
 namespace stomp {
 
+class Json;
+
 class CheckpointFiles {
  public:
   /// The files that model.safetensors.index.json names, else
@@ -30,7 +32,7 @@ class CheckpointFiles {
   void open(
       const std::string& directory,
       const std::vector<std::string>& names);
-  void check_index(const class Json& weight_map, const std::string& path) const;
+  void check_index(const Json& weight_map, const std::string& path) const;
 
   struct Place {
     const SafetensorsTensor* tensor;

@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kMaxKeyBytes = 65535;
 constexpr size_t kMaxNameBytes = 255;
 constexpr uint64_t kDefaultAlignment = 32;
-constexpr uint64_t kMaxAlignment = uint64_t{1} << 20;
+constexpr uint32_t kMaxAlignment = 1u << 20;
 // The smallest entries that can be: what bounds the counts.
 constexpr size_t kMinEntryBytes = 8 + 1 + 4 + 1;
 constexpr size_t kMinTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;
@@ -378,6 +378,22 @@ GgufValue one_or_all(std::vector<T>&& values, bool array) {
   return array ? GgufValue(std::move(values)) : GgufValue(std::move(values[0]));
 }
 
+/// Of the data section and of every tensor in it.
+uint64_t read_alignment(const Cursor& in, const GgufFile& file) {
+  const GgufEntry* entry = file.find_metadata("general.alignment");
+  if (entry == nullptr) {
+    return kDefaultAlignment;
+  }
+  const bool fits = entry->type == GgufType::kU32 && !entry->array;
+  const uint32_t alignment =
+      fits ? load<uint32_t>(file.file().data() + entry->offset) : 0;
+  if (!std::has_single_bit(alignment) || alignment < 8 ||
+      alignment > kMaxAlignment) {
+    in.fail("general.alignment is not a power of two from 8 to 1048576");
+  }
+  return alignment;
+}
+
 } // namespace
 
 const char* ggml_type_name(uint32_t type) {
@@ -396,16 +412,7 @@ GgufFile::GgufFile(const std::string& path) : file_(path) {
   }
   metadata_by_key_ = index_by(in, metadata_, key_of, "metadata key");
 
-  uint64_t alignment = kDefaultAlignment;
-  if (const GgufEntry* entry = find_metadata("general.alignment")) {
-    const bool fits = entry->type == GgufType::kU32 && !entry->array;
-    alignment = fits ? load<uint32_t>(file_.data() + entry->offset) : 0;
-    if (!std::has_single_bit(alignment) || alignment < 8 ||
-        alignment > kMaxAlignment) {
-      in.fail("general.alignment is not a power of two from 8 to 1048576");
-    }
-  }
-
+  const uint64_t alignment = read_alignment(in, *this);
   std::vector<TensorInfo> infos;
   for (uint64_t i = 0; i < n_tensors; i++) {
     infos.push_back(read_tensor_info(in));

@@ -143,6 +143,13 @@ class Header {
   uint64_t data_ = 0;
 };
 
+/// False when the file system says that it has less room than this.
+bool fits(int fd, uint64_t bytes) {
+  struct statvfs disk{};
+  const bool known = fstatvfs(fd, &disk) == 0 && disk.f_blocks > 0;
+  return !known || disk.f_frsize == 0 || bytes / disk.f_frsize < disk.f_bavail;
+}
+
 std::string temporary_name(const std::string& path) {
   static std::atomic<uint64_t> n = 0;
   return path + "." + std::to_string(getpid()) + "-" + std::to_string(n++) +
@@ -197,9 +204,7 @@ void SafetensorsWriter::create() {
 void SafetensorsWriter::reserve() {
   // Asked first, because some file systems fill the disk to the brim before
   // they find that a reservation does not fit.
-  struct statvfs disk{};
-  if (fstatvfs(fd_, &disk) == 0 && disk.f_blocks > 0 && disk.f_frsize > 0 &&
-      total_ / disk.f_frsize >= disk.f_bavail) {
+  if (!fits(fd_, total_)) {
     fail("reserving space", ENOSPC);
   }
 #if defined(__linux__)
