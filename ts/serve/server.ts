@@ -67,6 +67,7 @@ export interface StompServer {
 
 const BODY_LIMIT_BYTES = 4 << 20;
 const SHUTDOWN_TIMEOUT_MS = 30_000;
+const DISCARD_MS = 2000;
 /** For cancelled answers to say so, and for clients to read it. */
 const LAST_WORDS_MS = 2000;
 
@@ -111,7 +112,7 @@ function createApp(options: ServerOptions): FastifyInstance {
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     routerOptions: { maxParamLength: 1024 },
-    frameworkErrors: (error, request, reply) => sendError(error, request, reply),
+    frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
     clientErrorHandler: refuseBrokenRequest,
   });
   app.removeAllContentTypeParsers();
@@ -128,7 +129,7 @@ function createApp(options: ServerOptions): FastifyInstance {
     const error = new StompError('NOT_FOUND', `There is no ${path} here.`, {
       fields: { field: 'path', value: path },
     });
-    sendError(error, request, reply);
+    return sendError(error, request, reply);
   });
   return app;
 }
@@ -160,12 +161,25 @@ function finished(service: Service, request: FastifyRequest, reply: FastifyReply
   else request.log.info(line, 'request');
 }
 
-function sendError(caught: unknown, request: FastifyRequest, reply: FastifyReply): void {
+async function sendError(
+  caught: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const error = errorForWire(caught);
+  if (error.code === 'PAYLOAD_TOO_LARGE') await discardBody(request.raw);
   if (error.status >= 500 && error.status !== 503) request.log.error({ err: caught }, 'a request failed');
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
-  void reply.code(error.status).header('x-request-id', request.id).send(errorBody(error));
+  return reply.code(error.status).header('x-request-id', request.id).send(errorBody(error));
+}
+
+/** Takes in what is still being sent, for a while: a client reads no answer before it has sent its body. */
+async function discardBody(body: IncomingMessage): Promise<void> {
+  if (body.readableEnded || body.destroyed) return;
+  body.resume();
+  const ends = ['end', 'close', 'error'].map((name) => new Promise((resolve) => body.once(name, resolve)));
+  await Promise.race([...ends, delay(DISCARD_MS, undefined, { ref: false })]);
 }
 
 /** Bytes that are not HTTP never become a request; they get their answer on the bare socket. */

@@ -34,11 +34,11 @@ async function runServer({ settings, terminal }: Invocation): Promise<number> {
     shutdownTimeoutMs: settings.shutdownTimeoutSeconds * 1000,
     log: { level: settings.logLevel, stream: process.stderr },
   });
-  // Before the model: a taken port is found out at once, and supervisors can watch the load.
-  const { url } = await server.listen({ host: settings.host, port: settings.port });
   const stop = stopSignals(server, settings, terminal, stopLoading);
   let loaded: Engine | undefined;
   try {
+    // Before the model: a taken port is found out at once, and supervisors can watch the load.
+    const { url } = await server.listen({ host: settings.host, port: settings.port });
     loaded = await load();
     await announce(loaded, id, url, terminal);
     await stop.closed;
@@ -135,7 +135,7 @@ async function announce(engine: Engine, id: string, url: string, terminal: Termi
 function executorLine({ executor }: EngineInfo): string {
   const { name, device, isa, threads, numerics } = executor;
   const parts = [
-    `${name} on ${device}`,
+    device === name ? name : `${name} on ${device}`,
     isa,
     threads > 0 ? plural(threads, 'thread') : '',
     `numerics ${numerics}`,
