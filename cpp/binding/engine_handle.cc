@@ -6,6 +6,9 @@ namespace stomp::binding {
 
 namespace {
 
+constexpr char kOnStep[] = "onStep";
+constexpr char kOnProgress[] = "onProgress";
+
 Napi::Value as_js(Napi::Env env, const std::string& value) {
   return Napi::String::New(env, value);
 }
@@ -22,14 +25,14 @@ std::string text(const Napi::CallbackInfo& info, size_t index) {
 /// terminated the call fails, and that must not take the process down. The
 /// callbacks report their own exceptions.
 void call(
-    Napi::Env env,
-    const Napi::FunctionReference& function,
+    const Napi::Object& self,
+    const char* callback,
     std::initializer_list<napi_value> arguments) {
   napi_value result;
   napi_call_function(
-      env,
-      env.Undefined(),
-      function.Value(),
+      self.Env(),
+      self,
+      self.Get(callback),
       arguments.size(),
       arguments.begin(),
       &result);
@@ -88,12 +91,22 @@ Engine& EngineHandle::engine(Napi::Env env) {
   return *engine_;
 }
 
+void EngineHandle::hold() {
+  poster_->hold();
+  Ref();
+}
+
+void EngineHandle::let_go() {
+  poster_->let_go();
+  Unref();
+}
+
 Napi::Promise EngineHandle::promise(Napi::Env env, Engine::Done& done) {
   const Deferred deferred = std::make_shared<Napi::Promise::Deferred>(env);
-  poster_->hold();
+  hold();
   done = [this, deferred](std::optional<Error> error) {
     poster_->post([this, deferred, error = std::move(error)](Napi::Env env) {
-      poster_->let_go();
+      let_go();
       if (error) {
         deferred->Reject(to_js_error(env, *error).Value());
       } else {
@@ -107,13 +120,13 @@ Napi::Promise EngineHandle::promise(Napi::Env env, Engine::Done& done) {
 template <class T>
 Napi::Promise EngineHandle::promise(Napi::Env env, Engine::Reply<T>& reply) {
   const Deferred deferred = std::make_shared<Napi::Promise::Deferred>(env);
-  poster_->hold();
+  hold();
   reply = [this, deferred](std::optional<Error> error, T value) {
     poster_->post([this,
                    deferred,
                    error = std::move(error),
                    value = std::move(value)](Napi::Env env) {
-      poster_->let_go();
+      let_go();
       if (error) {
         deferred->Reject(to_js_error(env, *error).Value());
       } else {
@@ -130,34 +143,33 @@ Napi::Promise EngineHandle::load(
     Napi::Function on_step) {
   const Napi::Env env = Env();
   poster_ = std::make_unique<Poster>(env);
-  on_progress_ = Napi::Persistent(on_progress);
-  on_step_ = Napi::Persistent(on_step);
+  // Properties, not persistent references: the callbacks lead back to this
+  // object, and only the collector can see through such a ring.
+  Value().DefineProperties(
+      {Napi::PropertyDescriptor::Value(kOnProgress, on_progress),
+       Napi::PropertyDescriptor::Value(kOnStep, on_step)});
   const Deferred deferred = std::make_shared<Napi::Promise::Deferred>(env);
-  // Keeps this object alive until the promise is settled.
-  const auto self = std::make_shared<Napi::ObjectReference>(
-      Napi::Persistent(Value().As<Napi::Object>()));
-  poster_->hold();
+  hold();
   engine_ = std::make_unique<Engine>(
       std::move(options),
       [this](double fraction) {
         poster_->post([this, fraction](Napi::Env env) {
-          call(env, on_progress_, {Napi::Number::New(env, fraction)});
+          call(Value(), kOnProgress, {Napi::Number::New(env, fraction)});
         });
       },
-      [this, deferred, self](
-          std::optional<Error> error, const EngineInfo& info) {
-        poster_->post([this, deferred, self, error, info](Napi::Env env) {
-          poster_->let_go();
+      [this, deferred](std::optional<Error> error, const EngineInfo& info) {
+        poster_->post([this, deferred, error, info](Napi::Env env) {
+          const Napi::Object self = Value();
+          let_go();
           if (error) {
             deferred->Reject(to_js_error(env, *error).Value());
             stop();
           } else {
             Napi::Object result = Napi::Object::New(env);
-            result.Set("engine", self->Value());
+            result.Set("engine", self);
             result.Set("info", to_js(env, info));
             deferred->Resolve(result);
           }
-          self->Reset();
         });
       },
       [this](StepEvents&& events) {
@@ -169,6 +181,7 @@ Napi::Promise EngineHandle::load(
 }
 
 void EngineHandle::deliver(Napi::Env env, const StepEvents& events) {
+  const Napi::Object self = Value(); // alive: not yet let go
   Napi::Int32Array tokens = int32_array(env, events.tokens.size() * 2);
   for (size_t i = 0; i < events.tokens.size(); i++) {
     tokens[2 * i] = events.tokens[i].request;
@@ -183,15 +196,15 @@ void EngineHandle::deliver(Napi::Env env, const StepEvents& events) {
   Napi::Array finished = Napi::Array::New(env, events.finished.size());
   for (uint32_t i = 0; i < events.finished.size(); i++) {
     finished.Set(i, to_js(env, events.finished[i]));
-    poster_->let_go(); // held since submit()
+    let_go(); // held since submit()
   }
-  call(env, on_step_, {tokens, progress, finished});
+  call(self, kOnStep, {tokens, progress, finished});
 }
 
 void EngineHandle::submit(const Napi::CallbackInfo& info) {
   Engine& e = engine(info.Env());
   e.submit(request(info[0].As<Napi::Object>()));
-  poster_->hold(); // until its FinishEvent
+  hold(); // until its FinishEvent
 }
 
 void EngineHandle::cancel(const Napi::CallbackInfo& info) {
@@ -258,11 +271,11 @@ Napi::Value EngineHandle::close(const Napi::CallbackInfo& info) {
   Engine& e = engine(info.Env());
   const Deferred deferred =
       std::make_shared<Napi::Promise::Deferred>(info.Env());
-  poster_->hold();
+  hold();
   e.close([this, deferred](std::optional<Error> error) {
     poster_->post([this, deferred, error = std::move(error)](Napi::Env env) {
-      poster_->let_go();
       engine_.reset(); // joins a thread that has nothing left to do
+      let_go();
       if (error) {
         deferred->Reject(to_js_error(env, *error).Value());
       } else {

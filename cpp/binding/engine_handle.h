@@ -43,13 +43,14 @@ class EngineHandle : public Napi::ObjectWrap<EngineHandle> {
   Napi::Promise promise(Napi::Env env, Engine::Done& done);
   template <class T>
   Napi::Promise promise(Napi::Env env, Engine::Reply<T>& reply);
+  /// While something is under way, neither the process nor this object ends.
+  void hold();
+  void let_go();
   void deliver(Napi::Env env, const StepEvents& events);
   void stop();
 
   static void on_teardown(void* self);
 
-  Napi::FunctionReference on_step_;
-  Napi::FunctionReference on_progress_;
   std::unique_ptr<Poster> poster_;
   std::unique_ptr<Engine> engine_; // calls the poster: goes first
   napi_env env_;

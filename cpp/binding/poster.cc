@@ -28,9 +28,16 @@ Poster::~Poster() { abort(); }
 
 void Poster::post(Closure closure) {
   auto boxed = std::make_unique<Closure>(std::move(closure));
-  if (napi_call_threadsafe_function(
-          function_, boxed.get(), napi_tsfn_nonblocking) == napi_ok) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!function_) {
+    return;
+  }
+  const napi_status status = napi_call_threadsafe_function(
+      function_, boxed.get(), napi_tsfn_nonblocking);
+  if (status == napi_ok) {
     boxed.release(); // call() owns it now
+  } else if (status == napi_closing) {
+    function_ = nullptr; // this call has given our reference back
   }
 }
 
@@ -49,18 +56,21 @@ void Poster::call(napi_env env, napi_value, void*, void* data) {
 }
 
 void Poster::hold() {
+  const std::lock_guard<std::mutex> lock(mutex_);
   if (held_++ == 0 && function_) {
     napi_ref_threadsafe_function(env_, function_);
   }
 }
 
 void Poster::let_go() {
+  const std::lock_guard<std::mutex> lock(mutex_);
   if (--held_ == 0 && function_) {
     napi_unref_threadsafe_function(env_, function_);
   }
 }
 
 void Poster::abort() {
+  const std::lock_guard<std::mutex> lock(mutex_);
   if (function_) {
     napi_release_threadsafe_function(function_, napi_tsfn_abort);
     function_ = nullptr;

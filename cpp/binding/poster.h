@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
 
 #include "napi_cpp.h"
 
@@ -36,7 +37,8 @@ class Poster {
   call(napi_env env, napi_value callback, void* context, void* data);
 
   napi_env env_;
-  napi_threadsafe_function function_ = nullptr;
+  std::mutex mutex_; // guards function_
+  napi_threadsafe_function function_ = nullptr; // null once it is closing
   int held_ = 0;
 };
 
