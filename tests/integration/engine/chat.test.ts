@@ -159,7 +159,8 @@ describe('an agent', () => {
     const engine = await load(fixture('models/tiny-llama.F16.gguf'));
     for (const [i, { greedy, margins }] of (golden.models['tiny-llama.F16.gguf'] ?? []).entries()) {
       // Where two tokens are nearly as likely, arithmetic of another precision may choose the other one.
-      const clear = margins.findIndex((margin) => margin < 0.1);
+      const doubt = margins.findIndex((margin) => margin < 0.1);
+      const clear = doubt < 0 ? margins.length : doubt;
       expect(clear).toBeGreaterThan(0);
       const options = { maxTokens: clear, ignoreEos: true };
       const result = await engine.complete(golden.prompts[i]?.ids ?? [], options).result;
@@ -190,7 +191,9 @@ describe('a fork', () => {
     const ofChild = await turn(child, 'And who runs it?');
     const ofParent = await turn(parent, 'And who runs it?');
     expect(said(ofChild)).toEqual(said(ofParent));
-    expect(ofChild.usage.computedTokens).toBe(ofParent.usage.computedTokens);
+    expect(ofChild.usage.computedTokens).toBeLessThan(ofChild.usage.promptTokens / 2);
+    // What the child has read meanwhile serves its parent, too.
+    expect(ofParent.usage.sharedTokens).toBeGreaterThan(0);
     await turn(child, 'Something else.');
     expect((await parent.transcript()).messages).toHaveLength(4);
     expect((await child.transcript()).messages).toHaveLength(6);

@@ -1,5 +1,6 @@
 /** The model that is served when none is named. Downloads it on the first run of this machine. */
 import { readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../../ts/engine/engine.js';
 import { defaultModel } from '../../../ts/engine/models/known-models.js';
@@ -58,16 +59,35 @@ describe('the default model', () => {
     }
   });
 
-  it('talks sense', async () => {
-    const generation = engine.agent('ann').chat('What is the capital of France?', { maxTokens: 40 });
+  it('talks sense, and comes to an end by itself', async () => {
+    const planets = engine.agent('ann').chat('List the planets of the solar system.', { maxTokens: 60 });
     let answer = '';
-    for await (const chunk of generation) answer += chunk.text;
-    expect(answer).toContain('Paris');
-    const next = await engine.agent('ann').chat('Which river runs through it?', { maxTokens: 30 }).result;
-    expect(next.text).toContain('Seine');
-    const first = await generation.result;
-    expect(next.usage.ownTokens).toBeGreaterThanOrEqual(
-      first.usage.promptTokens + first.usage.generatedTokens - 1,
+    for await (const chunk of planets) answer += chunk.text;
+    expect(answer).toMatch(/Mercury.*Venus.*Earth.*Mars.*Jupiter.*Saturn.*Uranus.*Neptune/s);
+    const colours = [
+      { role: 'user', content: 'Name three primary colours.' },
+      { role: 'assistant', content: 'Red, yellow and blue.' },
+      { role: 'user', content: 'What do you get when you mix the first two?' },
+    ] as const;
+    const mixed = await engine.agent('bob').chat(colours, { maxTokens: 60 }).result;
+    expect(mixed).toMatchObject({ text: expect.stringContaining('orange') as string, finishReason: 'stop' });
+    const next = await engine.agent('ann').chat('Thank you.', { maxTokens: 5 }).result;
+    const { usage } = await planets.result;
+    expect(next.usage.ownTokens).toBeGreaterThanOrEqual(usage.promptTokens + usage.generatedTokens - 1);
+  });
+
+  it('holds the event loop up for no longer than a few milliseconds while many answers run', async () => {
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    const turns = Array.from(
+      { length: 16 },
+      (_, i) =>
+        engine.agent(`many-${i}`).chat(`Tell me about the number ${i}.`, { maxTokens: 24, ignoreEos: true })
+          .result,
     );
+    const answers = await Promise.all(turns);
+    delay.disable();
+    expect(answers.every((one) => one.usage.generatedTokens === 8)).toBe(true);
+    expect(delay.percentile(50) / 1e6).toBeLessThan(10);
   });
 });
