@@ -27,7 +27,7 @@ import { type Phase, type ServedEngine, Service } from './service.js';
 import { errorBody, errorForWire, retryAfterSeconds } from './wire-errors.js';
 
 export interface ServerOptions {
-  /** Name under which the model is served. @default the name it was loaded by, if the engine is loaded */
+  /** Name under which the model is served. @default the name it was loaded by */
   model?: string;
   /** Other names that requests may use for it. */
   aliases?: readonly string[];
@@ -79,8 +79,11 @@ export function createServer(
   engine: ServedEngine | Promise<ServedEngine>,
   options: ServerOptions = {},
 ): StompServer {
-  const id = options.model ?? (engine instanceof Promise ? 'default' : engine.info.model);
-  const model = { id, aliases: options.aliases ?? [], created: Math.floor(Date.now() / 1000) };
+  const model = {
+    id: options.model ?? '',
+    aliases: options.aliases ?? [],
+    created: Math.floor(Date.now() / 1000),
+  };
   const service = new Service(engine, model, new Metrics());
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);

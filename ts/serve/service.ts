@@ -23,20 +23,20 @@ export interface ServedModel {
 }
 
 export class Service {
-  readonly model: ServedModel;
   readonly metrics: Metrics;
   readonly anonymous = new AnonymousAgents();
   /** Requests whose response is not yet sent to its end. */
   readonly responses = new InFlight();
   readonly #running = new InFlight();
   readonly #turns = new Set<AbortController>();
+  #model: ServedModel;
   #engine: ServedEngine | undefined;
   #phase: Phase = 'loading';
   #failure: StompError | undefined;
 
   /** @param engine may still be loading; until then requests are answered with 503. */
   constructor(engine: ServedEngine | Promise<ServedEngine>, model: ServedModel, metrics: Metrics) {
-    this.model = model;
+    this.#model = model;
     this.metrics = metrics;
     if (!(engine instanceof Promise)) this.#opened(engine);
     else
@@ -44,6 +44,11 @@ export class Service {
         (loaded) => this.#opened(loaded),
         (caught: unknown) => this.#failed(caught),
       );
+  }
+
+  /** Nameless until the engine is there, if nobody has named it. */
+  get model(): ServedModel {
+    return this.#model;
   }
 
   get phase(): Phase {
@@ -116,6 +121,7 @@ export class Service {
 
   #opened(engine: ServedEngine): void {
     this.#engine = engine;
+    if (this.#model.id === '') this.#model = { ...this.#model, id: engine.info.model };
     if (this.#phase === 'loading') this.#phase = 'ready';
   }
 

@@ -14,7 +14,7 @@ describe('while the model is being loaded', () => {
   it('answers 503 with Retry-After, and then serves', async () => {
     const engine = new FakeEngine();
     let loaded!: (engine: ServedEngine) => void;
-    const { get, post } = await start({}, engine, new Promise((resolve) => (loaded = resolve)));
+    const { get, post } = await start({ model: '' }, engine, new Promise((resolve) => (loaded = resolve)));
     expect((await get('/health/live')).status).toBe(200);
     const startup = await get('/health/startup');
     expect(startup.status).toBe(503);
@@ -33,7 +33,8 @@ describe('while the model is being loaded', () => {
     loaded(engine);
     await until(async () => (await get('/health/ready')).status === 200, 'it is ready');
     expect((await get('/health/startup')).status).toBe(200);
-    expect((await post(path, { messages: hello })).status).toBe(200);
+    const answer = await post(path, { messages: hello });
+    expect(await answer.json()).toMatchObject({ model: 'tiny' });
   });
 
   it('says why when that failed', async () => {
