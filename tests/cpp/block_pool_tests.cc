@@ -33,28 +33,81 @@ void check_counts(const BlockPool& pool, int free, int cached, int used) {
   CHECK_EQUAL(pool.available(0), free + cached);
 }
 
-/// What the pool says, said a second time in the simplest way.
-struct Model {
-  std::vector<int> count;
-  std::vector<bool> indexed;
-  std::vector<BlockId> cached; // oldest first
-
-  explicit Model(int capacity) : count(capacity), indexed(capacity) {}
-
-  bool is_cached(BlockId id) const { return count[id] == 0 && indexed[id]; }
-
-  void check(const BlockPool& pool, int group) const {
-    int used = 0;
-    for (size_t id = 0; id < count.size(); id++) {
-      CHECK_EQUAL(pool.count(group, static_cast<int>(id)), count[id]);
-      used += count[id] > 0;
-    }
-    CHECK_EQUAL(pool.used(group), used);
-    CHECK_EQUAL(pool.cached(group), static_cast<int>(cached.size()));
-    CHECK_EQUAL(
-        pool.free(group) + pool.cached(group) + pool.used(group),
-        static_cast<int>(count.size()));
+/// A pool and what it should say, kept in the simplest way.
+class Checked {
+ public:
+  explicit Checked(int capacity)
+      : pool_({3, capacity}), count_(capacity), indexed_(capacity) {
+    pool_.on_reclaim([this](int group, BlockId id) {
+      CHECK_EQUAL(group, 1);
+      CHECK_EQUAL(id, cached_.front());
+      cached_.erase(cached_.begin());
+      indexed_[id] = false;
+    });
   }
+
+  int capacity() const { return static_cast<int>(count_.size()); }
+
+  void allocate(int n) {
+    std::vector<BlockId> out(n, kNoBlock);
+    const bool possible = pool_.available(1) >= n;
+    CHECK_EQUAL(pool_.allocate(1, out), possible);
+    for (const BlockId id : out) {
+      CHECK_EQUAL(id != kNoBlock, possible);
+      if (possible) {
+        CHECK_EQUAL(count_[id], 0);
+        CHECK(!indexed_[id]);
+        count_[id] = 1;
+      }
+    }
+  }
+
+  void retain(BlockId id) {
+    if (count_[id] > 0 || indexed_[id]) {
+      pool_.retain(1, id);
+      std::erase(cached_, id);
+      count_[id]++;
+    }
+  }
+
+  void release(BlockId id) {
+    if (count_[id] == 0) {
+      return;
+    }
+    pool_.release(1, id);
+    if (--count_[id] == 0 && indexed_[id]) {
+      cached_.push_back(id);
+    }
+  }
+
+  void set_indexed(BlockId id, bool indexed) {
+    if (count_[id] == 0 && (!indexed_[id] || indexed)) {
+      return;
+    }
+    pool_.set_indexed(1, id, indexed);
+    indexed_[id] = indexed;
+    if (count_[id] == 0) {
+      std::erase(cached_, id);
+    }
+  }
+
+  void check() const {
+    int used = 0;
+    for (BlockId id = 0; id < capacity(); id++) {
+      CHECK_EQUAL(pool_.count(1, id), count_[id]);
+      used += count_[id] > 0;
+    }
+    CHECK_EQUAL(pool_.used(1), used);
+    CHECK_EQUAL(pool_.cached(1), static_cast<int>(cached_.size()));
+    CHECK_EQUAL(pool_.free(1) + pool_.cached(1) + used, capacity());
+    CHECK_EQUAL(pool_.free(0), 3);
+  }
+
+ private:
+  BlockPool pool_; // group 1 of two
+  std::vector<int> count_;
+  std::vector<bool> indexed_;
+  std::vector<BlockId> cached_; // oldest first
 };
 
 } // namespace
@@ -178,49 +231,24 @@ TEST("block pool: agrees with a plain model under any order of calls") {
   std::mt19937 random(seed);
   const auto below = [&](int n) { return static_cast<int>(random() % n); };
   for (int round = 0; round < 200; round++) {
-    const int capacity = 1 + below(12);
-    BlockPool pool({3, capacity});
-    Model model(capacity);
-    pool.on_reclaim([&](int group, BlockId id) {
-      CHECK_EQUAL(group, 1);
-      CHECK_EQUAL(id, model.cached.front());
-      model.cached.erase(model.cached.begin());
-      model.indexed[id] = false;
-    });
+    Checked pool(1 + below(12));
     for (int step = 0; step < 200; step++) {
-      const BlockId id = below(capacity);
-      const int operation = below(4);
-      if (operation == 0) {
-        std::vector<BlockId> out(below(4), kNoBlock);
-        const bool possible = pool.available(1) >= static_cast<int>(out.size());
-        CHECK_EQUAL(pool.allocate(1, out), possible);
-        for (const BlockId taken : out) {
-          if (possible) {
-            CHECK_EQUAL(model.count[taken], 0);
-            CHECK(!model.indexed[taken]);
-            model.count[taken] = 1;
-          }
-        }
-      } else if (operation == 1 && (model.count[id] || model.indexed[id])) {
-        std::erase(model.cached, id);
-        pool.retain(1, id);
-        model.count[id]++;
-      } else if (operation == 2 && model.count[id] > 0) {
-        pool.release(1, id);
-        if (--model.count[id] == 0 && model.indexed[id]) {
-          model.cached.push_back(id);
-        }
-      } else if (operation == 3 && (model.count[id] > 0 || model.indexed[id])) {
-        const bool indexed = below(2) && model.count[id] > 0;
-        pool.set_indexed(1, id, indexed);
-        model.indexed[id] = indexed;
-        if (model.count[id] == 0) {
-          std::erase(model.cached, id);
-        }
+      const BlockId id = below(pool.capacity());
+      switch (below(4)) {
+        case 0:
+          pool.allocate(below(4));
+          break;
+        case 1:
+          pool.retain(id);
+          break;
+        case 2:
+          pool.release(id);
+          break;
+        default:
+          pool.set_indexed(id, below(3) > 0);
       }
-      model.check(pool, 1);
+      pool.check();
     }
-    CHECK_EQUAL(pool.free(0), 3);
   }
 }
 

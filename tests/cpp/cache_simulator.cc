@@ -1,6 +1,7 @@
 #include "cache_simulator.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "check.h"
 
@@ -9,7 +10,6 @@ namespace simulator {
 namespace {
 
 constexpr int kSeeds = 2;
-constexpr int kTokenKinds = 2; // few, so that prefixes meet often
 constexpr int kMaxTokens = 60;
 constexpr int kMaxLive = 7;
 
@@ -47,6 +47,7 @@ int common(
 
 World::World(ModelCacheSpec spec, std::vector<int> capacity, uint32_t seed)
     : spec_(spec), capacity_(capacity), cache_(spec, capacity), random_(seed) {
+  token_kinds_ = 2 + below(3); // few, so that prefixes meet often
   for (const int blocks : capacity) {
     content_.emplace_back(blocks * spec.block_tokens, 0);
   }
@@ -64,34 +65,33 @@ void World::step() {
   if (live_.empty()) {
     open();
   }
-  const int dice = below(100);
-  if (dice < 5) {
-    open();
-  } else if (dice < 17) {
-    adopt(any());
-  } else if (dice < 47) {
-    reserve(any());
-  } else if (dice < 60) {
-    write(any());
-  } else if (dice < 78) {
-    commit(any());
-  } else if (dice < 84) {
-    truncate(any());
-  } else if (dice < 89) {
-    fork(any());
-  } else if (dice < 94) {
-    publish(any());
-  } else if (dice < 99) {
-    release(below(static_cast<int>(live_.size())));
-  } else if (!ample && below(5) == 0) {
-    drop_cached();
+  // How many times out of the sum each operation is chosen.
+  static constexpr std::pair<int, void (World::*)(Live&)> kOperations[] = {
+      {4, &World::open_another},
+      {8, &World::adopt},
+      {25, &World::grow},
+      {22, &World::write},
+      {22, &World::commit},
+      {5, &World::truncate},
+      {4, &World::fork},
+      {4, &World::publish},
+      {5, &World::release},
+      {1, &World::drop_cached},
+  };
+  int dice = below(100);
+  for (const auto& [weight, operation] : kOperations) {
+    dice -= weight;
+    if (dice < 0) {
+      (this->*operation)(any());
+      break;
+    }
   }
   check();
 }
 
 void World::finish() {
   while (!live_.empty()) {
-    release(live_.size() - 1);
+    release(live_.back());
     check();
   }
   cache_.drop_cached();
@@ -105,7 +105,7 @@ void World::finish() {
 std::vector<int32_t> World::random_tokens(int n) {
   std::vector<int32_t> tokens(n);
   for (int32_t& token : tokens) {
-    token = below(kTokenKinds);
+    token = below(token_kinds_);
   }
   return tokens;
 }
@@ -131,9 +131,13 @@ std::vector<int32_t> World::random_prompt(uint64_t seed) {
 }
 
 void World::open() {
+  const std::string name = "model " + std::to_string(below(kSeeds));
+  live_.push_back({cache_.open(KvCache::seed(name)), {}, 0, false});
+}
+
+void World::open_another(Live&) {
   if (live_.size() < kMaxLive) {
-    const std::string name = "model " + std::to_string(below(kSeeds));
-    live_.push_back({cache_.open(KvCache::seed(name)), {}, 0, false});
+    open();
   }
 }
 
@@ -184,6 +188,14 @@ void World::adopt(Live& live) {
   adopted_tokens += length;
 }
 
+void World::grow(Live& live) {
+  const uint64_t before = refused;
+  reserve(live);
+  if (refused > before && below(3) > 0) {
+    release(any()); // preempt somebody
+  }
+}
+
 void World::reserve(Live& live) {
   const int held =
       static_cast<int>(live.seq.tokens.size() + live.pending.size());
@@ -222,7 +234,7 @@ void World::write(Live& live) {
   tokens.insert(tokens.end(), live.pending.begin(), live.pending.end());
   const auto prints = fingerprints(live.seq.seed, tokens);
   const int waiting = static_cast<int>(live.pending.size()) - live.written;
-  const int n = below(waiting + 1);
+  const int n = below(2) ? waiting : below(waiting + 1);
   const int begin = static_cast<int>(live.seq.tokens.size()) + live.written;
   for (int g = 0; g < cache_.pool().groups(); g++) {
     for (int p = begin; p < begin + n; p++) {
@@ -235,7 +247,7 @@ void World::write(Live& live) {
 }
 
 void World::commit(Live& live) {
-  const int n = below(live.written + 1);
+  const int n = below(2) ? live.written : below(live.written + 1);
   cache_.commit(live.seq, std::span(live.pending).first(n));
   live.grown = live.grown || n > 0;
   live.pending.erase(live.pending.begin(), live.pending.begin() + n);
@@ -262,7 +274,7 @@ void World::truncate(Live& live) {
   }
 }
 
-void World::fork(const Live& live) {
+void World::fork(Live& live) {
   if (live_.size() == kMaxLive) {
     return;
   }
@@ -283,14 +295,17 @@ void World::publish(Live& live) {
   remember(live.seq, live.seq.table.n_tokens);
 }
 
-void World::release(size_t index) {
-  cache_.release(live_[index].seq);
-  CHECK_EQUAL(live_[index].seq.table.n_tokens, 0);
-  CHECK(live_[index].seq.tokens.empty());
-  live_.erase(live_.begin() + static_cast<ptrdiff_t>(index));
+void World::release(Live& live) {
+  cache_.release(live.seq);
+  CHECK_EQUAL(live.seq.table.n_tokens, 0);
+  CHECK(live.seq.tokens.empty());
+  live_.erase(live_.begin() + (&live - live_.data()));
 }
 
-void World::drop_cached() {
+void World::drop_cached(Live&) {
+  if (ample || below(5) > 0) {
+    return;
+  }
   cache_.drop_cached();
   for (int g = 0; g < cache_.pool().groups(); g++) {
     CHECK_EQUAL(cache_.pool().cached(g), 0);
@@ -352,6 +367,7 @@ void World::check_sequence(const Live& live) const {
   CHECK_EQUAL(seq.hashes.size(), seq.tokens.size() / spec_.block_tokens);
   for (int g = 0; g < cache_.pool().groups(); g++) {
     check_table(live, g);
+    check_content(live, g);
   }
 }
 
@@ -360,22 +376,33 @@ void World::check_table(const Live& live, int group) const {
   const std::vector<BlockId>& blocks = seq.table.blocks[group];
   const int tokens = seq.table.n_tokens;
   const int room = tokens + static_cast<int>(live.pending.size());
-  const int first = spec_.first_block(group, tokens);
-  CHECK(static_cast<int>(blocks.size()) >= spec_.blocks_covering(room));
-  if (live.pending.empty() && seq.room == tokens) {
-    CHECK_EQUAL(static_cast<int>(blocks.size()), spec_.blocks_covering(tokens));
-  }
-  for (int i = 0; i < static_cast<int>(blocks.size()); i++) {
-    CHECK(i < first || blocks[i] != kNoBlock);
+  const int size = static_cast<int>(blocks.size());
+  CHECK(size >= spec_.blocks_covering(room));
+  CHECK(seq.room > tokens || size == spec_.blocks_covering(tokens));
+
+  const LayerGroup& layers = spec_.groups[group];
+  const bool sliding = layers.kind == AttentionKind::kSliding;
+  // The next token sees window - 1 tokens behind itself.
+  const int attended = sliding ? std::max(0, tokens - layers.window + 1) : 0;
+  int held = 0;
+  for (int i = 0; i < size; i++) {
+    const bool needed = (i + 1) * spec_.block_tokens > attended;
+    CHECK(!needed || blocks[i] != kNoBlock);
     CHECK(i == 0 || blocks[i] != kNoBlock || blocks[i - 1] == kNoBlock);
+    held += blocks[i] != kNoBlock && i < spec_.blocks_covering(tokens);
   }
-  std::vector<int32_t> all = seq.tokens;
-  all.insert(
-      all.end(), live.pending.begin(), live.pending.begin() + live.written);
-  const auto prints = fingerprints(seq.seed, all);
-  // Held blocks in front of the window must be right too: a truncation may
-  // come to rely on them.
-  for (int p = 0; p < static_cast<int>(all.size()); p++) {
+  CHECK(!sliding || held <= spec_.blocks_covering(layers.window) + 1);
+}
+
+/// Held blocks in front of the window must be right too: a cut may come to
+/// rely on them.
+void World::check_content(const Live& live, int group) const {
+  const std::vector<BlockId>& blocks = live.seq.table.blocks[group];
+  std::vector<int32_t> tokens = live.seq.tokens;
+  tokens.insert(
+      tokens.end(), live.pending.begin(), live.pending.begin() + live.written);
+  const auto prints = fingerprints(live.seq.seed, tokens);
+  for (int p = 0; p < static_cast<int>(tokens.size()); p++) {
     const BlockId id = blocks[p / spec_.block_tokens];
     if (id != kNoBlock) {
       const int slot = p % spec_.block_tokens;

@@ -56,15 +56,18 @@ class World {
       const std::vector<int32_t>& prompt) const;
 
   void open();
-  void adopt(Live& live);
   void reserve(Live& live);
+  // The operations; some have no use for the sequence that chance gave them.
+  void open_another(Live& live);
+  void adopt(Live& live);
+  void grow(Live& live);
   void write(Live& live);
   void commit(Live& live);
   void truncate(Live& live);
-  void fork(const Live& live);
+  void fork(Live& live);
   void publish(Live& live);
-  void release(size_t index);
-  void drop_cached();
+  void release(Live& live);
+  void drop_cached(Live& live);
 
   void remember(const CachedSequence& seq, int tokens);
   void run_copies(const std::vector<BlockCopy>& copies);
@@ -72,11 +75,13 @@ class World {
   void check_counts() const;
   void check_sequence(const Live& live) const;
   void check_table(const Live& live, int group) const;
+  void check_content(const Live& live, int group) const;
 
   ModelCacheSpec spec_;
   std::vector<int> capacity_;
   KvCache cache_;
   std::mt19937 random_;
+  int token_kinds_ = 0;
   std::vector<Live> live_;
   std::vector<Known> known_;
   // content_[g][id * block_tokens + slot]

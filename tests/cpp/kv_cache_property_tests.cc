@@ -38,7 +38,7 @@ Totals run(
   Totals totals;
   uint32_t seed = first_seed();
   for (int round = 0; round < (ample ? 20 : 60) * scale(); round++, seed++) {
-    const auto& capacity = capacities[round % capacities.size()];
+    const auto& capacity = capacities[seed % capacities.size()];
     simulator::World world(spec, capacity, seed);
     world.ample = ample;
     try {

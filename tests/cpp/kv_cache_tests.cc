@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <limits>
 #include <numeric>
-#include <set>
 
 #include "cache_fixtures.h"
 #include "check.h"
@@ -558,11 +558,14 @@ TEST("kv cache: misuse is an error") {
   CHECK_THROWS(cache.commit(seq, Tokens{1}), std::logic_error);
   CHECK_THROWS(cache.reserve(seq, -1, copies), std::logic_error);
   CHECK_THROWS(cache.need(seq, -1), std::logic_error);
+  CHECK(!cache.can_grow(seq, std::numeric_limits<int>::max()));
   CHECK_THROWS(cache.truncate(seq, -1), std::logic_error);
   cache.commit(seq, Tokens{});
   CHECK(cache.reserve(seq, 4, copies));
   CHECK_THROWS(cache.commit(seq, tokens_from(0, 5)), std::logic_error);
   cache.commit(seq, tokens_from(0, 4));
+  CHECK_THROWS(
+      cache.need(seq, std::numeric_limits<int>::max()), std::logic_error);
   CHECK_THROWS(KvCache(global_spec(4), {1, 1}), std::logic_error);
   CHECK_THROWS(KvCache(sliding_spec(0, 4), {4}), std::logic_error);
   CHECK_THROWS(KvCache(global_spec(0), {4}), std::logic_error);

@@ -1,16 +1,28 @@
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
+#include <string>
 
 #include "cache/kv_cache_impl.h"
 
 namespace stomp {
 
+namespace {
+
+void check_growth(int tokens, int n) {
+  if (n < 0 || n > std::numeric_limits<int>::max() - tokens) {
+    throw std::logic_error(
+        "KV cache: " + std::to_string(tokens) + " tokens cannot grow by " +
+        std::to_string(n));
+  }
+}
+
+} // namespace
+
 KvCache::Impl::Growth KvCache::Impl::plan_growth(
     const CachedSequence& seq,
     int n) const {
-  if (n < 0) {
-    throw std::logic_error("KV cache: a sequence grows by zero or more tokens");
-  }
+  check_growth(seq.table.n_tokens, n);
   const int offset = tail_tokens(seq);
   // Room in the tail stays this sequence's alone when it is forked: the other
   // must copy, and steps may be writing there.
@@ -23,9 +35,7 @@ KvCache::Impl::Growth KvCache::Impl::plan_growth(
   for (int g = 0; g < groups(); g++) {
     const int have = static_cast<int>(seq.table.blocks[g].size());
     growth.fresh[g] = std::max(0, blocks - have);
-    growth.copy[g] = writes_tail &&
-        (pool.count(g, tail(seq, g)) > 1 ||
-         known_tokens(g, tail(seq, g)) > offset);
+    growth.copy[g] = writes_tail && tail_relied_on(seq, g);
   }
   growth.fits = fits(growth);
   if (!growth.fits && writes_tail && only_holder_of_tail(seq)) {
@@ -42,6 +52,11 @@ bool KvCache::Impl::fits(const Growth& growth) const {
     }
   }
   return true;
+}
+
+bool KvCache::Impl::tail_relied_on(const CachedSequence& seq, int g) const {
+  const BlockId id = tail(seq, g);
+  return pool.count(g, id) > 1 || known_tokens(g, id) > tail_tokens(seq);
 }
 
 bool KvCache::Impl::only_holder_of_tail(const CachedSequence& seq) const {

@@ -58,6 +58,9 @@ struct KvCache::Impl {
       const Growth& growth,
       std::vector<BlockCopy>& copies);
   void copy_tail(CachedSequence& seq, int g, std::vector<BlockCopy>& copies);
+  /// Whether writing behind the tail's tokens would hurt another holder or what
+  /// the index says of the block.
+  bool tail_relied_on(const CachedSequence& seq, int g) const;
   bool only_holder_of_tail(const CachedSequence& seq) const;
 
   // --- indexing
