@@ -127,18 +127,6 @@ describe('an agent', () => {
     expect((await engine.stats()).active).toBe(0);
   });
 
-  it('stops computing when its loop is left', async () => {
-    const engine = await load();
-    const generation = engine.agent('ann').chat('Hello', { maxTokens: 400, ignoreEos: true });
-    for await (const chunk of generation) {
-      expect(chunk.text).not.toBe('');
-      break;
-    }
-    const result = await generation.result;
-    expect(result.finishReason).toBe('cancelled');
-    expect(result.usage.generatedTokens).toBeLessThan(100);
-  });
-
   it('continues raw prompts, of text and of tokens', async () => {
     const engine = await load();
     const text = 'The cat sat';

@@ -76,13 +76,27 @@ describe('the default model', () => {
     expect(next.usage.ownTokens).toBeGreaterThanOrEqual(usage.promptTokens + usage.generatedTokens - 1);
   });
 
+  it('stops computing when its loop is left', async () => {
+    const generation = engine
+      .agent('ann')
+      .chat('Tell me a long story.', { maxTokens: 2000, ignoreEos: true });
+    for await (const chunk of generation) {
+      expect(chunk.text).not.toBe('');
+      break;
+    }
+    const result = await generation.result;
+    expect(result.finishReason).toBe('cancelled');
+    expect(result.usage.generatedTokens).toBeLessThan(100);
+    expect((await engine.stats()).active).toBe(0);
+  });
+
   it('holds the event loop up for no longer than a few milliseconds while many answers run', async () => {
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     const turns = Array.from(
-      { length: 16 },
+      { length: 8 },
       (_, i) =>
-        engine.agent(`many-${i}`).chat(`Tell me about the number ${i}.`, { maxTokens: 24, ignoreEos: true })
+        engine.agent(`many-${i}`).chat(`Tell me about the number ${i}.`, { maxTokens: 8, ignoreEos: true })
           .result,
     );
     const answers = await Promise.all(turns);

@@ -2,7 +2,8 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Engine } from '../../../ts/engine/engine.js';
-import type { EngineOptions } from '../../../ts/engine/types.js';
+import type { EngineOptions, LoadProgress } from '../../../ts/engine/types.js';
+import type { StompError } from '../../../ts/errors.js';
 import { fixture, load, temporaryFolder, tinyModel } from './engines.js';
 
 const answer = { maxTokens: 8, ignoreEos: true } as const;
@@ -77,6 +78,24 @@ describe('a model that cannot be loaded', () => {
   });
 });
 
+describe('a load that is aborted half way', () => {
+  it('rejects at once and gives its cache folder back', async () => {
+    const cacheDir = temporaryFolder();
+    const abort = new AbortController();
+    const onProgress = ({ phase }: LoadProgress) => {
+      if (phase === 'load') abort.abort();
+    };
+    const loading = load(tinyModel, { cacheDir, signal: abort.signal, onProgress });
+    await expect(loading).rejects.toEqual(refused('CANCELLED'));
+    const again = () =>
+      load(tinyModel, { cacheDir }).then(
+        () => 'loaded',
+        (error: StompError) => error.code,
+      );
+    await expect.poll(again, { timeout: 10_000 }).toBe('loaded');
+  });
+});
+
 describe('a cache folder', () => {
   it('serves one engine at a time', async () => {
     const cacheDir = temporaryFolder();
@@ -146,6 +165,21 @@ describe('a request that cannot be served', () => {
       await expect(engine.remove(id)).rejects.toEqual(refused('INVALID_REQUEST'));
     },
   );
+
+  it('is given up when a score is not wanted any more', async () => {
+    const engine = await load();
+    const aborted = engine.score('two words', { signal: AbortSignal.abort() });
+    await expect(aborted).rejects.toEqual(refused('CANCELLED'));
+    const abort = new AbortController();
+    const scoring = engine.score('many words '.repeat(40), { signal: abort.signal });
+    setImmediate(() => abort.abort());
+    const outcome = await scoring.then(
+      () => 'scored',
+      (error: StompError) => error.code,
+    );
+    expect(['CANCELLED', 'scored']).toContain(outcome);
+    expect((await engine.stats()).active).toBe(0);
+  });
 
   it('is refused when it scores too little', async () => {
     const engine = await load();
