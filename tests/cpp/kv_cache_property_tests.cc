@@ -37,7 +37,7 @@ Totals run(
     bool ample) {
   Totals totals;
   uint32_t seed = first_seed();
-  for (int round = 0; round < (ample ? 20 : 60) * scale(); round++, seed++) {
+  for (int round = 0; round < (ample ? 10 : 30) * scale(); round++, seed++) {
     const auto& capacity = capacities[seed % capacities.size()];
     simulator::World world(spec, capacity, seed);
     world.ample = ample;
@@ -100,7 +100,7 @@ TEST("cache property: sliding layers alone, scarce blocks") {
 }
 
 TEST("cache property: with blocks to spare all that was indexed is found") {
-  const int many = 1500;
+  const int many = 800;
   for (const Totals& totals :
        {run(global_spec(4), {{many}}, true),
         run(small_hybrid(8, 4), {{many, many}}, true),

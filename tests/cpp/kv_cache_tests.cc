@@ -220,7 +220,17 @@ TEST("kv cache: what was published is not overwritten after a cut") {
   CHECK_EQUAL(adopt(cache, reader, tokens_from(0, 9)), 7);
 }
 
-TEST("kv cache: neither is a full block that its owner was cut into") {
+TEST("kv cache: publishing after a cut takes nothing back") {
+  KvCache cache(global_spec(4), {10});
+  CachedSequence owner = filled(cache, tokens_from(0, 7));
+  cache.publish_tail(owner);
+  cache.truncate(owner, 6);
+  cache.publish_tail(owner);
+  CachedSequence reader = cache.open(kSeed);
+  CHECK_EQUAL(cache.match(reader, tokens_from(0, 9)).shared, 7);
+}
+
+TEST("kv cache: a full block is not overwritten either") {
   KvCache cache(global_spec(4), {10});
   CachedSequence owner = filled(cache, tokens_from(0, 8));
   cache.truncate(owner, 6);
@@ -239,8 +249,14 @@ TEST("kv cache: the only holder of the last block there is may overwrite it") {
   CachedSequence owner = filled(cache, tokens_from(0, 8));
   cache.truncate(owner, 6);
   CHECK_EQUAL(cache.need(owner, 2)[0], 0);
-  CHECK(append(cache, owner, {66, 67}).empty());
+  Copies copies;
+  CHECK(cache.reserve(owner, 1, copies));
   CachedSequence reader = cache.open(kSeed);
+  // It is being overwritten: no longer to be had, be it written yet or not.
+  CHECK_EQUAL(cache.match(reader, tokens_from(0, 9)).shared, 4);
+  CHECK(cache.reserve(owner, 2, copies));
+  CHECK(copies.empty());
+  cache.commit(owner, Tokens{66, 67});
   CHECK_EQUAL(cache.match(reader, tokens_from(0, 9)).shared, 6);
   CHECK_EQUAL(
       cache.match(reader, joined(tokens_from(0, 6), {66, 67, 68})).shared, 8);
@@ -249,7 +265,6 @@ TEST("kv cache: the only holder of the last block there is may overwrite it") {
   CachedSequence fork = cache.fork(owner);
   cache.truncate(owner, 6);
   CHECK(!cache.can_grow(owner, 1));
-  Copies copies;
   CHECK(!cache.reserve(owner, 1, copies));
   CHECK(copies.empty());
   cache.release(fork);
