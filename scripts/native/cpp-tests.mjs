@@ -83,7 +83,7 @@ export function runCppTests({ sanitize = '' } = {}) {
   const tree = configureTests(sanitize);
   run('cmake', ['--build', tree, '--parallel', String(availableParallelism())]);
   const env = {
-    ASAN_OPTIONS: `detect_leaks=1:suppressions=${join(root, 'tests', 'cpp', 'asan.supp')}`,
+    ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
     LSAN_OPTIONS: `suppressions=${join(root, 'tests', 'cpp', 'lsan.supp')}`,
     UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
     TSAN_OPTIONS: 'halt_on_error=1',

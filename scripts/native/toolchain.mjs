@@ -3,7 +3,7 @@
  * and how to get it.
  */
 import { spawnSync } from 'node:child_process';
-import { platformName, runs } from './platform.mjs';
+import { atLeast, platformName, runs } from './platform.mjs';
 
 // Fails on compilers that are too old as well as on ones that are not there.
 const probe =
@@ -28,6 +28,14 @@ function generator() {
   return undefined;
 }
 
+const oldestCmake = '3.22';
+
+function cmakeIsFine() {
+  const { stdout } = spawnSync('cmake', ['--version'], { encoding: 'utf8' });
+  const version = stdout?.match(/version (\d+\.\d+)/)?.[1];
+  return version !== undefined && atLeast(version, oldestCmake);
+}
+
 const remedies = {
   linux:
     '  Debian, Ubuntu   sudo apt-get install g++ cmake make\n' +
@@ -45,17 +53,17 @@ export function findToolchain() {
   const found = { compiler: compiler(), generator: generator(), ccache: runs('ccache', ['--version']) };
   const missing = [];
   if (!found.compiler) {
-    const named = process.env.CXX ? ` (CXX is "${process.env.CXX}")` : '';
-    missing.push(`a C++20 compiler, gcc 12 or clang 15 or later${named}`);
+    const named = process.env.CXX ? ` (CXX names "${process.env.CXX}")` : '';
+    missing.push(`a C++20 compiler (gcc 12, clang 15 or later)${named}`);
   }
-  if (!runs('cmake', ['--version'])) missing.push('cmake 3.22 or later');
+  if (!cmakeIsFine()) missing.push(`cmake (${oldestCmake} or later)`);
   if (!found.generator) missing.push('ninja or make');
   if (!missing.length) return found;
   const remedy = remedies[platformName().split('-')[0]] ?? '  see the documentation of your system';
   return {
     message:
       `stomp-serve: there is no ready-made engine for ${platformName()} in this package and it cannot be built,\n` +
-      `because this machine has no ${missing.join(', no ')}.\n` +
+      `because this machine lacks ${missing.join(', ')}.\n` +
       `Install what is missing, then run the same command again:\n${remedy}`,
   };
 }
