@@ -2,15 +2,19 @@
 // pool, and sequences whose blocks lie scattered in it.
 #pragma once
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "cache/cache_spec.h"
+#include "check.h"
 #include "exec/executor.h"
 #include "model/model_file.h"
+#include "reference_llama.h"
 
 namespace mlx_rig {
 
@@ -27,6 +31,25 @@ inline std::string library() {
 #endif
 }
 
+/// False, and a line, when there is no library to test. A run that must test
+/// it sets STOMP_REQUIRE_MLX.
+inline bool built() {
+  if (!library().empty()) {
+    return true;
+  }
+  check::equal(
+      std::getenv("STOMP_REQUIRE_MLX") == nullptr,
+      true,
+      "the MLX executor is built",
+      __FILE__,
+      __LINE__);
+  std::printf("skip  the MLX executor was not built\n");
+  return false;
+}
+
+// With the Primitives that write in place, and as GPUs run it.
+constexpr const char* kDevices[] = {"cpu", "cpu:stock"};
+
 constexpr int kBlockTokens = 16;
 constexpr int kBlocks = 64;
 constexpr int kMaxStepTokens = 256;
@@ -36,6 +59,15 @@ inline std::unique_ptr<stomp::Executor> executor(const std::string& device) {
   options.device = device;
   options.max_step_tokens = kMaxStepTokens;
   return stomp::make_mlx_executor(options, library());
+}
+
+inline std::shared_ptr<const stomp::Model> small_model() {
+  return reference::random_model({});
+}
+
+/// `n` of small_model()'s tokens.
+inline std::vector<int32_t> prompt_of(int n, uint32_t seed) {
+  return reference::random_tokens(n, reference::Shape().vocab_size, seed);
 }
 
 struct Rig {

@@ -16,20 +16,6 @@ namespace {
 
 namespace core = ::mlx::core;
 
-/// Runs C++ that throws MLX's exceptions.
-template <class F>
-Array convert(const char* what, F&& make) {
-  try {
-    return Array::adopt(mlx_array_new_(make()), what);
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& e) {
-    throw Error(
-        Code::kGenerationFailed,
-        std::string("MLX could not ") + what + ": " + e.what());
-  }
-}
-
 class AppendInPlace : public core::UnaryPrimitive {
  public:
   explicit AppendInPlace(core::Stream stream) : UnaryPrimitive(stream) {}
@@ -73,10 +59,6 @@ class AppendInPlace : public core::UnaryPrimitive {
   }
 };
 
-core::Dtype to_core(mlx_dtype dtype) {
-  return mlx_dtype_to_cpp(dtype);
-}
-
 } // namespace
 
 Array append_in_place(
@@ -84,14 +66,22 @@ Array append_in_place(
     const Array& pool,
     const Array& rows,
     const Array& slots) {
-  return convert("append to the cache", [&] {
+  try {
     const core::array& target = mlx_array_get_(pool.get());
-    return core::array(
-        target.shape(),
-        target.dtype(),
-        std::make_shared<AppendInPlace>(mlx_stream_get_(graph.stream())),
-        {target, mlx_array_get_(rows.get()), mlx_array_get_(slots.get())});
-  });
+    return Array::adopt(
+        mlx_array_new_(core::array(
+            target.shape(),
+            target.dtype(),
+            std::make_shared<AppendInPlace>(mlx_stream_get_(graph.stream())),
+            {target, mlx_array_get_(rows.get()), mlx_array_get_(slots.get())})),
+        "append to the cache");
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw Error(
+        Code::kGenerationFailed,
+        std::string("MLX could not append to the cache: ") + e.what());
+  }
 }
 
 Array append_by_scatter(
@@ -103,17 +93,29 @@ Array append_by_scatter(
 }
 
 Array uninitialised(const std::vector<int>& shape, mlx_dtype dtype) {
-  return convert("reserve the cache", [&] {
-    const core::Dtype type = to_core(dtype);
-    size_t bytes = core::size_of(type);
-    for (int dim : shape) {
-      bytes *= dim;
+  const core::Dtype type = mlx_dtype_to_cpp(dtype);
+  size_t bytes = core::size_of(type);
+  for (int dim : shape) {
+    bytes *= dim;
+  }
+  // Some of MLX's allocators throw, some return null.
+  std::string reason = "out of memory";
+  try {
+    const core::allocator::Buffer buffer = core::allocator::malloc(bytes);
+    if (buffer.ptr()) {
+      return Array::adopt(
+          mlx_array_new_(core::array(
+              buffer, core::Shape(shape.begin(), shape.end()), type)),
+          "reserve the cache");
     }
-    return core::array(
-        core::allocator::malloc(bytes),
-        core::Shape(shape.begin(), shape.end()),
-        type);
-  });
+  } catch (const std::exception& e) {
+    reason = e.what();
+  }
+  throw Error(
+      Code::kInvalidRequest,
+      "the cache budget of " + std::to_string(bytes) +
+          " bytes for each of K and V in a layer cannot be had (" + reason +
+          "); lower it");
 }
 
 } // namespace stomp::mlx_exec

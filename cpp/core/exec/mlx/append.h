@@ -26,7 +26,8 @@ Array append_by_scatter(
     const Array& slots);
 
 /// An evaluated array of undefined content: nothing is touched, so the system
-/// provides its pages as they are first written.
+/// provides its pages as they are first written. Throws kInvalidRequest when
+/// the machine cannot give that much.
 Array uninitialised(const std::vector<int>& shape, mlx_dtype dtype);
 
 } // namespace stomp::mlx_exec

@@ -20,7 +20,8 @@ enum class Part { kKeys = 0, kValues = 1 };
 
 class KvPool {
  public:
-  /// Throws kPoolExhausted when the arrays cannot be had.
+  /// Throws kInvalidRequest when the machine cannot give that much, and
+  /// kModelUnsupported for sliding windows.
   KvPool(
       Graph graph,
       ModelCacheSpec spec,

@@ -213,10 +213,12 @@ StepResult MlxExecutor::read(const Pending& step) {
   }
   result.tokens.wait();
   const auto* tokens = reinterpret_cast<const uint32_t*>(result.tokens.host());
-  const float* logits = nullptr;
+  std::span<const float> logits; // (R, vocab), or none where none wants them
   if (!last_logits_.empty()) {
     last_logits_.wait();
-    logits = reinterpret_cast<const float*>(last_logits_.host());
+    logits = {
+        reinterpret_cast<const float*>(last_logits_.host()),
+        last_logits_.bytes() / sizeof(float)};
   }
   for (size_t i = 0; i < step.wanted.size(); i++) {
     const Wanted& wanted = step.wanted[i];
@@ -225,9 +227,9 @@ StepResult MlxExecutor::read(const Pending& step) {
     }
     out.tokens[i] = static_cast<int32_t>(*tokens++);
     if (wanted.output >= Output::kLogits) {
-      out.logits[i] = {
-          logits + size_t(wanted.first) * vocab_size_,
-          size_t(wanted.size) * vocab_size_};
+      out.logits[i] = logits.subspan(
+          size_t(wanted.first) * vocab_size_,
+          size_t(wanted.size) * vocab_size_);
     }
   }
   return out;

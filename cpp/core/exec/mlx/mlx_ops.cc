@@ -8,6 +8,7 @@ namespace stomp::mlx_exec {
 MlxOps::MlxOps(Graph graph, const ModelConfig& config, mlx_dtype dtype)
     : graph_(graph), config_(config), dtype_(dtype), loader_(graph, dtype) {
   std::vector<float> periods;
+  periods.reserve(config.rope.inv_freq.size());
   for (float inverse : config.rope.inv_freq) {
     periods.push_back(1.0f / inverse);
   }
@@ -31,6 +32,7 @@ void MlxOps::begin(const StepPlan& plan, const TokensOf& tokens_of) {
   plan_ = &plan;
   result_ = {};
   std::vector<Array> pieces;
+  pieces.reserve(plan.runs.size());
   for (const TokenRun& run : plan.runs) {
     pieces.push_back(
         run.ticket == kNoTicket ? Array::from_ints(run.values)
@@ -39,6 +41,7 @@ void MlxOps::begin(const StepPlan& plan, const TokensOf& tokens_of) {
   tokens_ = graph_.concatenate(pieces, 0);
   positions_ = Array::from_ints(plan.positions);
   slots_.clear();
+  slots_.reserve(plan.slots.size());
   for (const std::vector<int32_t>& slots : plan.slots) {
     slots_.push_back(Array::from_ints(slots));
   }
@@ -128,6 +131,7 @@ MlxOps::Input MlxOps::attend(const Output& y, int layer) {
       pool_->append(layer, Part::kValues, heads.v, slots_[group]);
   result_.last_rows = heads.v;
   std::vector<Array> outputs;
+  outputs.reserve(plan_->spans.size());
   for (size_t i = 0; i < plan_->spans.size(); i++) {
     outputs.push_back(
         attend_span(heads.q, plan_->spans[i], blocks_[i][group], keys, values));

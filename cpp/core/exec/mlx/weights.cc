@@ -36,6 +36,7 @@ Array concatenate(
     const std::vector<Matrix>& parts,
     Array Matrix::* member) {
   std::vector<Array> list;
+  list.reserve(parts.size());
   for (const Matrix& part : parts) {
     list.push_back(part.*member);
   }
