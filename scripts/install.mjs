@@ -4,6 +4,7 @@
  * package that need no engine work everywhere.
  */
 import { spawnSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,7 +32,15 @@ function build() {
   // No Node headers are needed; this keeps node-gyp from downloading them.
   const nodedir = join(root, 'cpp', 'deps', 'nodedir');
   const env = { npm_config_loglevel: 'warn', ...process.env, npm_config_nodedir: nodedir };
-  return spawnSync(process.execPath, [script], { cwd: root, stdio: 'inherit', env }).status ?? 1;
+  const status = spawnSync(process.execPath, [script], { cwd: root, stdio: 'inherit', env }).status ?? 1;
+  if (status === 0) dropObjects();
+  return status;
+}
+
+/** In a package that nobody will edit, the object files (more than all the rest) serve no one. */
+function dropObjects() {
+  if (existsSync(join(root, '.git'))) return;
+  rmSync(join(root, 'build-native'), { recursive: true, force: true });
 }
 
 function main() {
