@@ -41,6 +41,9 @@ Napi::Value list_cpu_features(const Napi::CallbackInfo& info) {
   if (cpu.avx512) {
     list.Set(list.Length(), "avx512");
   }
+  if (cpu.avx512vnni) {
+    list.Set(list.Length(), "avx512vnni");
+  }
   return list;
 }
 

@@ -18,7 +18,6 @@
 #include "exec/executor.h"
 #include "reference_llama.h"
 
-using namespace stomp;
 using reference::Shape;
 
 namespace {
@@ -81,10 +80,8 @@ class Rig {
     }
   }
 
-  Slice slice(
-      BlockTable& table,
-      std::span<const int32_t> tokens,
-      Output output) {
+  Slice
+  slice(BlockTable& table, std::span<const int32_t> tokens, Output output) {
     grow(table, table.n_tokens + static_cast<int>(tokens.size()));
     Slice s;
     s.tokens = tokens;
@@ -104,8 +101,7 @@ class Rig {
     for (size_t i = 0; i < tokens.size(); i += chunk) {
       const auto part =
           tokens.subspan(i, std::min<size_t>(chunk, tokens.size() - i));
-      const StepResult result =
-          run({{slice(table, part, Output::kAllLogits)}});
+      const StepResult result = run({{slice(table, part, Output::kAllLogits)}});
       table.n_tokens += static_cast<int>(part.size());
       CHECK_EQUAL(result.logits[0].size(), part.size() * vocab());
       all.insert(all.end(), result.logits[0].begin(), result.logits[0].end());
@@ -202,7 +198,8 @@ TEST("cpu executor: dense models agree with double precision") {
   }
 }
 
-TEST("cpu executor: odd shapes, both ropes, one KV head a query head or three") {
+TEST(
+    "cpu executor: odd shapes, both ropes, one KV head a query head or three") {
   Shape shape;
   shape.n_heads = 3;
   shape.n_kv_heads = 3;
@@ -276,12 +273,10 @@ TEST("cpu executor: a slice gets the output it asks for and no other") {
   std::vector<BlockTable> tables(4);
   Step step;
   for (size_t i = 0; i < 4; i++) {
-    step.slices.push_back(
-        rig.slice(tables[i], tokens, static_cast<Output>(i)));
+    step.slices.push_back(rig.slice(tables[i], tokens, static_cast<Output>(i)));
   }
   const StepResult result = rig.run(step);
-  const auto last =
-      std::span(whole).last(rig.vocab());
+  const auto last = std::span(whole).last(rig.vocab());
   CHECK_EQUAL(result.tokens[0], -1);
   CHECK(result.logits[0].empty());
   CHECK(result.tokens[1] >= 0);
@@ -321,7 +316,7 @@ TEST("cpu executor: eight in a batch, decoding and prefilling, equal alone") {
   std::vector<Logits> together(kSequences);
   // Odd ones in single tokens, even ones in chunks that differ from step to
   // step, until all are through.
-  for (int round = 0; ; round++) {
+  for (int round = 0;; round++) {
     Step step;
     std::vector<int> of;
     for (int s = 0; s < kSequences; s++) {
@@ -460,8 +455,8 @@ TEST("cpu executor: a block read and written elsewhere goes on identically") {
     b.grow(to, 150);
     to.n_tokens = 150;
     for (size_t i = 0; i < from.blocks[0].size(); i++) {
-      const int n = std::min(
-          block_tokens, 150 - static_cast<int>(i) * block_tokens);
+      const int n =
+          std::min(block_tokens, 150 - static_cast<int>(i) * block_tokens);
       std::vector<std::byte> bytes(
           n * model->config.n_layers * a.spec.token_layer_bytes());
       a.executor->read_block(0, from.blocks[0][i], n, bytes);
@@ -514,7 +509,9 @@ TEST("cpu executor: the neutral layout is K, then V, token by token") {
   }
 }
 
-TEST("cpu executor: a copied block serves a sequence that parts from the first") {
+TEST(
+    "cpu executor: a copied block serves a sequence that parts from the "
+    "first") {
   const auto model = grouped_model();
   const auto tokens = tokens_of(*model, 100, 10);
   Rig rig(model);
@@ -539,13 +536,14 @@ TEST("cpu executor: a copied block serves a sequence that parts from the first")
   CHECK(same_bits(own, std::span(whole).last(10 * rig.vocab())));
 }
 
-TEST("cpu executor: blocks that are not there, or of another size, are refused") {
+TEST(
+    "cpu executor: blocks that are not there, or of another size, are "
+    "refused") {
   const auto model = reference::random_model(small());
   Rig rig(model);
   const size_t token = 2 * rig.spec.token_layer_bytes();
   std::vector<std::byte> bytes(token);
-  CHECK_THROWS(
-      rig.executor->read_block(0, -1, 1, bytes), std::logic_error);
+  CHECK_THROWS(rig.executor->read_block(0, -1, 1, bytes), std::logic_error);
   CHECK_THROWS(
       rig.executor->read_block(0, 16384 / 64, 1, bytes), std::logic_error);
   CHECK_THROWS(rig.executor->read_block(1, 0, 1, bytes), std::logic_error);
@@ -566,8 +564,8 @@ TEST("cpu executor: a step may go on from a token not yet collected") {
   a.n_tokens += 12;
   for (int i = 0; i < 6; i++) {
     slowly.push_back(result.tokens[0]);
-    result = rig.run(
-        {{rig.slice(a, std::span(&slowly.back(), 1), Output::kToken)}});
+    result =
+        rig.run({{rig.slice(a, std::span(&slowly.back(), 1), Output::kToken)}});
     a.n_tokens++;
   }
   // Each submitted before the one before it is collected, in a slot that
@@ -671,12 +669,11 @@ TEST("cpu executor: says what runs and what it holds") {
   Rig rig(model);
   const ExecutorInfo info = rig.executor->info();
   CHECK_EQUAL(info.name, std::string("cpu"));
-  CHECK_EQUAL(info.numerics, std::string("cpu-int8-v1-kv-f16"));
+  CHECK_EQUAL(info.numerics, std::string("cpu-int16-v1-kv-f16"));
   CHECK_EQUAL(info.element_bytes, 2);
   rig.feed(tokens_of(*model, 20, 15));
   const ExecutorMemory memory = rig.executor->memory();
-  CHECK_EQUAL(
-      memory.pool_bytes, 16384 / 64 * rig.spec.block_bytes(0));
+  CHECK_EQUAL(memory.pool_bytes, 16384 / 64 * rig.spec.block_bytes(0));
   CHECK(memory.weights_bytes > 0 && memory.scratch_bytes > 0);
   setenv("STOMP_CPU_ISA", "z80", 1);
   CHECK_ERROR(make_cpu_executor({}), Code::kExecutorUnavailable);

@@ -206,11 +206,11 @@ TEST("cpu kernels: activations are quantised to within half a step") {
     const Quantised q(kernels, x, cols);
     for (int i = 0; i < cols; i++) {
       const float scale = q.scales[i / kGroup];
-      CHECK(std::abs(q.code(i)) <= 127);
+      CHECK(std::abs(q.code(i)) <= 32767);
       check_close(
           scale * static_cast<double>(q.code(i)),
           x[i],
-          0.5001 * scale + 1.1e-38,
+          0.505 * scale + 1.1e-38,
           "quantised");
     }
     for (int g = 0; g < cols / kGroup; g++) {
@@ -317,9 +317,7 @@ struct Weights {
     // The largest sums there can be.
     std::fill_n(codes.begin(), kGroup, uint8_t{0});
     std::fill_n(
-        codes.begin() + kGroup,
-        kGroup,
-        static_cast<uint8_t>((1 << bits) - 1));
+        codes.begin() + kGroup, kGroup, static_cast<uint8_t>((1 << bits) - 1));
   }
 
   float exact(float x) const {
@@ -347,7 +345,7 @@ void check_quantised(const Weights& w, int n_rows, uint32_t seed) {
   const int cols = w.layout.cols;
   Random random(seed);
   auto x = random.vector(static_cast<size_t>(n_rows) * cols, -2, 2);
-  std::fill_n(x.begin(), std::min(cols, 2 * kGroup), 1.0f); // codes of 127
+  std::fill_n(x.begin(), std::min(cols, 2 * kGroup), 1.0f); // largest codes
   on_every_table([&](const Kernels& kernels) {
     const auto block = w.pack(kernels);
     const Quantised q(kernels, x, cols);
@@ -418,7 +416,7 @@ TEST("cpu kernels: quantised linear in every width and form of scale") {
 }
 
 TEST("cpu kernels: quantised linear of one group, and past a chunk of K") {
-  for (int cols : {32, 2048, 2080, 4128}) {
+  for (int cols : {32, 512, 544, 1056}) {
     check_quantised(Weights({cols, 4, 8, false, true}, 4, cols), 2, cols);
     check_quantised(Weights({cols, 8, 128, true, true}, 8, cols), 10, cols);
   }
@@ -503,15 +501,14 @@ void check_dense(DenseType type, int cols, int n_rows, int columns) {
 } // namespace
 
 TEST("cpu kernels: dense linear in every type, odd widths, rows alone or not") {
-  for (DenseType type :
-       {DenseType::kF32, DenseType::kF16, DenseType::kBF16}) {
+  for (DenseType type : {DenseType::kF32, DenseType::kF16, DenseType::kBF16}) {
     for (int rows = 1; rows <= 17; rows++) {
       check_dense(type, 51, rows, 16);
     }
     check_dense(type, 1, 3, 1);
     check_dense(type, 576, 5, 7);
-    check_dense(type, 1024, 9, 16);
-    check_dense(type, 2050, 11, 16);
+    check_dense(type, 512, 9, 16);
+    check_dense(type, 1026, 11, 16);
   }
 }
 
@@ -521,7 +518,8 @@ namespace {
 
 /// Random K and V of one head, as (n, dim) and in tiles of f16.
 struct Cache {
-  Cache(int n_tokens, int head_dim, uint32_t seed) : n(n_tokens), dim(head_dim) {
+  Cache(int n_tokens, int head_dim, uint32_t seed)
+      : n(n_tokens), dim(head_dim) {
     Random random(seed);
     k = random.vector(static_cast<size_t>(n) * dim, -2, 2);
     v = random.vector(static_cast<size_t>(n) * dim, -2, 2);
@@ -563,7 +561,11 @@ struct Cache {
 
 /// Rows at given ranges, with their running softmax.
 struct Queries {
-  Queries(const Cache& cache, std::vector<int> f, std::vector<int> l, uint32_t s)
+  Queries(
+      const Cache& cache,
+      std::vector<int> f,
+      std::vector<int> l,
+      uint32_t s)
       : first(std::move(f)), last(std::move(l)) {
     Random random(s);
     const int n = static_cast<int>(first.size());
@@ -622,7 +624,8 @@ std::vector<float> attended(
     double top = -kInf;
     for (int t = queries.first[r]; t <= queries.last[r]; t++) {
       for (int d = 0; d < cache.dim; d++) {
-        weight[t] += double{queries.q[r][d]} * cache.k[size_t(t) * cache.dim + d];
+        weight[t] +=
+            double{queries.q[r][d]} * cache.k[size_t(t) * cache.dim + d];
       }
       top = std::max(top, weight[t]);
     }
@@ -707,8 +710,7 @@ TEST("cpu kernels: attention to what is not a number gives none") {
     Cache cache(70, 16, 7);
     const Queries queries(cache, {0, 4}, {69, 69}, 7);
     // Position 3, with the sign that makes the score infinite upwards.
-    cache.k_tiles[3] =
-        stomp::f32_to_f16(std::copysign(bad, queries.values[0]));
+    cache.k_tiles[3] = stomp::f32_to_f16(std::copysign(bad, queries.values[0]));
     for (const Kernels* kernels : available_kernels()) {
       auto state = queries.start(16);
       run_pieces(*kernels, cache, queries.rows(state), 0, 70);

@@ -76,7 +76,8 @@ TEST("thread pool: a worker's number belongs to one thread at a time") {
   CHECK_EQUAL(clashes.load(), 0);
 }
 
-TEST("thread pool: what a loop wrote is there for the next and for the caller") {
+TEST(
+    "thread pool: what a loop wrote is there for the next and for the caller") {
   ThreadPool pool(3);
   std::vector<int> values(257); // plain ints: a race would show under TSan
   for (int round = 1; round <= 2000; round++) {
@@ -145,8 +146,7 @@ TEST("released file pages read the same again; other memory is left alone") {
   const std::vector<char> content(kBytes, 'x');
   CHECK_EQUAL(std::fwrite(content.data(), 1, kBytes, file), kBytes);
   std::fflush(file);
-  void* map =
-      mmap(nullptr, kBytes, PROT_READ, MAP_PRIVATE, fileno(file), 0);
+  void* map = mmap(nullptr, kBytes, PROT_READ, MAP_PRIVATE, fileno(file), 0);
   CHECK(map != MAP_FAILED);
   CHECK(std::memcmp(map, content.data(), kBytes) == 0);
   CHECK_EQUAL(stomp::release_file_pages(map, kBytes), kBytes);
@@ -169,4 +169,5 @@ TEST("usable cores lie between one and what the machine has") {
   CHECK(cores <= static_cast<int>(std::thread::hardware_concurrency()));
   const stomp::CpuFeatures& f = stomp::cpu_features();
   CHECK(!f.avx512 || f.avx2);
+  CHECK(!f.avx512vnni || f.avx512);
 }

@@ -12,7 +12,9 @@ namespace stomp {
 
 namespace {
 
+#ifdef MADV_HUGEPAGE
 constexpr size_t kHugePage = size_t{2} << 20;
+#endif
 
 #ifdef __linux__
 struct Range {
@@ -96,8 +98,8 @@ size_t release_file_pages(const void* data, size_t bytes) {
     const uintptr_t begin = first > map.begin ? first : map.begin;
     const uintptr_t end = last < map.end ? last : map.end;
     if (begin < end &&
-        madvise(
-            reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED) == 0) {
+        madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED) ==
+            0) {
       released += end - begin;
     }
   });

@@ -44,9 +44,8 @@ uint64_t saved_state() {
 }
 
 bool all(unsigned bits, std::initializer_list<int> wanted) {
-  return std::all_of(wanted.begin(), wanted.end(), [bits](int i) {
-    return bits >> i & 1;
-  });
+  return std::all_of(
+      wanted.begin(), wanted.end(), [bits](int i) { return bits >> i & 1; });
 }
 
 CpuFeatures detect() {
@@ -58,8 +57,9 @@ CpuFeatures detect() {
   const uint64_t saved = saved_state();
   const Leaf extended = cpuid(7);
   f.avx2 = (saved & 0x6) == 0x6 && all(basic.c, {29}) && all(extended.b, {5});
-  f.avx512 = f.avx2 && (saved & 0xe6) == 0xe6 &&
-      all(extended.b, {16, 17, 30, 31});
+  f.avx512 =
+      f.avx2 && (saved & 0xe6) == 0xe6 && all(extended.b, {16, 17, 30, 31});
+  f.avx512vnni = f.avx512 && all(extended.c, {11});
   return f;
 }
 #else

@@ -5,8 +5,9 @@ namespace stomp {
 
 /// Instruction sets that both the processor and the system support.
 struct CpuFeatures {
-  bool avx2 = false; // and F16C, which every such processor has
-  bool avx512 = false; // F, BW, DQ and VL
+  bool avx2 = false;       // and F16C, which every such processor has
+  bool avx512 = false;     // F, BW, DQ and VL
+  bool avx512vnni = false; // and VNNI
 };
 
 const CpuFeatures& cpu_features();

@@ -1,7 +1,7 @@
 // The decoder's seam: the operations a model is written in. The decoder
 // (model/decoder.h) is a template over a type O that satisfies DecoderOps, so
 // that each executor compiles it against its own activations: the CPU passes
-// int8 with scales, MLX passes lazy arrays.
+// integers with scales, MLX passes lazy arrays.
 //
 // An O object lives for one executor. begin(step) ... logits() is one step; N
 // is the number of rows of the step, R the rows whose logits are wanted.

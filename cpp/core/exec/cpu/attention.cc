@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/aligned.h"
+
 namespace stomp::cpu {
 
 namespace {
@@ -21,8 +23,8 @@ constexpr int kFewRows = 4;
 
 struct Attention::Tile {
   int slice;
-  int row; // of the step
-  int n; // tokens
+  int row;      // of the step
+  int n;        // tokens
   int position; // of the first
   // When split: where its spans begin, in tasks and in partials_.
   int first_task = 0;
@@ -43,17 +45,13 @@ struct Attention::Scratch {
         all_max(rows),
         all_sum(rows),
         all_out(span_out.size()),
-        piece(piece_scratch_floats(head_dim)),
+        piece(piece_scratch_floats(head_dim) * sizeof(float)),
         half(head_dim) {}
 
-  AttentionRows span() {
-    return rows(span_max, span_sum, span_out);
-  }
-  AttentionRows all() {
-    return rows(all_max, all_sum, all_out);
-  }
+  AttentionRows span() { return rows(span_max, span_sum, span_out); }
+  AttentionRows all() { return rows(all_max, all_sum, all_out); }
   size_t bytes() const {
-    return 4 * (span_out.size() + all_out.size() + piece.size());
+    return 4 * (span_out.size() + all_out.size()) + piece.size();
   }
 
   int n = 0;
@@ -61,8 +59,8 @@ struct Attention::Scratch {
   std::vector<int> first;
   std::vector<int> last;
   std::vector<float> span_max, span_sum, span_out; // one span
-  std::vector<float> all_max, all_sum, all_out; // spans so far
-  std::vector<float> piece;
+  std::vector<float> all_max, all_sum, all_out;    // spans so far
+  PageBuffer piece;           // f32; aligned, or every store would cross a line
   std::vector<uint16_t> half; // one head of k
 
  private:
@@ -251,21 +249,27 @@ void Attention::attend_span(
   const int first = first_position(layer, tile.position);
   const int begin = (first / kSpanTokens + span) * kSpanTokens;
   const int end = std::min(begin + kSpanTokens, tile.last_position() + 1);
-  AttentionPiece piece;
-  piece.head_dim = config_.head_dim;
-  for (int at = std::max(begin, first / kPieceTokens * kPieceTokens); at < end;
-       at += kPieceTokens) {
+  const auto piece_at = [&](int at) {
+    AttentionPiece piece;
+    piece.head_dim = config_.head_dim;
     piece.position = at;
     piece.n_tokens = std::min(kPieceTokens, end - at);
-    for (int i = 0; i * kTileTokens < kPieceTokens; i++) {
-      const int token = at + i * kTileTokens;
-      const KvPool::Tile tile_at = token < end
-          ? pool_->tile(table, layer, kv_head, token)
-          : KvPool::Tile{};
+    for (int i = 0; i * kTileTokens < piece.n_tokens; i++) {
+      const KvPool::Tile tile_at =
+          pool_->tile(table, layer, kv_head, at + i * kTileTokens);
       piece.k[i] = tile_at.k;
       piece.v[i] = tile_at.v;
     }
-    kernels_.attend_piece(piece, rows, scratch.piece.data());
+    return piece;
+  };
+  int at = std::max(begin, first / kPieceTokens * kPieceTokens);
+  AttentionPiece piece = piece_at(at);
+  for (; at < end; at += kPieceTokens) {
+    const bool more = at + kPieceTokens < end;
+    const AttentionPiece next = more ? piece_at(at + kPieceTokens) : piece;
+    piece.next = more ? &next : nullptr;
+    kernels_.attend_piece(piece, rows, scratch.piece.as<float>());
+    piece = next;
   }
 }
 
@@ -295,8 +299,8 @@ void Attention::finish(
   for (int i = 0; i < rows.n; i++) {
     const float* from =
         rows.out + static_cast<size_t>(i) * padded_head_dim(dim);
-    float* to = out + static_cast<size_t>(tile.row + i / group_) *
-            config_.q_dim() +
+    float* to = out +
+        static_cast<size_t>(tile.row + i / group_) * config_.q_dim() +
         (kv_head * group_ + i % group_) * dim;
     const float inverse = 1 / rows.sum[i];
     for (int d = 0; d < dim; d++) {
@@ -374,8 +378,7 @@ void Attention::attend_split(const QkvRows& qkv, int layer, float* out) {
     const int kv_head = task % heads;
     const AttentionRows all = partial(t, kv_head, 0);
     for (int span = 1; span < tiles_[t].n_spans; span++) {
-      kernels_.merge_rows(
-          partial(t, kv_head, span), all, config_.head_dim);
+      kernels_.merge_rows(partial(t, kv_head, span), all, config_.head_dim);
     }
     finish(tiles_[t], kv_head, all, out);
   }

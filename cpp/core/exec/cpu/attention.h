@@ -51,12 +51,11 @@ class Attention {
   size_t scratch_bytes() const;
 
  private:
-  struct Tile; // consecutive rows of one slice
+  struct Tile;    // consecutive rows of one slice
   struct Scratch; // of one thread
 
   void append(const QkvRows& qkv, int layer);
-  void append_row(
-      const QkvRows& qkv, int layer, int row, Scratch& scratch);
+  void append_row(const QkvRows& qkv, int layer, int row, Scratch& scratch);
   int first_position(int layer, int position) const;
   int spans(const Tile& tile, int layer) const;
   bool plan_split(int layer);

@@ -19,11 +19,11 @@ namespace stomp {
 
 namespace {
 
-// What a token's arithmetic is: int8 activations under a scale for each 32,
+// What a token's arithmetic is: int16 activations under a scale for each 32,
 // exact sums within a group, f32 across groups; f32 attention over f16 K and
 // V, 64 positions a piece, 256 a span. Every kernel table computes just this,
 // for decode and prefill rows alike, so that "exact" asks for nothing more.
-constexpr const char* kNumerics = "cpu-int8-v1-kv-f16";
+constexpr const char* kNumerics = "cpu-int16-v1-kv-f16";
 constexpr int kElementBytes = 2;
 
 std::string wanted_isa() {
@@ -37,7 +37,7 @@ struct Flight {
   Ticket ticket = kNoTicket;
   std::vector<int32_t> tokens; // by slice, -1 where none or not a number
   std::vector<int> first_wanted, n_wanted; // by slice
-  std::vector<Output> outputs; // by slice
+  std::vector<Output> outputs;             // by slice
   cpu::StepLogits logits;
 };
 
@@ -247,7 +247,7 @@ class CpuExecutor : public Executor {
   std::unique_ptr<Decoder<cpu::CpuOps>> decoder_;
   cpu::StepRows rows_;
   std::deque<Flight> flights_; // ascending; the first `uncollected_` are
-  size_t uncollected_ = 0; // collected: index of the first that is not
+  size_t uncollected_ = 0;     // collected: index of the first that is not
   std::vector<Flight> spare_;
   Ticket last_ticket_ = kNoTicket;
 };

@@ -80,7 +80,12 @@ void CpuOps::make_scratch() {
 size_t CpuOps::scratch_bytes() const {
   size_t n = attention_.scratch_bytes();
   for (const PageBuffer* buffer :
-       {&hidden_, &input_, &codes_, &scales_, &sums_, &output_,
+       {&hidden_,
+        &input_,
+        &codes_,
+        &scales_,
+        &sums_,
+        &output_,
         &linear_scratch_}) {
     n += buffer->size();
   }
@@ -169,8 +174,7 @@ CpuOps::Input CpuOps::rms_norm(Hidden& x, const Norm& norm) {
   each_row(x.n, cols, [&](int row) {
     const size_t at = static_cast<size_t>(row) * cols;
     add_pending(x, row);
-    kernels_.rms_norm(
-        x.rows + at, norm.data(), cols, config_.rms_eps, to + at);
+    kernels_.rms_norm(x.rows + at, norm.data(), cols, config_.rms_eps, to + at);
     quantise(in, row);
   });
   x.pending = nullptr;
@@ -199,8 +203,7 @@ CpuOps::Input CpuOps::final_norm(Hidden& x, const Norm& norm) {
 CpuOps::Output CpuOps::linear(const Input& in, const Linear& w) {
   const Output y{
       output_.as<float>(), in.n, static_cast<size_t>(w.columns()), &w};
-  w.multiply(
-      in.rows, in.n, y.rows, kernels_, threads_, linear_scratch_.data());
+  w.multiply(in.rows, in.n, y.rows, kernels_, threads_, linear_scratch_.data());
   return y;
 }
 

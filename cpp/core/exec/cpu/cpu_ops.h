@@ -1,7 +1,7 @@
 // The decoder's operations (exec/ops.h) on this machine's processor: eager,
 // each shared between the pool's threads. One user: the engine thread.
 //
-// Activations are f32; a linear with quantised weights takes them as int8 with
+// Activations are f32; a linear with quantised weights takes them as int16 with
 // a scale for every 32. Which forms an input is kept in was settled when the
 // linears were loaded. Rows do not depend on each other: a row's results are
 // the same in every step that holds it.
@@ -23,8 +23,8 @@ namespace stomp::cpu {
 
 /// What a step's logits rows came to; indexed as StepRows::wanted.
 struct StepLogits {
-  PageBuffer rows; // (n_wanted, stride) f32
-  size_t stride = 0; // floats; at least the vocabulary
+  PageBuffer rows;          // (n_wanted, stride) f32
+  size_t stride = 0;        // floats; at least the vocabulary
   std::vector<ArgMax> best; // (n_wanted)
 
   const float* row(int i) const { return rows.as<float>() + i * stride; }
@@ -98,18 +98,18 @@ class CpuOps {
 
   // Settled at load.
   bool any_quantised_ = false;
-  int widest_input_ = 0; // columns
+  int widest_input_ = 0;  // columns
   int widest_output_ = 0; // columns, of all linears but the head
   int last_output_ = 0;
   size_t weights_bytes_ = 0;
 
   // Made at the first step, reused by all.
   PageBuffer hidden_; // (max_rows, d_model)
-  PageBuffer input_; // (max_rows, widest_input)
+  PageBuffer input_;  // (max_rows, widest_input)
   PageBuffer codes_;
   PageBuffer scales_;
   PageBuffer sums_;
-  PageBuffer output_; // (max_rows, widest_output)
+  PageBuffer output_;         // (max_rows, widest_output)
   PageBuffer linear_scratch_; // by worker
 
   const StepRows* step_ = nullptr;

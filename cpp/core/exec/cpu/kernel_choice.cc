@@ -15,6 +15,9 @@ extern const Kernels table;
 namespace avx512 {
 extern const Kernels table;
 }
+namespace avx512vnni {
+extern const Kernels table;
+}
 #endif
 
 namespace {
@@ -22,6 +25,9 @@ namespace {
 std::vector<const Kernels*> find_kernels() {
   std::vector<const Kernels*> found;
 #ifdef STOMP_X86_KERNELS
+  if (cpu_features().avx512vnni) {
+    found.push_back(&avx512vnni::table);
+  }
   if (cpu_features().avx512) {
     found.push_back(&avx512::table);
   }

@@ -14,16 +14,16 @@
 namespace stomp::cpu {
 
 inline constexpr int kBlockColumns = 16; // outputs of a linear, packed together
-inline constexpr int kGroup = 32; // activations under one scale
-inline constexpr int kPieceTokens = 64; // of K and V, attended together
-inline constexpr int kTileTokens = 16; // of K, stored transposed
+inline constexpr int kGroup = 32;        // activations under one scale
+inline constexpr int kPieceTokens = 64;  // of K and V, attended together
+inline constexpr int kTileTokens = 16;   // of K, stored transposed
 
 /// Activations as quantise_row leaves them: x = scale * code.
 struct QuantisedRows {
   std::byte* codes = nullptr; // (rows, cols) of code_bytes each
-  float* scales = nullptr; // (rows, cols / kGroup)
-  float* sums = nullptr; // (rows, cols / kGroup), scale * sum of codes
-  int cols = 0; // multiple of kGroup
+  float* scales = nullptr;    // (rows, cols / kGroup)
+  float* sums = nullptr;      // (rows, cols / kGroup), scale * sum of codes
+  int cols = 0;               // multiple of kGroup
 
   QuantisedRows from(int row, int code_bytes) const {
     const size_t r = row;
@@ -39,9 +39,9 @@ struct QuantisedRows {
 /// How a block of kBlockColumns quantised columns is packed. A weight is
 /// scale * (code - centre) + bias, with one scale and bias for kGroup of them.
 struct QuantisedLayout {
-  int cols = 0; // K; multiple of kGroup
-  int stored_bits = 4; // 4 or 8
-  int centre = 8; // half the range of a code
+  int cols = 0;            // K; multiple of kGroup
+  int stored_bits = 4;     // 4 or 8
+  int centre = 8;          // half the range of a code
   bool f32_scales = false; // else f16, which must hold them exactly
   bool biases = false; // stored for uncentred codes: w = scale * code + bias
 };
@@ -63,14 +63,15 @@ struct AttentionPiece {
   int n_tokens = 0; // written ones, 1..kPieceTokens
   int position = 0; // of the first; multiple of kPieceTokens
   int head_dim = 0;
+  const AttentionPiece* next = nullptr; // to fetch meanwhile, or null
 };
 
 /// The rows and their running softmax: out / sum is the result so far.
 struct AttentionRows {
   int n = 0;
   const float* const* q = nullptr; // (n) rows of head_dim, roped and scaled
-  const int* first = nullptr; // (n) positions a row attends to,
-  const int* last = nullptr; // both included
+  const int* first = nullptr;      // (n) positions a row attends to,
+  const int* last = nullptr;       // both included
   float* max = nullptr; // (n), starts at minus infinity, the others at 0
   float* sum = nullptr; // (n)
   float* out = nullptr; // (n, padded_head_dim)
@@ -97,7 +98,8 @@ struct Kernels {
   size_t linear_scratch_bytes = 0;
 
   /// out = x * w / sqrt(mean(x^2) + eps).
-  void (*rms_norm)(const float* x, const float* w, int n, float eps, float* out);
+  void (
+      *rms_norm)(const float* x, const float* w, int n, float eps, float* out);
   /// out = silu(gate) * up.
   void (*silu_mul)(const float* gate, const float* up, int n, float* out);
   /// x += y.

@@ -16,13 +16,38 @@ constexpr int kRows = kVectorBytes == 64 ? 4 : 2;
 constexpr int kVectors = 4; // of positions or dimensions, side by side
 constexpr int kStretch = kVectors * kLanes;
 
-/// The piece in f32.
-struct Wider {
+/// The piece in f32: for rows enough to share the conversion.
+struct Widened {
   const float* k; // (head_dim, kPieceTokens)
   const float* v; // (kPieceTokens, padded)
   int head_dim;
   int padded;
   int n_tokens;
+
+  STOMP_INLINE F32 k_lanes(int d, int token) const {
+    return load<F32>(k + d * kPieceTokens + token);
+  }
+  STOMP_INLINE F32 v_lanes(int token, int d) const {
+    return load<F32>(v + token * padded + d);
+  }
+};
+
+/// The piece as it lies in the pool: for a few rows, which convert it as they
+/// go. REQUIRES: all tiles there are, head_dim a multiple of kBlockColumns.
+struct Stored {
+  const AttentionPiece& piece;
+  int head_dim;
+  int padded;
+  int n_tokens;
+
+  STOMP_INLINE F32 k_lanes(int d, int token) const {
+    const uint16_t* tile = piece.k[token / kTileTokens];
+    return from_f16(tile + d * kTileTokens + token % kTileTokens);
+  }
+  STOMP_INLINE F32 v_lanes(int token, int d) const {
+    const uint16_t* tile = piece.v[token / kTileTokens];
+    return from_f16(tile + (token % kTileTokens) * head_dim + d);
+  }
 };
 
 /// One row of V; lanes past head_dim become zero.
@@ -52,11 +77,23 @@ void widen_k(const uint16_t* from, int head_dim, float* to) {
   }
 }
 
+/// The next piece lies in other pages, which the processor does not foresee.
+STOMP_INLINE void fetch(const uint16_t* tile, int head_dim) {
+  constexpr int kLine = 64 / sizeof(uint16_t);
+  for (int i = 0; i < head_dim * kTileTokens; i += kLine) {
+    __builtin_prefetch(tile + i);
+  }
+}
+
 /// Tiles that are not there become zeros: with weight 0 they add nothing.
 void widen(const AttentionPiece& piece, int padded, float* k, float* v) {
   const int dim = piece.head_dim;
   for (int tile = 0; tile * kTileTokens < kPieceTokens; tile++) {
     const int first = tile * kTileTokens;
+    if (piece.next) {
+      fetch(piece.next->k[tile], dim);
+      fetch(piece.next->v[tile], dim);
+    }
     widen_k(piece.k[tile], dim, k + first);
     for (int t = 0; t < kTileTokens && first + t < piece.n_tokens; t++) {
       float* to = v + (first + t) * padded;
@@ -70,17 +107,16 @@ void widen(const AttentionPiece& piece, int padded, float* k, float* v) {
 }
 
 /// weights[r] = q[r] . K for every position of the piece.
-template <int R>
+template <int R, class Piece>
 STOMP_INLINE void
-scores(const Wider& piece, const float* const (&q)[R], float* weights) {
+scores(const Piece& piece, const float* const (&q)[R], float* weights) {
   for (int at = 0; at < kPieceTokens; at += kStretch) {
     F32 acc[R][kVectors] = {};
     for (int d = 0; d < piece.head_dim; d++) {
-      const float* k = piece.k + d * kPieceTokens + at;
       F32 lanes[kVectors];
       STOMP_UNROLL
       for (int i = 0; i < kVectors; i++) {
-        lanes[i] = load<F32>(k + i * kLanes);
+        lanes[i] = piece.k_lanes(d, at + i * kLanes);
       }
       STOMP_UNROLL
       for (int r = 0; r < R; r++) {
@@ -111,18 +147,26 @@ STOMP_INLINE void mask(float* weights, int position, int first, int last) {
   }
 }
 
+STOMP_INLINE F32 larger(const F32& a, const F32& b) {
+  return a > b ? a : b;
+}
+
 STOMP_INLINE float largest(const float* weights) {
   F32 top = load<F32>(weights);
+  STOMP_UNROLL
   for (int i = kLanes; i < kPieceTokens; i += kLanes) {
-    top = max(load<F32>(weights + i), top);
+    top = larger(load<F32>(weights + i), top);
   }
   float lane[kLanes];
   store(lane, top);
-  float value = lane[0];
-  for (int i = 1; i < kLanes; i++) {
-    value = lane[i] > value ? lane[i] : value;
+  STOMP_UNROLL
+  for (int n = kLanes / 2; n > 0; n /= 2) {
+    STOMP_UNROLL
+    for (int i = 0; i < n; i++) {
+      lane[i] = lane[i] > lane[i + n] ? lane[i] : lane[i + n];
+    }
   }
-  return value;
+  return lane[0];
 }
 
 STOMP_INLINE F32 plus(const F32& a, const F32& b) {
@@ -134,15 +178,15 @@ STOMP_INLINE F32 plus(const F32& a, const F32& b) {
 float softmax_step(float* weights, float& top, float& total) {
   const float piece_top = largest(weights);
   const float new_top = piece_top > top ? piece_top : top;
-  const auto add = [](const F32& a, const F32& b) __attribute__((
-                       always_inline)) { return plus(a, b); };
+  const auto add = [](const F32& a, const F32& b)
+                       __attribute__((always_inline)) { return plus(a, b); };
   for (int i = 0; i < kPieceTokens; i += kLanes) {
     store(weights + i, exp(load<F32>(weights + i) - new_top));
   }
-  const Wide sums =
-      each(add,
-           each(add, Wide::at(weights), Wide::at(weights + 16)),
-           each(add, Wide::at(weights + 32), Wide::at(weights + 48)));
+  const Wide sums = each(
+      add,
+      each(add, Wide::at(weights), Wide::at(weights + 16)),
+      each(add, Wide::at(weights + 32), Wide::at(weights + 48)));
   const float factor = exp(splat(top - new_top))[0];
   total = total * factor + sum(sums);
   top = new_top;
@@ -150,9 +194,9 @@ float softmax_step(float* weights, float& top, float& total) {
 }
 
 /// out[r] = out[r] * factor[r] + weights[r] . V, for N vectors of dimensions.
-template <int R, int N>
+template <int R, int N, class Piece>
 STOMP_INLINE void mix_stretch(
-    const Wider& piece,
+    const Piece& piece,
     const float* weights,
     const float* factor,
     int dim,
@@ -167,11 +211,10 @@ STOMP_INLINE void mix_stretch(
     }
   }
   for (int t = 0; t < piece.n_tokens; t++) {
-    const float* v = piece.v + t * piece.padded + dim;
     F32 lanes[N];
     STOMP_UNROLL
     for (int i = 0; i < N; i++) {
-      lanes[i] = load<F32>(v + i * kLanes);
+      lanes[i] = piece.v_lanes(t, dim + i * kLanes);
     }
     STOMP_UNROLL
     for (int r = 0; r < R; r++) {
@@ -190,15 +233,19 @@ STOMP_INLINE void mix_stretch(
   }
 }
 
-template <int R>
-void attend(const Wider& piece, int position, const AttentionRows& rows, int at) {
+template <int R, class Piece>
+void attend(
+    const Piece& piece,
+    int position,
+    const AttentionRows& rows,
+    int at) {
   const float* q[R];
   for (int r = 0; r < R; r++) {
     q[r] = rows.q[at + r];
   }
   float weights[R * kPieceTokens];
   float factor[R];
-  scores<R>(piece, q, weights);
+  scores(piece, q, weights);
   for (int r = 0; r < R; r++) {
     float* own = weights + r * kPieceTokens;
     const int first = rows.first[at + r];
@@ -222,31 +269,51 @@ void attend(const Wider& piece, int position, const AttentionRows& rows, int at)
   }
 }
 
+template <class Piece>
+void attend_all(const Piece& piece, int position, const AttentionRows& rows) {
+  int at = 0;
+  for (; at + kRows <= rows.n; at += kRows) {
+    attend<kRows>(piece, position, rows, at);
+  }
+  if constexpr (kRows == 4) {
+    if (rows.n - at == 3) {
+      return attend<3>(piece, position, rows, at);
+    }
+    if (rows.n - at == 2) {
+      return attend<2>(piece, position, rows, at);
+    }
+  }
+  if (at < rows.n) {
+    attend<1>(piece, position, rows, at);
+  }
+}
+
+bool as_stored(const AttentionPiece& piece, int n_rows) {
+  // Above, storing the f32 values once is cheaper than converting them again.
+  constexpr int kFewRows = kVectorBytes == 16 ? kRows : 4;
+  bool whole = n_rows <= kFewRows && piece.head_dim % kBlockColumns == 0;
+  for (const uint16_t* tile : piece.k) {
+    whole = whole && tile;
+  }
+  return whole;
+}
+
 } // namespace
 
 void attend_piece(
     const AttentionPiece& piece,
     const AttentionRows& rows,
     float* scratch) {
-  const int padded = padded_head_dim(piece.head_dim);
+  const int dim = piece.head_dim;
+  const int padded = padded_head_dim(dim);
+  if (as_stored(piece, rows.n)) {
+    const Stored stored{piece, dim, padded, piece.n_tokens};
+    return attend_all(stored, piece.position, rows);
+  }
   float* v = scratch + static_cast<size_t>(kPieceTokens) * padded;
   widen(piece, padded, scratch, v);
-  const Wider wider{scratch, v, piece.head_dim, padded, piece.n_tokens};
-  int at = 0;
-  for (; at + kRows <= rows.n; at += kRows) {
-    attend<kRows>(wider, piece.position, rows, at);
-  }
-  if constexpr (kRows == 4) {
-    if (rows.n - at == 3) {
-      return attend<3>(wider, piece.position, rows, at);
-    }
-    if (rows.n - at == 2) {
-      return attend<2>(wider, piece.position, rows, at);
-    }
-  }
-  if (at < rows.n) {
-    attend<1>(wider, piece.position, rows, at);
-  }
+  const Widened widened{scratch, v, dim, padded, piece.n_tokens};
+  attend_all(widened, piece.position, rows);
 }
 
 void merge_rows(

@@ -9,7 +9,7 @@ namespace {
 // Rows whose sums fit the registers next to one row of weights.
 constexpr int kRows = Wide::kParts == 1 ? 8 : Wide::kParts == 2 ? 4 : 2;
 // K unpacked at a time, when many rows share the weights.
-constexpr int kChunk = 1024;
+constexpr int kChunk = 512;
 static_assert(kChunk * kBlockColumns * sizeof(float) <= kLinearScratchBytes);
 
 size_t element_bytes(DenseType type) {
@@ -87,11 +87,11 @@ Tile tile_of(int rows) {
     case 1:
       return tile<Type, 1>;
     case 2:
-      return tile<Type, 2 < kRows ? 2 : 1>;
+      return tile < Type, 2 < kRows ? 2 : 1 > ;
     case 3:
-      return tile<Type, 3 < kRows ? 3 : 1>;
+      return tile < Type, 3 < kRows ? 3 : 1 > ;
     default:
-      return tile<Type, 4 < kRows ? 4 : 1>;
+      return tile < Type, 4 < kRows ? 4 : 1 > ;
   }
 }
 
@@ -116,7 +116,8 @@ void linear(
   const size_t row_bytes = kBlockColumns * element_bytes(Type);
   for (int first = 0; first < layout.cols; first += kChunk) {
     const int left = layout.cols - first;
-    Chunk chunk{block + first * row_bytes, first, left < kChunk ? left : kChunk};
+    Chunk chunk{
+        block + first * row_bytes, first, left < kChunk ? left : kChunk};
     if (share) {
       unpack<Type>(chunk, reinterpret_cast<float*>(scratch));
       chunk.weights = scratch;

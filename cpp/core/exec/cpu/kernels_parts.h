@@ -54,7 +54,7 @@ void merge_rows(
     int head_dim);
 
 // Each linear unpacks at most so much of K at a time.
-inline constexpr int kChunkGroups = 64;
+inline constexpr int kChunkGroups = 16;
 inline constexpr size_t kLinearScratchBytes =
     size_t{kChunkGroups} * (2 * kGroup * kBlockColumns * 2 + 2 * 64);
 

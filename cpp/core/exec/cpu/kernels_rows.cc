@@ -155,14 +155,15 @@ void add(float* x, const float* y, int n) {
 }
 
 void quantise_row(const float* x, const QuantisedRows& out) {
+  constexpr float kLargestCode = 32767;
   auto* codes = reinterpret_cast<int16_t*>(out.codes);
   for (int g = 0; g < out.cols / kGroup; g++) {
     const float top = largest(x + g * kGroup);
-    const float scale = top / 127.0f;
+    const float scale = top / kLargestCode;
     // Below the smallest normal number the quotient would overflow: such a
     // group is zero for every purpose.
     const bool zero = top < 1e-30f;
-    const float inverse = zero ? 0.0f : 127.0f / top;
+    const float inverse = zero ? 0.0f : kLargestCode / top;
     const int total =
         quantise_group(x + g * kGroup, inverse, codes + g * kGroup);
     out.scales[g] = zero ? 0.0f : scale;
@@ -189,7 +190,7 @@ ArgMax arg_max(const float* x, int n) {
     const Wide v = Wide::at(x + i);
     STOMP_UNROLL
     for (int p = 0; p < Wide::kParts; p++) {
-      best.part[p] = max(v.part[p], best.part[p]);
+      best.part[p] = v.part[p] > best.part[p] ? v.part[p] : best.part[p];
       bad |= v.part[p] != v.part[p];
     }
   }

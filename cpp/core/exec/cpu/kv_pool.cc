@@ -110,8 +110,7 @@ KvPool::Tile KvPool::tile(
     return {};
   }
   const int token = position % spec_.block_tokens;
-  const uint16_t* base =
-      head(place.group, blocks[index], place.index, kv_head);
+  const uint16_t* base = head(place.group, blocks[index], place.index, kv_head);
   const size_t dim = spec_.key_dim;
   return {base + token * dim, base + (spec_.block_tokens + token) * dim};
 }
@@ -211,9 +210,10 @@ void KvPool::write(
     }
     for (int t = 0; t < n_tokens; t++) {
       for (int h = 0; h < heads; h++) {
-        take(head(group, id, layer, h) +
-                 static_cast<size_t>(spec_.block_tokens + t) * dim,
-             dim);
+        take(
+            head(group, id, layer, h) +
+                static_cast<size_t>(spec_.block_tokens + t) * dim,
+            dim);
       }
     }
   }

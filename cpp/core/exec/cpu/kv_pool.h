@@ -53,11 +53,8 @@ class KvPool {
   /// See Executor::read_block and write_block.
   void read(int group, BlockId id, int n_tokens, std::span<std::byte> bytes)
       const;
-  void write(
-      int group,
-      BlockId id,
-      int n_tokens,
-      std::span<const std::byte> bytes);
+  void
+  write(int group, BlockId id, int n_tokens, std::span<const std::byte> bytes);
 
  private:
   struct LayerPlace {
@@ -73,8 +70,8 @@ class KvPool {
   void check(int group, BlockId id, int n_tokens, size_t bytes) const;
 
   ModelCacheSpec spec_;
-  std::vector<LayerPlace> places_; // by layer
-  std::vector<int> capacity_; // by group, blocks
+  std::vector<LayerPlace> places_;  // by layer
+  std::vector<int> capacity_;       // by group, blocks
   std::vector<PageBuffer> buffers_; // by group
 };
 

@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__F16C__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -71,10 +71,6 @@ STOMP_INLINE F32 splat(float x) {
   return x - F32{};
 }
 
-STOMP_INLINE F32 max(const F32& a, const F32& b) {
-  return a > b ? a : b;
-}
-
 /// kLanes f16 values, exactly.
 STOMP_INLINE F32 from_f16(const uint16_t* p) {
 #if defined(__AVX512F__)
@@ -88,8 +84,8 @@ STOMP_INLINE F32 from_f16(const uint16_t* p) {
   const U32 magnitude = (h & 0x7fffu) << 13;
   const U32 exponent = magnitude & 0x0f800000u;
   const U32 rebias = splat<U32>(0x38000000u);
-  const U32 normal = magnitude + rebias +
-      (exponent == 0x0f800000u ? rebias : splat<U32>(0u));
+  const U32 normal =
+      magnitude + rebias + (exponent == 0x0f800000u ? rebias : splat<U32>(0u));
   const F32 tiny =
       (F32)(magnitude + 0x38800000u) - (F32)splat<U32>(0x38800000u);
   return (F32)(sign | (exponent == 0u ? (U32)tiny : normal));
@@ -133,7 +129,9 @@ STOMP_INLINE Wide each(F f, const W&... w) {
 STOMP_INLINE float sum(const Wide& w) {
   float lane[16];
   __builtin_memcpy(lane, &w, sizeof lane);
+  STOMP_UNROLL
   for (int n = 8; n > 0; n /= 2) {
+    STOMP_UNROLL
     for (int i = 0; i < n; i++) {
       lane[i] += lane[i + n];
     }
@@ -160,6 +158,25 @@ STOMP_INLINE F32 exp(const F32& value) {
   p = p * r + 0.5f;
   p = (p * r) * r + r + 1.0f;
   return value < -64.0f ? F32{} : p * power;
+}
+
+/// sums + products of 16-bit lanes, neighbours added up: exact. REQUIRES: no
+/// sum leaves 32 bits.
+STOMP_INLINE I32 add_products(const I32& sums, const I16& a, const I16& b) {
+#if defined(__AVX512VNNI__)
+  return (I32)_mm512_dpwssd_epi32((__m512i)sums, (__m512i)a, (__m512i)b);
+#elif defined(__AVX512BW__)
+  return sums + (I32)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return sums + (I32)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined(__x86_64__)
+  return sums + (I32)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#else
+  const I32 x = (I32)a;
+  const I32 y = (I32)b;
+  const I32 low = ((I32)((U32)x << 16) >> 16) * ((I32)((U32)y << 16) >> 16);
+  return sums + low + (x >> 16) * (y >> 16);
+#endif
 }
 
 } // namespace stomp::cpu::STOMP_KERNEL_ISA

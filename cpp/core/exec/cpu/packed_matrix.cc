@@ -225,14 +225,13 @@ void PackedMatrix::multiply(
           part.dense_layout, bytes, in.rows, n_rows, to, y_stride, own);
     }
   };
-  threads.run(
-      (blocks_ + stride - 1) / stride, [&](int i, int worker) noexcept {
-        std::byte* own = scratch + worker * kernels.linear_scratch_bytes;
-        const int end = std::min((i + 1) * stride, blocks_);
-        for (int block = i * stride; block < end; block++) {
-          one(block, own);
-        }
-      });
+  threads.run((blocks_ + stride - 1) / stride, [&](int i, int worker) noexcept {
+    std::byte* own = scratch + worker * kernels.linear_scratch_bytes;
+    const int end = std::min((i + 1) * stride, blocks_);
+    for (int block = i * stride; block < end; block++) {
+      one(block, own);
+    }
+  });
 }
 
 } // namespace stomp::cpu

@@ -15,7 +15,7 @@ namespace stomp::cpu {
 /// Rows of activations in the forms a linear may want.
 struct LinearInput {
   const float* rows = nullptr; // (n, cols)
-  QuantisedRows quantised; // the same rows
+  QuantisedRows quantised;     // the same rows
 };
 
 /// One weight matrix. Outputs past its last row are padding, always 0.
@@ -24,7 +24,7 @@ struct PackedPart {
   QuantisedLayout quantised_layout;
   DenseLayout dense_layout;
   int blocks = 0;
-  int first_block = 0; // in the linear
+  int first_block = 0;    // in the linear
   size_t block_bytes = 0; // multiple of a cache line
   PageBuffer bytes;
 

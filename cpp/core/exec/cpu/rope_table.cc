@@ -53,8 +53,8 @@ void RopeTable::rotate(float* head, int position, float scale) const {
   const float* sine = cosine + half;
   if (interleaved_) {
     for (int i = 0; i < half; i++) {
-      const Pair y = turn(
-          {head[2 * i], head[2 * i + 1]}, cosine[i], sine[i], scale);
+      const Pair y =
+          turn({head[2 * i], head[2 * i + 1]}, cosine[i], sine[i], scale);
       head[2 * i] = y.a;
       head[2 * i + 1] = y.b;
     }

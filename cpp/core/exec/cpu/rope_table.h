@@ -25,7 +25,7 @@ class RopeTable {
 
  private:
   std::vector<float> inv_freq_; // (half)
-  std::vector<float> turns_; // (covered, 2, half): cosines, then sines
+  std::vector<float> turns_;    // (covered, 2, half): cosines, then sines
   int covered_ = 0;
   int max_context_ = 0;
   bool interleaved_ = false;

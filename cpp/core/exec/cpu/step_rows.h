@@ -21,9 +21,9 @@ struct SliceRows {
 struct StepRows {
   std::vector<SliceRows> slices;
   std::vector<int32_t> tokens; // (rows)
-  std::vector<int> positions; // (rows)
-  std::vector<int> slice_of; // (rows)
-  std::vector<int> wanted; // rows whose logits are wanted, ascending
+  std::vector<int> positions;  // (rows)
+  std::vector<int> slice_of;   // (rows)
+  std::vector<int> wanted;     // rows whose logits are wanted, ascending
 
   int n() const { return static_cast<int>(tokens.size()); }
   int n_wanted() const { return static_cast<int>(wanted.size()); }
