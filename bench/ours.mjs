@@ -44,7 +44,9 @@ async function main() {
   for (const agents of w.agentCounts) {
     const start = w.now();
     const runs = await Promise.all(
-      Array.from({ length: agents }, (_, i) => run(engine.complete(p.short(10 * agents + i), options(w.answerTokens)))),
+      Array.from({ length: agents }, (_, i) =>
+        run(engine.complete(p.short(10 * agents + i), options(w.answerTokens))),
+      ),
     );
     const tokens = runs.reduce((sum, r) => sum + r.count, 0);
     w.report(`sum over ${agents}`, tokens / ((w.now() - start) / 1e3), 'tok/s');
@@ -62,11 +64,15 @@ async function main() {
   await engine.agent('bench-a').save();
   await engine.close();
 
-  const restored = spawnSync(process.execPath, [fileURLToPath(import.meta.url), model, threads, cacheDir, 'restored'], {
-    input: JSON.stringify([...next, ...back.tokens, ...p.take(16, 79)]),
-    encoding: 'utf8',
-    maxBuffer: 1 << 26,
-  });
+  const restored = spawnSync(
+    process.execPath,
+    [fileURLToPath(import.meta.url), model, threads, cacheDir, 'restored'],
+    {
+      input: JSON.stringify([...next, ...back.tokens, ...p.take(16, 79)]),
+      encoding: 'utf8',
+      maxBuffer: 1 << 26,
+    },
+  );
   if (restored.status !== 0) throw new Error(restored.stderr);
   process.stdout.write(restored.stdout);
 }

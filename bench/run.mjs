@@ -93,9 +93,13 @@ function figure(side, name) {
   return best;
 }
 
-const names = [...new Set(samples.map((s) => s.name))].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+const names = [...new Set(samples.map((s) => s.name))].sort((a, b) =>
+  a.localeCompare(b, 'en', { numeric: true }),
+);
 const about = machine();
-console.log(`\n${about.cpu}, ${about.cores} cores (${about.flags}), ${values.threads} threads, ${about.node}`);
+console.log(
+  `\n${about.cpu}, ${about.cores} cores (${about.flags}), ${values.threads} threads, ${about.node}`,
+);
 console.log('Medians; ratio over 1 means stomp-serve is ahead.\n');
 console.log('| case | unit | stomp-serve | node-llama-cpp | ratio |');
 console.log('|---|---|---:|---:|---:|');
@@ -103,7 +107,11 @@ const rows = [['case', 'unit', 'side', 'trial', 'value']];
 for (const name of names) {
   const ours = figure('stomp-serve', name);
   const rival = figure('node-llama-cpp', name);
-  const ratio = rival ? (ours.unit === 'ms' ? rival.value / ours.value : ours.value / rival.value) : undefined;
+  const ratio = rival
+    ? ours.unit === 'ms'
+      ? rival.value / ours.value
+      : ours.value / rival.value
+    : undefined;
   console.log(
     `| ${name} | ${ours.unit} | ${ours.value.toFixed(1)} (±${(50 * ours.spread).toFixed(0)} %) | ` +
       `${rival ? `${rival.value.toFixed(1)} (±${(50 * rival.spread).toFixed(0)} %)` : '-'} | ${ratio ? ratio.toFixed(2) : '-'} |`,
@@ -122,9 +130,12 @@ for (const s of samples) {
   const variant = s.side === 'stomp-serve' ? s.side : `${s.side} flashAttention=${sides[s.variant].args[0]}`;
   rows.push([s.name, s.unit, variant, s.trial, s.value.toFixed(3)]);
 }
-const header = Object.entries({ ...about, threads: values.threads }).map(([key, value]) => `# ${key}: ${value}`);
+const header = Object.entries({ ...about, threads: values.threads }).map(
+  ([key, value]) => `# ${key}: ${value}`,
+);
 const csv = `${header.join('\n')}\n${rows.map((row) => row.join(',')).join('\n')}\n`;
-const path = values.csv ?? join(here, 'results', `${new Date().toISOString().slice(0, 10)}-${hostname()}.csv`);
+const path =
+  values.csv ?? join(here, 'results', `${new Date().toISOString().slice(0, 10)}-${hostname()}.csv`);
 mkdirSync(join(here, 'results'), { recursive: true });
 writeFileSync(path, csv);
 console.log(`\nwritten to ${path}`);

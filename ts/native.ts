@@ -2,8 +2,9 @@
  * The only loader of the native addon, and the only place where its shape is typed. Everything here
  * mirrors `cpp/binding`; arguments are validated by the callers in `ts/engine`.
  */
-import { createRequire } from 'node:module';
+
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StompError } from './errors.js';
@@ -78,11 +79,7 @@ export interface NativeFinish {
  * One call per engine step.
  * tokens: (request, token) pairs; progress: (request, done, total) triples.
  */
-export type NativeOnStep = (
-  tokens: Int32Array,
-  progress: Int32Array,
-  finished: NativeFinish[],
-) => void;
+export type NativeOnStep = (tokens: Int32Array, progress: Int32Array, finished: NativeFinish[]) => void;
 
 export interface NativeAgentInfo {
   id: string;
