@@ -1,23 +1,18 @@
-// The CPU executor's promises: right against double precision, and the same to
-// the bit however a sequence is cut, batched, threaded, paged or moved.
+// The CPU executor's promises: right against double precision, and what it
+// does with steps, tickets, blocks and bad numbers.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <limits>
-#include <numeric>
-#include <random>
 #include <string>
 
 #include "base/error.h"
 #include "base/half.h"
-#include "cache/cache_spec.h"
-#include "check.h"
-#include "exec/cpu/kernel_choice.h"
-#include "exec/executor.h"
-#include "reference_llama.h"
+#include "cpu_rig.h"
 
+using namespace cpu_rig;
 using reference::Shape;
 
 namespace {
@@ -28,99 +23,9 @@ struct Tolerance {
   double largest;
   double typical;
 };
-// f32 arithmetic; K and V rounded to f16, which is nearly all of it.
-constexpr Tolerance kDense = {5e-3, 8e-4};
-// int8 activations: each linear errs by about 0.5 % of its output.
-constexpr Tolerance kQuantised = {0.2, 0.04};
-
-using Logits = std::vector<float>; // rows of the vocabulary
-
-struct RigOptions {
-  int threads = 2;
-  int block_tokens = 64;
-  int window = 0; // tokens; 0: global attention
-  int max_step_tokens = 576;
-  std::string isa; // empty: the best
-};
-
-/// An executor with a pool and a sequence's tables, grown on demand.
-class Rig {
- public:
-  explicit Rig(std::shared_ptr<const Model> model, RigOptions options = {})
-      : model_(std::move(model)) {
-    ExecutorOptions o;
-    o.threads = options.threads;
-    o.max_step_tokens = options.max_step_tokens;
-    setenv("STOMP_CPU_ISA", options.isa.c_str(), 1);
-    executor = make_cpu_executor(o);
-    unsetenv("STOMP_CPU_ISA");
-    executor->load(model_, [](double) {});
-    spec = make_cache_spec(
-        model_->config, options.block_tokens, executor->info().element_bytes);
-    if (options.window) {
-      spec.groups[0].kind = AttentionKind::kSliding;
-      spec.groups[0].window = options.window;
-    }
-    const int blocks = 16384 / options.block_tokens;
-    executor->allocate_pool(spec, {blocks});
-    // Out of order, as blocks of a pool in use are.
-    free_.resize(blocks);
-    std::iota(free_.begin(), free_.end(), 0);
-    std::shuffle(free_.begin(), free_.end(), std::mt19937(7));
-  }
-
-  int vocab() const { return model_->config.vocab_size; }
-
-  void grow(BlockTable& table, int n_tokens) {
-    table.blocks.resize(1);
-    while (static_cast<int>(table.blocks[0].size()) * spec.block_tokens <
-           n_tokens) {
-      table.blocks[0].push_back(free_.back());
-      free_.pop_back();
-    }
-  }
-
-  Slice
-  slice(BlockTable& table, std::span<const int32_t> tokens, Output output) {
-    grow(table, table.n_tokens + static_cast<int>(tokens.size()));
-    Slice s;
-    s.tokens = tokens;
-    s.position = table.n_tokens;
-    s.table = &table;
-    s.output = output;
-    return s;
-  }
-
-  StepResult run(const Step& step) {
-    return executor->collect(executor->submit(step));
-  }
-
-  /// Logits of every token, fed in chunks.
-  Logits feed(BlockTable& table, std::span<const int32_t> tokens, int chunk) {
-    Logits all;
-    for (size_t i = 0; i < tokens.size(); i += chunk) {
-      const auto part =
-          tokens.subspan(i, std::min<size_t>(chunk, tokens.size() - i));
-      const StepResult result = run({{slice(table, part, Output::kAllLogits)}});
-      table.n_tokens += static_cast<int>(part.size());
-      CHECK_EQUAL(result.logits[0].size(), part.size() * vocab());
-      all.insert(all.end(), result.logits[0].begin(), result.logits[0].end());
-    }
-    return all;
-  }
-
-  Logits feed(std::span<const int32_t> tokens, int chunk = 256) {
-    BlockTable table;
-    return feed(table, tokens, chunk);
-  }
-
-  std::unique_ptr<Executor> executor;
-  ModelCacheSpec spec;
-
- private:
-  std::shared_ptr<const Model> model_;
-  std::vector<BlockId> free_;
-};
+// K and V rounded to f16 are nearly all of it; activations as 16-bit integers
+// add little.
+constexpr Tolerance kTolerance = {5e-3, 8e-4};
 
 std::vector<double> flat(const std::vector<std::vector<double>>& rows) {
   std::vector<double> all;
@@ -128,15 +33,6 @@ std::vector<double> flat(const std::vector<std::vector<double>>& rows) {
     all.insert(all.end(), row.begin(), row.end());
   }
   return all;
-}
-
-std::vector<int32_t> tokens_of(const Model& model, int n, uint32_t seed) {
-  return reference::random_tokens(n, model.config.vocab_size, seed);
-}
-
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() &&
-      std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 void check_against_reference(
@@ -163,26 +59,6 @@ void check_against_reference(
   }
 }
 
-Shape small(WeightFormat format = WeightFormat::kF32) {
-  Shape shape;
-  shape.format = format;
-  return shape;
-}
-
-/// Quantised throughout, three query heads to a KV head, two spans' context.
-std::shared_ptr<const Model> grouped_model() {
-  Shape shape;
-  shape.format = WeightFormat::kQ4_1;
-  shape.n_heads = 6;
-  shape.n_kv_heads = 2;
-  shape.head_dim = 64;
-  shape.d_model = 96;
-  shape.d_ff = 160;
-  shape.vocab_size = 101;
-  shape.max_context = 2048;
-  return reference::random_model(shape);
-}
-
 } // namespace
 
 // ---- right ----
@@ -193,7 +69,7 @@ TEST("cpu executor: dense models agree with double precision") {
     options.isa = isa;
     for (WeightFormat format :
          {WeightFormat::kF32, WeightFormat::kF16, WeightFormat::kBF16}) {
-      check_against_reference(small(format), 70, kDense, options);
+      check_against_reference(small(format), 70, kTolerance, options);
     }
   }
 }
@@ -208,15 +84,15 @@ TEST(
   shape.d_ff = 150;
   shape.vocab_size = 77;
   shape.interleaved = false;
-  check_against_reference(shape, 80, kDense);
+  check_against_reference(shape, 80, kTolerance);
   shape.n_kv_heads = 1;
   shape.head_dim = 10;
   shape.interleaved = true;
   shape.tied = true;
-  check_against_reference(shape, 80, kDense);
+  check_against_reference(shape, 80, kTolerance);
   shape.n_heads = 1;
   shape.head_dim = 64;
-  check_against_reference(shape, 80, kDense);
+  check_against_reference(shape, 80, kTolerance);
 }
 
 TEST("cpu executor: long context, past several spans") {
@@ -228,13 +104,13 @@ TEST("cpu executor: long context, past several spans") {
   shape.d_ff = 32;
   shape.vocab_size = 40;
   shape.max_context = 1024;
-  check_against_reference(shape, 700, kDense);
+  check_against_reference(shape, 700, kTolerance);
 }
 
-TEST("cpu executor: every quantised format agrees to the error of int8") {
+TEST("cpu executor: every quantised format agrees with double precision") {
   for (WeightFormat format :
        {WeightFormat::kQ4_0, WeightFormat::kQ4_1, WeightFormat::kQ8_0}) {
-    check_against_reference(small(format), 40, kQuantised);
+    check_against_reference(small(format), 40, kTolerance);
   }
   Shape shape = small(WeightFormat::kAffine);
   for (int bits : {2, 3, 4, 5, 6, 8}) {
@@ -244,7 +120,7 @@ TEST("cpu executor: every quantised format agrees to the error of int8") {
         shape.group = group;
         shape.d_ff = 256;
         shape.scale_format = scales;
-        check_against_reference(shape, 20, kQuantised);
+        check_against_reference(shape, 20, kTolerance);
       }
     }
   }
@@ -287,188 +163,7 @@ TEST("cpu executor: a slice gets the output it asks for and no other") {
   CHECK(same_bits(result.logits[3], whole));
 }
 
-// ---- the same, whatever the cut ----
-
-TEST("cpu executor: chunks of 1, 7 and 64 equal one prefill, to the bit") {
-  for (const auto& model :
-       {grouped_model(), reference::random_model(small())}) {
-    const int n = std::min(300, model->config.max_context);
-    const auto tokens = tokens_of(*model, n, 4);
-    Rig rig(model);
-    const Logits whole = rig.feed(tokens, n);
-    for (int chunk : {1, 7, 64, 256}) {
-      CHECK(same_bits(rig.feed(tokens, chunk), whole));
-    }
-  }
-}
-
-TEST("cpu executor: eight in a batch, decoding and prefilling, equal alone") {
-  const auto model = grouped_model();
-  Rig rig(model);
-  constexpr int kSequences = 8;
-  std::vector<std::vector<int32_t>> tokens;
-  std::vector<Logits> alone;
-  for (int s = 0; s < kSequences; s++) {
-    tokens.push_back(tokens_of(*model, 20 + 45 * s, 100 + s));
-    alone.push_back(rig.feed(tokens[s]));
-  }
-  std::vector<BlockTable> tables(kSequences);
-  std::vector<Logits> together(kSequences);
-  // Odd ones in single tokens, even ones in chunks that differ from step to
-  // step, until all are through.
-  for (int round = 0;; round++) {
-    Step step;
-    std::vector<int> of;
-    for (int s = 0; s < kSequences; s++) {
-      const int done = tables[s].n_tokens;
-      const int left = static_cast<int>(tokens[s].size()) - done;
-      const int n = std::min(left, s % 2 ? 1 : 3 + (round + s) % 17);
-      if (n > 0) {
-        step.slices.push_back(rig.slice(
-            tables[s],
-            std::span(tokens[s]).subspan(done, n),
-            Output::kAllLogits));
-        of.push_back(s);
-      }
-    }
-    if (of.empty()) {
-      break;
-    }
-    const StepResult result = rig.run(step);
-    for (size_t i = 0; i < of.size(); i++) {
-      Logits& all = together[of[i]];
-      all.insert(all.end(), result.logits[i].begin(), result.logits[i].end());
-      tables[of[i]].n_tokens += step.slices[i].size();
-    }
-  }
-  for (int s = 0; s < kSequences; s++) {
-    CHECK(same_bits(together[s], alone[s]));
-  }
-}
-
-TEST("cpu executor: one, two, three and five threads agree to the bit") {
-  const auto model = grouped_model();
-  const auto tokens = tokens_of(*model, 600, 5);
-  Logits first;
-  for (int threads : {1, 2, 3, 5}) {
-    RigOptions options;
-    options.threads = threads;
-    Rig rig(model, options);
-    CHECK_EQUAL(rig.executor->info().threads, threads);
-    // Prefill, then single tokens at a depth where spans are split.
-    BlockTable table;
-    Logits all = rig.feed(table, std::span(tokens).first(590), 590 / 2);
-    const Logits tail = rig.feed(table, std::span(tokens).last(10), 1);
-    all.insert(all.end(), tail.begin(), tail.end());
-    if (first.empty()) {
-      first = all;
-    }
-    CHECK(same_bits(all, first));
-  }
-}
-
-TEST("cpu executor: all instruction sets agree to the bit") {
-  for (WeightFormat format : {WeightFormat::kQ8_0, WeightFormat::kF16}) {
-    const auto model = reference::random_model(small(format));
-    const auto tokens = tokens_of(*model, 100, 6);
-    Logits first;
-    for (const cpu::Kernels* kernels : cpu::available_kernels()) {
-      RigOptions options;
-      options.isa = kernels->isa;
-      Rig rig(model, options);
-      CHECK_EQUAL(rig.executor->info().isa, std::string(kernels->isa));
-      Logits all = rig.feed(tokens, 100);
-      const Logits single = rig.feed(tokens, 1);
-      CHECK(same_bits(single, all));
-      if (first.empty()) {
-        first = all;
-      }
-      CHECK(same_bits(all, first));
-    }
-  }
-}
-
-TEST("cpu executor: blocks of 16, 48, 64 and 256 tokens agree to the bit") {
-  const auto model = grouped_model();
-  const auto tokens = tokens_of(*model, 400, 7);
-  Logits first;
-  for (int block_tokens : {16, 48, 64, 256}) {
-    RigOptions options;
-    options.block_tokens = block_tokens;
-    Rig rig(model, options);
-    const Logits all = rig.feed(tokens, 100);
-    if (first.empty()) {
-      first = all;
-    }
-    CHECK(same_bits(all, first));
-  }
-}
-
-TEST("cpu executor: a sliding window sees its tokens and nothing before") {
-  // With one layer, a window of w is the last w tokens at their positions.
-  Shape shape = small();
-  shape.n_layers = 1;
-  const auto model = reference::random_model(shape);
-  const auto tokens = tokens_of(*model, 200, 8);
-  RigOptions windowed;
-  windowed.window = 70;
-  windowed.block_tokens = 16;
-  Rig rig(model, windowed);
-  const Logits whole = rig.feed(tokens, 200);
-  CHECK(same_bits(rig.feed(tokens, 1), whole));
-  CHECK(same_bits(rig.feed(tokens, 33), whole));
-  // Blocks that the window has passed may be gone.
-  BlockTable table;
-  rig.feed(table, std::span(tokens).first(190), 190);
-  for (int i = 0; i < (190 - 70) / 16; i++) {
-    table.blocks[0][i] = kNoBlock;
-  }
-  const Logits tail = rig.feed(table, std::span(tokens).last(10), 10);
-  CHECK(same_bits(tail, std::span(whole).last(10 * rig.vocab())));
-  // And a token that has left it makes no difference.
-  auto other = tokens;
-  other[100] = (other[100] + 1) % rig.vocab();
-  const Logits changed = rig.feed(other, 200);
-  const auto row = [&](const Logits& l, int i) {
-    return std::span(l).subspan(size_t(i) * rig.vocab(), rig.vocab());
-  };
-  CHECK(!same_bits(row(changed, 169), row(whole, 169)));
-  CHECK(same_bits(row(changed, 170), row(whole, 170)));
-  // Global attention differs, so the window does something.
-  CHECK(!same_bits(Rig(model).feed(tokens, 200), whole));
-}
-
 // ---- blocks ----
-
-TEST("cpu executor: a block read and written elsewhere goes on identically") {
-  const auto model = grouped_model();
-  const auto tokens = tokens_of(*model, 170, 9);
-  for (int block_tokens : {16, 64}) {
-    RigOptions options;
-    options.block_tokens = block_tokens;
-    Rig a(model, options);
-    Rig b(model, options);
-    BlockTable from;
-    const Logits whole = a.feed(tokens);
-    a.feed(from, std::span(tokens).first(150), 150);
-    BlockTable to;
-    b.grow(to, 150);
-    to.n_tokens = 150;
-    for (size_t i = 0; i < from.blocks[0].size(); i++) {
-      const int n =
-          std::min(block_tokens, 150 - static_cast<int>(i) * block_tokens);
-      std::vector<std::byte> bytes(
-          n * model->config.n_layers * a.spec.token_layer_bytes());
-      a.executor->read_block(0, from.blocks[0][i], n, bytes);
-      b.executor->write_block(0, to.blocks[0][i], n, bytes);
-      std::vector<std::byte> again(bytes.size());
-      b.executor->read_block(0, to.blocks[0][i], n, again);
-      CHECK(again == bytes);
-    }
-    const Logits tail = b.feed(to, std::span(tokens).last(20), 20);
-    CHECK(same_bits(tail, std::span(whole).last(20 * a.vocab())));
-  }
-}
 
 TEST("cpu executor: the neutral layout is K, then V, token by token") {
   // With one layer K and V are known: rope of nothing but position 0.
@@ -507,33 +202,6 @@ TEST("cpu executor: the neutral layout is K, then V, token by token") {
         std::fabs(f16_to_f32(halves[c.kv_dim() + i]) - projected(w.v, i)) <
         2e-3);
   }
-}
-
-TEST(
-    "cpu executor: a copied block serves a sequence that parts from the "
-    "first") {
-  const auto model = grouped_model();
-  const auto tokens = tokens_of(*model, 100, 10);
-  Rig rig(model);
-  BlockTable first;
-  rig.feed(first, std::span(tokens).first(90), 90);
-  // The second sequence shares block 0 and copies 26 - 3 tokens of block 1.
-  BlockTable second;
-  rig.grow(second, 128);
-  const BlockCopy copy{0, first.blocks[0][1], second.blocks[0][1], 23};
-  rig.executor->copy_blocks({&copy, 1});
-  second.blocks[0][0] = first.blocks[0][0];
-  second.n_tokens = 64 + 23;
-  auto parted = std::vector<int32_t>(tokens.begin(), tokens.begin() + 87);
-  const auto rest = tokens_of(*model, 15, 11);
-  parted.insert(parted.end(), rest.begin(), rest.end());
-  const Logits tail = rig.feed(second, rest, 4);
-  const Logits fresh = rig.feed(parted);
-  CHECK(same_bits(tail, std::span(fresh).last(15 * rig.vocab())));
-  // And the first goes on undisturbed.
-  const Logits own = rig.feed(first, std::span(tokens).last(10), 3);
-  const Logits whole = rig.feed(tokens);
-  CHECK(same_bits(own, std::span(whole).last(10 * rig.vocab())));
 }
 
 TEST(

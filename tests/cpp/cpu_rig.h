@@ -1,0 +1,143 @@
+// What the tests of the CPU executor share: an executor with a pool and tables
+// that grow on demand, and small models to run in it.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cache/cache_spec.h"
+#include "check.h"
+#include "exec/executor.h"
+#include "reference_llama.h"
+
+namespace cpu_rig {
+
+using namespace stomp;
+
+using Logits = std::vector<float>; // rows of the vocabulary
+
+struct RigOptions {
+  int threads = 2;
+  int block_tokens = 64;
+  int window = 0; // tokens; 0: global attention
+  int max_step_tokens = 576;
+  std::string isa; // empty: the best
+};
+
+/// An executor with a pool and a sequence's tables, grown on demand.
+class Rig {
+ public:
+  explicit Rig(std::shared_ptr<const Model> model, RigOptions options = {})
+      : model_(std::move(model)) {
+    ExecutorOptions o;
+    o.threads = options.threads;
+    o.max_step_tokens = options.max_step_tokens;
+    setenv("STOMP_CPU_ISA", options.isa.c_str(), 1);
+    executor = make_cpu_executor(o);
+    unsetenv("STOMP_CPU_ISA");
+    executor->load(model_, [](double) {});
+    spec = make_cache_spec(
+        model_->config, options.block_tokens, executor->info().element_bytes);
+    if (options.window) {
+      spec.groups[0].kind = AttentionKind::kSliding;
+      spec.groups[0].window = options.window;
+    }
+    const int blocks = 16384 / options.block_tokens;
+    executor->allocate_pool(spec, {blocks});
+    // Out of order, as blocks of a pool in use are.
+    free_.resize(blocks);
+    std::iota(free_.begin(), free_.end(), 0);
+    std::shuffle(free_.begin(), free_.end(), std::mt19937(7));
+  }
+
+  int vocab() const { return model_->config.vocab_size; }
+
+  void grow(BlockTable& table, int n_tokens) {
+    table.blocks.resize(1);
+    while (static_cast<int>(table.blocks[0].size()) * spec.block_tokens <
+           n_tokens) {
+      table.blocks[0].push_back(free_.back());
+      free_.pop_back();
+    }
+  }
+
+  Slice
+  slice(BlockTable& table, std::span<const int32_t> tokens, Output output) {
+    grow(table, table.n_tokens + static_cast<int>(tokens.size()));
+    Slice s;
+    s.tokens = tokens;
+    s.position = table.n_tokens;
+    s.table = &table;
+    s.output = output;
+    return s;
+  }
+
+  StepResult run(const Step& step) {
+    return executor->collect(executor->submit(step));
+  }
+
+  /// Logits of every token, fed in chunks.
+  Logits feed(BlockTable& table, std::span<const int32_t> tokens, int chunk) {
+    Logits all;
+    for (size_t i = 0; i < tokens.size(); i += chunk) {
+      const auto part =
+          tokens.subspan(i, std::min<size_t>(chunk, tokens.size() - i));
+      const StepResult result = run({{slice(table, part, Output::kAllLogits)}});
+      table.n_tokens += static_cast<int>(part.size());
+      CHECK_EQUAL(result.logits[0].size(), part.size() * vocab());
+      all.insert(all.end(), result.logits[0].begin(), result.logits[0].end());
+    }
+    return all;
+  }
+
+  Logits feed(std::span<const int32_t> tokens, int chunk = 256) {
+    BlockTable table;
+    return feed(table, tokens, chunk);
+  }
+
+  std::unique_ptr<Executor> executor;
+  ModelCacheSpec spec;
+
+ private:
+  std::shared_ptr<const Model> model_;
+  std::vector<BlockId> free_;
+};
+
+inline std::vector<int32_t>
+tokens_of(const Model& model, int n, uint32_t seed) {
+  return reference::random_tokens(n, model.config.vocab_size, seed);
+}
+
+inline bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() &&
+      std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+inline reference::Shape small(WeightFormat format = WeightFormat::kF32) {
+  reference::Shape shape;
+  shape.format = format;
+  return shape;
+}
+
+/// Quantised throughout, three query heads to a KV head, two spans' context.
+inline std::shared_ptr<const Model> grouped_model() {
+  reference::Shape shape;
+  shape.format = WeightFormat::kQ4_1;
+  shape.n_heads = 6;
+  shape.n_kv_heads = 2;
+  shape.head_dim = 64;
+  shape.d_model = 96;
+  shape.d_ff = 160;
+  shape.vocab_size = 101;
+  shape.max_context = 2048;
+  return reference::random_model(shape);
+}
+
+} // namespace cpu_rig
