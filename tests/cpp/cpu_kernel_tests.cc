@@ -348,7 +348,13 @@ TEST("cpu kernels: quantised linear in every width and form of scale") {
     for (bool f32 : {false, true}) {
       for (bool biases : {false, true}) {
         const QuantisedLayout layout{
-            96, bits <= 4 ? 4 : 8, 1 << (bits - 1), f32, biases};
+            96,
+            bits <= 2       ? 2
+                : bits <= 4 ? 4
+                            : 8,
+            1 << (bits - 1),
+            f32,
+            biases};
         check_quantised(Weights(layout, bits, bits), 3, bits);
         check_quantised(Weights(layout, bits, bits), 9, bits);
       }

@@ -40,7 +40,7 @@ struct QuantisedRows {
 /// scale * (code - centre) + bias, with one scale and bias for kGroup of them.
 struct QuantisedLayout {
   int cols = 0;            // K; multiple of kGroup
-  int stored_bits = 4;     // 4 or 8
+  int stored_bits = 4;     // 2, 4 or 8
   int centre = 8;          // half the range of a code
   bool f32_scales = false; // else f16, which must hold them exactly
   bool biases = false; // stored for uncentred codes: w = scale * code + bias

@@ -8,9 +8,6 @@ namespace {
 
 // Rows whose sums fit the registers next to one row of weights.
 constexpr int kRows = Wide::kParts == 1 ? 8 : Wide::kParts == 2 ? 4 : 2;
-// K unpacked at a time, when many rows share the weights.
-constexpr int kChunk = 512;
-static_assert(kChunk * kBlockColumns * sizeof(float) <= kLinearScratchBytes);
 
 size_t element_bytes(DenseType type) {
   return type == DenseType::kF32 ? 4 : 2;
@@ -87,11 +84,11 @@ Tile tile_of(int rows) {
     case 1:
       return tile<Type, 1>;
     case 2:
-      return tile < Type, 2 < kRows ? 2 : 1 > ;
+      return tile<Type, (kRows > 2 ? 2 : 1)>;
     case 3:
-      return tile < Type, 3 < kRows ? 3 : 1 > ;
+      return tile<Type, (kRows > 3 ? 3 : 1)>;
     default:
-      return tile < Type, 4 < kRows ? 4 : 1 > ;
+      return tile<Type, (kRows > 4 ? 4 : 1)>;
   }
 }
 
@@ -114,10 +111,12 @@ void linear(
     std::byte* scratch) {
   const bool share = Type != DenseType::kF32 && n_rows > kRows;
   const size_t row_bytes = kBlockColumns * element_bytes(Type);
-  for (int first = 0; first < layout.cols; first += kChunk) {
+  for (int first = 0; first < layout.cols; first += kDenseChunk) {
     const int left = layout.cols - first;
     Chunk chunk{
-        block + first * row_bytes, first, left < kChunk ? left : kChunk};
+        block + first * row_bytes,
+        first,
+        left < kDenseChunk ? left : kDenseChunk};
     if (share) {
       unpack<Type>(chunk, reinterpret_cast<float*>(scratch));
       chunk.weights = scratch;

@@ -53,9 +53,9 @@ void merge_rows(
     const AttentionRows& into,
     int head_dim);
 
-// Each linear unpacks at most so much of K at a time.
-inline constexpr int kChunkGroups = 16;
+// The dense linear unpacks so much of K at a time, when rows share it.
+inline constexpr int kDenseChunk = 512;
 inline constexpr size_t kLinearScratchBytes =
-    size_t{kChunkGroups} * (2 * kGroup * kBlockColumns * 2 + 2 * 64);
+    sizeof(float) * kDenseChunk * kBlockColumns;
 
 } // namespace stomp::cpu::STOMP_KERNEL_ISA

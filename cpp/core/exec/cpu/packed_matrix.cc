@@ -21,7 +21,9 @@ QuantisedLayout quantised_layout(const WeightMatrix& w) {
   const int bits = code_bits(w);
   return {
       .cols = w.cols,
-      .stored_bits = bits <= 4 ? 4 : 8,
+      .stored_bits = bits <= 2 ? 2
+          : bits <= 4          ? 4
+                               : 8,
       .centre = 1 << (bits - 1),
       .f32_scales = !f16_scales(w),
       .biases = !symmetric(w)};
