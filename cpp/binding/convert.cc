@@ -7,8 +7,7 @@ namespace {
 std::string text(const Napi::Object& o, const char* key) {
   const Napi::Value value = o.Get(key);
   if (!value.IsString()) {
-    throw Napi::TypeError::New(
-        o.Env(), std::string(key) + " must be a string");
+    throw Napi::TypeError::New(o.Env(), std::string(key) + " must be a string");
   }
   return value.As<Napi::String>().Utf8Value();
 }
@@ -16,8 +15,7 @@ std::string text(const Napi::Object& o, const char* key) {
 double number(const Napi::Object& o, const char* key) {
   const Napi::Value value = o.Get(key);
   if (!value.IsNumber()) {
-    throw Napi::TypeError::New(
-        o.Env(), std::string(key) + " must be a number");
+    throw Napi::TypeError::New(o.Env(), std::string(key) + " must be a number");
   }
   return value.As<Napi::Number>().DoubleValue();
 }
@@ -56,7 +54,9 @@ Napi::Object executor(Napi::Env env, const ExecutorInfo& info) {
   return o;
 }
 
-double number_of(uint64_t value) { return static_cast<double>(value); }
+double number_of(uint64_t value) {
+  return static_cast<double>(value);
+}
 
 Napi::Object usage(Napi::Env env, const Usage& u) {
   Napi::Object o = Napi::Object::New(env);

@@ -85,8 +85,7 @@ void EngineHandle::stop() {
 
 Engine& EngineHandle::engine(Napi::Env env) {
   if (!engine_) {
-    throw to_js_error(
-        env, Error(Code::kShuttingDown, "The engine is closed."));
+    throw to_js_error(env, Error(Code::kShuttingDown, "The engine is closed."));
   }
   return *engine_;
 }
@@ -122,17 +121,16 @@ Napi::Promise EngineHandle::promise(Napi::Env env, Engine::Reply<T>& reply) {
   const Deferred deferred = std::make_shared<Napi::Promise::Deferred>(env);
   hold();
   reply = [this, deferred](std::optional<Error> error, T value) {
-    poster_->post([this,
-                   deferred,
-                   error = std::move(error),
-                   value = std::move(value)](Napi::Env env) {
-      let_go();
-      if (error) {
-        deferred->Reject(to_js_error(env, *error).Value());
-      } else {
-        deferred->Resolve(as_js(env, value));
-      }
-    });
+    poster_->post(
+        [this, deferred, error = std::move(error), value = std::move(value)](
+            Napi::Env env) {
+          let_go();
+          if (error) {
+            deferred->Reject(to_js_error(env, *error).Value());
+          } else {
+            deferred->Resolve(as_js(env, value));
+          }
+        });
   };
   return deferred->Promise();
 }

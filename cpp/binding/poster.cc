@@ -24,7 +24,9 @@ Poster::Poster(Napi::Env env) : env_(env) {
   napi_unref_threadsafe_function(env_, function_);
 }
 
-Poster::~Poster() { abort(); }
+Poster::~Poster() {
+  abort();
+}
 
 void Poster::post(Closure closure) {
   auto boxed = std::make_unique<Closure>(std::move(closure));

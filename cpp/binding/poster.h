@@ -37,7 +37,7 @@ class Poster {
   call(napi_env env, napi_value callback, void* context, void* data);
 
   napi_env env_;
-  std::mutex mutex_; // guards function_
+  std::mutex mutex_;                            // guards function_
   napi_threadsafe_function function_ = nullptr; // null once it is closing
   int held_ = 0;
 };

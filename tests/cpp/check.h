@@ -52,10 +52,10 @@ void equal(
 
 #define CHECK_JOIN2(a, b) a##b
 #define CHECK_JOIN(a, b) CHECK_JOIN2(a, b)
-#define TEST(name)                                                  \
-  static void CHECK_JOIN(test_, __LINE__)();                        \
-  static const check::Register CHECK_JOIN(register_, __LINE__)(     \
-      name, CHECK_JOIN(test_, __LINE__));                           \
+#define TEST(name)                                              \
+  static void CHECK_JOIN(test_, __LINE__)();                    \
+  static const check::Register CHECK_JOIN(register_, __LINE__)( \
+      name, CHECK_JOIN(test_, __LINE__));                       \
   static void CHECK_JOIN(test_, __LINE__)()
 
 #define CHECK(condition)                                    \
@@ -69,34 +69,34 @@ void equal(
   check::equal((a), (b), "CHECK_EQUAL " #a ", " #b, __FILE__, __LINE__)
 
 /// The statement throws stomp::Error with this code.
-#define CHECK_ERROR(statement, expected)                                \
-  do {                                                                  \
-    bool thrown = false;                                                \
-    try {                                                               \
-      statement;                                                        \
-    } catch (const stomp::Error& e) {                                   \
-      thrown = true;                                                    \
-      check::equal(                                                     \
-          std::string(stomp::code_name(e.code())),                      \
-          std::string(stomp::code_name(expected)),                      \
-          #statement " throws",                                         \
-          __FILE__,                                                     \
-          __LINE__);                                                    \
-    }                                                                   \
-    if (!thrown) {                                                      \
+#define CHECK_ERROR(statement, expected)                                 \
+  do {                                                                   \
+    bool thrown = false;                                                 \
+    try {                                                                \
+      statement;                                                         \
+    } catch (const stomp::Error& e) {                                    \
+      thrown = true;                                                     \
+      check::equal(                                                      \
+          std::string(stomp::code_name(e.code())),                       \
+          std::string(stomp::code_name(expected)),                       \
+          #statement " throws",                                          \
+          __FILE__,                                                      \
+          __LINE__);                                                     \
+    }                                                                    \
+    if (!thrown) {                                                       \
       check::fail(__FILE__, __LINE__, #statement " should have thrown"); \
-    }                                                                   \
+    }                                                                    \
   } while (0)
 
-#define CHECK_THROWS(statement, type)                                   \
-  do {                                                                  \
-    bool thrown = false;                                                \
-    try {                                                               \
-      statement;                                                        \
-    } catch (const type&) {                                             \
-      thrown = true;                                                    \
-    }                                                                   \
-    if (!thrown) {                                                      \
+#define CHECK_THROWS(statement, type)                                    \
+  do {                                                                   \
+    bool thrown = false;                                                 \
+    try {                                                                \
+      statement;                                                         \
+    } catch (const type&) {                                              \
+      thrown = true;                                                     \
+    }                                                                    \
+    if (!thrown) {                                                       \
       check::fail(__FILE__, __LINE__, #statement " should have thrown"); \
-    }                                                                   \
+    }                                                                    \
   } while (0)

@@ -1,7 +1,7 @@
 // The engine's state machine over an executor whose answers reveal any wrong
 // block (token_executor.h): no model, no threads.
-#include <algorithm>
 #include <unistd.h>
+#include <algorithm>
 
 #include <filesystem>
 #include <map>
@@ -262,8 +262,7 @@ TEST("a stop id ends the answer and is not part of it") {
 
 TEST("bad requests are refused with a code and change nothing") {
   Bench b(64);
-  CHECK(
-      b.finish(b.submit("a", {}, 5)).error->code() == Code::kInvalidRequest);
+  CHECK(b.finish(b.submit("a", {}, 5)).error->code() == Code::kInvalidRequest);
   CHECK(
       b.finish(b.submit("a", {kVocab}, 5)).error->code() ==
       Code::kInvalidRequest);
@@ -349,12 +348,11 @@ TEST("a fork goes its own way and shares what it can") {
   Bench b(64);
   const auto prompt = words(100, 11);
   b.finish(b.submit("parent", prompt, 10));
-  const int used = b.core->stats().pool_capacity[0] -
-      b.core->stats().pool_free[0];
+  const int used =
+      b.core->stats().pool_capacity[0] - b.core->stats().pool_free[0];
   b.core->agents().fork("parent", "child", b.core->plain_seed());
   CHECK_EQUAL(
-      used,
-      b.core->stats().pool_capacity[0] - b.core->stats().pool_free[0]);
+      used, b.core->stats().pool_capacity[0] - b.core->stats().pool_free[0]);
   const auto longer = joined(prompt, answer(prompt, 10));
   const auto left = joined(longer, words(5, 12));
   const auto right = joined(longer, words(5, 13));
@@ -364,10 +362,8 @@ TEST("a fork goes its own way and shares what it can") {
   CHECK(b.tokens[l] == answer(left, 8));
   CHECK(b.tokens[r] == answer(right, 8));
   CHECK_EQUAL(b.done[r].usage.own_tokens, 109);
-  CHECK_ERROR(
-      b.core->agents().fork("parent", "child", 0), Code::kAgentExists);
-  CHECK_ERROR(
-      b.core->agents().fork("nobody", "x", 0), Code::kAgentNotFound);
+  CHECK_ERROR(b.core->agents().fork("parent", "child", 0), Code::kAgentExists);
+  CHECK_ERROR(b.core->agents().fork("nobody", "x", 0), Code::kAgentNotFound);
 }
 
 TEST("an agent restored from disk goes on as if it had never left") {

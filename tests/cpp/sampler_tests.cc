@@ -8,10 +8,8 @@ using namespace stomp;
 
 namespace {
 
-std::map<int32_t, int> draw(
-    const std::vector<float>& logits,
-    SamplingOptions options,
-    int n) {
+std::map<int32_t, int>
+draw(const std::vector<float>& logits, SamplingOptions options, int n) {
   Sampler sampler;
   std::map<int32_t, int> counts;
   for (int i = 0; i < n; i++) {

@@ -29,13 +29,11 @@ class TokenExecutor : public Executor {
     return {"cpu", "cpu", "tokens", numerics, 1, 4};
   }
   ExecutorMemory memory() const override { return {}; }
-  void load(
-      std::shared_ptr<const Model>,
-      const std::function<void(double)>&) override {}
+  void load(std::shared_ptr<const Model>, const std::function<void(double)>&)
+      override {}
 
-  void allocate_pool(
-      const ModelCacheSpec& spec,
-      const std::vector<int>& blocks) override {
+  void allocate_pool(const ModelCacheSpec& spec, const std::vector<int>& blocks)
+      override {
     spec_ = spec;
     pool_.assign(
         static_cast<size_t>(blocks[0]) * spec.block_tokens, int32_t{-1});
@@ -86,8 +84,7 @@ class TokenExecutor : public Executor {
   }
 
   // Neutral layout: a token's bytes are its id, repeated.
-  void read_block(int, BlockId id, int n, std::span<std::byte> bytes)
-      override {
+  void read_block(int, BlockId id, int n, std::span<std::byte> bytes) override {
     for (int i = 0; i < n; i++) {
       std::memcpy(
           bytes.data() + i * sizeof(int32_t),
@@ -111,13 +108,13 @@ class TokenExecutor : public Executor {
 
  private:
   int32_t* slot(const BlockTable& table, int position) {
-    const BlockId id =
-        table.blocks[0].at(position / spec_.block_tokens);
+    const BlockId id = table.blocks[0].at(position / spec_.block_tokens);
     if (id == kNoBlock) {
       throw std::logic_error("a step reads a block that is gone");
     }
-    return &pool_[static_cast<size_t>(id) * spec_.block_tokens +
-                  position % spec_.block_tokens];
+    return &pool_
+        [static_cast<size_t>(id) * spec_.block_tokens +
+         position % spec_.block_tokens];
   }
 
   int vocab_;

@@ -95,8 +95,9 @@ void EngineCore::plan_restore(Sequence& seq) {
       common_prefix(file->header().tokens, seq.tokens),
       static_cast<int>(seq.tokens.size()) - 1);
   if (common < static_cast<int>(file->header().tokens.size())) {
-    seq.usage.miss_reason = "the prompt departs from the agent's cache at "
-                            "token " +
+    seq.usage.miss_reason =
+        "the prompt departs from the agent's cache at "
+        "token " +
         std::to_string(common);
   }
   if (common > cache_->match(agent.kv, seq.tokens).shared) {
@@ -147,8 +148,7 @@ EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
     if (fits) {
       return Admission::kAdmitted;
     }
-    const AgentStore::Eviction eviction =
-        agents_->evict_one(seq.agent.get());
+    const AgentStore::Eviction eviction = agents_->evict_one(seq.agent.get());
     if (eviction == AgentStore::Eviction::kUnderWay) {
       return Admission::kWait;
     }
@@ -217,8 +217,7 @@ bool EngineCore::restore_block(Sequence& seq, size_t& bytes) {
             block.n_tokens,
             data);
         cache_->commit(
-            kv,
-            std::span<const int32_t>(seq.tokens).subspan(done, n));
+            kv, std::span<const int32_t>(seq.tokens).subspan(done, n));
         cache_->truncate(kv, done + n); // gives back what n did not need
         bytes += data.size();
         r.next++;

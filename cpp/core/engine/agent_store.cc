@@ -159,8 +159,7 @@ void AgentStore::load_whole(Agent& agent) {
         block.n_tokens,
         bytes);
     cache_.commit(
-        agent.kv,
-        tokens.subspan(agent.kv.table.n_tokens, block.n_tokens));
+        agent.kv, tokens.subspan(agent.kv.table.n_tokens, block.n_tokens));
   }
 }
 
@@ -434,8 +433,7 @@ std::vector<AgentInfo> AgentStore::list() const {
     for (size_t g = 0; g < agent->kv.table.blocks.size(); g++) {
       for (const BlockId block : agent->kv.table.blocks[g]) {
         info.blocks += block != kNoBlock;
-        info.pool_bytes +=
-            block != kNoBlock ? cache_.spec().block_bytes(g) : 0;
+        info.pool_bytes += block != kNoBlock ? cache_.spec().block_bytes(g) : 0;
       }
     }
     info.last_used_ms = agent->last_used_ms;

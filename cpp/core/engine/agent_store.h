@@ -56,10 +56,7 @@ class AgentStore {
   void fork(const std::string& from, const std::string& to, uint64_t seed);
   std::string transcript(const std::string& id);
   /// Attaches the transcript and writes in the background.
-  void save(
-      const std::string& id,
-      std::string transcript,
-      Engine::Done done);
+  void save(const std::string& id, std::string transcript, Engine::Done done);
   void save_all_dirty();
   void evict(const std::string& id, Engine::Done done);
   void remove(const std::string& id);
@@ -107,7 +104,7 @@ class AgentStore {
     Engine::Done done; // may be empty
   };
   std::deque<Waiting> queue_; // saves not begun
-  std::unique_ptr<Job> job_; // the save under way
+  std::unique_ptr<Job> job_;  // the save under way
   Counters counters_;
 };
 

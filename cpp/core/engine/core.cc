@@ -65,8 +65,7 @@ EngineCore::EngineCore(
 EngineCore::~EngineCore() = default;
 
 EngineInfo EngineCore::info() const {
-  return {
-      model_->config, model_->fingerprint, max_context_, executor_->info()};
+  return {model_->config, model_->fingerprint, max_context_, executor_->info()};
 }
 
 EngineStats EngineCore::stats() const {
@@ -159,8 +158,7 @@ void EngineCore::submit(Request request) {
   }
   const Request& r = seq->request;
   seq->limit = r.score ? seq->prompt_size : max_context_;
-  seq->target =
-      std::min(seq->limit, seq->prompt_size + kUnstatedAnswerTokens);
+  seq->target = std::min(seq->limit, seq->prompt_size + kUnstatedAnswerTokens);
   if (r.max_tokens > 0 && !r.score) {
     seq->limit = std::min(seq->limit, seq->prompt_size + r.max_tokens);
     seq->target = seq->limit;

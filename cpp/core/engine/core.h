@@ -100,12 +100,12 @@ class EngineCore {
   Scheduler scheduler_;
   Sampler sampler_;
   std::list<SequencePtr> waiting_; // in order of arrival
-  std::list<SequencePtr> active_; // in order of admission
+  std::list<SequencePtr> active_;  // in order of admission
   std::map<int32_t, Sequence*> by_id_;
   struct Restore {
     std::unique_ptr<AgentFileReader> file;
     size_t next = 0; // block
-    int until = 0; // tokens wanted
+    int until = 0;   // tokens wanted
   };
   std::map<Sequence*, Restore> restores_;
   std::vector<BlockCopy> copies_; // kept to avoid allocation

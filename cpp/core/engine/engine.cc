@@ -33,14 +33,13 @@ struct Engine::Impl {
       std::function<void(double)> progress,
       Reply<EngineInfo> ready,
       OnStep on_step)
-      : thread_(
-            [this,
-             options = std::move(options),
-             progress = std::move(progress),
-             ready = std::move(ready),
-             on_step = std::move(on_step)]() mutable {
-              main(options, progress, ready, std::move(on_step));
-            }) {}
+      : thread_([this,
+                 options = std::move(options),
+                 progress = std::move(progress),
+                 ready = std::move(ready),
+                 on_step = std::move(on_step)]() mutable {
+          main(options, progress, ready, std::move(on_step));
+        }) {}
 
   ~Impl() {
     {
@@ -62,29 +61,29 @@ struct Engine::Impl {
   /// Runs `query` on the engine thread and replies with what it returns.
   template <class T>
   void ask(Reply<T> reply, std::function<T(EngineCore&)> query) {
-    post([reply = std::move(reply),
-          query = std::move(query)](EngineCore& core) {
-      std::optional<Error> error;
-      T value{};
-      try {
-        value = query(core);
-      } catch (const Error& e) {
-        error = e;
-      }
-      reply(std::move(error), std::move(value));
-    });
+    post(
+        [reply = std::move(reply), query = std::move(query)](EngineCore& core) {
+          std::optional<Error> error;
+          T value{};
+          try {
+            value = query(core);
+          } catch (const Error& e) {
+            error = e;
+          }
+          reply(std::move(error), std::move(value));
+        });
   }
 
   /// For actions that call `done` themselves, unless they throw.
   void act(Done done, std::function<void(EngineCore&, const Done&)> action) {
-    post([done = std::move(done),
-          action = std::move(action)](EngineCore& core) {
-      try {
-        action(core, done);
-      } catch (const Error& e) {
-        done(e);
-      }
-    });
+    post(
+        [done = std::move(done), action = std::move(action)](EngineCore& core) {
+          try {
+            action(core, done);
+          } catch (const Error& e) {
+            done(e);
+          }
+        });
   }
 
   void wake() {
@@ -161,8 +160,7 @@ struct Engine::Impl {
 
   void sleep() {
     std::unique_lock<std::mutex> lock(mutex_);
-    awake_.wait(
-        lock, [this] { return stop_ || woken_ || !commands_.empty(); });
+    awake_.wait(lock, [this] { return stop_ || woken_ || !commands_.empty(); });
   }
 
   Done closed_; // set while closing; engine thread only
@@ -211,10 +209,7 @@ void Engine::fork(const std::string& from, const std::string& to, Done done) {
   });
 }
 
-void Engine::save(
-    const std::string& agent,
-    std::string transcript,
-    Done done) {
+void Engine::save(const std::string& agent, std::string transcript, Done done) {
   impl_->act(
       std::move(done),
       [agent, transcript = std::move(transcript)](

@@ -24,24 +24,24 @@ namespace stomp {
 struct EngineOptions {
   std::string model_path;
   std::string executor = "cpu"; // "cpu" or "mlx"
-  std::string mlx_library; // path of the MLX executor's shared library
-  int threads = 0; // 0: by the machine
+  std::string mlx_library;      // path of the MLX executor's shared library
+  int threads = 0;              // 0: by the machine
   bool exact = false;
   int block_tokens = 64;
   size_t cache_budget_bytes = size_t{4096} << 20;
-  int max_batch_size = 16; // sequences in one step
+  int max_batch_size = 16;       // sequences in one step
   int prefill_step_tokens = 512; // prompt tokens in one step
-  int max_queue = 256; // requests waiting for a place in the batch
-  int max_agents = 0; // idle agents kept in memory; 0: by budget
-  int max_context = 0; // tokens; 0: the model's
-  std::string cache_dir; // empty: agents are not kept on disk
+  int max_queue = 256;           // requests waiting for a place in the batch
+  int max_agents = 0;            // idle agents kept in memory; 0: by budget
+  int max_context = 0;           // tokens; 0: the model's
+  std::string cache_dir;         // empty: agents are not kept on disk
 };
 
 struct Request {
-  int32_t id = 0; // chosen by the caller, unique among live requests
+  int32_t id = 0;    // chosen by the caller, unique among live requests
   std::string agent; // empty: no agent; the cache is shared, not kept
-  std::vector<int32_t> prompt; // whole prompt, cached part included
-  int max_tokens = 0; // 0: as many as the context allows
+  std::vector<int32_t> prompt;   // whole prompt, cached part included
+  int max_tokens = 0;            // 0: as many as the context allows
   std::vector<int32_t> stop_ids; // besides the model's end tokens
   bool ignore_eos = false;
   SamplingOptions sampling;
@@ -53,13 +53,13 @@ enum class Finish { kStop, kLength, kCancelled, kError };
 
 struct Usage {
   int prompt_tokens = 0;
-  int cached_tokens = 0; // of the prompt, not computed again
-  int own_tokens = 0; // of those, from the agent's own cache in memory
-  int shared_tokens = 0; // from blocks of others
+  int cached_tokens = 0;   // of the prompt, not computed again
+  int own_tokens = 0;      // of those, from the agent's own cache in memory
+  int shared_tokens = 0;   // from blocks of others
   int restored_tokens = 0; // read back from disk
   int generated_tokens = 0;
-  std::string miss_reason; // why nothing, or less than hoped, was cached
-  double queued_ms = 0; // submit to admission
+  std::string miss_reason;   // why nothing, or less than hoped, was cached
+  double queued_ms = 0;      // submit to admission
   double first_token_ms = 0; // submit to the first token
   double total_ms = 0;
 };
@@ -79,7 +79,7 @@ struct FinishEvent {
   int32_t request = 0;
   Finish reason = Finish::kStop;
   Usage usage;
-  std::optional<Error> error; // kError only
+  std::optional<Error> error;  // kError only
   std::vector<float> logprobs; // score only: (prompt_tokens - 1)
 };
 
@@ -100,7 +100,7 @@ struct AgentInfo {
   int blocks = 0;
   size_t pool_bytes = 0; // shared blocks counted in full
   size_t disk_bytes = 0;
-  bool saved = false; // the disk holds all that the pool holds
+  bool saved = false;       // the disk holds all that the pool holds
   int64_t last_used_ms = 0; // Unix time
   uint64_t requests = 0;
   uint64_t prompt_tokens = 0;

@@ -11,7 +11,7 @@ namespace stomp {
 
 struct SamplingOptions {
   float temperature = 0; // 0: greedy
-  int top_k = 0; // 0: off
+  int top_k = 0;         // 0: off
   float top_p = 1;
   float min_p = 0;
   uint64_t seed = 0;

@@ -39,8 +39,7 @@ std::vector<int> Scheduler::plan(std::span<const Load> loads) {
   if (prefills.empty()) {
     return rows;
   }
-  int budget =
-      decoding ? fair_prefill_rows() : options_.prefill_step_tokens;
+  int budget = decoding ? fair_prefill_rows() : options_.prefill_step_tokens;
   turn_++;
   // Shares shrink as prefills are served, so that short prompts leave their
   // remainder to long ones.

@@ -21,16 +21,16 @@ struct Sequence;
 struct Agent {
   std::string id; // empty: anonymous
   CachedSequence kv;
-  std::string transcript; // opaque to the core
-  uint64_t version = 0; // counts changes of kv and transcript
-  uint64_t saved_version = 0; // what the disk holds
+  std::string transcript;      // opaque to the core
+  uint64_t version = 0;        // counts changes of kv and transcript
+  uint64_t saved_version = 0;  // what the disk holds
   Sequence* running = nullptr; // at most one request at a time
   Clock::time_point last_used;
   int64_t last_used_ms = 0; // Unix time, for people
   uint64_t requests = 0;
   uint64_t prompt_tokens = 0;
   uint64_t cached_tokens = 0;
-  std::string note; // why its last restore failed; becomes a miss_reason
+  std::string note;     // why its last restore failed; becomes a miss_reason
   bool removed = false; // by remove(), while a request or a save still ran
 
   bool dirty() const { return version != saved_version; }
@@ -46,7 +46,7 @@ struct Sequence {
   // What must be in the cache before the next token can be computed: the
   // prompt, and after a preemption the tokens generated before it.
   std::vector<int32_t> tokens;
-  int limit = 0; // tokens.size() may never pass this (context, max_tokens)
+  int limit = 0;  // tokens.size() may never pass this (context, max_tokens)
   int target = 0; // tokens that admission makes sure there are blocks for
   int prompt_size = 0;
   bool cancelled = false;
@@ -54,8 +54,8 @@ struct Sequence {
   Usage usage;
   std::vector<float> logprobs; // score requests
   Clock::time_point submitted;
-  uint64_t seed = 0; // of the hash chain its prompt belongs to
-  bool adopted = false; // the cached part of the prompt was taken over
+  uint64_t seed = 0;      // of the hash chain its prompt belongs to
+  bool adopted = false;   // the cached part of the prompt was taken over
   bool preempted = false; // was in the batch before
 
   int cached() const { return agent->kv.table.n_tokens; }

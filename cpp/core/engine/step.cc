@@ -35,8 +35,8 @@ bool EngineCore::waits_for_prefix(const Sequence& seq) const {
     if (other.get() == &seq) {
       return false; // only those admitted earlier lead
     }
-    const bool reading = other->phase == Phase::kPrefill ||
-        other->phase == Phase::kRestoring;
+    const bool reading =
+        other->phase == Phase::kPrefill || other->phase == Phase::kRestoring;
     if (!reading || other->request.score || other->seed != seq.seed) {
       continue;
     }
@@ -108,8 +108,7 @@ bool EngineCore::step() {
 
 bool EngineCore::reserve(Sequence& seq, int rows) {
   while (!cache_->reserve(seq.agent->kv, rows, copies_)) {
-    const AgentStore::Eviction eviction =
-        agents_->evict_one(seq.agent.get());
+    const AgentStore::Eviction eviction = agents_->evict_one(seq.agent.get());
     if (eviction == AgentStore::Eviction::kDone) {
       continue;
     }
@@ -163,16 +162,16 @@ void EngineCore::run(
   for (size_t i = 0; i < batch.size(); i++) {
     Sequence& seq = *batch[i];
     Slice& slice = step.slices[i];
-    slice.tokens = std::span<const int32_t>(seq.tokens)
-                       .subspan(seq.cached(), rows[i]);
+    slice.tokens =
+        std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows[i]);
     slice.position = seq.cached();
     slice.table = &seq.agent->kv.table;
     slice.decode = seq.phase == Phase::kDecode;
     if (seq.request.score) {
       slice.output = Output::kAllLogits;
     } else if (rows[i] == seq.pending()) {
-      slice.output = seq.request.sampling.greedy() ? Output::kToken
-                                                   : Output::kLogits;
+      slice.output =
+          seq.request.sampling.greedy() ? Output::kToken : Output::kLogits;
     }
     (slice.decode ? decode_rows : prefill_rows) += rows[i];
   }
@@ -217,8 +216,7 @@ void EngineCore::advance(
       std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows));
   seq.agent->version++;
   if (!complete) {
-    events_.progress.push_back(
-        {seq.request.id, seq.cached(), seq.prompt_size});
+    events_.progress.push_back({seq.request.id, seq.cached(), seq.prompt_size});
   } else if (seq.request.score) {
     finish(seq, Finish::kStop);
   } else {
@@ -238,8 +236,7 @@ void EngineCore::accept(
     seq.usage.first_token_ms = ms_since(seq.submitted);
   }
   const std::vector<int32_t>& eos = model_->config.eos_ids;
-  const bool ends =
-      std::find(r.stop_ids.begin(), r.stop_ids.end(), token) !=
+  const bool ends = std::find(r.stop_ids.begin(), r.stop_ids.end(), token) !=
           r.stop_ids.end() ||
       (!r.ignore_eos && std::find(eos.begin(), eos.end(), token) != eos.end());
   if (ends) {
@@ -254,16 +251,13 @@ void EngineCore::accept(
   }
 }
 
-void EngineCore::score(
-    Sequence& seq,
-    int rows,
-    std::span<const float> logits) {
+void EngineCore::score(Sequence& seq, int rows, std::span<const float> logits) {
   const size_t vocab = model_->config.vocab_size;
   for (int i = 0; i < rows; i++) {
     const size_t next = seq.cached() + i + 1;
     if (next < seq.tokens.size()) {
-      seq.logprobs.push_back(static_cast<float>(log_probability(
-          logits.subspan(i * vocab, vocab), seq.tokens[next])));
+      seq.logprobs.push_back(static_cast<float>(
+          log_probability(logits.subspan(i * vocab, vocab), seq.tokens[next])));
     }
   }
 }

@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
-#include "cache/cache_spec.h"
 #include "cache/block_table.h"
+#include "cache/cache_spec.h"
 #include "model/model_file.h"
 
 namespace stomp {
@@ -29,9 +29,9 @@ inline constexpr Ticket kNoTicket = 0;
 
 /// What a slice wants back.
 enum class Output : uint8_t {
-  kNone, // a prefill chunk that is not the last
-  kToken, // the arg max of the last row's logits (lowest id on ties)
-  kLogits, // kToken, and the last row's logits
+  kNone,      // a prefill chunk that is not the last
+  kToken,     // the arg max of the last row's logits (lowest id on ties)
+  kLogits,    // kToken, and the last row's logits
   kAllLogits, // the logits of every row (scoring); token of the last row
 };
 
@@ -63,14 +63,14 @@ struct Step {
 /// Indexed by slice. Logits point into the executor and are valid until the
 /// next submit() or collect().
 struct StepResult {
-  std::vector<int32_t> tokens; // -1 where Output::kNone
+  std::vector<int32_t> tokens;                // -1 where Output::kNone
   std::vector<std::span<const float>> logits; // (rows * vocab) or empty
 };
 
 struct ExecutorInfo {
-  std::string name; // "cpu" or "mlx"
+  std::string name;   // "cpu" or "mlx"
   std::string device; // "cpu", "gpu:metal", "gpu:cuda"
-  std::string isa; // instruction set or kernels in use, for people
+  std::string isa;    // instruction set or kernels in use, for people
   // Part of prefix hashes and file fingerprints: caches of executors whose
   // arithmetic differs never meet.
   std::string numerics;
@@ -80,14 +80,14 @@ struct ExecutorInfo {
 
 struct ExecutorMemory {
   size_t weights_bytes = 0; // packed or uploaded
-  size_t pool_bytes = 0; // reserved for the pool, touched or not
+  size_t pool_bytes = 0;    // reserved for the pool, touched or not
   size_t scratch_bytes = 0;
 };
 
 struct ExecutorOptions {
-  int threads = 0; // 0: by the machine
+  int threads = 0;           // 0: by the machine
   int max_step_tokens = 576; // rows a step may carry
-  bool exact = false; // numerics: exact
+  bool exact = false;        // numerics: exact
   // MLX: "cpu", "gpu", or empty for the best there is; "cpu:stock" is the CPU
   // with none but MLX's own operations, as GPUs run (for tests).
   std::string device;

@@ -18,9 +18,9 @@ namespace stomp {
 template <class O>
 concept DecoderOps = requires(
     O& ops,
-    typename O::Hidden& x, // residual stream, (N, d_model)
+    typename O::Hidden& x,       // residual stream, (N, d_model)
     const typename O::Input& in, // what a linear takes, (N, cols)
-    typename O::Output& y, // what a linear yields, (N, rows)
+    typename O::Output& y,       // what a linear yields, (N, rows)
     const typename O::Linear& w,
     const typename O::Norm& norm,
     const typename O::Embedding& table,

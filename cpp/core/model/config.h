@@ -19,7 +19,7 @@ struct RopeConfig {
 
 struct ModelConfig {
   std::string family; // "llama"
-  std::string name; // from the file's metadata, for people
+  std::string name;   // from the file's metadata, for people
   int n_layers = 0;
   int d_model = 0;
   int n_heads = 0;

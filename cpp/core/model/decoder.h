@@ -43,8 +43,7 @@ class Decoder {
       auto qkv = ops.linear(ops.rms_norm(x, layer.attention_norm), layer.qkv);
       auto attended = ops.linear(ops.attend(qkv, l), layer.o);
       ops.add(x, attended);
-      auto gate_up =
-          ops.linear(ops.rms_norm(x, layer.ffn_norm), layer.gate_up);
+      auto gate_up = ops.linear(ops.rms_norm(x, layer.ffn_norm), layer.gate_up);
       auto down = ops.linear(ops.glu(gate_up), layer.down);
       ops.add(x, down);
     }

@@ -28,7 +28,7 @@ struct WeightMatrix {
   const std::byte* data = nullptr;
   // kAffine only: codes little-endian in 32-bit words; scales and biases are
   // [rows, cols / group] in scale_format (f32, f16 or bf16).
-  int bits = 0; // 2, 3, 4, 5, 6, 8
+  int bits = 0;  // 2, 3, 4, 5, 6, 8
   int group = 0; // 32, 64, 128; GGUF formats: 32
   WeightFormat scale_format = WeightFormat::kF16;
   const std::byte* scales = nullptr;
@@ -48,18 +48,18 @@ using WeightVector = std::vector<float>;
 /// Parts that the executors fuse at load are kept as lists, in order.
 struct LayerWeights {
   WeightVector attention_norm; // (d_model)
-  WeightMatrix q, k, v; // (q_dim | kv_dim, d_model)
-  WeightMatrix o; // (d_model, q_dim)
-  WeightVector ffn_norm; // (d_model)
-  WeightMatrix gate, up; // (d_ff, d_model)
-  WeightMatrix down; // (d_model, d_ff)
+  WeightMatrix q, k, v;        // (q_dim | kv_dim, d_model)
+  WeightMatrix o;              // (d_model, q_dim)
+  WeightVector ffn_norm;       // (d_model)
+  WeightMatrix gate, up;       // (d_ff, d_model)
+  WeightMatrix down;           // (d_model, d_ff)
 };
 
 struct ModelWeights {
   WeightMatrix embedding; // (vocab, d_model)
   std::vector<LayerWeights> layers;
   WeightVector final_norm; // (d_model)
-  WeightMatrix head; // (vocab, d_model); the embedding when tied
+  WeightMatrix head;       // (vocab, d_model); the embedding when tied
   std::shared_ptr<const void> mapping; // keeps the file(s) mapped
 };
 

@@ -15,9 +15,9 @@ constexpr char kFormat[] = "stomp-agent-cache";
 constexpr int kVersion = 1;
 
 // Tensors besides the blocks' K and V.
-constexpr char kTokens[] = "tokens"; // I32 (n_tokens)
+constexpr char kTokens[] = "tokens";    // I32 (n_tokens)
 constexpr char kChecksums[] = "crc32c"; // U32 (blocks)
-constexpr char kSeal[] = "sha256"; // U8 (32)
+constexpr char kSeal[] = "sha256";      // U8 (32)
 
 [[noreturn]] void corrupt(const std::string& what) {
   throw Error(Code::kCacheCorrupt, "the cache file is damaged: " + what);
@@ -122,8 +122,7 @@ class Numbers {
   }
   bool skip(const char* text) {
     const size_t n = std::strlen(text);
-    if (static_cast<size_t>(end_ - at_) < n ||
-        std::memcmp(at_, text, n) != 0) {
+    if (static_cast<size_t>(end_ - at_) < n || std::memcmp(at_, text, n) != 0) {
       return false;
     }
     at_ += n;
@@ -272,10 +271,8 @@ std::vector<T> values_of(const SafetensorsTensor& tensor) {
   return values;
 }
 
-const SafetensorsTensor& tensor_named(
-    const SafetensorsFile& file,
-    const char* name,
-    Dtype dtype) {
+const SafetensorsTensor&
+tensor_named(const SafetensorsFile& file, const char* name, Dtype dtype) {
   const SafetensorsTensor* tensor = file.find(name);
   if (!tensor || tensor->dtype != dtype || tensor->shape.size() != 1) {
     corrupt(std::string("tensor ") + name + " is missing or misshapen");
@@ -320,10 +317,8 @@ AgentFileReader::AgentFileReader(const std::string& path)
         "its format version is " + std::to_string(version) +
         "; this program knows version " + std::to_string(kVersion));
   }
-  const SafetensorsTensor& tokens =
-      tensor_named(file_, kTokens, Dtype::kI32);
-  const SafetensorsTensor& crcs =
-      tensor_named(file_, kChecksums, Dtype::kU32);
+  const SafetensorsTensor& tokens = tensor_named(file_, kTokens, Dtype::kI32);
+  const SafetensorsTensor& crcs = tensor_named(file_, kChecksums, Dtype::kU32);
   const SafetensorsTensor& sealed = tensor_named(file_, kSeal, Dtype::kU8);
   const Sha256::Digest digest = seal(
       file_.header(), {tokens.data, tokens.bytes}, {crcs.data, crcs.bytes});
