@@ -43,6 +43,7 @@ export type StompErrorCode = keyof typeof statusByCode;
 /** Structured details of an error, safe to serialise; the keys depend on the code. */
 export type StompErrorFields = Record<string, unknown>;
 
+/** What an error carries besides its code and message. */
 export interface StompErrorOptions {
   /** For INVALID_REQUEST: `field`, `value` and, where there is a set or range, `allowed`. */
   fields?: StompErrorFields;
@@ -84,6 +85,7 @@ function named(code: StompErrorCode): (value: unknown) => boolean {
 
 /** No such agent, in memory or on disk. */
 export class AgentNotFoundError extends StompError {
+  /** True for every error with this code. */
   static override [Symbol.hasInstance] = named('AGENT_NOT_FOUND');
   constructor(message: string, options?: StompErrorOptions) {
     super('AGENT_NOT_FOUND', message, options);
@@ -92,6 +94,7 @@ export class AgentNotFoundError extends StompError {
 
 /** The block pool cannot hold the request, now or ever; `fields` say which. */
 export class PoolExhaustedError extends StompError {
+  /** True for every error with this code. */
   static override [Symbol.hasInstance] = named('POOL_EXHAUSTED');
   constructor(message: string, options?: StompErrorOptions) {
     super('POOL_EXHAUSTED', message, options);
@@ -100,6 +103,7 @@ export class PoolExhaustedError extends StompError {
 
 /** An agent's file failed its checks; it was set aside. */
 export class CacheCorruptionError extends StompError {
+  /** True for every error with this code. */
   static override [Symbol.hasInstance] = named('CACHE_CORRUPT');
   constructor(message: string, options?: StompErrorOptions) {
     super('CACHE_CORRUPT', message, options);
@@ -108,6 +112,7 @@ export class CacheCorruptionError extends StompError {
 
 /** The model is being exchanged; try again later. */
 export class ModelSwapError extends StompError {
+  /** True for every error with this code. */
   static override [Symbol.hasInstance] = named('MODEL_SWAP');
   constructor(message: string, options?: StompErrorOptions) {
     super('MODEL_SWAP', message, options);
@@ -116,6 +121,7 @@ export class ModelSwapError extends StompError {
 
 /** An agent could not be written to disk. */
 export class CachePersistenceError extends StompError {
+  /** True for every error with this code. */
   static override [Symbol.hasInstance] = named('CACHE_PERSISTENCE');
   constructor(message: string, options?: StompErrorOptions) {
     super('CACHE_PERSISTENCE', message, options);
@@ -124,6 +130,7 @@ export class CachePersistenceError extends StompError {
 
 /** An argument, option or message is not what it must be. */
 export class InvalidRequestError extends StompError {
+  /** True for every error with this code. */
   static override [Symbol.hasInstance] = named('INVALID_REQUEST');
   constructor(message: string, options?: StompErrorOptions) {
     super('INVALID_REQUEST', message, options);

@@ -37,6 +37,10 @@ interface Loaded {
   onWarning: (warning: StompError) => void;
 }
 
+/**
+ * A loaded model and the agents that share it. Calls may overlap: their requests are computed in one
+ * batch. `close()` (or `await using`, where the language has it) saves every agent and frees the memory.
+ */
 export class Engine {
   /** Facts of the model, fixed for the engine's life. */
   readonly info: EngineInfo;
@@ -187,6 +191,7 @@ export class Engine {
     return this.#closing;
   }
 
+  /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

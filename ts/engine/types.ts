@@ -22,6 +22,7 @@ export type LoadProgress =
       fraction: number;
     };
 
+/** How a model is loaded and how much of the machine it may use. */
 export interface EngineOptions {
   /**
    * Who computes. `auto`: `mlx` on macOS, `cpu` elsewhere. There is no fallback from a named one:
@@ -68,13 +69,16 @@ export interface EngineOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Who speaks; templates decide what becomes of `tool`. */
 export type ChatRole = 'system' | 'user' | 'assistant' | 'tool';
 
+/** A piece of a message's content, as OpenAI's API has it. */
 export interface TextPart {
   type: 'text';
   text: string;
 }
 
+/** One entry of a conversation. */
 export interface ChatMessage {
   role: ChatRole;
   content: string | readonly TextPart[];
@@ -110,6 +114,7 @@ export interface GenerateOptions {
   onPrefill?: ((progress: PrefillProgress) => void) | undefined;
 }
 
+/** How much of a prompt is computed. */
 export interface PrefillProgress {
   doneTokens: number;
   totalTokens: number;
@@ -151,6 +156,7 @@ export interface Usage {
  */
 export type FinishReason = 'stop' | 'length' | 'cancelled';
 
+/** The next piece of an answer. */
 export interface TextChunk {
   type: 'text';
   /** Whole characters only; never part of a stop text. */
@@ -162,6 +168,7 @@ export interface TextChunk {
 /** What a generation yields. More kinds may come: switch on `type`. */
 export type GenerationChunk = TextChunk;
 
+/** A complete answer. */
 export interface GenerationResult {
   text: string;
   /** Ids of the answer, without the end token. */
@@ -194,6 +201,7 @@ export type AgentTier = NativeAgentInfo['tier'];
 /** An agent as `engine.agents()` lists it. */
 export type AgentInfo = NativeAgentInfo;
 
+/** Who computes, and with which instructions. */
 export type ExecutorInfo = NativeExecutorInfo;
 
 /** Figures of a running engine; `pool` has one entry for each layer group. */
@@ -232,12 +240,14 @@ export interface TranscriptView {
   tokens: number[];
 }
 
+/** Options of `Engine.score`. */
 export interface ScoreOptions {
   /** Caches are shared only between requests with the same salt. @default '' */
   cacheSalt?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
+/** How likely the model finds a text. */
 export interface ScoreResult {
   tokens: number[];
   /** Natural logarithms; entry i belongs to token i + 1. */
@@ -245,9 +255,11 @@ export interface ScoreResult {
   perplexity: number;
 }
 
+/** The model's own tokenizer. */
 export interface Tokenizer {
   readonly vocabSize: number;
   /** Markers such as `<|im_end|>` become their tokens. `bos`: begin as the model asks. @default false */
   encode(text: string, options?: { bos?: boolean }): number[];
+  /** `skipSpecial`: leave markers out. @default true */
   decode(tokens: readonly number[], options?: { skipSpecial?: boolean }): string;
 }

@@ -38,7 +38,13 @@ export interface ServerOptions {
   /** Host names to answer to beside the loopback ones, where the handler is mounted elsewhere. */
   allowedHosts?: readonly string[];
   /** Structured log lines; none from `info` upwards holds text of a prompt or an answer. @default off */
-  log?: { level: string; stream: { write(line: string): void } };
+  log?: {
+    level: string;
+    stream: {
+      /** Takes one JSON line, with its newline. */
+      write(line: string): void;
+    };
+  };
 }
 
 export interface ListenOptions {

