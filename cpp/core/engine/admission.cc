@@ -20,6 +20,18 @@ int common_prefix(
       std::mismatch(a.begin(), a.begin() + n, b.begin()).first - a.begin());
 }
 
+/// Why an agent that has no cache of its own comes without one, if it matters.
+std::string why_cold(const Agent& agent, int shared_tokens) {
+  if (!agent.note.empty()) {
+    return agent.note;
+  }
+  if (shared_tokens > 0) {
+    return "";
+  }
+  return agent.id.empty() ? "no agent, and no cached prefix matches"
+                          : "a new agent, and no cached prefix matches";
+}
+
 } // namespace
 
 bool EngineCore::agent_is_free(const Sequence& seq) const {
@@ -123,15 +135,12 @@ void EngineCore::adopt(Sequence& seq) {
   seq.usage.cached_tokens = length;
   seq.usage.own_tokens = std::min(match.own, length);
   seq.usage.shared_tokens = length - seq.usage.own_tokens;
-  std::string& why = seq.usage.miss_reason;
   if (match.own < std::min(had, seq.prompt_size - 1)) {
-    why = "the prompt departs from the agent's cache at token " +
+    seq.usage.miss_reason =
+        "the prompt departs from the agent's cache at token " +
         std::to_string(match.own);
-  } else if (had == 0 && why.empty() && !agent.note.empty()) {
-    why = agent.note;
-  } else if (had == 0 && why.empty() && length == 0) {
-    why = agent.id.empty() ? "no agent, and no cached prefix matches"
-                           : "a new agent, and no cached prefix matches";
+  } else if (had == 0 && seq.usage.miss_reason.empty()) {
+    seq.usage.miss_reason = why_cold(agent, length);
   }
 }
 

@@ -38,11 +38,13 @@ std::string set_aside_note(const Error& error) {
 }
 
 // A save under way: the cache as it was when the save began, shared with the
-// agent, which may go on answering meanwhile.
+// agent, which may go on answering meanwhile. An agent that is out of the pool
+// has its blocks in its file already, and they are copied from there.
 struct AgentStore::Job {
   std::shared_ptr<Agent> agent;
   uint64_t version = 0;
   CachedSequence kv;
+  std::unique_ptr<AgentFileReader> file; // or null
   std::vector<StoredBlock> blocks;
   size_t next = 0; // block to hand to the writer
 };
@@ -130,6 +132,21 @@ void AgentStore::set_aside(Agent& agent) {
   agent.version++; // what the disk held is gone
 }
 
+/// Room for n more tokens, at the cost of idle agents that are saved.
+void AgentStore::grow(Agent& agent, int n) {
+  std::vector<BlockCopy> copies;
+  while (!cache_.reserve(agent.kv, n, copies)) {
+    if (evict_one(&agent) != Eviction::kDone) {
+      throw Error(
+          Code::kPoolExhausted,
+          "The cache pool has no room to bring agent '" + agent.id +
+              "' back from disk. Try again later, or raise "
+              "--cache-budget-mb.");
+    }
+  }
+  executor_.copy_blocks(copies);
+}
+
 /// The whole cache of an agent that is on disk only, for fork().
 void AgentStore::load_whole(Agent& agent) {
   const std::unique_ptr<AgentFileReader> file = open(agent);
@@ -140,26 +157,26 @@ void AgentStore::load_whole(Agent& agent) {
         {{"agent", agent.id}});
   }
   const AgentFileHeader& header = file->header();
-  std::vector<BlockCopy> copies;
   const std::span<const int32_t> tokens = header.tokens;
-  for (size_t i = 0; i < header.blocks.size(); i++) {
-    const StoredBlock& block = header.blocks[i];
-    const std::span<const std::byte> bytes = file->block(i);
-    if (!cache_.reserve(agent.kv, block.n_tokens, copies)) {
-      cache_.release(agent.kv);
-      throw Error(
-          Code::kPoolExhausted,
-          "The cache pool has no room to bring agent '" + agent.id +
-              "' back from disk. Try again later, or raise "
-              "--cache-budget-mb.");
+  try {
+    for (size_t i = 0; i < header.blocks.size(); i++) {
+      const StoredBlock& block = header.blocks[i];
+      const std::span<const std::byte> bytes = file->block(i);
+      grow(agent, block.n_tokens);
+      executor_.write_block(
+          block.group,
+          agent.kv.table.blocks[block.group][block.index],
+          block.n_tokens,
+          bytes);
+      cache_.commit(
+          agent.kv, tokens.subspan(agent.kv.table.n_tokens, block.n_tokens));
     }
-    executor_.write_block(
-        block.group,
-        agent.kv.table.blocks[block.group][block.index],
-        block.n_tokens,
-        bytes);
-    cache_.commit(
-        agent.kv, tokens.subspan(agent.kv.table.n_tokens, block.n_tokens));
+  } catch (const Error& error) {
+    cache_.release(agent.kv);
+    if (error.code() == Code::kCacheCorrupt) {
+      set_aside(agent);
+    }
+    throw;
   }
 }
 
@@ -183,7 +200,6 @@ void AgentStore::fork(
   }
   const std::shared_ptr<Agent> child = get(to, seed);
   child->kv = cache_.fork(parent->kv);
-  cache_.truncate(child->kv, child->kv.table.n_tokens);
   child->transcript = parent->transcript;
   child->version++;
 }
@@ -207,9 +223,6 @@ void AgentStore::save(
     Engine::Done done) {
   const std::shared_ptr<Agent> agent = require(id);
   if (transcript != agent->transcript) {
-    if (!agent->running && agent->kv.table.n_tokens == 0 && on_disk(id)) {
-      load_whole(*agent); // the file holds both, so both are written
-    }
     agent->transcript = std::move(transcript);
     agent->version++;
   }
@@ -251,23 +264,45 @@ bool AgentStore::pump() {
   if (job_->next == job_->blocks.size() || !disk_->room()) {
     return false; // the writer wakes us
   }
-  const StoredBlock& block = job_->blocks[job_->next++];
-  std::vector<std::byte> bytes(stored_block_bytes(cache_.spec(), block));
-  executor_.read_block(
-      block.group,
-      job_->kv.table.blocks[block.group][block.index],
-      block.n_tokens,
-      bytes);
-  disk_->push(std::move(bytes));
+  try {
+    disk_->push(next_block(*job_));
+  } catch (const Error& error) {
+    job_->next = job_->blocks.size();
+    disk_->abandon(error);
+    if (job_->file) {
+      set_aside(*job_->agent);
+    }
+  }
   return true;
+}
+
+std::vector<std::byte> AgentStore::next_block(Job& job) {
+  const StoredBlock& block = job.blocks[job.next];
+  std::vector<std::byte> bytes;
+  if (job.file) {
+    const std::span<const std::byte> stored = job.file->block(job.next);
+    bytes.assign(stored.begin(), stored.end());
+  } else {
+    bytes.resize(stored_block_bytes(cache_.spec(), block));
+    executor_.read_block(
+        block.group,
+        job.kv.table.blocks[block.group][block.index],
+        block.n_tokens,
+        bytes);
+  }
+  job.next++;
+  return bytes;
 }
 
 void AgentStore::start_job() {
   const std::shared_ptr<Agent> agent = queue_.front().agent;
-  // An agent out of the pool (preempted) has nothing better than its file.
-  const bool nothing_new =
-      !agent->dirty() || (agent->kv.table.n_tokens == 0 && on_disk(agent->id));
-  if (nothing_new || agent->removed) {
+  std::unique_ptr<AgentFileReader> file;
+  bool nothing_new = !agent->dirty() || agent->removed;
+  if (!nothing_new && agent->kv.table.n_tokens == 0 && on_disk(agent->id)) {
+    file = open(*agent);
+    nothing_new = !file; // a file of another model is left alone
+  }
+  if (nothing_new) {
     answer(queue_.front().done);
     queue_.pop_front();
     return;
@@ -275,29 +310,35 @@ void AgentStore::start_job() {
   job_ = std::make_unique<Job>();
   job_->agent = agent;
   job_->version = agent->version;
-  job_->kv = cache_.fork(agent->kv);
-  cache_.truncate(job_->kv, job_->kv.table.n_tokens);
+  job_->kv = cache_.open(0);
+  job_->file = std::move(file);
+  AgentFileHeader header = job_->file ? job_->file->header() : snapshot(*job_);
+  header.transcript = agent->transcript;
+  job_->blocks = header.blocks;
+  disk_->begin(std::move(header));
+}
 
+/// Takes hold of the agent's cache as it is now.
+AgentFileHeader AgentStore::snapshot(Job& job) {
+  job.kv = cache_.fork(job.agent->kv);
   AgentFileHeader header;
-  header.agent = agent->id;
+  header.agent = job.agent->id;
   header.model = identity_.model_name;
   header.fingerprint = identity_.fingerprint;
   header.numerics = identity_.numerics;
   header.spec = cache_.spec();
-  header.tokens = job_->kv.tokens;
-  header.transcript = agent->transcript;
+  header.tokens = job.kv.tokens;
   const int size = header.spec.block_tokens;
-  for (size_t g = 0; g < job_->kv.table.blocks.size(); g++) {
-    const auto& blocks = job_->kv.table.blocks[g];
-    for (int i = 0; i < static_cast<int>(blocks.size()); i++) {
-      const int n = std::min(size, job_->kv.table.n_tokens - i * size);
-      if (blocks[i] != kNoBlock && n > 0) {
-        header.blocks.push_back({static_cast<int>(g), i, n});
+  const BlockTable& table = job.kv.table;
+  for (int g = 0; g < static_cast<int>(table.blocks.size()); g++) {
+    for (int i = 0; i < static_cast<int>(table.blocks[g].size()); i++) {
+      const int n = std::min(size, table.n_tokens - i * size);
+      if (table.blocks[g][i] != kNoBlock) {
+        header.blocks.push_back({g, i, n});
       }
     }
   }
-  job_->blocks = header.blocks;
-  disk_->begin(std::move(header));
+  return header;
 }
 
 void AgentStore::finish_job(const DiskTier::Result& result) {
@@ -336,17 +377,23 @@ void AgentStore::drop_from_pool(Agent& agent) {
   counters_.evictions++;
 }
 
-AgentStore::Eviction AgentStore::evict_one(const Agent* besides) {
+/// The idle agent in the pool that was used least recently, or null.
+std::shared_ptr<Agent> AgentStore::least_recent(const Agent* besides) const {
   std::shared_ptr<Agent> oldest;
-  for (auto& [id, agent] : agents_) {
-    if (agent->running || agent.get() == besides ||
-        agent->kv.table.n_tokens == 0) {
+  for (const auto& [id, agent] : agents_) {
+    const bool idle = !agent->running && agent->kv.table.n_tokens > 0;
+    if (!idle || agent.get() == besides) {
       continue;
     }
     if (!oldest || agent->last_used < oldest->last_used) {
       oldest = agent;
     }
   }
+  return oldest;
+}
+
+AgentStore::Eviction AgentStore::evict_one(const Agent* besides) {
+  const std::shared_ptr<Agent> oldest = least_recent(besides);
   if (!oldest) {
     return job_ ? Eviction::kUnderWay : Eviction::kNobody;
   }
@@ -354,15 +401,12 @@ AgentStore::Eviction AgentStore::evict_one(const Agent* besides) {
     drop_from_pool(*oldest);
     return Eviction::kDone;
   }
-  if (!counters_.last_error.empty() && !saving()) {
-    // The disk refused last time: one more try, but nobody waits for it.
-    enqueue(oldest, {});
-    return Eviction::kNobody;
+  if (saving()) {
+    return Eviction::kUnderWay;
   }
-  if (!saving()) {
-    enqueue(oldest, {});
-  }
-  return Eviction::kUnderWay;
+  enqueue(oldest, {});
+  // If the disk refused last time this is one more try, but nobody waits.
+  return counters_.last_error.empty() ? Eviction::kUnderWay : Eviction::kNobody;
 }
 
 void AgentStore::evict(const std::string& id, Engine::Done done) {
@@ -406,12 +450,37 @@ int AgentStore::hot() const {
       }));
 }
 
+/// What memory knows of an agent, over what the disk knows.
+void AgentStore::describe(const Agent& agent, AgentInfo& info) const {
+  const BlockTable& table = agent.kv.table;
+  if (table.n_tokens > 0 || !on_disk(agent.id)) {
+    info.tier = AgentTier::kHot;
+    info.tokens = table.n_tokens;
+    info.saved = disk_ && !agent.dirty();
+  }
+  if (agent.running) {
+    info.tier = AgentTier::kActive;
+  }
+  for (size_t g = 0; g < table.blocks.size(); g++) {
+    const std::vector<BlockId>& blocks = table.blocks[g];
+    const auto held =
+        std::count_if(blocks.begin(), blocks.end(), [](BlockId id) {
+          return id != kNoBlock;
+        });
+    info.blocks += static_cast<int>(held);
+    info.pool_bytes += held * cache_.spec().block_bytes(static_cast<int>(g));
+  }
+  info.last_used_ms = agent.last_used_ms;
+  info.requests = agent.requests;
+  info.prompt_tokens = agent.prompt_tokens;
+  info.cached_tokens = agent.cached_tokens;
+}
+
 std::vector<AgentInfo> AgentStore::list() const {
   std::map<std::string, AgentInfo> all;
   if (disk_) {
     for (const auto& [id, entry] : disk_->entries()) {
       AgentInfo& info = all[id];
-      info.id = id;
       info.tier = AgentTier::kWarm;
       info.tokens = entry.tokens;
       info.disk_bytes = entry.bytes;
@@ -420,29 +489,11 @@ std::vector<AgentInfo> AgentStore::list() const {
     }
   }
   for (const auto& [id, agent] : agents_) {
-    AgentInfo& info = all[id];
-    info.id = id;
-    if (agent->kv.table.n_tokens > 0 || !on_disk(id)) {
-      info.tier = AgentTier::kHot;
-      info.tokens = agent->kv.table.n_tokens;
-      info.saved = disk_ && !agent->dirty();
-    }
-    if (agent->running) {
-      info.tier = AgentTier::kActive;
-    }
-    for (size_t g = 0; g < agent->kv.table.blocks.size(); g++) {
-      for (const BlockId block : agent->kv.table.blocks[g]) {
-        info.blocks += block != kNoBlock;
-        info.pool_bytes += block != kNoBlock ? cache_.spec().block_bytes(g) : 0;
-      }
-    }
-    info.last_used_ms = agent->last_used_ms;
-    info.requests = agent->requests;
-    info.prompt_tokens = agent->prompt_tokens;
-    info.cached_tokens = agent->cached_tokens;
+    describe(*agent, all[id]);
   }
   std::vector<AgentInfo> list;
   for (auto& [id, info] : all) {
+    info.id = id;
     list.push_back(std::move(info));
   }
   return list;

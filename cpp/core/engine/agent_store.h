@@ -86,9 +86,14 @@ class AgentStore {
 
   std::shared_ptr<Agent> find(const std::string& id) const;
   std::shared_ptr<Agent> require(const std::string& id);
+  void grow(Agent& agent, int n);
   void load_whole(Agent& agent);
+  std::shared_ptr<Agent> least_recent(const Agent* besides) const;
+  void describe(const Agent& agent, AgentInfo& info) const;
   void enqueue(const std::shared_ptr<Agent>& agent, Engine::Done done);
   void start_job();
+  AgentFileHeader snapshot(Job& job);
+  std::vector<std::byte> next_block(Job& job);
   void finish_job(const DiskTier::Result& result);
   void drop_from_pool(Agent& agent);
 

@@ -77,9 +77,13 @@ class EngineCore {
   bool waits_for_prefix(const Sequence& seq) const;
   /// Takes over what others have computed since admission.
   void share_more(Sequence& seq);
+  /// Rows for each.
+  std::vector<int> plan(const std::vector<Sequence*>& ready);
   bool reserve(Sequence& seq, int rows);
   bool preempt_younger(const Sequence& seq);
+  Slice slice_of(const Sequence& seq, int rows) const;
   void run(const std::vector<Sequence*>& batch, const std::vector<int>& rows);
+  void fail(const std::vector<Sequence*>& batch, const Error& error);
   void advance(
       Sequence& seq,
       int rows,

@@ -18,12 +18,56 @@ double uniform(uint64_t seed, uint64_t index) {
 
 } // namespace
 
-double Sampler::total(size_t n) const {
+bool Sampler::more_likely(const Candidate& a, const Candidate& b) {
+  return a.value != b.value ? a.value > b.value : a.token < b.token;
+}
+
+double Sampler::total() const {
   double sum = 0;
-  for (size_t i = 0; i < n; i++) {
-    sum += candidates_[i].value;
+  for (const Candidate& c : candidates_) {
+    sum += c.value;
   }
   return sum;
+}
+
+void Sampler::keep_from(double least) {
+  std::erase_if(
+      candidates_, [&](const Candidate& c) { return c.value < least; });
+}
+
+void Sampler::keep_top_k(size_t k) {
+  if (k == 0 || k >= candidates_.size()) {
+    return;
+  }
+  std::nth_element(
+      candidates_.begin(),
+      candidates_.begin() + static_cast<ptrdiff_t>(k - 1),
+      candidates_.end(),
+      more_likely);
+  candidates_.resize(k);
+}
+
+/// Logits to probabilities, up to a factor: the most likely one gets 1.
+void Sampler::to_likelihoods(float temperature) {
+  const float top = std::ranges::min_element(candidates_, more_likely)->value;
+  for (Candidate& c : candidates_) {
+    c.value = std::exp((c.value - top) / temperature);
+  }
+}
+
+/// The fewest most likely candidates that make up top_p of the whole.
+void Sampler::keep_nucleus(double top_p) {
+  const double sum = total();
+  // All values below this bound sum to less than (1 - top_p), so none of them
+  // is in the nucleus: only the rest needs sorting.
+  keep_from((1.0 - top_p) * sum / static_cast<double>(candidates_.size()));
+  std::ranges::sort(candidates_, more_likely);
+  double kept = 0;
+  size_t n = 0;
+  while (n < candidates_.size() && (n == 0 || kept < top_p * sum)) {
+    kept += candidates_[n++].value;
+  }
+  candidates_.resize(n);
 }
 
 int32_t Sampler::sample(
@@ -34,58 +78,20 @@ int32_t Sampler::sample(
   for (size_t i = 0; i < logits.size(); i++) {
     candidates_[i] = {logits[i], static_cast<int32_t>(i)};
   }
-  const auto larger = [](const Candidate& a, const Candidate& b) {
-    return a.value != b.value ? a.value > b.value : a.token < b.token;
-  };
-  size_t n = candidates_.size();
-  if (options.top_k > 0 && static_cast<size_t>(options.top_k) < n) {
-    n = options.top_k;
-    std::nth_element(
-        candidates_.begin(),
-        candidates_.begin() + (n - 1),
-        candidates_.end(),
-        larger);
-  }
-  const auto first = candidates_.begin();
-  const float top =
-      std::min_element(first, first + n, larger)->value; // the largest logit
-  for (size_t i = 0; i < n; i++) {
-    candidates_[i].value =
-        std::exp((candidates_[i].value - top) / options.temperature);
-  }
-  const auto keep_from = [&](double least) {
-    n = std::partition(
-            first,
-            first + n,
-            [&](const Candidate& c) { return c.value >= least; }) -
-        first;
-  };
-  // The most likely token has value 1, so min_p compares directly.
-  if (options.min_p > 0) {
-    keep_from(options.min_p);
-  }
-  double sum = total(n);
+  keep_top_k(static_cast<size_t>(std::max(0, options.top_k)));
+  to_likelihoods(options.temperature);
+  keep_from(options.min_p); // relative to the most likely, which has 1
   if (options.top_p < 1) {
-    // All values below this bound sum to less than (1 - top_p), so none of
-    // them is in the nucleus: only the rest needs sorting.
-    keep_from((1.0 - options.top_p) * sum / static_cast<double>(n));
-    std::sort(first, first + n, larger);
-    double kept = 0;
-    size_t keep = 0;
-    while (keep < n && (keep == 0 || kept < options.top_p * sum)) {
-      kept += candidates_[keep++].value;
-    }
-    n = keep;
-    sum = kept;
+    keep_nucleus(options.top_p);
   }
-  double draw = uniform(options.seed, index) * sum;
-  for (size_t i = 0; i < n; i++) {
-    draw -= candidates_[i].value;
+  double draw = uniform(options.seed, index) * total();
+  for (const Candidate& c : candidates_) {
+    draw -= c.value;
     if (draw < 0) {
-      return candidates_[i].token;
+      return c.token;
     }
   }
-  return candidates_[n - 1].token;
+  return candidates_.back().token;
 }
 
 double log_probability(std::span<const float> logits, int32_t token) {

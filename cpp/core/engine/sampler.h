@@ -33,7 +33,12 @@ class Sampler {
     float value; // logit, then probability
     int32_t token;
   };
-  double total(size_t n) const; // of the first n values
+  static bool more_likely(const Candidate& a, const Candidate& b);
+  double total() const;
+  void keep_from(double least);
+  void keep_top_k(size_t k);
+  void to_likelihoods(float temperature);
+  void keep_nucleus(double top_p);
 
   std::vector<Candidate> candidates_; // kept to avoid allocation
 };

@@ -58,6 +58,9 @@ struct Sequence {
   bool adopted = false;   // the cached part of the prompt was taken over
   bool preempted = false; // was in the batch before
 
+  bool running() const {
+    return phase == Phase::kPrefill || phase == Phase::kDecode;
+  }
   int cached() const { return agent->kv.table.n_tokens; }
   /// Tokens known but not yet in the cache.
   int pending() const { return static_cast<int>(tokens.size()) - cached(); }

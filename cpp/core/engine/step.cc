@@ -67,11 +67,7 @@ void EngineCore::share_more(Sequence& seq) {
   }
 }
 
-bool EngineCore::step() {
-  const std::vector<Sequence*> ready = ready_sequences();
-  if (ready.empty()) {
-    return false;
-  }
+std::vector<int> EngineCore::plan(const std::vector<Sequence*>& ready) {
   std::vector<Load> loads;
   loads.reserve(ready.size());
   for (const Sequence* seq : ready) {
@@ -80,11 +76,18 @@ bool EngineCore::step() {
          .decoding = seq->phase == Phase::kDecode,
          .max_rows = seq->request.score ? kScoreRows : 0});
   }
-  std::vector<int> planned = scheduler_.plan(loads);
+  return scheduler_.plan(loads);
+}
 
+bool EngineCore::step() {
+  const std::vector<Sequence*> ready = ready_sequences();
+  if (ready.empty()) {
+    return false;
+  }
+  std::vector<int> planned = plan(ready);
   copies_.clear();
   for (size_t i = 0; i < ready.size(); i++) {
-    if (ready[i]->phase != Phase::kWaiting && planned[i] > 0 &&
+    if (ready[i]->running() && planned[i] > 0 &&
         !reserve(*ready[i], planned[i])) {
       planned[i] = 0;
     }
@@ -92,9 +95,7 @@ bool EngineCore::step() {
   std::vector<Sequence*> batch;
   std::vector<int> rows;
   for (size_t i = 0; i < ready.size(); i++) {
-    const Phase phase = ready[i]->phase; // kWaiting: preempted meanwhile
-    if (planned[i] > 0 &&
-        (phase == Phase::kPrefill || phase == Phase::kDecode)) {
+    if (planned[i] > 0 && ready[i]->running()) { // not preempted meanwhile
       batch.push_back(ready[i]);
       rows.push_back(planned[i]);
     }
@@ -152,28 +153,32 @@ bool EngineCore::preempt_younger(const Sequence& seq) {
   return false;
 }
 
+Slice EngineCore::slice_of(const Sequence& seq, int rows) const {
+  Slice slice;
+  slice.tokens =
+      std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows);
+  slice.position = seq.cached();
+  slice.table = &seq.agent->kv.table;
+  slice.decode = seq.phase == Phase::kDecode;
+  if (seq.request.score) {
+    slice.output = Output::kAllLogits;
+  } else if (rows == seq.pending()) {
+    slice.output =
+        seq.request.sampling.greedy() ? Output::kToken : Output::kLogits;
+  }
+  return slice;
+}
+
 void EngineCore::run(
     const std::vector<Sequence*>& batch,
     const std::vector<int>& rows) {
   Step step;
-  step.slices.resize(batch.size());
+  step.slices.reserve(batch.size());
   int decode_rows = 0;
   int prefill_rows = 0;
   for (size_t i = 0; i < batch.size(); i++) {
-    Sequence& seq = *batch[i];
-    Slice& slice = step.slices[i];
-    slice.tokens =
-        std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows[i]);
-    slice.position = seq.cached();
-    slice.table = &seq.agent->kv.table;
-    slice.decode = seq.phase == Phase::kDecode;
-    if (seq.request.score) {
-      slice.output = Output::kAllLogits;
-    } else if (rows[i] == seq.pending()) {
-      slice.output =
-          seq.request.sampling.greedy() ? Output::kToken : Output::kLogits;
-    }
-    (slice.decode ? decode_rows : prefill_rows) += rows[i];
+    step.slices.push_back(slice_of(*batch[i], rows[i]));
+    (step.slices.back().decode ? decode_rows : prefill_rows) += rows[i];
   }
   const auto start = Clock::now();
   try {
@@ -183,16 +188,10 @@ void EngineCore::run(
     for (size_t i = 0; i < batch.size(); i++) {
       advance(*batch[i], rows[i], result.tokens[i], result.logits[i]);
     }
+  } catch (const Error& error) {
+    fail(batch, error);
   } catch (const std::exception& e) {
-    const Error* known = dynamic_cast<const Error*>(&e);
-    for (Sequence* seq : batch) {
-      if (seq->phase != Phase::kDone) {
-        finish(
-            *seq,
-            Finish::kError,
-            known ? *known : Error(Code::kGenerationFailed, e.what()));
-      }
-    }
+    fail(batch, Error(Code::kGenerationFailed, e.what()));
   }
   const double seconds = ms_since(start) / 1e3;
   scheduler_.observe(decode_rows, prefill_rows, seconds);
@@ -200,6 +199,14 @@ void EngineCore::run(
   prefill_tokens_ += prefill_rows;
   decode_tokens_ += decode_rows;
   step_seconds_ += seconds;
+}
+
+void EngineCore::fail(const std::vector<Sequence*>& batch, const Error& error) {
+  for (Sequence* seq : batch) {
+    if (seq->phase != Phase::kDone) {
+      finish(*seq, Finish::kError, error);
+    }
+  }
 }
 
 void EngineCore::advance(

@@ -169,7 +169,11 @@ struct DiskTier::Writer {
     AgentFileWriter file(path_, header);
     for (size_t i = 0; i < header.blocks.size(); i++) {
       lock.lock();
-      changed_.wait(lock, [this] { return stop_ || !blocks_.empty(); });
+      changed_.wait(
+          lock, [this] { return stop_ || abandoned_ || !blocks_.empty(); });
+      if (abandoned_) {
+        throw *abandoned_;
+      }
       if (blocks_.empty()) {
         throw Error(
             Code::kCachePersistence,
@@ -189,8 +193,9 @@ struct DiskTier::Writer {
 
   /// After a failure, takes the blocks that the engine still sends.
   void drain(std::unique_lock<std::mutex>& lock) {
-    while (handed_over_ < expected_) {
-      changed_.wait(lock, [this] { return stop_ || !blocks_.empty(); });
+    while (handed_over_ < expected_ && !abandoned_) {
+      changed_.wait(
+          lock, [this] { return stop_ || abandoned_ || !blocks_.empty(); });
       if (blocks_.empty()) {
         return;
       }
@@ -213,6 +218,7 @@ struct DiskTier::Writer {
   size_t queued_bytes_ = 0;
   size_t handed_over_ = 0; // blocks taken from the queue
   size_t expected_ = 0;    // blocks of the file
+  std::optional<Error> abandoned_;
   uint64_t written_bytes_ = 0;
   std::optional<Result> result_;
 
@@ -314,6 +320,7 @@ void DiskTier::begin(AgentFileHeader header) {
     w.handed_over_ = 0;
     w.expected_ = header.blocks.size();
     w.result_.reset();
+    w.abandoned_.reset();
     w.header_ = std::make_unique<AgentFileHeader>(std::move(header));
   }
   w.changed_.notify_all();
@@ -333,6 +340,14 @@ void DiskTier::push(std::vector<std::byte> block) {
     const std::lock_guard<std::mutex> lock(writer_->mutex_);
     writer_->queued_bytes_ += block.size();
     writer_->blocks_.push_back(std::move(block));
+  }
+  writer_->changed_.notify_all();
+}
+
+void DiskTier::abandon(Error why) {
+  {
+    const std::lock_guard<std::mutex> lock(writer_->mutex_);
+    writer_->abandoned_ = std::move(why);
   }
   writer_->changed_.notify_all();
 }

@@ -46,10 +46,12 @@ class DiskTier {
 
   // Writing, one file at a time:
   //   begin, then push each block while room(), then poll until it is done.
+  //   With abandon in the place of a block the file fails with that error.
   void begin(AgentFileHeader header);
   bool writing() const;
   bool room() const;
   void push(std::vector<std::byte> block);
+  void abandon(Error why);
   struct Result {
     std::optional<Error> error;
     double seconds = 0;

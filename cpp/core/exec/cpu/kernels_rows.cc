@@ -72,26 +72,26 @@ STOMP_INLINE float largest(const float* x) {
   return value;
 }
 
-/// Codes of one group; returns their sum.
+/// Codes of one group; returns their sum. In unsigned integers, which may wrap:
+/// the codes of a group that holds no number mean nothing.
 STOMP_INLINE int quantise_group(const float* x, float inverse, int16_t* codes) {
-  I32 total{};
+  U32 total{};
   STOMP_UNROLL
   for (int i = 0; i < kGroup; i += kLanes) {
     // Adding 1.5 * 2^23 rounds to the nearest integer, which the low bits of
     // the result then hold.
     const F32 shifted = load<F32>(x + i) * inverse + 12582912.0f;
-    const I32 code = (I32)shifted - 0x4b400000;
+    const U32 code = (U32)shifted - 0x4b400000u;
     total += code;
-    typedef int16_t Half __attribute__((vector_size(kVectorBytes / 2)));
-    store(codes + i, __builtin_convertvector(code, Half));
+    store(codes + i, __builtin_convertvector(code, H16));
   }
-  int32_t lane[kLanes];
+  uint32_t lane[kLanes];
   store(lane, total);
-  int sum = 0;
-  for (int32_t v : lane) {
+  uint32_t sum = 0;
+  for (uint32_t v : lane) {
     sum += v;
   }
-  return sum;
+  return static_cast<int>(sum);
 }
 
 STOMP_INLINE uint16_t f16_of(float value) {
@@ -178,36 +178,37 @@ void to_f16(const float* x, int n, uint16_t* out) {
 }
 
 ArgMax arg_max(const float* x, int n) {
-  float top[kWide];
-  bool nan = false;
-  for (float& v : top) {
-    v = -__builtin_inff();
-  }
-  Wide best = Wide::at(top);
+  Wide best = Wide::zero();
   I32 bad{};
-  int i = 0;
-  for (; i + kWide <= n; i += kWide) {
-    const Wide v = Wide::at(x + i);
+  for (F32& part : best.part) {
+    part = splat(-__builtin_inff());
+  }
+  const auto take = [&](const Wide& v) __attribute__((always_inline)) {
     STOMP_UNROLL
     for (int p = 0; p < Wide::kParts; p++) {
       best.part[p] = v.part[p] > best.part[p] ? v.part[p] : best.part[p];
       bad |= v.part[p] != v.part[p];
     }
+  };
+  int i = 0;
+  for (; i + kWide <= n; i += kWide) {
+    take(Wide::at(x + i));
   }
+  for (; i < n; i++) {
+    take(each([&](const F32&) { return splat(x[i]); }, best));
+  }
+  float top[kWide];
   put(top, best);
-  float value = -__builtin_inff();
+  float value = top[0];
   for (float v : top) {
     value = v > value ? v : value;
   }
-  for (; i < n; i++) {
-    value = x[i] > value ? x[i] : value;
-    nan = nan || x[i] != x[i];
-  }
+  int32_t nan = 0;
   for (int lane = 0; lane < kLanes; lane++) {
-    nan = nan || bad[lane];
+    nan |= bad[lane];
   }
-  // Also false for the infinities.
-  if (nan || !(value - value == 0.0f)) {
+  // The difference is no number for the infinities.
+  if (nan || value - value != 0.0f) {
     return {value, -1};
   }
   int index = 0;

@@ -1,0 +1,153 @@
+// An engine core over TokenExecutor, with everything it said.
+#pragma once
+
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "engine/core.h"
+#include "token_executor.h"
+
+namespace stomp::test {
+
+inline constexpr int kVocab = 97;
+inline constexpr int kBlock = 16;
+
+inline std::shared_ptr<const Model> tiny_model() {
+  auto model = std::make_shared<Model>();
+  ModelConfig& c = model->config;
+  c.family = "llama";
+  c.name = "tokens";
+  c.n_layers = 1;
+  c.d_model = 4;
+  c.n_heads = 1;
+  c.n_kv_heads = 1;
+  c.head_dim = 4;
+  c.d_ff = 4;
+  c.vocab_size = kVocab;
+  c.max_context = 512;
+  model->fingerprint = "feedbeef";
+  return model;
+}
+
+struct Finished {
+  Finish reason;
+  Usage usage;
+  std::optional<Error> error;
+};
+
+// An engine core with everything it said, by request.
+struct Bench {
+  explicit Bench(int blocks, EngineOptions o = {}, std::string numerics = "n") {
+    o.block_tokens = kBlock;
+    o.cache_budget_bytes = static_cast<size_t>(blocks) * kBlock * 32;
+    o.prefill_step_tokens =
+        o.prefill_step_tokens == 512 ? 40 : o.prefill_step_tokens;
+    auto owned = std::make_unique<TokenExecutor>(kVocab);
+    owned->numerics = std::move(numerics);
+    executor = owned.get();
+    core = std::make_unique<EngineCore>(
+        o,
+        tiny_model(),
+        std::move(owned),
+        [this](StepEvents&& e) { take(std::move(e)); },
+        [] {});
+  }
+
+  void take(StepEvents&& e) {
+    for (const TokenEvent& t : e.tokens) {
+      tokens[t.request].push_back(t.token);
+    }
+    for (FinishEvent& f : e.finished) {
+      CHECK(!done.count(f.request)); // exactly one end
+      done[f.request] = {f.reason, f.usage, f.error};
+    }
+  }
+
+  int submit(std::string agent, std::vector<int32_t> prompt, int max_tokens) {
+    Request r;
+    r.id = ++last_id;
+    r.agent = std::move(agent);
+    r.prompt = std::move(prompt);
+    r.max_tokens = max_tokens;
+    core->submit(r);
+    return r.id;
+  }
+
+  void run() {
+    for (int idle = 0; idle < 200;) {
+      idle = core->work() ? 0 : idle + 1;
+      if (idle && !core->agents().saving()) {
+        return;
+      }
+      if (idle) { // the writer thread is at work
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
+  }
+
+  const Finished& finish(int id) {
+    run();
+    CHECK(done.count(id));
+    return done.at(id);
+  }
+
+  void save(const std::string& agent) {
+    bool saved = false;
+    core->agents().save(agent, "t:" + agent, [&](std::optional<Error> e) {
+      CHECK(!e);
+      saved = true;
+    });
+    run();
+    CHECK(saved);
+  }
+
+  TokenExecutor* executor;
+  std::unique_ptr<EngineCore> core;
+  std::map<int, std::vector<int32_t>> tokens;
+  std::map<int, Finished> done;
+  int last_id = 0;
+};
+
+inline std::vector<int32_t> words(int n, int seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> v(n);
+  for (int32_t& t : v) {
+    t = static_cast<int32_t>(random() % kVocab);
+  }
+  return v;
+}
+
+inline std::vector<int32_t> answer(std::vector<int32_t> prompt, int n) {
+  std::vector<int32_t> out;
+  for (int i = 0; i < n; i++) {
+    out.push_back(TokenExecutor::expected(prompt, kVocab));
+    prompt.push_back(out.back());
+  }
+  return out;
+}
+
+inline std::vector<int32_t> joined(
+    std::vector<int32_t> a,
+    const std::vector<int32_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+inline std::string temporary_folder(const std::string& name) {
+  const auto path = std::filesystem::temp_directory_path() /
+      ("stomp-" + name + "-" + std::to_string(::getpid()));
+  std::filesystem::remove_all(path);
+  std::filesystem::create_directories(path);
+  return path.string();
+}
+
+} // namespace stomp::test
