@@ -181,7 +181,7 @@ export const SETTINGS = [
     default: 16,
     allowed: [16, 8, 4],
     unit: 'bits',
-    doc: 'Precision of cached keys and values',
+    doc: 'Precision of cached keys and values; this version has 16 alone',
     commands: ENGINE_COMMANDS,
     refuse: (value: number) =>
       value === 16 ? undefined : `${value}-bit caches are not available in this version; use 16`,

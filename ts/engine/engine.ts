@@ -83,12 +83,13 @@ export class Engine {
     const caller = new Error();
     const checked = checkEngineOptions(options);
     try {
+      const addon = native(); // before a model is brought for nothing
       const choice = chooseExecutor(checked.executor);
       const path = await resolveModel(model, checked);
       const text = await loadModelText(path);
       checked.signal?.throwIfAborted();
       const dispatcher = new Dispatcher();
-      const loading = native().loadEngine(
+      const loading = addon.loadEngine(
         { ...nativeOptions(checked), ...choice, modelPath: path },
         (fraction) => checked.onProgress({ phase: 'load', fraction }),
         dispatcher.onStep,
