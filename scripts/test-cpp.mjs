@@ -8,7 +8,7 @@ const at = process.argv.indexOf('--sanitize');
 const sanitize = at < 0 ? '' : (process.argv[at + 1] ?? 'address,undefined');
 
 try {
-  const { passed, failed } = runCppTests({ sanitize });
+  const { passed, failed } = await runCppTests({ sanitize });
   console.log(`${passed} passed, ${failed} failed`);
   process.exitCode = failed ? 1 : 0;
 } catch (error) {

@@ -53,20 +53,13 @@ function count(report, status) {
   return { passed: report.numPassedTests, failed: status === 0 ? failed : Math.max(failed, 1) };
 }
 
-/** The default model's file, for the C++ tests that judge by it; brought when it is not there yet. */
-async function defaultModelFile() {
-  const { resolveModel } = await import('../dist/engine/models/registry.js');
-  return resolveModel('smollm2-135m', {});
-}
-
 async function cpp() {
   if (!hasEngine()) {
     console.log(`no C++ tests: there is no engine for ${platformName()}`);
     return { passed: 0, failed: 0 };
   }
   try {
-    process.env.STOMP_TEST_MODEL ??= await defaultModelFile();
-    return runCppTests();
+    return await runCppTests();
   } catch (error) {
     console.error(error.message);
     return { passed: 0, failed: 1 };

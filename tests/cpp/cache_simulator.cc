@@ -45,7 +45,10 @@ int common(
 
 } // namespace
 
-World::World(ModelCacheSpec spec, std::vector<int> capacity, uint32_t seed)
+World::World(
+    const ModelCacheSpec& spec,
+    const std::vector<int>& capacity,
+    uint32_t seed)
     : spec_(spec), capacity_(capacity), cache_(spec, capacity), random_(seed) {
   token_kinds_ = 2 + below(3); // few, so that prefixes meet often
   for (const int blocks : capacity) {

@@ -26,7 +26,10 @@ struct Live {
 
 class World {
  public:
-  World(ModelCacheSpec spec, std::vector<int> capacity, uint32_t seed);
+  World(
+      const ModelCacheSpec& spec,
+      const std::vector<int>& capacity,
+      uint32_t seed);
 
   /// One operation by chance, then check().
   void step();

@@ -39,7 +39,7 @@ void check_against_reference(
     const Shape& shape,
     int n,
     Tolerance tolerance,
-    RigOptions options = {}) {
+    const RigOptions& options = {}) {
   const auto model = reference::random_model(shape);
   const auto tokens = tokens_of(*model, n, shape.seed);
   const auto want = flat(reference::logits(*model, tokens));

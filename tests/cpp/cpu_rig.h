@@ -34,7 +34,9 @@ struct RigOptions {
 /// An executor with a pool and a sequence's tables, grown on demand.
 class Rig {
  public:
-  explicit Rig(std::shared_ptr<const Model> model, RigOptions options = {})
+  explicit Rig(
+      std::shared_ptr<const Model> model,
+      const RigOptions& options = {})
       : model_(std::move(model)) {
     ExecutorOptions o;
     o.threads = options.threads;

@@ -102,10 +102,11 @@ struct Bench {
 
   void save(const std::string& agent) {
     bool saved = false;
-    core->agents().save(agent, "t:" + agent, [&](std::optional<Error> e) {
-      CHECK(!e);
-      saved = true;
-    });
+    core->agents().save(
+        agent, "t:" + agent, [&](const std::optional<Error>& e) {
+          CHECK(!e);
+          saved = true;
+        });
     run();
     CHECK(saved);
   }

@@ -177,7 +177,7 @@ TEST("an evicted agent's new transcript is saved without its cache in memory") {
     const int used = b.core->stats().pool_capacity[0];
     CHECK(used - b.core->stats().pool_free[0] >= 9);
     bool saved = false;
-    b.core->agents().save("a", "new", [&](std::optional<Error> e) {
+    b.core->agents().save("a", "new", [&](const std::optional<Error>& e) {
       CHECK(!e);
       saved = true;
     });

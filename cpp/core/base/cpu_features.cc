@@ -1,6 +1,7 @@
 #include "base/cpu_features.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -102,7 +103,7 @@ int quota_cores() {
   if (!(in >> quota >> period) || period <= 0) {
     return kMaxThreads;
   }
-  return std::max(1, static_cast<int>(quota / period + 0.5));
+  return std::max(1, static_cast<int>(std::lround(quota / period)));
 }
 #elif defined(__APPLE__)
 int allowed_cores() {

@@ -151,7 +151,7 @@ plan_pool(const ModelCacheSpec& spec, size_t budget_bytes, int max_context) {
          {"least_bytes", std::to_string(least)}});
   }
   std::vector<int> blocks = sequence_blocks(spec, context);
-  const size_t one = bytes_of(spec, blocks);
+  const size_t one = std::max<size_t>(1, bytes_of(spec, blocks));
   const size_t sequences = budget_bytes / one;
   const double part = static_cast<double>(budget_bytes % one) / one;
   size_t left = budget_bytes % one;

@@ -43,7 +43,7 @@ void check_spec(const ModelCacheSpec& spec, int pool_groups) {
 
 KvCache::Impl::Impl(
     ModelCacheSpec model_spec,
-    std::vector<int> blocks_per_group)
+    const std::vector<int>& blocks_per_group)
     : spec(std::move(model_spec)),
       pool(blocks_per_group),
       index(spec.block_tokens, blocks_per_group) {
@@ -92,10 +92,8 @@ void KvCache::Impl::drop_passed(CachedSequence& seq) {
   }
 }
 
-KvCache::KvCache(ModelCacheSpec spec, std::vector<int> blocks_per_group)
-    : impl_(std::make_unique<Impl>(
-          std::move(spec),
-          std::move(blocks_per_group))) {}
+KvCache::KvCache(ModelCacheSpec spec, const std::vector<int>& blocks_per_group)
+    : impl_(std::make_unique<Impl>(std::move(spec), blocks_per_group)) {}
 
 KvCache::~KvCache() = default;
 

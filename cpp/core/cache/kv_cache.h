@@ -34,7 +34,7 @@ struct CachedSequence {
 
 class KvCache {
  public:
-  KvCache(ModelCacheSpec spec, std::vector<int> blocks_per_group);
+  KvCache(ModelCacheSpec spec, const std::vector<int>& blocks_per_group);
   ~KvCache();
 
   const ModelCacheSpec& spec() const;

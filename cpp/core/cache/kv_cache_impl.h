@@ -16,7 +16,7 @@
 namespace stomp {
 
 struct KvCache::Impl {
-  Impl(ModelCacheSpec model_spec, std::vector<int> blocks_per_group);
+  Impl(ModelCacheSpec model_spec, const std::vector<int>& blocks_per_group);
 
   // --- adopting a prefix
 

@@ -422,7 +422,7 @@ void AgentStore::evict(const std::string& id, Engine::Done done) {
     answer(done);
     return;
   }
-  enqueue(agent, [this, agent, done](std::optional<Error> error) {
+  enqueue(agent, [this, agent, done = std::move(done)](auto error) {
     if (!error && !agent->running) {
       drop_from_pool(*agent);
     }

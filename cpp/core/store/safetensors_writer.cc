@@ -30,7 +30,7 @@ constexpr uint64_t kMaxFileBytes = std::numeric_limits<int64_t>::max();
 }
 
 std::string cause(int number) {
-  const std::string text = std::generic_category().message(number);
+  std::string text = std::generic_category().message(number);
   switch (number) {
     case ENOSPC:
       return "the disk is full (" + text + "); free some space";

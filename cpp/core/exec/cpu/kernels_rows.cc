@@ -177,38 +177,55 @@ void to_f16(const float* x, int n, uint16_t* out) {
   }
 }
 
-ArgMax arg_max(const float* x, int n) {
-  Wide best = Wide::zero();
-  I32 bad{};
-  for (F32& part : best.part) {
-    part = splat(-__builtin_inff());
+namespace {
+
+/// The largest values seen, lane by lane, and whether there was a NaN.
+struct Top {
+  Wide value;
+  I32 nan{};
+
+  STOMP_INLINE Top() {
+    for (F32& part : value.part) {
+      part = splat(-__builtin_inff());
+    }
   }
-  const auto take = [&](const Wide& v) __attribute__((always_inline)) {
+  STOMP_INLINE void take(const Wide& v) {
     STOMP_UNROLL
     for (int p = 0; p < Wide::kParts; p++) {
-      best.part[p] = v.part[p] > best.part[p] ? v.part[p] : best.part[p];
-      bad |= v.part[p] != v.part[p];
+      F32& best = value.part[p];
+      best = v.part[p] > best ? v.part[p] : best;
+      nan |= v.part[p] != v.part[p]; // NOLINT(misc-redundant-expression)
     }
-  };
+  }
+  /// NaN if there was one.
+  STOMP_INLINE float result() const {
+    float lanes[kWide];
+    put(lanes, value);
+    float best = lanes[0];
+    for (const float v : lanes) {
+      best = v > best ? v : best;
+    }
+    int32_t bad = 0;
+    for (int lane = 0; lane < kLanes; lane++) {
+      bad |= nan[lane];
+    }
+    return bad ? __builtin_nanf("") : best;
+  }
+};
+
+} // namespace
+
+ArgMax arg_max(const float* x, int n) {
+  Top top;
   int i = 0;
   for (; i + kWide <= n; i += kWide) {
-    take(Wide::at(x + i));
+    top.take(Wide::at(x + i));
   }
   for (; i < n; i++) {
-    take(each([&](const F32&) { return splat(x[i]); }, best));
+    top.take(each([&](const F32&) { return splat(x[i]); }, top.value));
   }
-  float top[kWide];
-  put(top, best);
-  float value = top[0];
-  for (float v : top) {
-    value = v > value ? v : value;
-  }
-  int32_t nan = 0;
-  for (int lane = 0; lane < kLanes; lane++) {
-    nan |= bad[lane];
-  }
-  // The difference is no number for the infinities.
-  if (nan || value - value != 0.0f) {
+  const float value = top.result();
+  if (!__builtin_isfinite(value)) {
     return {value, -1};
   }
   int index = 0;
