@@ -29,6 +29,8 @@ export class Conversations {
   /** Least recently used first. */
   readonly #known = new Map<string, Conversation>();
   #bytes = 0;
+  /** Reads under way; stale when the agent was forgotten meanwhile. */
+  readonly #reads = new Set<{ agent: string; stale: boolean }>();
 
   constructor(setup: ConversationsSetup) {
     this.#engine = setup.engine;
@@ -55,9 +57,11 @@ export class Conversations {
     conversation.dirty = false;
     try {
       await this.#engine.save(agent, conversation.transcript.toJson());
-    } catch (error) {
+    } catch (caught) {
+      const error = toStompError(caught);
       conversation.dirty = true;
-      throw toStompError(error);
+      if (error.code === 'AGENT_NOT_FOUND') this.forget(agent);
+      throw error;
     }
   }
 
@@ -78,6 +82,7 @@ export class Conversations {
 
   /** The agent is no more, or its memory is wanted; unsaved turns are lost. */
   forget(agent: string): void {
+    for (const read of this.#reads) read.stale ||= read.agent === agent;
     const known = this.#known.get(agent);
     if (!known) return;
     known.dirty = false;
@@ -92,7 +97,11 @@ export class Conversations {
       this.#known.set(agent, known);
       return known;
     }
-    const transcript = await this.#restore(agent);
+    const read = { agent, stale: false };
+    this.#reads.add(read);
+    const transcript = await this.#restore(agent).finally(() => this.#reads.delete(read));
+    // What was removed meanwhile must not come back.
+    if (read.stale) return this.#known.get(agent) ?? this.#put(agent, Transcript.empty);
     // Another read may have been quicker, and a turn may have followed it.
     return this.#known.get(agent) ?? this.#put(agent, transcript);
   }

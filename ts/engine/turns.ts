@@ -115,8 +115,8 @@ export class Turns {
     if (!generation.wanted) return;
     await generation.run(this.#setup.dispatcher, prompt.tokens, (answer) => {
       if (agentId === '') return;
-      const { text } = answer;
-      const after = Transcript.after(messages(text), prompt, { text, tokens: answer.tokens() });
+      const { text, whole } = answer;
+      const after = Transcript.after(messages(text), prompt, { text, tokens: answer.tokens(), whole });
       this.#setup.conversations.write(agentId, after);
     });
   }

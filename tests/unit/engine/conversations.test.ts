@@ -6,7 +6,11 @@ import type { StompError } from '../../../ts/errors.js';
 /** A transcript that holds this text. */
 function saying(text: string): Transcript {
   const prompt = { text, tokens: [1], seams: [], bos: false, keptTokens: 0 };
-  return Transcript.after([{ role: 'user', content: text.slice(0, 20) }], prompt, { text: '', tokens: [2] });
+  return Transcript.after([{ role: 'user', content: text.slice(0, 20) }], prompt, {
+    text: '',
+    tokens: [2],
+    whole: true,
+  });
 }
 
 class Store {
@@ -99,6 +103,29 @@ describe('Conversations', () => {
     store.release?.();
     await later();
     expect(store.saves).toHaveLength(1);
+  });
+
+  it('do not bring an agent back that was forgotten while it was read', async () => {
+    const { all, store } = conversations();
+    store.kept.set('ann', saying('secret').toJson());
+    let resolve = (_: string): void => undefined;
+    const promise = new Promise<string>((done) => {
+      resolve = done;
+    });
+    store.transcript = () => promise;
+    const reading = all.read('ann');
+    all.forget('ann');
+    resolve(saying('secret').toJson());
+    expect((await reading).text).toBe('');
+    expect((await all.read('ann')).text).toBe('');
+  });
+
+  it('keep nothing of an agent that cannot be saved because there is none', async () => {
+    const { all, store, warnings } = conversations();
+    store.save = () => Promise.reject(Object.assign(new Error('nobody'), { code: 'AGENT_NOT_FOUND' }));
+    await expect(all.save('ann')).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND' });
+    await all.settleAll();
+    expect(warnings).toEqual([]);
   });
 
   it('drop saved ones from memory beyond a bound, and read them again', async () => {

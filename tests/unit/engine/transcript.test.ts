@@ -18,7 +18,7 @@ const bc = () => tokenizer.encode('bc');
 /** A turn whose answer is `abc`, spelled `a` + `bc`, which is not how it would be encoded. */
 async function spelledTurn(prompt = '<s>user hi</s>'): Promise<Transcript> {
   const first = await Transcript.empty.extend(prompt, tokenizer);
-  return Transcript.after([user], first, { text: 'abc', tokens: [...a(), ...bc()] });
+  return Transcript.after([user], first, { text: 'abc', tokens: [...a(), ...bc()], whole: true });
 }
 
 describe('Transcript', () => {
@@ -54,7 +54,7 @@ describe('Transcript', () => {
       text += `</s>more ${turn}<s>`;
       const prompt = await transcript.extend(text, tokenizer);
       expect(prompt.tokens.slice(0, transcript.tokens.length)).toEqual(transcript.tokens);
-      transcript = Transcript.after([user], prompt, { text: 'abc', tokens: [...a(), ...bc()] });
+      transcript = Transcript.after([user], prompt, { text: 'abc', tokens: [...a(), ...bc()], whole: true });
       text += 'abc';
     }
     expect(tokenizer.decode(transcript.tokens)).toBe(text);
@@ -71,7 +71,7 @@ describe('Transcript', () => {
         );
         const ascii = [...answer].every((char) => char < '\x7f');
         const tokens = ascii ? spelled : tokenizer.encode(answer);
-        const before = Transcript.after([user], first, { text: answer, tokens });
+        const before = Transcript.after([user], first, { text: answer, tokens, whole: true });
         for (const whole of [prompt + answer + follow, prompt + follow, follow]) {
           const next = await before.extend(whole, tokenizer);
           expect(tokenizer.decode(next.tokens)).toBe(whole);
@@ -84,7 +84,7 @@ describe('Transcript', () => {
   it('puts the begin marker before raw text, and keeps raw and rendered text apart', async () => {
     const raw = await Transcript.empty.extend('x<s>y', tokenizer, { bos: true });
     expect(raw.tokens[0]).toBe(0);
-    const before = Transcript.after([], raw, { text: 'z', tokens: tokenizer.encode('z') });
+    const before = Transcript.after([], raw, { text: 'z', tokens: tokenizer.encode('z'), whole: true });
     const goesOn = await before.extend('x<s>yz<s>more', tokenizer, { bos: true });
     expect(goesOn.tokens).toEqual([0, ...tokenizer.encode('x<s>yz<s>more')]);
     expect(goesOn.keptTokens).toBe(before.tokens.length);
@@ -134,7 +134,7 @@ describe('Transcript', () => {
   it('is not kept when it grows out of all bounds', async () => {
     const text = 'x'.repeat(40_000_000);
     const prompt = { text, tokens: [5], seams: [], bos: false, keptTokens: 0 };
-    expect(Transcript.after([], prompt, { text: '', tokens: [] }).toJson()).toBe('');
+    expect(Transcript.after([], prompt, { text: '', tokens: [], whole: true }).toJson()).toBe('');
   });
 
   it('hands out copies', async () => {

@@ -173,6 +173,14 @@ describe('a stop text', () => {
     expect((await r.conversations.read('ann')).messages.at(-1)?.content).toBe('hell');
   });
 
+  it('in the middle of a token loses nothing of the next prompt', async () => {
+    r.says('say abc'); // whose end is one token
+    const { text } = await r.settle(chat('ann', 'hi', { stop: 'bc' }).result);
+    expect(text).toBe('say a');
+    await r.settle(chat('ann', 'and?').result);
+    expect(lastPrompt()).toContain(`<s>assistant ${text}</s><s>user and?</s>`);
+  });
+
   it('tells the engine to stop', async () => {
     r.says('stop here and never say this');
     const generation = chat('ann', 'hi', { stop: ['here'] });

@@ -63,6 +63,12 @@ export class Answer {
     return this.#stopText === undefined ? [...this.#tokens] : this.#tokens.slice(0, this.#reported);
   }
 
+  /** Whether those tokens are all of the text: not when a stop text began in the middle of one. */
+  get whole(): boolean {
+    if (this.#stopText === undefined) return true;
+    return (this.#ends[this.#reported - 1] ?? 0) === this.#text.length;
+  }
+
   #let(text: string): AnswerPiece {
     this.#text += text;
     const from = this.#reported;

@@ -52,11 +52,16 @@ export class Transcript {
     this.#bos = parts.bos;
   }
 
-  /** The transcript after a turn. */
-  static after(messages: readonly ChatMessage[], prompt: Prompt, answer: { text: string; tokens: number[] }) {
+  /** The transcript after a turn. `answer.whole`: its tokens make up its text, no more and no less. */
+  static after(
+    messages: readonly ChatMessage[],
+    prompt: Prompt,
+    answer: { text: string; tokens: number[]; whole: boolean },
+  ) {
     const text = prompt.text + answer.text;
     const tokens = [...prompt.tokens, ...answer.tokens];
-    const seams = [...prompt.seams, { char: text.length, token: tokens.length }];
+    const end = answer.whole ? [{ char: text.length, token: tokens.length }] : [];
+    const seams = [...prompt.seams, ...end];
     return new Transcript({ messages, text, tokens, seams, bos: prompt.bos });
   }
 
