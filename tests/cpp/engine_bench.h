@@ -21,7 +21,7 @@ namespace stomp::test {
 inline constexpr int kVocab = 97;
 inline constexpr int kBlock = 16;
 
-inline std::shared_ptr<const Model> tiny_model() {
+inline std::shared_ptr<const Model> tiny_model(int max_context) {
   auto model = std::make_shared<Model>();
   ModelConfig& c = model->config;
   c.family = "llama";
@@ -33,7 +33,7 @@ inline std::shared_ptr<const Model> tiny_model() {
   c.head_dim = 4;
   c.d_ff = 4;
   c.vocab_size = kVocab;
-  c.max_context = 512;
+  c.max_context = max_context;
   model->fingerprint = "feedbeef";
   return model;
 }
@@ -46,7 +46,11 @@ struct Finished {
 
 // An engine core with everything it said, by request.
 struct Bench {
-  explicit Bench(int blocks, EngineOptions o = {}, std::string numerics = "n") {
+  explicit Bench(
+      int blocks,
+      EngineOptions o = {},
+      std::string numerics = "n",
+      int max_context = 512) {
     o.block_tokens = kBlock;
     o.cache_budget_bytes = static_cast<size_t>(blocks) * kBlock * 32;
     o.prefill_step_tokens =
@@ -56,7 +60,7 @@ struct Bench {
     executor = owned.get();
     core = std::make_unique<EngineCore>(
         o,
-        tiny_model(),
+        tiny_model(max_context),
         std::move(owned),
         [this](StepEvents&& e) { take(std::move(e)); },
         [] {});
@@ -69,6 +73,7 @@ struct Bench {
     for (FinishEvent& f : e.finished) {
       CHECK(!done.count(f.request)); // exactly one end
       done[f.request] = {f.reason, f.usage, f.error};
+      logprobs[f.request] = f.logprobs.size();
     }
   }
 
@@ -115,6 +120,7 @@ struct Bench {
   std::unique_ptr<EngineCore> core;
   std::map<int, std::vector<int32_t>> tokens;
   std::map<int, Finished> done;
+  std::map<int, size_t> logprobs; // how many each got
   int last_id = 0;
 };
 

@@ -142,7 +142,28 @@ TEST("a full queue refuses, what waits is answered") {
   for (const int id : ids) {
     refused += b.done[id].error && b.done[id].error->code() == Code::kQueueFull;
   }
-  CHECK_EQUAL(refused, 3);
+  CHECK_EQUAL(refused, 2); // one has the batch's place, three wait
+}
+
+TEST("a queue of zero takes what finds a place in the batch") {
+  EngineOptions o;
+  o.max_queue = 0;
+  o.max_batch_size = 2;
+  Bench b(64, o);
+  const int first = b.submit("", words(10, 1), 4);
+  const int second = b.submit("", words(10, 2), 4);
+  const int third = b.submit("", words(10, 3), 4);
+  b.run();
+  CHECK(b.done[first].reason == Finish::kLength);
+  CHECK(b.done[second].reason == Finish::kLength);
+  CHECK(b.done[third].error->code() == Code::kQueueFull);
+}
+
+TEST("max_tokens beyond all bounds means as many as the context holds") {
+  Bench b(64);
+  const int id = b.submit("", words(500, 1), 2147483647);
+  CHECK(b.finish(id).reason == Finish::kLength);
+  CHECK_EQUAL(b.tokens[id].size(), size_t{12});
 }
 
 TEST("a failing step fails its own requests, the engine goes on") {
@@ -181,8 +202,8 @@ TEST("a request that the pool can never hold is refused, not queued") {
       Code::kContextOverflow);
 }
 
-TEST("open-ended answers that outgrow the pool are preempted and completed") {
-  Bench b(24); // 384 tokens for three answers that want 200 each
+TEST("answers that may each fill the pool take turns") {
+  Bench b(24); // 384 tokens for three answers that want all of them
   std::vector<int> ids;
   for (int i = 0; i < 3; i++) {
     Request r;

@@ -2,6 +2,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <sys/resource.h>
+
 #include "engine_bench.h"
 
 using namespace stomp;
@@ -15,6 +17,14 @@ void turn_a_bit(const std::string& path, size_t at) {
   const char c = static_cast<char>(file.get() ^ 4);
   file.seekp(static_cast<std::streamoff>(at));
   file.put(c);
+}
+
+/// A folder where an agent's file should be: it can be neither written nor
+/// removed.
+std::string obstacle(const EngineOptions& o, const std::string& agent) {
+  const std::string path = o.cache_dir + "/feedbeef/" + agent_file_name(agent);
+  std::filesystem::create_directories(path + "/x");
+  return path;
 }
 
 } // namespace
@@ -147,6 +157,7 @@ TEST("when the disk refuses, a full pool says so and nothing is lost") {
   CHECK(b.finish(third).usage.own_tokens == 99);
   // Once the disk takes it, all is well again.
   std::filesystem::remove_all(o.cache_dir + "/feedbeef/one.safetensors");
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100)); // its next try
   const int fourth = b.submit("two", words(150, 22), 20);
   b.run();
   const int fifth = b.submit("two", words(150, 22), 20);
@@ -211,4 +222,188 @@ TEST("a save that has to copy a damaged file fails, and sets it aside") {
   b.save("a");
   CHECK(std::filesystem::exists(file));
   std::filesystem::remove_all(o.cache_dir);
+}
+
+TEST("a save that cannot be made is not answered with yes") {
+  EngineOptions o;
+  o.cache_dir = temporary_folder("nosave");
+  {
+    Bench b(64, o, "one");
+    b.finish(b.submit("a", words(40, 1), 4));
+    b.save("a");
+  }
+  Bench b(64, o, "two");
+  std::optional<Error> failure;
+  b.core->agents().save(
+      "a", "new", [&](std::optional<Error> e) { failure = std::move(e); });
+  b.run();
+  CHECK(failure && failure->code() == Code::kIncompatibleCache);
+  CHECK(b.core->agents().unsaved());
+  std::filesystem::remove_all(o.cache_dir);
+}
+
+TEST("who is not saved is known by name, also when others were saved since") {
+  EngineOptions o;
+  o.cache_dir = temporary_folder("unsaved");
+  Bench b(64, o);
+  b.finish(b.submit("aa", words(40, 1), 4));
+  obstacle(o, "aa");
+  std::optional<Error> failure;
+  b.core->agents().save(
+      "aa", "t", [&](std::optional<Error> e) { failure = std::move(e); });
+  b.run();
+  CHECK(failure);
+  b.finish(b.submit("zz", words(40, 2), 4));
+  b.save("zz");
+  const std::optional<Error> unsaved = b.core->agents().unsaved();
+  CHECK(unsaved && unsaved->code() == Code::kCachePersistence);
+  CHECK(std::string(unsaved->what()).find("'aa'") != std::string::npos);
+  CHECK(std::string(unsaved->what()).find("zz") == std::string::npos);
+  std::filesystem::remove_all(o.cache_dir);
+}
+
+TEST("an agent that cannot be saved does not keep others in memory") {
+  EngineOptions o;
+  o.cache_dir = temporary_folder("jam");
+  Bench b(14, o);
+  b.finish(b.submit("stuck", words(40, 1), 4)); // the oldest
+  obstacle(o, "stuck");
+  for (const std::string name : {"b", "c"}) {
+    b.finish(b.submit(name, words(40, 2), 4));
+    b.save(name);
+  }
+  const int id = b.submit("d", words(120, 3), 4);
+  CHECK(b.finish(id).reason == Finish::kLength);
+  std::filesystem::remove_all(o.cache_dir);
+}
+
+TEST("with a limit on agents in memory a full disk is not tried all the time") {
+  EngineOptions o;
+  o.cache_dir = temporary_folder("limit");
+  o.max_agents = 1;
+  Bench b(64, o);
+  obstacle(o, "a");
+  obstacle(o, "b");
+  b.finish(b.submit("a", words(40, 1), 4));
+  b.finish(b.submit("b", words(40, 2), 4));
+  const auto end =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+  while (std::chrono::steady_clock::now() < end) {
+    b.core->work();
+  }
+  CHECK(b.core->stats().save_failures <= 4);
+  b.core->shut_down();
+  b.core->agents().save_all_dirty();
+  b.run();
+  CHECK(!b.core->agents().saving());
+  std::filesystem::remove_all(o.cache_dir);
+}
+
+TEST("removing an agent while it is saved leaves no file, or says so later") {
+  for (const bool blocked : {false, true}) {
+    EngineOptions o;
+    o.cache_dir = temporary_folder("remove");
+    Bench b(64, o);
+    b.finish(b.submit("a", words(300, 1), 4));
+    bool answered = false;
+    b.core->agents().save(
+        "a", "t", [&](std::optional<Error>) { answered = true; });
+    b.core->work(); // the save has begun
+    const std::string path = o.cache_dir + "/feedbeef/a.safetensors";
+    if (blocked) {
+      obstacle(o, "a");
+    }
+    b.core->agents().remove("a");
+    b.run();
+    CHECK(answered);
+    CHECK_EQUAL(std::filesystem::exists(path), blocked);
+    CHECK(!b.core->agents().known("a"));
+    CHECK_EQUAL(b.finish(b.submit("a", words(300, 1), 4)).usage.own_tokens, 0);
+    std::filesystem::remove_all(o.cache_dir);
+  }
+}
+
+TEST("a file that cannot be opened just now is left alone") {
+  EngineOptions o;
+  o.cache_dir = temporary_folder("busy");
+  Bench b(64, o);
+  b.finish(b.submit("a", words(40, 1), 4));
+  b.save("a");
+  b.core->agents().evict("a", {});
+  rlimit old{};
+  getrlimit(RLIMIT_NOFILE, &old);
+  rlimit none = old;
+  none.rlim_cur = 3;
+  setrlimit(RLIMIT_NOFILE, &none);
+  std::optional<Code> code;
+  try {
+    b.core->agents().transcript("a");
+  } catch (const Error& e) {
+    code = e.code();
+  }
+  setrlimit(RLIMIT_NOFILE, &old);
+  CHECK(code == Code::kCachePersistence);
+  CHECK_EQUAL(b.core->agents().transcript("a"), std::string("t:a"));
+  CHECK(std::filesystem::exists(o.cache_dir + "/feedbeef/a.safetensors"));
+  std::filesystem::remove_all(o.cache_dir);
+}
+
+TEST("what was computed under one cache salt serves no other, from disk too") {
+  EngineOptions o;
+  o.cache_dir = temporary_folder("salt");
+  const auto prompt = words(100, 7);
+  const auto ask = [&](Bench& b, const std::string& agent, const char* salt) {
+    Request r;
+    r.id = ++b.last_id;
+    r.agent = agent;
+    r.prompt = prompt;
+    r.max_tokens = 3;
+    r.cache_salt = salt;
+    b.core->submit(r);
+    return b.finish(r.id).usage;
+  };
+  {
+    Bench b(64, o);
+    ask(b, "a", "tenant");
+    b.save("a");
+  }
+  Bench b(64, o);
+  b.core->agents().fork("a", "copy", b.core->plain_seed());
+  CHECK_EQUAL(ask(b, "", "").cached_tokens, 0);
+  CHECK_EQUAL(ask(b, "copy", "tenant").cached_tokens, 99);
+  b.core->agents().evict("a", {});
+  const Usage other = ask(b, "a", "");
+  CHECK_EQUAL(other.restored_tokens, 0);
+  std::filesystem::remove_all(o.cache_dir);
+}
+
+TEST("a cache of more blocks than a reader accepts is refused, not written") {
+  AgentFileHeader h;
+  h.agent = "a";
+  h.spec.n_layers = 32;
+  h.spec.n_kv_heads = h.spec.key_dim = h.spec.value_dim = 1;
+  h.spec.block_tokens = 16;
+  h.spec.groups.resize(1);
+  for (int l = 0; l < 32; l++) {
+    h.spec.groups[0].layers.push_back(l);
+  }
+  h.tokens.assign(size_t{16} * 8000, 1);
+  for (int i = 0; i < 8000; i++) {
+    h.blocks.push_back({0, i, 16});
+  }
+  const std::string folder = temporary_folder("blocks");
+  CHECK_ERROR(AgentFileWriter(folder + "/a", h), Code::kCachePersistence);
+  std::filesystem::remove_all(folder);
+}
+
+TEST("the longest ids in capitals have file names that a disk takes") {
+  const std::string id(128, 'A');
+  const std::string name = agent_file_name(id);
+  CHECK(name.size() < 200);
+  CHECK(agent_of_file_name(name) == id);
+  CHECK(!agent_of_file_name("A.safetensors"));
+  CHECK(!agent_of_file_name("a=0.safetensors"));
+  CHECK(!agent_of_file_name("a=f.safetensors"));
+  CHECK(!agent_of_file_name("a==1.safetensors"));
+  CHECK(!agent_of_file_name("=.safetensors"));
 }

@@ -62,6 +62,9 @@ class TokenExecutor : public Executor {
         logits_.assign(vocab_, 0.0f);
         logits_[r.tokens.back()] = 1.0f;
         r.logits.back() = logits_;
+      } else if (s.output == Output::kAllLogits) {
+        logits_.assign(vocab_ * s.tokens.size(), 0.0f);
+        r.logits.back() = logits_;
       }
     }
     max_rows = std::max(max_rows, rows);

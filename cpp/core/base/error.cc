@@ -42,4 +42,9 @@ const char* code_name(Code code) {
   return "GENERATION_FAILED";
 }
 
+Error as_error(const std::exception& e, Code otherwise) {
+  const Error* known = dynamic_cast<const Error*>(&e);
+  return known ? *known : Error(otherwise, e.what());
+}
+
 } // namespace stomp

@@ -50,4 +50,7 @@ class __attribute__((visibility("default"))) Error : public std::runtime_error {
   Fields fields_;
 };
 
+/// `e` itself when it is one of ours, else its text under `otherwise`.
+Error as_error(const std::exception& e, Code otherwise);
+
 } // namespace stomp

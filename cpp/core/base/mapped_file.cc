@@ -45,20 +45,24 @@ int flag(Advice advice) {
 
 } // namespace
 
-MappedFile::MappedFile(const std::string& path, Code missing, Code invalid)
+MappedFile::MappedFile(
+    const std::string& path,
+    Code missing,
+    Code invalid,
+    Code unreadable)
     : path_(path) {
   // Non-blocking, so that a FIFO is refused below instead of waited for.
   const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) {
     const bool absent = errno == ENOENT || errno == ENOTDIR;
     fail(
-        absent ? missing : invalid,
+        absent ? missing : unreadable,
         path,
         absent ? "no such file" : "cannot be opened: " + reason(errno));
   }
   struct stat info{};
   if (fstat(file.fd, &info) != 0) {
-    fail(invalid, path, "cannot be examined: " + reason(errno));
+    fail(unreadable, path, "cannot be examined: " + reason(errno));
   }
   if (!S_ISREG(info.st_mode)) {
     fail(invalid, path, "is not a regular file");
@@ -69,7 +73,7 @@ MappedFile::MappedFile(const std::string& path, Code missing, Code invalid)
   }
   void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (address == MAP_FAILED) {
-    fail(invalid, path, "cannot be mapped: " + reason(errno));
+    fail(unreadable, path, "cannot be mapped: " + reason(errno));
   }
   data_ = static_cast<std::byte*>(address);
 }

@@ -24,11 +24,13 @@ enum class Advice {
 class MappedFile {
  public:
   /// Throws `missing` when there is no such file, `invalid` when it is not a
-  /// regular file or cannot be read.
+  /// regular file, `unreadable` when the system refuses it (permissions, no
+  /// descriptor or address space left): the file itself may be sound.
   explicit MappedFile(
       const std::string& path,
       Code missing = Code::kModelNotFound,
-      Code invalid = Code::kModelInvalid);
+      Code invalid = Code::kModelInvalid,
+      Code unreadable = Code::kModelInvalid);
   ~MappedFile();
 
   MappedFile(const MappedFile&) = delete;

@@ -84,14 +84,21 @@ EngineCore::Admission EngineCore::try_admit(Sequence& seq) {
     cache_->release(agent.kv);
     agent.kv = cache_->open(seq.seed);
   }
-  if (!seq.request.score && agent.kv.table.n_tokens == 0 &&
-      restores_.find(&seq) == restores_.end()) {
+  if (agent.kv.table.n_tokens > 0) {
+    restores_.erase(&seq); // a fork has brought the agent back meanwhile
+  } else if (!seq.request.score && !restores_.contains(&seq)) {
     plan_restore(seq);
   }
-  if (restores_.find(&seq) == restores_.end() && !seq.adopted) {
+  if (!restores_.contains(&seq)) {
     adopt(seq);
   }
-  return make_room(seq);
+  const Admission verdict = make_room(seq);
+  if (verdict != Admission::kAdmitted && agent.id.empty()) {
+    // It is in no table: while it waits nobody else could have these blocks.
+    cache_->release(agent.kv);
+    seq.adopted = -1;
+  }
+  return verdict;
 }
 
 void EngineCore::plan_restore(Sequence& seq) {
@@ -103,10 +110,16 @@ void EngineCore::plan_restore(Sequence& seq) {
   if (!file) {
     return; // agent.note says why
   }
+  if (!file->fits_seed(seq.seed)) {
+    agent.note = "the agent's cache belongs to another cache salt";
+    return;
+  }
   const int common = std::min(
       common_prefix(file->header().tokens, seq.tokens),
       static_cast<int>(seq.tokens.size()) - 1);
-  if (common < static_cast<int>(file->header().tokens.size())) {
+  if (common < std::min<int>(
+                   static_cast<int>(file->header().tokens.size()),
+                   seq.prompt_size - 1)) {
     seq.usage.miss_reason =
         "the prompt departs from the agent's cache at "
         "token " +
@@ -117,8 +130,9 @@ void EngineCore::plan_restore(Sequence& seq) {
   }
 }
 
+/// May be called again for a request that has waited: others may have computed
+/// more of its prompt, or taken away what it had.
 void EngineCore::adopt(Sequence& seq) {
-  seq.adopted = true;
   if (seq.request.score) {
     cache_->truncate(seq.agent->kv, 0); // every token's logits are wanted
     return;
@@ -129,13 +143,17 @@ void EngineCore::adopt(Sequence& seq) {
   copies_.clear();
   const int length = cache_->adopt(agent.kv, seq.tokens, copies_);
   executor_->copy_blocks(copies_);
+  // What it took over before counts as found the way it was found then.
+  const bool again = seq.adopted > 0 && seq.adopted == had;
+  seq.adopted = length;
   if (seq.preempted) {
     return; // its usage was settled when it was first admitted
   }
   seq.usage.cached_tokens = length;
-  seq.usage.own_tokens = std::min(match.own, length);
+  seq.usage.own_tokens =
+      std::min(again ? seq.usage.own_tokens : match.own, length);
   seq.usage.shared_tokens = length - seq.usage.own_tokens;
-  if (match.own < std::min(had, seq.prompt_size - 1)) {
+  if (!again && match.own < std::min(had, seq.prompt_size - 1)) {
     seq.usage.miss_reason =
         "the prompt departs from the agent's cache at token " +
         std::to_string(match.own);
@@ -244,6 +262,8 @@ bool EngineCore::restore_block(Sequence& seq, size_t& bytes) {
   if (!seq.preempted) {
     seq.usage.restored_tokens = kv.table.n_tokens;
     seq.usage.cached_tokens = kv.table.n_tokens;
+    seq.usage.own_tokens = 0;
+    seq.usage.shared_tokens = 0;
   }
   seq.phase = Phase::kPrefill;
   restores_.erase(&seq);

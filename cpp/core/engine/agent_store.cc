@@ -6,6 +6,13 @@ namespace stomp {
 
 namespace {
 
+// Read from the pool between two steps, so that a save does not hold up the
+// agents that are answering.
+constexpr size_t kSaveBytesPerTurn = size_t{8} << 20;
+
+// After a failed save the agent is not tried again for its memory's sake.
+constexpr auto kRetryAfter = std::chrono::seconds(1);
+
 int64_t unix_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -122,7 +129,8 @@ std::unique_ptr<AgentFileReader> AgentStore::open(Agent& agent) {
     }
     return file;
   } catch (const Error& error) {
-    agent.note = set_aside_note(error);
+    agent.note = error.code() == Code::kCacheCorrupt ? set_aside_note(error)
+                                                     : error.what();
     return nullptr;
   }
 }
@@ -158,6 +166,7 @@ void AgentStore::load_whole(Agent& agent) {
   }
   const AgentFileHeader& header = file->header();
   const std::span<const int32_t> tokens = header.tokens;
+  agent.kv = cache_.open(header.seed);
   try {
     for (size_t i = 0; i < header.blocks.size(); i++) {
       const StoredBlock& block = header.blocks[i];
@@ -193,9 +202,6 @@ void AgentStore::fork(
   }
   const std::shared_ptr<Agent> parent = require(from);
   if (parent->kv.table.n_tokens == 0 && on_disk(from)) {
-    if (parent->kv.seed == 0) {
-      parent->kv = cache_.open(seed);
-    }
     load_whole(*parent);
   }
   const std::shared_ptr<Agent> child = get(to, seed);
@@ -212,9 +218,7 @@ std::string AgentStore::transcript(const std::string& id) {
   if (!on_disk(id)) {
     return "";
   }
-  const std::shared_ptr<Agent> stored = get(id, 0);
-  open(*stored);
-  return stored->transcript;
+  return disk_->open(id)->header().transcript;
 }
 
 void AgentStore::save(
@@ -264,16 +268,26 @@ bool AgentStore::pump() {
   if (job_->next == job_->blocks.size() || !disk_->room()) {
     return false; // the writer wakes us
   }
-  try {
-    disk_->push(next_block(*job_));
-  } catch (const Error& error) {
-    job_->next = job_->blocks.size();
-    disk_->abandon(error);
-    if (job_->file) {
-      set_aside(*job_->agent);
+  size_t bytes = 0;
+  while (job_->next < job_->blocks.size() && disk_->room() &&
+         bytes < kSaveBytesPerTurn) {
+    try {
+      std::vector<std::byte> block = next_block(*job_);
+      bytes += block.size();
+      disk_->push(std::move(block));
+    } catch (const std::exception& e) {
+      abandon_job(as_error(e, Code::kCachePersistence));
     }
   }
   return true;
+}
+
+void AgentStore::abandon_job(const Error& why) {
+  job_->next = job_->blocks.size();
+  disk_->abandon(why);
+  if (why.code() == Code::kCacheCorrupt) {
+    set_aside(*job_->agent); // the file that it was copied from
+  }
 }
 
 std::vector<std::byte> AgentStore::next_block(Job& job) {
@@ -296,16 +310,20 @@ std::vector<std::byte> AgentStore::next_block(Job& job) {
 
 void AgentStore::start_job() {
   const std::shared_ptr<Agent> agent = queue_.front().agent;
-  std::unique_ptr<AgentFileReader> file;
-  bool nothing_new = !agent->dirty() || agent->removed;
-  if (!nothing_new && agent->kv.table.n_tokens == 0 && on_disk(agent->id)) {
-    file = open(*agent);
-    nothing_new = !file; // a file of another model is left alone
-  }
-  if (nothing_new) {
-    answer(queue_.front().done);
-    queue_.pop_front();
+  if (!agent->dirty() || agent->removed) {
+    skip_save(std::nullopt);
     return;
+  }
+  std::unique_ptr<AgentFileReader> file;
+  if (agent->kv.table.n_tokens == 0 && on_disk(agent->id)) {
+    file = open(*agent);
+    if (!file && on_disk(agent->id)) { // that of another model is left alone
+      skip_save(Error(
+          Code::kIncompatibleCache,
+          "Agent '" + agent->id + "' is not saved: " + agent->note + ".",
+          {{"agent", agent->id}}));
+      return;
+    }
   }
   job_ = std::make_unique<Job>();
   job_->agent = agent;
@@ -318,6 +336,13 @@ void AgentStore::start_job() {
   disk_->begin(std::move(header));
 }
 
+/// Answers whoever is next without writing anything.
+void AgentStore::skip_save(std::optional<Error> error) {
+  const Waiting waiting = std::move(queue_.front());
+  queue_.pop_front();
+  answer(waiting.done, std::move(error));
+}
+
 /// Takes hold of the agent's cache as it is now.
 AgentFileHeader AgentStore::snapshot(Job& job) {
   job.kv = cache_.fork(job.agent->kv);
@@ -326,6 +351,7 @@ AgentFileHeader AgentStore::snapshot(Job& job) {
   header.model = identity_.model_name;
   header.fingerprint = identity_.fingerprint;
   header.numerics = identity_.numerics;
+  header.seed = job.kv.seed;
   header.spec = cache_.spec();
   header.tokens = job.kv.tokens;
   const int size = header.spec.block_tokens;
@@ -345,17 +371,18 @@ void AgentStore::finish_job(const DiskTier::Result& result) {
   const std::unique_ptr<Job> job = std::move(job_);
   cache_.release(job->kv);
   Agent& agent = *job->agent;
-  if (result.error) {
+  if (agent.removed) {
+    remove_file(agent.id);
+  } else if (result.error) {
     counters_.failures++;
     counters_.last_error = result.error->what();
+    agent.retry_at = Clock::now() + kRetryAfter;
   } else {
     counters_.saves++;
     counters_.seconds += result.seconds;
     counters_.last_error.clear();
     agent.saved_version = job->version;
-  }
-  if (agent.removed) {
-    disk_->remove(agent.id);
+    agent.retry_at = {};
   }
   // Those who asked for this state, or an earlier one, are answered.
   std::deque<Waiting> rest;
@@ -375,14 +402,22 @@ void AgentStore::drop_from_pool(Agent& agent) {
   }
   cache_.release(agent.kv);
   counters_.evictions++;
+  if (!agent.dirty() && on_disk(agent.id)) {
+    agent.transcript = {}; // the file has it
+  }
 }
 
-/// The idle agent in the pool that was used least recently, or null.
+/// In the pool, idle, and either saved or worth trying to save.
+bool AgentStore::evictable(const Agent& agent) const {
+  return !agent.running && agent.kv.table.n_tokens > 0 &&
+      (!disk_ || !agent.dirty() || agent.retry_at <= Clock::now());
+}
+
+/// The evictable agent that was used least recently, or null.
 std::shared_ptr<Agent> AgentStore::least_recent(const Agent* besides) const {
   std::shared_ptr<Agent> oldest;
   for (const auto& [id, agent] : agents_) {
-    const bool idle = !agent->running && agent->kv.table.n_tokens > 0;
-    if (!idle || agent.get() == besides) {
+    if (!evictable(*agent) || agent.get() == besides) {
       continue;
     }
     if (!oldest || agent->last_used < oldest->last_used) {
@@ -395,18 +430,16 @@ std::shared_ptr<Agent> AgentStore::least_recent(const Agent* besides) const {
 AgentStore::Eviction AgentStore::evict_one(const Agent* besides) {
   const std::shared_ptr<Agent> oldest = least_recent(besides);
   if (!oldest) {
-    return job_ ? Eviction::kUnderWay : Eviction::kNobody;
+    return saving() ? Eviction::kUnderWay : Eviction::kNobody;
   }
   if (!disk_ || !oldest->dirty()) {
     drop_from_pool(*oldest);
     return Eviction::kDone;
   }
-  if (saving()) {
-    return Eviction::kUnderWay;
+  if (!saving()) {
+    enqueue(oldest, {});
   }
-  enqueue(oldest, {});
-  // If the disk refused last time this is one more try, but nobody waits.
-  return counters_.last_error.empty() ? Eviction::kUnderWay : Eviction::kNobody;
+  return Eviction::kUnderWay;
 }
 
 void AgentStore::evict(const std::string& id, Engine::Done done) {
@@ -437,9 +470,37 @@ void AgentStore::remove(const std::string& id) {
   if (!agent->running) {
     cache_.release(agent->kv);
   }
+  if (job_ && job_->agent == agent) {
+    abandon_job(not_found(id));
+  }
   if (on_disk(id)) {
     disk_->remove(id);
   }
+}
+
+/// A file that a save has left although its agent is no more.
+void AgentStore::remove_file(const std::string& id) {
+  try {
+    disk_->remove(id);
+  } catch (const Error& error) {
+    counters_.failures++;
+    counters_.last_error = error.what();
+  }
+}
+
+std::optional<Error> AgentStore::unsaved() const {
+  std::string names;
+  for (const auto& [id, agent] : agents_) {
+    if (disk_ && agent->dirty()) {
+      names += (names.empty() ? "'" : ", '") + id + "'";
+    }
+  }
+  if (names.empty()) {
+    return std::nullopt;
+  }
+  return Error(
+      Code::kCachePersistence,
+      "Not saved: " + names + ". " + counters_.last_error);
 }
 
 int AgentStore::hot() const {

@@ -54,6 +54,8 @@ class AgentStore {
 
   /// `seed` is that of prompts without a salt, for agents on disk only.
   void fork(const std::string& from, const std::string& to, uint64_t seed);
+  /// Of an agent in memory or on disk, "" for neither. Throws what
+  /// DiskTier::open throws.
   std::string transcript(const std::string& id);
   /// Attaches the transcript and writes in the background.
   void save(const std::string& id, std::string transcript, Engine::Done done);
@@ -69,6 +71,8 @@ class AgentStore {
 
   /// Moves blocks to the writer; true when something was done.
   bool pump();
+  /// Names the agents that the disk does not have as they are, if any.
+  std::optional<Error> unsaved() const;
   bool saving() const { return job_ != nullptr || !queue_.empty(); }
 
   int hot() const; // idle agents in the pool
@@ -88,12 +92,16 @@ class AgentStore {
   std::shared_ptr<Agent> require(const std::string& id);
   void grow(Agent& agent, int n);
   void load_whole(Agent& agent);
+  bool evictable(const Agent& agent) const;
   std::shared_ptr<Agent> least_recent(const Agent* besides) const;
   void describe(const Agent& agent, AgentInfo& info) const;
   void enqueue(const std::shared_ptr<Agent>& agent, Engine::Done done);
   void start_job();
   AgentFileHeader snapshot(Job& job);
   std::vector<std::byte> next_block(Job& job);
+  void skip_save(std::optional<Error> error);
+  void abandon_job(const Error& why);
+  void remove_file(const std::string& id);
   void finish_job(const DiskTier::Result& result);
   void drop_from_pool(Agent& agent);
 

@@ -129,7 +129,10 @@ void EngineCore::check(const Request& request) const {
         {{"promptTokens", std::to_string(n)},
          {"maxContext", std::to_string(max_context_)}});
   }
-  if (static_cast<int>(waiting_.size()) >= options_.max_queue) {
+  // Requests that find a place in the batch do not wait.
+  const int places =
+      std::max(0, options_.max_batch_size - static_cast<int>(active_.size()));
+  if (static_cast<int>(waiting_.size()) >= options_.max_queue + places) {
     throw Error(
         Code::kQueueFull,
         "Already " + std::to_string(waiting_.size()) +
@@ -160,7 +163,8 @@ void EngineCore::submit(Request request) {
   seq->limit = r.score ? seq->prompt_size : max_context_;
   seq->target = std::min(seq->limit, seq->prompt_size + kUnstatedAnswerTokens);
   if (r.max_tokens > 0 && !r.score) {
-    seq->limit = std::min(seq->limit, seq->prompt_size + r.max_tokens);
+    seq->limit = static_cast<int>(std::min<int64_t>(
+        seq->limit, int64_t{seq->prompt_size} + r.max_tokens));
     seq->target = seq->limit;
   }
   seq->seed = seed_of(r.cache_salt);
@@ -221,7 +225,21 @@ void EngineCore::finish(
     cache_->truncate(agent.kv, agent.kv.table.n_tokens);
     cache_->publish_tail(agent.kv);
     agents_->finished(seq.agent);
+  } else if (seq.agent && seq.agent->id.empty()) {
+    cache_->release(seq.agent->kv);
   }
+}
+
+void EngineCore::fail_all(const Error& error) {
+  for (auto* list : {&waiting_, &active_}) {
+    for (SequencePtr& seq : *list) {
+      if (seq->phase != Phase::kDone) {
+        finish(*seq, Finish::kError, error);
+      }
+    }
+  }
+  sweep();
+  emit();
 }
 
 void EngineCore::sweep() {
@@ -252,8 +270,10 @@ bool EngineCore::work() {
   busy |= restore();
   busy |= step();
   sweep();
+  busy |= !events_.finished.empty(); // who waits may have room now
   emit();
-  while (options_.max_agents > 0 && agents_->hot() > options_.max_agents &&
+  while (options_.max_agents > 0 && !shutting_down_ &&
+         agents_->hot() > options_.max_agents &&
          agents_->evict_one() == AgentStore::Eviction::kDone) {
     busy = true;
   }

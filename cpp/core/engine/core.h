@@ -43,6 +43,9 @@ class EngineCore {
   /// From now on requests are refused; those that run are cancelled.
   void shut_down();
 
+  /// After work() has thrown: ends every request with this error.
+  void fail_all(const Error& error);
+
   /// One turn: cancellations, admission, restores, one step, saves. Returns
   /// false when only a command or wake() can bring new work.
   bool work();

@@ -67,8 +67,8 @@ struct Engine::Impl {
           T value{};
           try {
             value = query(core);
-          } catch (const Error& e) {
-            error = e;
+          } catch (const std::exception& e) {
+            error = as_error(e, Code::kGenerationFailed);
           }
           reply(std::move(error), std::move(value));
         });
@@ -80,8 +80,8 @@ struct Engine::Impl {
         [done = std::move(done), action = std::move(action)](EngineCore& core) {
           try {
             action(core, done);
-          } catch (const Error& e) {
-            done(e);
+          } catch (const std::exception& e) {
+            done(as_error(e, Code::kGenerationFailed));
           }
         });
   }
@@ -110,19 +110,26 @@ struct Engine::Impl {
           std::move(executor),
           std::move(on_step),
           [this] { wake(); });
-    } catch (const Error& e) {
-      ready(e, {});
-      return;
     } catch (const std::exception& e) {
-      ready(Error(Code::kModelInvalid, e.what()), {});
+      ready(as_error(e, Code::kModelInvalid), {});
       return;
     }
     ready(std::nullopt, core->info());
     while (run_commands(*core)) {
-      if (!core->work()) {
+      if (!work(*core)) {
         closing_step(*core);
         sleep();
       }
+    }
+  }
+
+  /// Requests fail rather than the process, whatever is thrown.
+  static bool work(EngineCore& core) {
+    try {
+      return core.work();
+    } catch (const std::exception& e) {
+      core.fail_all(as_error(e, Code::kGenerationFailed));
+      return false;
     }
   }
 
@@ -148,14 +155,9 @@ struct Engine::Impl {
     if (!closed_ || core.agents().saving()) {
       return;
     }
-    const std::string& problem = core.agents().counters().last_error;
-    std::optional<Error> error;
-    if (!problem.empty()) {
-      error = Error(Code::kCachePersistence, problem);
-    }
     const Done done = std::move(closed_);
     closed_ = nullptr;
-    done(std::move(error));
+    done(core.agents().unsaved());
   }
 
   void sleep() {

@@ -32,6 +32,7 @@ struct Agent {
   uint64_t cached_tokens = 0;
   std::string note;     // why its last restore failed; becomes a miss_reason
   bool removed = false; // by remove(), while a request or a save still ran
+  Clock::time_point retry_at; // its last save failed: not before this
 
   bool dirty() const { return version != saved_version; }
 };
@@ -54,8 +55,8 @@ struct Sequence {
   Usage usage;
   std::vector<float> logprobs; // score requests
   Clock::time_point submitted;
-  uint64_t seed = 0;      // of the hash chain its prompt belongs to
-  bool adopted = false;   // the cached part of the prompt was taken over
+  uint64_t seed = 0; // of the hash chain its prompt belongs to
+  int adopted = -1;  // tokens taken over from the cache; -1: not looked yet
   bool preempted = false; // was in the batch before
 
   bool running() const {

@@ -44,7 +44,8 @@ bool EngineCore::waits_for_prefix(const Sequence& seq) const {
     const auto begin = seq.tokens.begin();
     const int common = static_cast<int>(
         std::mismatch(begin, begin + n, other->tokens.begin()).first - begin);
-    if (common / block * block > seq.cached()) {
+    const int shared = common / block * block;
+    if (shared > seq.cached() && shared > other->cached()) {
       return true;
     }
   }
@@ -146,7 +147,8 @@ bool EngineCore::preempt_younger(const Sequence& seq) {
     victim.agent->running = nullptr;
     victim.phase = Phase::kWaiting;
     victim.preempted = true;
-    victim.adopted = false;
+    victim.adopted = -1;
+    victim.logprobs.clear(); // it is scored anew from the first token
     waiting_.splice(waiting_.begin(), active_, it);
     return true;
   }
@@ -188,10 +190,8 @@ void EngineCore::run(
     for (size_t i = 0; i < batch.size(); i++) {
       advance(*batch[i], rows[i], result.tokens[i], result.logits[i]);
     }
-  } catch (const Error& error) {
-    fail(batch, error);
   } catch (const std::exception& e) {
-    fail(batch, Error(Code::kGenerationFailed, e.what()));
+    fail(batch, as_error(e, Code::kGenerationFailed));
   }
   const double seconds = ms_since(start) / 1e3;
   scheduler_.observe(decode_rows, prefill_rows, seconds);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cinttypes>
+#include <cstdio>
 #include <cstring>
 
 #include "base/crc32c.h"
@@ -13,11 +15,21 @@ namespace {
 
 constexpr char kFormat[] = "stomp-agent-cache";
 constexpr int kVersion = 1;
+// Each takes nine of the values that a reader's JSON limit allows.
+constexpr size_t kMaxTensors = 400'000;
 
 // Tensors besides the blocks' K and V.
 constexpr char kTokens[] = "tokens";    // I32 (n_tokens)
 constexpr char kChecksums[] = "crc32c"; // U32 (blocks)
 constexpr char kSeal[] = "sha256";      // U8 (32)
+
+size_t tensor_count(const AgentFileHeader& h) {
+  size_t n = 3; // token ids, checksums, seal
+  for (const StoredBlock& b : h.blocks) {
+    n += 2 * h.spec.groups[b.group].layers.size();
+  }
+  return n;
+}
 
 [[noreturn]] void corrupt(const std::string& what) {
   throw Error(Code::kCacheCorrupt, "the cache file is damaged: " + what);
@@ -75,6 +87,12 @@ std::string blocks_text(const std::vector<StoredBlock>& blocks) {
   return text;
 }
 
+std::string hex(uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016" PRIx64, value);
+  return text;
+}
+
 SafetensorsFile::Metadata metadata(const AgentFileHeader& h) {
   const ModelCacheSpec& s = h.spec;
   return {
@@ -84,6 +102,7 @@ SafetensorsFile::Metadata metadata(const AgentFileHeader& h) {
       {"model", h.model},
       {"fingerprint", h.fingerprint},
       {"numerics", h.numerics},
+      {"prefix_seed", hex(h.seed)},
       {"layers", std::to_string(s.n_layers)},
       {"kv_heads", std::to_string(s.n_kv_heads)},
       {"key_dim", std::to_string(s.key_dim)},
@@ -139,6 +158,17 @@ class Numbers {
   const char* end_;
   const char* what_;
 };
+
+uint64_t seed_in(const SafetensorsFile& file) {
+  const std::string& text = require(file, "prefix_seed");
+  uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value, 16);
+  if (error != std::errc() || rest != end || hex(value) != text) {
+    corrupt("bad number in prefix_seed");
+  }
+  return value;
+}
 
 int number(const SafetensorsFile& file, const char* key) {
   Numbers numbers(require(file, key), key);
@@ -237,11 +267,12 @@ void check_coverage(const AgentFileHeader& h) {
 }
 
 void check_tensors(const SafetensorsFile& file, const AgentFileHeader& h) {
-  const std::vector<TensorDeclaration> expected = declare(h);
   const auto& tensors = file.tensors();
-  if (tensors.size() != expected.size()) {
+  // Before a list is made of what the metadata asks for.
+  if (tensors.size() != tensor_count(h)) {
     corrupt("it holds other tensors than its metadata says");
   }
+  const std::vector<TensorDeclaration> expected = declare(h);
   for (size_t i = 0; i < expected.size(); i++) {
     if (tensors[i].name != expected[i].name ||
         tensors[i].dtype != expected[i].dtype ||
@@ -287,10 +318,25 @@ size_t stored_block_bytes(const ModelCacheSpec& spec, const StoredBlock& b) {
       b.n_tokens;
 }
 
+namespace {
+
+std::vector<TensorDeclaration> checked_declaration(const AgentFileHeader& h) {
+  if (tensor_count(h) > kMaxTensors) {
+    throw Error(
+        Code::kCachePersistence,
+        "Agent '" + h.agent + "' has " + std::to_string(h.blocks.size()) +
+            " blocks, more than one file can list. Use larger --block-tokens.",
+        {{"agent", h.agent}});
+  }
+  return declare(h);
+}
+
+} // namespace
+
 AgentFileWriter::AgentFileWriter(
     const std::string& path,
     const AgentFileHeader& header)
-    : file_(path, declare(header), metadata(header)) {
+    : file_(path, checked_declaration(header), metadata(header)) {
   const std::span<const std::byte> tokens = bytes_of(header.tokens);
   tokens_.assign(tokens.begin(), tokens.end());
   file_.append(tokens_);
@@ -308,14 +354,20 @@ uint64_t AgentFileWriter::finish() {
 }
 
 AgentFileReader::AgentFileReader(const std::string& path)
-    : file_(path, Code::kCacheCorrupt, Code::kCacheCorrupt) {
+    : file_(
+          path,
+          Code::kCachePersistence,
+          Code::kCacheCorrupt,
+          Code::kCachePersistence) {
   if (require(file_, "format") != kFormat) {
     corrupt("it is no agent cache");
   }
   if (const int version = number(file_, "version"); version != kVersion) {
-    corrupt(
-        "its format version is " + std::to_string(version) +
-        "; this program knows version " + std::to_string(kVersion));
+    throw Error(
+        Code::kIncompatibleCache,
+        path + ": its format version is " + std::to_string(version) +
+            "; this program knows version " + std::to_string(kVersion) +
+            ". Use the program that wrote it, or another --cache-dir.");
   }
   const SafetensorsTensor& tokens = tensor_named(file_, kTokens, Dtype::kI32);
   const SafetensorsTensor& crcs = tensor_named(file_, kChecksums, Dtype::kU32);
@@ -330,6 +382,7 @@ AgentFileReader::AgentFileReader(const std::string& path)
   header_.model = require(file_, "model");
   header_.fingerprint = require(file_, "fingerprint");
   header_.numerics = require(file_, "numerics");
+  header_.seed = seed_in(file_);
   header_.transcript = require(file_, "transcript");
   header_.spec = parse_spec(file_);
   header_.tokens = values_of<int32_t>(tokens);

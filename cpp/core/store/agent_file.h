@@ -30,6 +30,7 @@ struct AgentFileHeader {
   std::string model;       // name, for people
   std::string fingerprint; // of the model
   std::string numerics;    // of the executor that computed the cache
+  uint64_t seed = 0;       // of its hash chain: model, numerics and cache salt
   ModelCacheSpec spec;
   std::vector<int32_t> tokens;
   std::string transcript;          // opaque
@@ -43,7 +44,8 @@ size_t stored_block_bytes(const ModelCacheSpec& spec, const StoredBlock& b);
 /// finish(). One thread.
 class AgentFileWriter {
  public:
-  /// Throws kCachePersistence, here and below.
+  /// Throws kCachePersistence, here and below; also for more blocks than a
+  /// reader would accept.
   AgentFileWriter(const std::string& path, const AgentFileHeader& header);
 
   /// The bytes of the next block, in the order of header.blocks.
@@ -62,7 +64,8 @@ class AgentFileWriter {
 /// bytes are verified as they are read.
 class AgentFileReader {
  public:
-  /// Throws kCacheCorrupt saying what is wrong.
+  /// Throws kCacheCorrupt saying what is wrong, kCachePersistence when the
+  /// file cannot be opened now, kIncompatibleCache for a later format.
   explicit AgentFileReader(const std::string& path);
 
   const AgentFileHeader& header() const { return header_; }
@@ -72,6 +75,9 @@ class AgentFileReader {
       const std::string& fingerprint,
       const std::string& numerics,
       const ModelCacheSpec& spec) const;
+  /// Whether it was computed for prompts with this seed: another one means
+  /// another cache salt, whose tokens must not become known.
+  bool fits_seed(uint64_t seed) const { return header_.seed == seed; }
 
   /// Bytes of header().blocks[i]. Throws kCacheCorrupt on a bad checksum.
   std::span<const std::byte> block(size_t i) const;

@@ -82,6 +82,15 @@ int64_t modified_ms(const std::string& path, uint64_t& bytes) {
   return static_cast<int64_t>(s.st_mtime) * 1000;
 }
 
+/// Makes a removal last. A file system that cannot do that has no more to give.
+void sync_folder(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) {
+    (void)::fsync(fd);
+    ::close(fd);
+  }
+}
+
 bool ends_with(const std::string& text, const std::string& suffix) {
   return text.size() >= suffix.size() &&
       text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
@@ -90,14 +99,23 @@ bool ends_with(const std::string& text, const std::string& suffix) {
 } // namespace
 
 std::string agent_file_name(const std::string& agent) {
-  std::string name;
-  for (const char c : agent) {
-    if (c >= 'A' && c <= 'Z') {
-      name += '=';
-      name += static_cast<char>(c - 'A' + 'a');
-    } else {
-      name += c;
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string name = agent;
+  std::vector<int> upper((agent.size() + 3) / 4, 0);
+  for (size_t i = 0; i < agent.size(); i++) {
+    if (agent[i] >= 'A' && agent[i] <= 'Z') {
+      name[i] = static_cast<char>(agent[i] - 'A' + 'a');
+      upper[i / 4] |= 1 << i % 4;
     }
+  }
+  while (!upper.empty() && upper.back() == 0) {
+    upper.pop_back();
+  }
+  if (!upper.empty()) {
+    name += '=';
+  }
+  for (const int digit : upper) {
+    name += kDigits[digit];
   }
   return name + kSuffix;
 }
@@ -106,15 +124,19 @@ std::optional<std::string> agent_of_file_name(const std::string& name) {
   if (!ends_with(name, kSuffix) || name.front() == '.') {
     return std::nullopt;
   }
-  std::string agent;
-  for (size_t i = 0; i < name.size() - (sizeof(kSuffix) - 1); i++) {
-    if (name[i] == '=') {
-      i++;
-      agent += static_cast<char>(name[i] - 'a' + 'A');
-    } else {
-      agent += name[i];
+  const std::string stem = name.substr(0, name.size() + 1 - sizeof kSuffix);
+  const size_t mark = std::min(stem.find('='), stem.size());
+  std::string agent = stem.substr(0, mark);
+  for (size_t i = mark + 1; i < stem.size(); i++) {
+    const int digit = stem[i] <= '9' ? stem[i] - '0' : stem[i] - 'a' + 10;
+    for (size_t j = 0; j < 4; j++) {
+      const size_t at = (i - mark - 1) * 4 + j;
+      if ((digit >> j & 1) && at < agent.size()) {
+        agent[at] = static_cast<char>(agent[at] - 'a' + 'A');
+      }
     }
   }
+  // What is no id, or not written as it should be, does not come back.
   return agent_file_name(agent) == name ? std::optional(agent) : std::nullopt;
 }
 
@@ -144,11 +166,11 @@ struct DiskTier::Writer {
       Result result;
       try {
         write(*header, lock);
-      } catch (const Error& error) {
+      } catch (const std::exception& error) {
         if (!lock.owns_lock()) {
           lock.lock();
         }
-        result.error = error;
+        result.error = as_error(error, Code::kCachePersistence);
         drain(lock);
       }
       result.seconds = std::chrono::duration<double>(
@@ -237,8 +259,13 @@ DiskTier::DiskTier(
     : folder_(root + "/" + fingerprint) {
   make_folder(folder_);
   lock_ = lock_folder(root);
-  scan();
-  writer_ = std::make_unique<Writer>(std::move(wake));
+  try {
+    scan();
+    writer_ = std::make_unique<Writer>(std::move(wake));
+  } catch (...) {
+    ::close(lock_);
+    throw;
+  }
 }
 
 DiskTier::~DiskTier() {
@@ -282,8 +309,10 @@ std::unique_ptr<AgentFileReader> DiskTier::open(const std::string& agent) {
     }
     entries_[agent].tokens = static_cast<int>(file->header().tokens.size());
     return file;
-  } catch (const Error&) {
-    set_aside(agent);
+  } catch (const Error& error) {
+    if (error.code() == Code::kCacheCorrupt) {
+      set_aside(agent);
+    }
     throw;
   }
 }
@@ -307,6 +336,7 @@ void DiskTier::remove(const std::string& agent) {
         "Cannot remove " + path_of(agent) + ": " + error.message());
   }
   entries_.erase(agent);
+  sync_folder(folder_);
 }
 
 void DiskTier::begin(AgentFileHeader header) {

@@ -38,10 +38,12 @@ class DiskTier {
   const std::map<std::string, Entry>& entries() const { return entries_; }
   bool has(const std::string& agent) const { return entries_.count(agent); }
 
-  /// Throws kCacheCorrupt after setting the file aside (renamed, kept).
+  /// Throws as AgentFileReader does; on kCacheCorrupt after setting the file
+  /// aside (renamed, kept).
   std::unique_ptr<AgentFileReader> open(const std::string& agent);
   /// Renames the file to *.corrupt: the agent starts cold.
   void set_aside(const std::string& agent);
+  /// On disk, too, when it returns. Throws kCachePersistence.
   void remove(const std::string& agent);
 
   // Writing, one file at a time:
@@ -72,7 +74,9 @@ class DiskTier {
 };
 
 /// File name of an agent, such that ids that differ in case only do not meet
-/// on a case-insensitive file system: upper-case letters get a '=' in front.
+/// on a case-insensitive file system: the id in lower case, then, if it was not
+/// so already, '=' and which letters were upper case, four to a hexadecimal
+/// digit.
 std::string agent_file_name(const std::string& agent);
 /// The reverse; nothing for names that agent_file_name does not make.
 std::optional<std::string> agent_of_file_name(const std::string& name);

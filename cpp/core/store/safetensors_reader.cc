@@ -228,8 +228,9 @@ size_t dtype_bytes(Dtype dtype) {
 SafetensorsFile::SafetensorsFile(
     const std::string& path,
     Code missing,
-    Code invalid)
-    : file_(path, missing, invalid) {
+    Code invalid,
+    Code unreadable)
+    : file_(path, missing, invalid, unreadable) {
   const Reader reader(file_, invalid);
   header_bytes_ = reader.header_bytes();
   const Json header = reader.parse(header_bytes_);

@@ -53,12 +53,13 @@ class SafetensorsFile {
  public:
   using Metadata = std::vector<std::pair<std::string, std::string>>;
 
-  /// Throws `missing` when there is no such file, `invalid` naming what is
-  /// wrong and where.
+  /// Throws `missing` and `unreadable` as MappedFile does, `invalid` naming
+  /// what is wrong and where.
   explicit SafetensorsFile(
       const std::string& path,
       Code missing = Code::kModelNotFound,
-      Code invalid = Code::kModelInvalid);
+      Code invalid = Code::kModelInvalid,
+      Code unreadable = Code::kModelInvalid);
 
   const std::string& path() const { return file_.path(); }
   const MappedFile& file() const { return file_; }

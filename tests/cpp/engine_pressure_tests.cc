@@ -1,0 +1,164 @@
+// A pool that is too small for all who want it: waiting, preemption, and what
+// becomes of the blocks meanwhile.
+#include <map>
+
+#include "engine_bench.h"
+
+using namespace stomp;
+using namespace stomp::test;
+
+namespace {
+
+int used(Bench& b) {
+  const EngineStats s = b.core->stats();
+  return s.pool_capacity[0] - s.pool_free[0] - s.pool_cached[0];
+}
+
+} // namespace
+
+TEST("a request that waits without an agent holds no blocks") {
+  Bench b(32);
+  const auto shared = words(200, 1);
+  b.finish(b.submit("owner", joined(shared, words(20, 2)), 4));
+  for (int round = 0; round < 4; round++) {
+    const int long_one = b.submit("busy", words(100, 10 + round), 150);
+    for (int i = 0; i < 5; i++) {
+      b.core->work();
+    }
+    const int waits = b.submit("", joined(shared, words(30, 3)), 200);
+    for (int i = 0; i < 5; i++) {
+      b.core->work();
+    }
+    CHECK_EQUAL(b.core->stats().waiting, 1);
+    b.core->cancel(waits);
+    b.core->cancel(long_one);
+    b.run();
+    CHECK(b.done.at(waits).reason == Finish::kCancelled);
+  }
+  b.core->agents().remove("owner");
+  b.core->agents().remove("busy");
+  CHECK_EQUAL(used(b), 0);
+}
+
+TEST("who runs is not ended for the sake of who waits") {
+  Bench b(32);
+  const auto shared = words(200, 1);
+  b.finish(b.submit("", joined(shared, words(20, 2)), 4));
+  const int runs = b.submit("", words(60, 5), 0); // open-ended: fills the pool
+  b.core->work();
+  const int waits = b.submit("", joined(shared, words(30, 3)), 200);
+  b.core->work();
+  CHECK_EQUAL(b.core->stats().waiting, 1);
+  CHECK(b.finish(runs).reason == Finish::kLength);
+  CHECK(b.finish(waits).reason == Finish::kLength);
+}
+
+TEST("an agent evicted while its request waits is counted as it was found") {
+  Bench b(24);
+  const auto talk = words(150, 4);
+  b.finish(b.submit("a", talk, 4));
+  const int first = b.submit("", words(100, 5), 200);
+  for (int i = 0; i < 4; i++) {
+    b.core->work();
+  }
+  const auto next = joined(talk, words(30, 6));
+  const int waits = b.submit("a", next, 100);
+  b.core->work();
+  CHECK_EQUAL(b.core->stats().waiting, 1);
+  b.core->agents().evict("a", {});
+  const Finished& f = b.finish(waits);
+  CHECK(b.done.count(first));
+  CHECK(b.tokens[waits] == answer(next, 100));
+  CHECK_EQUAL(
+      f.usage.cached_tokens, f.usage.own_tokens + f.usage.shared_tokens);
+  CHECK(f.usage.own_tokens == 0);
+}
+
+TEST("a score that was preempted yields each token's probability once") {
+  Bench b(100, {}, "n", 1600);
+  const int older = b.submit("", words(20, 1), 0); // admitted with 1044 tokens
+  while (b.core->stats().decode_tokens < 1028) {
+    b.core->work();
+  }
+  Request r;
+  r.id = ++b.last_id;
+  r.prompt = words(540, 2);
+  r.score = true;
+  b.core->submit(r);
+  b.run();
+  CHECK(b.done.count(older));
+  CHECK(b.core->stats().preemptions > 0);
+  CHECK(b.done.at(r.id).reason == Finish::kStop);
+  CHECK_EQUAL(b.logprobs.at(r.id), size_t{539});
+}
+
+TEST("open-ended answers that outgrow the pool are preempted and completed") {
+  Bench b(140, {}, "n", 1600);
+  std::map<int, std::vector<int32_t>> prompts;
+  for (int i = 0; i < 2; i++) {
+    const auto prompt = words(20, 300 + i);
+    prompts[b.submit(i ? "named" : "", prompt, 0)] = prompt;
+  }
+  b.run();
+  CHECK(b.core->stats().preemptions > 0);
+  for (const auto& [id, prompt] : prompts) {
+    CHECK(b.tokens[id] == answer(prompt, 1580));
+  }
+}
+
+TEST("a short prompt does not wait for a long one's whole length") {
+  Bench b(64);
+  const auto shared = words(32, 1);
+  const int long_one = b.submit("a", joined(shared, words(400, 2)), 2);
+  const int short_one = b.submit("b", joined(shared, words(8, 3)), 2);
+  int turns = 0;
+  while (b.tokens[short_one].empty()) {
+    b.core->work();
+    turns++;
+  }
+  CHECK(b.tokens[long_one].empty());
+  CHECK(turns <= 4);
+  CHECK_EQUAL(b.finish(short_one).usage.shared_tokens, 32);
+}
+
+TEST("a fork that brings a waiting agent back leaves no stale plan") {
+  EngineOptions o;
+  o.cache_dir = temporary_folder("stale");
+  o.max_batch_size = 1;
+  const auto talk = words(100, 4);
+  {
+    Bench b(64, o);
+    b.finish(b.submit("a", talk, 4));
+    b.save("a");
+  }
+  Bench b(24, o);
+  const int busy = b.submit("", words(60, 5), 150);
+  b.core->work();
+  auto other = talk;
+  other[50] = (other[50] + 1) % kVocab;
+  const int waits = b.submit("a", other, 10);
+  b.core->work();
+  CHECK_EQUAL(b.core->stats().waiting, 1);
+  b.core->agents().fork("a", "copy", b.core->plain_seed());
+  b.run();
+  CHECK(b.done.count(busy));
+  CHECK(b.tokens[waits] == answer(other, 10));
+  std::filesystem::remove_all(o.cache_dir);
+}
+
+TEST("a long save does not need a turn for every block") {
+  EngineOptions o;
+  o.cache_dir = temporary_folder("longsave");
+  Bench b(64, o);
+  b.finish(b.submit("a", words(500, 1), 4));
+  bool saved = false;
+  b.core->agents().save("a", "t", [&](std::optional<Error>) { saved = true; });
+  int turns = 0;
+  while (!saved) {
+    if (b.core->work()) {
+      turns++;
+    }
+  }
+  CHECK(turns < 12); // of 32 blocks
+  std::filesystem::remove_all(o.cache_dir);
+}
