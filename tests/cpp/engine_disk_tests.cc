@@ -307,7 +307,7 @@ TEST("removing an agent while it is saved leaves no file, or says so later") {
     b.finish(b.submit("a", words(300, 1), 4));
     bool answered = false;
     b.core->agents().save(
-        "a", "t", [&](std::optional<Error>) { answered = true; });
+        "a", "t", [&](const std::optional<Error>&) { answered = true; });
     b.core->work(); // the save has begun
     const std::string path = o.cache_dir + "/feedbeef/a.safetensors";
     if (blocked) {

@@ -152,7 +152,8 @@ TEST("a long save does not need a turn for every block") {
   Bench b(64, o);
   b.finish(b.submit("a", words(500, 1), 4));
   bool saved = false;
-  b.core->agents().save("a", "t", [&](std::optional<Error>) { saved = true; });
+  b.core->agents().save(
+      "a", "t", [&](const std::optional<Error>&) { saved = true; });
   int turns = 0;
   while (!saved) {
     if (b.core->work()) {

@@ -268,18 +268,23 @@ bool AgentStore::pump() {
   if (job_->next == job_->blocks.size() || !disk_->room()) {
     return false; // the writer wakes us
   }
-  size_t bytes = 0;
-  while (job_->next < job_->blocks.size() && disk_->room() &&
-         bytes < kSaveBytesPerTurn) {
-    try {
-      std::vector<std::byte> block = next_block(*job_);
-      bytes += block.size();
-      disk_->push(std::move(block));
-    } catch (const std::exception& e) {
-      abandon_job(as_error(e, Code::kCachePersistence));
-    }
+  try {
+    hand_over(*job_);
+  } catch (const std::exception& e) {
+    abandon_job(as_error(e, Code::kCachePersistence));
   }
   return true;
+}
+
+/// The next blocks to the writer, as many as it takes.
+void AgentStore::hand_over(Job& job) {
+  size_t bytes = 0;
+  while (job.next < job.blocks.size() && disk_->room() &&
+         bytes < kSaveBytesPerTurn) {
+    std::vector<std::byte> block = next_block(job);
+    bytes += block.size();
+    disk_->push(std::move(block));
+  }
 }
 
 void AgentStore::abandon_job(const Error& why) {

@@ -99,6 +99,7 @@ class AgentStore {
   void start_job();
   AgentFileHeader snapshot(Job& job);
   std::vector<std::byte> next_block(Job& job);
+  void hand_over(Job& job);
   void skip_save(std::optional<Error> error);
   void abandon_job(const Error& why);
   void remove_file(const std::string& id);
