@@ -401,6 +401,8 @@ TEST("the longest ids in capitals have file names that a disk takes") {
   const std::string name = agent_file_name(id);
   CHECK(name.size() < 200);
   CHECK(agent_of_file_name(name) == id);
+  CHECK_EQUAL(
+      agent_file_name("Ab_CdEf"), std::string("ab_cdef=92.safetensors"));
   CHECK(!agent_of_file_name("A.safetensors"));
   CHECK(!agent_of_file_name("a=0.safetensors"));
   CHECK(!agent_of_file_name("a=f.safetensors"));

@@ -26,10 +26,12 @@ export async function listAgentFiles(cacheDir: string): Promise<AgentFile[]> {
   return found.flat().sort((a, b) => b.savedMs - a.savedMs);
 }
 
-/** The agent that a file belongs to: upper-case letters are written with `=` before a small one. */
+/** The agent that a file belongs to; how ids are written as file names is told in docs/format.md. */
 export function agentOfFileName(name: string): string | undefined {
   if (!name.endsWith(SUFFIX) || name.startsWith('.')) return undefined;
-  return name.slice(0, -SUFFIX.length).replace(/=([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  const [id = '', upper = ''] = name.slice(0, -SUFFIX.length).split('=');
+  const isUpper = (at: number) => ((Number.parseInt(upper[at >> 2] ?? '0', 16) >> (at & 3)) & 1) === 1;
+  return [...id].map((letter, at) => (isUpper(at) ? letter.toUpperCase() : letter)).join('');
 }
 
 async function readModelFolder(folder: string): Promise<AgentFile[]> {

@@ -133,7 +133,7 @@ describe('agents', () => {
       __metadata__: { agent: 'Ann', model: 'SmolLM2' },
       tokens: { dtype: 'I32', shape: [812] },
     };
-    writeAgent('=ann.safetensors', JSON.stringify(header));
+    writeAgent('ann=1.safetensors', JSON.stringify(header));
     const { code, out } = await stomp('agents', '--port', freePort, '--cache-dir', 'caches');
     expect(code).toBe(0);
     expect(out).toMatch(/Ann +SmolLM2 +812 +\d+ B +0 s ago/);
