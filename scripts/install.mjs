@@ -18,6 +18,16 @@ function nodeGypBuild(program) {
   return join(dirname(require.resolve('node-gyp-build/package.json')), program);
 }
 
+/** A source folder installed by its path brings none of its own packages. */
+function hasDependencies() {
+  try {
+    nodeGypBuild('bin.js');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Whether an addon that loads is there already, built or prebuilt. */
 function ready() {
   if (process.env.npm_config_build_from_source === 'true') return false;
@@ -44,6 +54,12 @@ function dropObjects() {
 }
 
 function main() {
+  if (!hasDependencies()) {
+    console.error(
+      `stomp-serve: the packages of ${root} are not installed; run \`npm ci\` there first, or install a packed copy (npm pack)`,
+    );
+    return 1;
+  }
   if (!hasEngine()) {
     console.log(`stomp-serve: no inference engine for ${platformName()}; everything else is installed`);
     return 0;

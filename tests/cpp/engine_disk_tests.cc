@@ -409,3 +409,22 @@ TEST("the longest ids in capitals have file names that a disk takes") {
   CHECK(!agent_of_file_name("a==1.safetensors"));
   CHECK(!agent_of_file_name("=.safetensors"));
 }
+
+TEST("agents on disk are listed with their tokens, before anybody uses them") {
+  EngineOptions o;
+  o.cache_dir = temporary_folder("list");
+  {
+    Bench b(64, o);
+    b.finish(b.submit("a", words(40, 1), 5));
+    b.save("a");
+    b.finish(b.submit("bad", words(40, 2), 5));
+    b.save("bad");
+  }
+  turn_a_bit(o.cache_dir + "/feedbeef/bad.safetensors", 20);
+  Bench b(64, o);
+  const std::vector<AgentInfo> list = b.core->agents().list();
+  CHECK_EQUAL(list.size(), size_t{2});
+  CHECK_EQUAL(list[0].tokens, 44);
+  CHECK_EQUAL(list[1].tokens, 0);
+  std::filesystem::remove_all(o.cache_dir);
+}

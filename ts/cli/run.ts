@@ -55,7 +55,8 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   }
 }
 
-async function dispatch(args: readonly string[], terminal: Terminal): Promise<number> {
+async function dispatch(given: readonly string[], terminal: Terminal): Promise<number> {
+  const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given;
   const [first = ''] = args;
   const isNamed = first !== '' && !first.startsWith('-');
   const name = isNamed ? commandNamed(first) : 'serve';

@@ -18,6 +18,7 @@ export class Fields {
   readonly #object: Readonly<Record<string, unknown>>;
   readonly #path: string;
   readonly #known = new Set<string>();
+  readonly #refused = new Set<string>();
 
   /**
    * @param path where the object lies in the body, for messages; empty for the body itself.
@@ -95,6 +96,7 @@ export class Fields {
   refuse(unsupported: Readonly<Record<string, Neutral>>): void {
     for (const [field, isNeutral] of Object.entries(unsupported)) {
       const value = this.raw(field);
+      this.#refused.add(field);
       if (value === undefined || isNeutral(value)) continue;
       throw this.unsupported(field);
     }
@@ -112,7 +114,7 @@ export class Fields {
     for (const field of Object.keys(this.#object)) {
       if (this.#known.has(field)) continue;
       const name = this.name(field.slice(0, 100));
-      const allowed = [...this.#known];
+      const allowed = [...this.#known].filter((known) => !this.#refused.has(known));
       throw new StompError(
         'INVALID_REQUEST',
         `"${name}" is not a known field.${suggestion(field, allowed)}`,

@@ -542,13 +542,14 @@ void AgentStore::describe(const Agent& agent, AgentInfo& info) const {
   info.cached_tokens = agent.cached_tokens;
 }
 
-std::vector<AgentInfo> AgentStore::list() const {
+std::vector<AgentInfo> AgentStore::list() {
   std::map<std::string, AgentInfo> all;
   if (disk_) {
-    for (const auto& [id, entry] : disk_->entries()) {
+    const auto entries = disk_->entries(); // a bad file leaves the list
+    for (const auto& [id, entry] : entries) {
       AgentInfo& info = all[id];
       info.tier = AgentTier::kWarm;
-      info.tokens = entry.tokens;
+      info.tokens = disk_->tokens(id);
       info.disk_bytes = entry.bytes;
       info.saved = true;
       info.last_used_ms = entry.modified_ms;

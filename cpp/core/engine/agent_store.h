@@ -62,7 +62,7 @@ class AgentStore {
   void save_all_dirty();
   void evict(const std::string& id, Engine::Done done);
   void remove(const std::string& id);
-  std::vector<AgentInfo> list() const;
+  std::vector<AgentInfo> list();
 
   /// Takes the least recently used idle agent out of the pool. A dirty one is
   /// saved first, which takes a while.

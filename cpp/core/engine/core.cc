@@ -124,8 +124,10 @@ void EngineCore::check(const Request& request) const {
         "The prompt has " + std::to_string(n) +
             " tokens, but this model and pool hold " +
             std::to_string(max_context_) +
-            " tokens of prompt and answer together. Shorten the conversation "
-            "or raise --cache-budget-mb or --max-context.",
+            " tokens of prompt and answer together. Shorten the conversation" +
+            (max_context_ < model_->config.max_context
+                 ? ", or raise --cache-budget-mb or --max-context."
+                 : "."),
         {{"promptTokens", std::to_string(n)},
          {"maxContext", std::to_string(max_context_)}});
   }

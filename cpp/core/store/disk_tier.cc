@@ -39,7 +39,7 @@ void make_folder(const std::string& path) {
     throw Error(
         Code::kCachePersistence,
         "Cannot create the cache folder " + path + ": " + error.message() +
-            ". Choose another with --cache-dir.",
+            ". Choose another folder (--cache-dir, cacheDir).",
         {{"path", path}});
   }
 }
@@ -59,7 +59,7 @@ int lock_folder(const std::string& root) {
         Code::kCacheInUse,
         "The cache folder " + root + " is in use by process " +
             (n > 0 ? std::string(holder) : std::string("unknown")) +
-            ". Stop that server, or choose another --cache-dir.",
+            ". Stop it, or choose another folder (--cache-dir, cacheDir).",
         {{"path", root}, {"pid", holder}});
   }
   const std::string pid = std::to_string(::getpid());
@@ -315,6 +315,17 @@ std::unique_ptr<AgentFileReader> DiskTier::open(const std::string& agent) {
     }
     throw;
   }
+}
+
+int DiskTier::tokens(const std::string& agent) {
+  if (entries_.at(agent).tokens < 0) {
+    try {
+      open(agent);
+    } catch (const Error&) {
+      return 0; // said where the agent is used
+    }
+  }
+  return entries_.at(agent).tokens;
 }
 
 void DiskTier::set_aside(const std::string& agent) {

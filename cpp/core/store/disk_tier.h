@@ -38,6 +38,10 @@ class DiskTier {
   const std::map<std::string, Entry>& entries() const { return entries_; }
   bool has(const std::string& agent) const { return entries_.count(agent); }
 
+  /// Tokens in an agent's file; 0 when it cannot be read, which may also take
+  /// the agent out of entries().
+  int tokens(const std::string& agent);
+
   /// Throws as AgentFileReader does; on kCacheCorrupt after setting the file
   /// aside (renamed, kept).
   std::unique_ptr<AgentFileReader> open(const std::string& agent);

@@ -41,6 +41,7 @@ describe('the command line', () => {
       const own = await stomp(name, '--help');
       expect(own).toMatchObject({ code: 0, err: '' });
       expect(own.out).toMatch(new RegExp(`^Usage: stomp-serve ${name}`));
+      expect(await stomp('help', name)).toEqual(own);
     }
   });
 
@@ -184,6 +185,12 @@ describe('agents', () => {
 });
 
 describe('doctor', () => {
+  it('does not call a model fit that nobody knows', async () => {
+    const { code, out } = await stomp('doctor', '--cache-dir', 'caches', '--model', 'nope');
+    expect(code).toBe(1);
+    expect(out).toMatch(/^BROKEN +model +.*nope/m);
+  });
+
   it('names what is broken and fails', async () => {
     writeFileSync(join(folder, 'file'), '');
     const { code, out } = await stomp('doctor', '--cache-dir', 'file/caches', '--model', './absent.gguf');

@@ -138,6 +138,14 @@ it('suggests the field that was meant', async () => {
   expect(error.message).toContain('Did you mean "max_tokens"?');
 });
 
+it('a field that is not served is not offered in the place of an unknown one', async () => {
+  const { post } = await start();
+  const error = await errorOf(await post(path, { messages: hello, wrong: 5 }));
+  const { allowed } = error.fields as { allowed: string };
+  expect(allowed).toContain('max_tokens');
+  expect(allowed).not.toContain('tools');
+});
+
 describe('the transport', () => {
   it('refuses a body over the limit with 413', async () => {
     const { post } = await start();

@@ -4,6 +4,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Settings } from '../../config/index.js';
 import { chooseExecutor } from '../../engine/executor-choice.js';
+import { parseHubId } from '../../engine/models/hub-model.js';
 import { defaultModel, knownModels } from '../../engine/models/known-models.js';
 import { modelFolder } from '../../engine/models/registry.js';
 import { toStompError } from '../../errors.js';
@@ -122,7 +123,9 @@ async function model({ model: name }: Settings): Promise<Finding> {
     return { state: here ? 'ok' : 'missing', detail };
   }
   const isPath = /^[./~\\]|\.gguf$/.test(name);
-  if (!isPath) return { state: 'ok', detail: `${name}, from the hub, kept under ${modelFolder()}` };
+  if (!isPath && parseHubId(name)) {
+    return { state: 'ok', detail: `${name}, from the hub, kept under ${modelFolder()}` };
+  }
   const found = await stat(name).catch(() => undefined);
   const detail = found ? name : `there is no ${name}; ${defaultModel} is the default`;
   return { state: found ? 'ok' : 'broken', detail };
