@@ -368,7 +368,7 @@ TEST("what was computed under one cache salt serves no other, from disk too") {
     b.save("a");
   }
   Bench b(64, o);
-  b.core->agents().fork("a", "copy", b.core->plain_seed());
+  b.core->agents().fork("a", "copy");
   CHECK_EQUAL(ask(b, "", "").cached_tokens, 0);
   CHECK_EQUAL(ask(b, "copy", "tenant").cached_tokens, 99);
   b.core->agents().evict("a", {});

@@ -64,7 +64,7 @@ class Storm {
   void fork(const std::string& name, const std::string& child) {
     AgentStore& agents = bench_.core->agents();
     try {
-      agents.fork(name, child, bench_.core->plain_seed());
+      agents.fork(name, child);
       talks_[child] = talks_[name];
     } catch (const Error& e) { // a full pool may refuse
       CHECK(e.code() == Code::kPoolExhausted);

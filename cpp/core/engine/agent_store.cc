@@ -189,10 +189,7 @@ void AgentStore::load_whole(Agent& agent) {
   }
 }
 
-void AgentStore::fork(
-    const std::string& from,
-    const std::string& to,
-    uint64_t seed) {
+void AgentStore::fork(const std::string& from, const std::string& to) {
   if (known(to)) {
     throw Error(
         Code::kAgentExists,
@@ -204,7 +201,7 @@ void AgentStore::fork(
   if (parent->kv.table.n_tokens == 0 && on_disk(from)) {
     load_whole(*parent);
   }
-  const std::shared_ptr<Agent> child = get(to, seed);
+  const std::shared_ptr<Agent> child = get(to, 0);
   child->kv = cache_.fork(parent->kv);
   child->transcript = parent->transcript;
   child->version++;

@@ -52,8 +52,7 @@ class AgentStore {
   /// Renames a file whose blocks turned out to be bad.
   void set_aside(Agent& agent);
 
-  /// `seed` is that of prompts without a salt, for agents on disk only.
-  void fork(const std::string& from, const std::string& to, uint64_t seed);
+  void fork(const std::string& from, const std::string& to);
   /// Of an agent in memory or on disk, "" for neither. Throws what
   /// DiskTier::open throws.
   std::string transcript(const std::string& id);

@@ -34,8 +34,6 @@ class EngineCore {
   EngineInfo info() const;
   EngineStats stats() const;
   AgentStore& agents() { return *agents_; }
-  /// Hash-chain seed of prompts without a cache salt.
-  uint64_t plain_seed() const { return seed_of(""); }
 
   void submit(Request request);
   void cancel(int32_t request);

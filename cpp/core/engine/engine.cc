@@ -206,7 +206,7 @@ void Engine::agents(Reply<std::vector<AgentInfo>> reply) {
 
 void Engine::fork(const std::string& from, const std::string& to, Done done) {
   impl_->act(std::move(done), [from, to](EngineCore& core, const Done& done) {
-    core.agents().fork(from, to, core.plain_seed());
+    core.agents().fork(from, to);
     done(std::nullopt);
   });
 }
