@@ -15,6 +15,8 @@
 #include <mutex>
 #include <thread>
 
+#include "base/sync.h"
+
 namespace stomp {
 
 namespace fs = std::filesystem;
@@ -80,15 +82,6 @@ int64_t modified_ms(const std::string& path, uint64_t& bytes) {
   }
   bytes = static_cast<uint64_t>(s.st_size);
   return static_cast<int64_t>(s.st_mtime) * 1000;
-}
-
-/// Makes a removal last. A file system that cannot do that has no more to give.
-void sync_folder(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0) {
-    (void)::fsync(fd);
-    ::close(fd);
-  }
 }
 
 bool ends_with(const std::string& text, const std::string& suffix) {
@@ -347,7 +340,10 @@ void DiskTier::remove(const std::string& agent) {
         "Cannot remove " + path_of(agent) + ": " + error.message());
   }
   entries_.erase(agent);
-  sync_folder(folder_);
+  if (const int number = sync_directory(folder_); number != 0) {
+    errno = number;
+    throw persistence_error("Cannot flush the cache folder", folder_);
+  }
 }
 
 void DiskTier::begin(AgentFileHeader header) {

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/sync.h"
 #include "base/utf8.h"
 
 namespace stomp {
@@ -267,24 +268,6 @@ void SafetensorsWriter::sync(int fd, const char* what) {
   }
 }
 
-void SafetensorsWriter::sync_directory() {
-  const std::string parent =
-      std::filesystem::path(path_).parent_path().string();
-  const int fd = open(
-      parent.empty() ? "." : parent.c_str(),
-      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) {
-    fail("opening the directory", errno);
-  }
-  // A file system that cannot sync directories says EINVAL; nothing is lost
-  // that it could keep.
-  const int number = fsync(fd) == 0 ? 0 : errno;
-  close(fd);
-  if (number != 0 && number != EINVAL) {
-    fail("flushing the directory", number);
-  }
-}
-
 uint64_t SafetensorsWriter::finish() {
   if (fd_ < 0 || appended_ != total_) {
     throw std::logic_error("finish() before every declared byte was appended");
@@ -300,7 +283,12 @@ uint64_t SafetensorsWriter::finish() {
     fail("renaming", errno);
   }
   temporary_.clear();
-  sync_directory();
+  const std::string parent =
+      std::filesystem::path(path_).parent_path().string();
+  const int number = sync_directory(parent.empty() ? "." : parent);
+  if (number != 0) {
+    fail("flushing the directory", number);
+  }
   return total_;
 }
 

@@ -56,7 +56,6 @@ class SafetensorsWriter {
   void write(std::span<const std::byte> bytes);
   void flush();
   void sync(int fd, const char* what);
-  void sync_directory();
   void discard() noexcept;
 
   std::string path_;
