@@ -1,10 +1,7 @@
 // An engine core over TokenExecutor, with everything it said.
 #pragma once
 
-#include <unistd.h>
-
 #include <chrono>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <random>
@@ -14,6 +11,7 @@
 
 #include "check.h"
 #include "engine/core.h"
+#include "temp_dir.h"
 #include "token_executor.h"
 
 namespace stomp::test {
@@ -105,16 +103,22 @@ struct Bench {
     return done.at(id);
   }
 
-  void save(const std::string& agent) {
-    bool saved = false;
-    core->agents().save(
-        agent, "t:" + agent, [&](const std::optional<Error>& e) {
-          CHECK(!e);
-          saved = true;
-        });
+  /// Why the save failed, if it did.
+  std::optional<Error> try_save(
+      const std::string& agent,
+      const std::string& transcript) {
+    bool answered = false;
+    std::optional<Error> failure;
+    core->agents().save(agent, transcript, [&](std::optional<Error> e) {
+      failure = std::move(e);
+      answered = true;
+    });
     run();
-    CHECK(saved);
+    CHECK(answered);
+    return failure;
   }
+
+  void save(const std::string& agent) { CHECK(!try_save(agent, "t:" + agent)); }
 
   TokenExecutor* executor;
   std::unique_ptr<EngineCore> core;
@@ -147,14 +151,6 @@ inline std::vector<int32_t> joined(
     const std::vector<int32_t>& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
-}
-
-inline std::string temporary_folder(const std::string& name) {
-  const auto path = std::filesystem::temp_directory_path() /
-      ("stomp-" + name + "-" + std::to_string(::getpid()));
-  std::filesystem::remove_all(path);
-  std::filesystem::create_directories(path);
-  return path.string();
 }
 
 } // namespace stomp::test

@@ -1,6 +1,5 @@
 // Agents that are saved, evicted, restored; files that are damaged or full.
 #include <filesystem>
-#include <fstream>
 
 #include <sys/resource.h>
 
@@ -12,11 +11,9 @@ using namespace stomp::test;
 namespace {
 
 void turn_a_bit(const std::string& path, size_t at) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(static_cast<std::streamoff>(at));
-  const char c = static_cast<char>(file.get() ^ 4);
-  file.seekp(static_cast<std::streamoff>(at));
-  file.put(c);
+  std::string bytes = read_file(path);
+  bytes.at(at) = static_cast<char>(bytes.at(at) ^ 4);
+  write_file(path, bytes);
 }
 
 /// A folder where an agent's file should be: it can be neither written nor
@@ -30,8 +27,9 @@ std::string obstacle(const EngineOptions& o, const std::string& agent) {
 } // namespace
 
 TEST("an agent restored from disk goes on as if it had never left") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("restore");
+  o.cache_dir = dir.path();
   const auto prompt = words(100, 14);
   const auto longer = joined(joined(prompt, answer(prompt, 10)), words(20, 15));
   {
@@ -48,12 +46,12 @@ TEST("an agent restored from disk goes on as if it had never left") {
     CHECK_EQUAL(f.usage.restored_tokens, 109);
     CHECK(b.tokens[id] == answer(longer, 10));
   }
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("caches of other numerics are refused by name, the agent starts cold") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("numerics");
+  o.cache_dir = dir.path();
   const auto prompt = words(50, 16);
   {
     Bench b(64, o, "one");
@@ -66,13 +64,13 @@ TEST("caches of other numerics are refused by name, the agent starts cold") {
   CHECK_EQUAL(f.usage.cached_tokens, 0);
   CHECK(f.usage.miss_reason.find("one") != std::string::npos);
   CHECK(b.tokens[id] == answer(prompt, 10));
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("a damaged file means a cold start with a reason, and is set aside") {
   namespace fs = std::filesystem;
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("damaged");
+  o.cache_dir = dir.path();
   const auto prompt = words(80, 17);
   {
     Bench b(64, o);
@@ -80,13 +78,9 @@ TEST("a damaged file means a cold start with a reason, and is set aside") {
     b.save("a");
   }
   const std::string file = o.cache_dir + "/feedbeef/a.safetensors";
-  const auto size = fs::file_size(file);
-  std::string good(size, '\0');
-  {
-    FILE* in = std::fopen(file.c_str(), "rb");
-    CHECK_EQUAL(std::fread(good.data(), 1, size, in), size);
-    std::fclose(in);
-  }
+  const std::string good = read_file(file);
+  const size_t size = good.size();
+  CHECK(size > 0);
   const auto next = joined(joined(prompt, answer(prompt, 10)), words(4, 18));
   // Every kind of place: header, token ids, blocks, checksums, seal; cut or
   // with one bit turned.
@@ -98,9 +92,7 @@ TEST("a damaged file means a cold start with a reason, and is set aside") {
       } else {
         bad[at] = static_cast<char>(bad[at] ^ 4);
       }
-      FILE* out = std::fopen(file.c_str(), "wb");
-      std::fwrite(bad.data(), 1, bad.size(), out);
-      std::fclose(out);
+      write_file(file, bad);
       Bench b(64, o);
       const int id = b.submit("a", next, 5);
       const Finished& f = b.finish(id);
@@ -110,23 +102,23 @@ TEST("a damaged file means a cold start with a reason, and is set aside") {
       CHECK(fs::exists(file + ".corrupt"));
     }
   }
-  fs::remove_all(o.cache_dir);
 }
 
 TEST("a second engine on the same cache folder is refused") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("lock");
+  o.cache_dir = dir.path();
   {
     Bench b(64, o);
     CHECK_ERROR(Bench(64, o), Code::kCacheInUse);
   }
   Bench again(64, o); // the lock went with its holder
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("dirty agents are saved before they leave the pool") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("spill");
+  o.cache_dir = dir.path();
   Bench b(12, o);
   const auto one = words(90, 19);
   b.finish(b.submit("one", one, 10));
@@ -137,12 +129,12 @@ TEST("dirty agents are saved before they leave the pool") {
   const Finished& f = b.finish(third);
   CHECK(f.usage.restored_tokens > 0);
   CHECK(b.tokens[third] == answer(joined(one, answer(one, 10)), 10));
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("when the disk refuses, a full pool says so and nothing is lost") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("full");
+  o.cache_dir = dir.path();
   Bench b(12, o);
   const auto one = words(90, 21);
   b.finish(b.submit("one", one, 10));
@@ -163,7 +155,6 @@ TEST("when the disk refuses, a full pool says so and nothing is lost") {
   const int fifth = b.submit("two", words(150, 22), 20);
   CHECK(b.finish(fifth).reason == Finish::kLength);
   CHECK(b.done.count(fourth));
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("ids that differ in case only get files of their own") {
@@ -176,8 +167,9 @@ TEST("ids that differ in case only get files of their own") {
 }
 
 TEST("an evicted agent's new transcript is saved without its cache in memory") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("transcript");
+  o.cache_dir = dir.path();
   const auto prompt = words(100, 5);
   {
     Bench b(10, o);
@@ -187,71 +179,56 @@ TEST("an evicted agent's new transcript is saved without its cache in memory") {
     b.finish(b.submit("b", words(130, 6), 20)); // has the pool to itself
     const int used = b.core->stats().pool_capacity[0];
     CHECK(used - b.core->stats().pool_free[0] >= 9);
-    bool saved = false;
-    b.core->agents().save("a", "new", [&](const std::optional<Error>& e) {
-      CHECK(!e);
-      saved = true;
-    });
-    b.run();
-    CHECK(saved);
+    CHECK(!b.try_save("a", "new"));
   }
   Bench b(10, o);
   CHECK_EQUAL(b.core->agents().transcript("a"), std::string("new"));
   const int id = b.submit("a", prompt, 4);
   CHECK(b.finish(id).usage.restored_tokens > 90);
   CHECK(b.tokens[id] == answer(prompt, 4));
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("a save that has to copy a damaged file fails, and sets it aside") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("damagedcopy");
+  o.cache_dir = dir.path();
   Bench b(64, o);
   b.finish(b.submit("a", words(100, 5), 4));
   b.save("a");
   b.core->agents().evict("a", {});
   const std::string file = o.cache_dir + "/feedbeef/a.safetensors";
   turn_a_bit(file, std::filesystem::file_size(file) / 2);
-  std::optional<Error> failure;
-  b.core->agents().save(
-      "a", "new", [&](std::optional<Error> e) { failure = std::move(e); });
-  b.run();
+  const std::optional<Error> failure = b.try_save("a", "new");
   CHECK(failure && failure->code() == Code::kCacheCorrupt);
   CHECK(std::filesystem::exists(file + ".corrupt"));
   b.finish(b.submit("a", words(100, 5), 4)); // and the agent goes on
   b.save("a");
   CHECK(std::filesystem::exists(file));
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("a save that cannot be made is not answered with yes") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("nosave");
+  o.cache_dir = dir.path();
   {
     Bench b(64, o, "one");
     b.finish(b.submit("a", words(40, 1), 4));
     b.save("a");
   }
   Bench b(64, o, "two");
-  std::optional<Error> failure;
-  b.core->agents().save(
-      "a", "new", [&](std::optional<Error> e) { failure = std::move(e); });
-  b.run();
+  const std::optional<Error> failure = b.try_save("a", "new");
   CHECK(failure && failure->code() == Code::kIncompatibleCache);
   CHECK(b.core->agents().unsaved());
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("who is not saved is known by name, also when others were saved since") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("unsaved");
+  o.cache_dir = dir.path();
   Bench b(64, o);
   b.finish(b.submit("aa", words(40, 1), 4));
   obstacle(o, "aa");
-  std::optional<Error> failure;
-  b.core->agents().save(
-      "aa", "t", [&](std::optional<Error> e) { failure = std::move(e); });
-  b.run();
+  const std::optional<Error> failure = b.try_save("aa", "t");
   CHECK(failure);
   b.finish(b.submit("zz", words(40, 2), 4));
   b.save("zz");
@@ -259,12 +236,12 @@ TEST("who is not saved is known by name, also when others were saved since") {
   CHECK(unsaved && unsaved->code() == Code::kCachePersistence);
   CHECK(std::string(unsaved->what()).find("'aa'") != std::string::npos);
   CHECK(std::string(unsaved->what()).find("zz") == std::string::npos);
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("an agent that cannot be saved does not keep others in memory") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("jam");
+  o.cache_dir = dir.path();
   Bench b(14, o);
   b.finish(b.submit("stuck", words(40, 1), 4)); // the oldest
   obstacle(o, "stuck");
@@ -274,12 +251,12 @@ TEST("an agent that cannot be saved does not keep others in memory") {
   }
   const int id = b.submit("d", words(120, 3), 4);
   CHECK(b.finish(id).reason == Finish::kLength);
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("with a limit on agents in memory a full disk is not tried all the time") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("limit");
+  o.cache_dir = dir.path();
   o.max_agents = 1;
   Bench b(64, o);
   obstacle(o, "a");
@@ -296,13 +273,13 @@ TEST("with a limit on agents in memory a full disk is not tried all the time") {
   b.core->agents().save_all_dirty();
   b.run();
   CHECK(!b.core->agents().saving());
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("removing an agent while it is saved leaves no file, or says so later") {
   for (const bool blocked : {false, true}) {
+    const TempDir dir;
     EngineOptions o;
-    o.cache_dir = temporary_folder("remove");
+    o.cache_dir = dir.path();
     Bench b(64, o);
     b.finish(b.submit("a", words(300, 1), 4));
     bool answered = false;
@@ -319,13 +296,13 @@ TEST("removing an agent while it is saved leaves no file, or says so later") {
     CHECK_EQUAL(std::filesystem::exists(path), blocked);
     CHECK(!b.core->agents().known("a"));
     CHECK_EQUAL(b.finish(b.submit("a", words(300, 1), 4)).usage.own_tokens, 0);
-    std::filesystem::remove_all(o.cache_dir);
   }
 }
 
 TEST("a file that cannot be opened just now is left alone") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("busy");
+  o.cache_dir = dir.path();
   Bench b(64, o);
   b.finish(b.submit("a", words(40, 1), 4));
   b.save("a");
@@ -345,12 +322,12 @@ TEST("a file that cannot be opened just now is left alone") {
   CHECK(code == Code::kCachePersistence);
   CHECK_EQUAL(b.core->agents().transcript("a"), std::string("t:a"));
   CHECK(std::filesystem::exists(o.cache_dir + "/feedbeef/a.safetensors"));
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("what was computed under one cache salt serves no other, from disk too") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("salt");
+  o.cache_dir = dir.path();
   const auto prompt = words(100, 7);
   const auto ask = [&](Bench& b, const std::string& agent, const char* salt) {
     Request r;
@@ -374,7 +351,6 @@ TEST("what was computed under one cache salt serves no other, from disk too") {
   b.core->agents().evict("a", {});
   const Usage other = ask(b, "a", "");
   CHECK_EQUAL(other.restored_tokens, 0);
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("a cache of more blocks than a reader accepts is refused, not written") {
@@ -391,9 +367,8 @@ TEST("a cache of more blocks than a reader accepts is refused, not written") {
   for (int i = 0; i < 8000; i++) {
     h.blocks.push_back({0, i, 16});
   }
-  const std::string folder = temporary_folder("blocks");
-  CHECK_ERROR(AgentFileWriter(folder + "/a", h), Code::kCachePersistence);
-  std::filesystem::remove_all(folder);
+  const TempDir dir;
+  CHECK_ERROR(AgentFileWriter(dir / "a", h), Code::kCachePersistence);
 }
 
 TEST("the longest ids in capitals have file names that a disk takes") {
@@ -411,8 +386,9 @@ TEST("the longest ids in capitals have file names that a disk takes") {
 }
 
 TEST("agents on disk are listed with their tokens, before anybody uses them") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("list");
+  o.cache_dir = dir.path();
   {
     Bench b(64, o);
     b.finish(b.submit("a", words(40, 1), 5));
@@ -426,5 +402,4 @@ TEST("agents on disk are listed with their tokens, before anybody uses them") {
   CHECK_EQUAL(list.size(), size_t{2});
   CHECK_EQUAL(list[0].tokens, 44);
   CHECK_EQUAL(list[1].tokens, 0);
-  std::filesystem::remove_all(o.cache_dir);
 }

@@ -122,8 +122,9 @@ TEST("a short prompt does not wait for a long one's whole length") {
 }
 
 TEST("a fork that brings a waiting agent back leaves no stale plan") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("stale");
+  o.cache_dir = dir.path();
   o.max_batch_size = 1;
   const auto talk = words(100, 4);
   {
@@ -143,12 +144,12 @@ TEST("a fork that brings a waiting agent back leaves no stale plan") {
   b.run();
   CHECK(b.done.count(busy));
   CHECK(b.tokens[waits] == answer(other, 10));
-  std::filesystem::remove_all(o.cache_dir);
 }
 
 TEST("a long save does not need a turn for every block") {
+  const TempDir dir;
   EngineOptions o;
-  o.cache_dir = temporary_folder("longsave");
+  o.cache_dir = dir.path();
   Bench b(64, o);
   b.finish(b.submit("a", words(500, 1), 4));
   bool saved = false;
@@ -161,5 +162,4 @@ TEST("a long save does not need a turn for every block") {
     }
   }
   CHECK(turns < 12); // of 32 blocks
-  std::filesystem::remove_all(o.cache_dir);
 }

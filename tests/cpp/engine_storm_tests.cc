@@ -97,9 +97,10 @@ class Storm {
 
 TEST("any mix of agents, cancels, forks, saves and pressure answers right") {
   for (int round = 0; round < 12; round++) {
+    const TempDir dir;
     EngineOptions o;
     if (round % 2) {
-      o.cache_dir = temporary_folder("mix");
+      o.cache_dir = dir.path();
     }
     o.max_batch_size = 1 + round % 5;
     o.max_agents = round % 3 ? 0 : 2;
@@ -108,8 +109,5 @@ TEST("any mix of agents, cancels, forks, saves and pressure answers right") {
       storm.turn(turn);
     }
     storm.check();
-    if (!o.cache_dir.empty()) {
-      std::filesystem::remove_all(o.cache_dir);
-    }
   }
 }
