@@ -1,5 +1,7 @@
 #include "engine_handle.h"
 
+#include <algorithm>
+
 #include "convert.h"
 
 namespace stomp::binding {
@@ -170,7 +172,7 @@ Napi::Promise EngineHandle::load(
           }
         });
       },
-      [this](StepEvents&& events) {
+      [this](StepEvents& events) {
         poster_->post([this, events = std::move(events)](Napi::Env env) {
           deliver(env, events);
         });
@@ -180,16 +182,21 @@ Napi::Promise EngineHandle::load(
 
 void EngineHandle::deliver(Napi::Env env, const StepEvents& events) {
   const Napi::Object self = Value(); // alive: not yet let go
-  Napi::Int32Array tokens = int32_array(env, events.tokens.size() * 2);
-  for (size_t i = 0; i < events.tokens.size(); i++) {
-    tokens[2 * i] = events.tokens[i].request;
-    tokens[2 * i + 1] = events.tokens[i].token;
-  }
-  Napi::Int32Array progress = int32_array(env, events.progress.size() * 3);
-  for (size_t i = 0; i < events.progress.size(); i++) {
-    progress[3 * i] = events.progress[i].request;
-    progress[3 * i + 1] = events.progress[i].done;
-    progress[3 * i + 2] = events.progress[i].total;
+  const auto is_token = [](const StepEvent& e) { return e.total == 0; };
+  const size_t n = std::ranges::count_if(events.events, is_token);
+  Napi::Int32Array tokens = int32_array(env, n * 2);
+  Napi::Int32Array progress = int32_array(env, (events.events.size() - n) * 3);
+  size_t t = 0;
+  size_t p = 0;
+  for (const StepEvent& event : events.events) {
+    if (is_token(event)) {
+      tokens[t++] = event.request;
+      tokens[t++] = event.value;
+    } else {
+      progress[p++] = event.request;
+      progress[p++] = event.value;
+      progress[p++] = event.total;
+    }
   }
   Napi::Array finished = Napi::Array::New(env, events.finished.size());
   for (uint32_t i = 0; i < events.finished.size(); i++) {

@@ -204,7 +204,6 @@ void World::reserve(Live& live) {
       static_cast<int>(live.seq.tokens.size() + live.pending.size());
   const int n = std::min(below(10), kMaxTokens - held);
   const int total = static_cast<int>(live.pending.size()) + n;
-  const std::vector<int> need = cache_.need(live.seq, total);
   const bool can = cache_.can_grow(live.seq, total);
   const auto table = live.seq.table.blocks;
   std::vector<int> available;
@@ -212,7 +211,7 @@ void World::reserve(Live& live) {
   bool enough = true;
   for (int g = 0; g < cache_.pool().groups(); g++) {
     available.push_back(cache_.pool().available(g));
-    enough = enough && need[g] <= available[g];
+    enough = enough && cache_.need(live.seq, total, g) <= available[g];
   }
   CHECK_EQUAL(can, enough);
 

@@ -60,15 +60,17 @@ struct Bench {
         o,
         tiny_model(max_context),
         std::move(owned),
-        [this](StepEvents&& e) { take(std::move(e)); },
+        [this](StepEvents& e) { take(e); },
         [] {});
   }
 
-  void take(StepEvents&& e) {
-    for (const TokenEvent& t : e.tokens) {
-      tokens[t.request].push_back(t.token);
+  void take(const StepEvents& e) {
+    for (const StepEvent& event : e.events) {
+      if (event.total == 0) {
+        tokens[event.request].push_back(event.value);
+      }
     }
-    for (FinishEvent& f : e.finished) {
+    for (const FinishEvent& f : e.finished) {
       CHECK(!done.count(f.request)); // exactly one end
       done[f.request] = {f.reason, f.usage, f.error};
       logprobs[f.request] = f.logprobs.size();

@@ -69,14 +69,14 @@ int held(const CachedSequence& seq, int group) {
 TEST("kv cache: a sequence holds as many blocks as its tokens fill") {
   KvCache cache(global_spec(4), {10});
   CachedSequence seq = cache.open(kSeed);
-  CHECK_EQUAL(cache.need(seq, 9)[0], 3);
+  CHECK_EQUAL(cache.need(seq, 9, 0), 3);
   append(cache, seq, tokens_from(0, 9));
   CHECK_EQUAL(seq.table.n_tokens, 9);
   CHECK(seq.tokens == tokens_from(0, 9));
   CHECK_EQUAL(seq.hashes.size(), 2u);
   CHECK_EQUAL(cache.pool().used(0), 3);
-  CHECK_EQUAL(cache.need(seq, 3)[0], 0);
-  CHECK_EQUAL(cache.need(seq, 4)[0], 1);
+  CHECK_EQUAL(cache.need(seq, 3, 0), 0);
+  CHECK_EQUAL(cache.need(seq, 4, 0), 1);
   cache.release(seq);
   CHECK_EQUAL(cache.pool().used(0), 0);
   CHECK_EQUAL(cache.pool().cached(0), 2); // the tail was not published
@@ -210,7 +210,7 @@ TEST("kv cache: what was published is not overwritten after a cut") {
   const BlockId tail = owner.table.blocks[0][1];
   cache.truncate(owner, 5);
   CHECK_EQUAL(owner.table.blocks[0][1], tail);
-  CHECK_EQUAL(cache.need(owner, 1)[0], 1);
+  CHECK_EQUAL(cache.need(owner, 1, 0), 1);
   const Copies copies = append(cache, owner, {55});
   CHECK_EQUAL(copies.size(), 1u);
   CHECK_EQUAL(copies[0].src, tail);
@@ -248,7 +248,7 @@ TEST("kv cache: the only holder of the last block there is may overwrite it") {
   KvCache cache(global_spec(4), {2});
   CachedSequence owner = filled(cache, tokens_from(0, 8));
   cache.truncate(owner, 6);
-  CHECK_EQUAL(cache.need(owner, 2)[0], 0);
+  CHECK_EQUAL(cache.need(owner, 2, 0), 0);
   Copies copies;
   CHECK(cache.reserve(owner, 1, copies));
   CachedSequence reader = cache.open(kSeed);
@@ -308,13 +308,13 @@ TEST("kv cache: a fork takes no block, the first to write copies the tail") {
   CachedSequence a = filled(cache, tokens_from(0, 6));
   CachedSequence b = cache.fork(a);
   CHECK_EQUAL(cache.pool().used(0), 2);
-  CHECK_EQUAL(cache.need(a, 1)[0], 1);
-  CHECK_EQUAL(cache.need(b, 1)[0], 1);
+  CHECK_EQUAL(cache.need(a, 1, 0), 1);
+  CHECK_EQUAL(cache.need(b, 1, 0), 1);
   const Copies copies = append(cache, b, {70});
   CHECK_EQUAL(copies.size(), 1u);
   CHECK_EQUAL(copies[0].src, a.table.blocks[0][1]);
   CHECK_EQUAL(copies[0].n_tokens, 2);
-  CHECK_EQUAL(cache.need(a, 1)[0], 0);
+  CHECK_EQUAL(cache.need(a, 1, 0), 0);
   CHECK(append(cache, a, {71}).empty());
   CHECK_EQUAL(cache.pool().used(0), 3);
 }
@@ -351,7 +351,7 @@ TEST("kv cache: a fork leaves what is being written with the one who writes") {
   CHECK_EQUAL(b.table.blocks[0].size(), 2u);
   CHECK_EQUAL(a.table.blocks[0].size(), 3u);
   // A step may have written position 5 by now: a copy would lose it.
-  CHECK_EQUAL(cache.need(a, 6)[0], 0);
+  CHECK_EQUAL(cache.need(a, 6, 0), 0);
   CHECK(cache.reserve(a, 6, copies));
   CHECK(copies.empty());
   CHECK_THROWS(cache.commit(b, Tokens{9}), std::logic_error);
@@ -386,8 +386,8 @@ TEST("kv cache: growth is all or nothing over the groups") {
   CachedSequence seq = filled(cache, tokens_from(0, 6));
   CachedSequence fork = cache.fork(seq);
   // Two blocks and a copy of the tail are wanted; one is left to slide.
-  CHECK_EQUAL(cache.need(seq, 8)[0], 3);
-  CHECK_EQUAL(cache.need(seq, 8)[1], 3);
+  CHECK_EQUAL(cache.need(seq, 8, 0), 3);
+  CHECK_EQUAL(cache.need(seq, 8, 1), 3);
   const auto blocks = seq.table.blocks;
   Copies copies;
   CHECK(!cache.can_grow(seq, 8));
@@ -469,7 +469,7 @@ TEST("kv cache: sliding groups hold their window and no more") {
     const int window = 1024 / block;
     Copies copies;
     for (int n = 0; n < 3000; n++) {
-      CHECK_EQUAL(cache.need(seq, 1)[1], n % block == 0 ? 1 : 0);
+      CHECK_EQUAL(cache.need(seq, 1, 1), n % block == 0 ? 1 : 0);
       CHECK(cache.reserve(seq, 1, copies));
       CHECK(held(seq, 1) <= window + 1);
       cache.commit(seq, Tokens{n});
@@ -572,7 +572,7 @@ TEST("kv cache: misuse is an error") {
   Copies copies;
   CHECK_THROWS(cache.commit(seq, Tokens{1}), std::logic_error);
   CHECK_THROWS(cache.reserve(seq, -1, copies), std::logic_error);
-  CHECK_THROWS(cache.need(seq, -1), std::logic_error);
+  CHECK_THROWS(cache.need(seq, -1, 0), std::logic_error);
   CHECK(!cache.can_grow(seq, std::numeric_limits<int>::max()));
   CHECK_THROWS(cache.truncate(seq, -1), std::logic_error);
   cache.commit(seq, Tokens{});
@@ -580,7 +580,7 @@ TEST("kv cache: misuse is an error") {
   CHECK_THROWS(cache.commit(seq, tokens_from(0, 5)), std::logic_error);
   cache.commit(seq, tokens_from(0, 4));
   CHECK_THROWS(
-      cache.need(seq, std::numeric_limits<int>::max()), std::logic_error);
+      cache.need(seq, std::numeric_limits<int>::max(), 0), std::logic_error);
   CHECK_THROWS(KvCache(global_spec(4), {1, 1}), std::logic_error);
   CHECK_THROWS(KvCache(sliding_spec(0, 4), {4}), std::logic_error);
   CHECK_THROWS(KvCache(global_spec(0), {4}), std::logic_error);

@@ -24,7 +24,7 @@ TEST("decode rows always go, and prefill costs no more than they do") {
       {.pending = 4000},
       {.decoding = true},
       {.decoding = true}};
-  const std::vector<int> rows = s.plan(loads);
+  const std::span<const int> rows = s.plan(loads);
   CHECK_EQUAL(rows[0], 1);
   CHECK_EQUAL(rows[2], 1);
   CHECK_EQUAL(rows[3], 1);
@@ -36,7 +36,7 @@ TEST("several prefills share a step, and short ones leave their rest") {
   const std::vector<Load> loads = {
       {.pending = 10}, {.pending = 1000}, {.pending = 1000}};
   for (int turn = 0; turn < 6; turn++) {
-    const std::vector<int> rows = s.plan(loads);
+    const std::span<const int> rows = s.plan(loads);
     CHECK_EQUAL(rows[0], 10);
     CHECK(std::accumulate(rows.begin(), rows.end(), 0) <= 120);
     CHECK(rows[1] >= 40 && rows[2] >= 40);
@@ -48,7 +48,7 @@ TEST("no prefill starves when there are more of them than rows") {
   std::vector<int> got(10, 0);
   for (int turn = 0; turn < 100; turn++) {
     const std::vector<Load> loads(10, {.pending = 1000});
-    const std::vector<int> rows = s.plan(loads);
+    const std::span<const int> rows = s.plan(loads);
     CHECK(std::accumulate(rows.begin(), rows.end(), 0) <= 4);
     for (size_t i = 0; i < rows.size(); i++) {
       got[i] += rows[i];

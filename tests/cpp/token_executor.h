@@ -5,7 +5,6 @@
 
 #include <cstring>
 #include <functional>
-#include <map>
 #include <stdexcept>
 
 #include "exec/executor.h"
@@ -37,44 +36,56 @@ class TokenExecutor : public Executor {
     spec_ = spec;
     pool_.assign(
         static_cast<size_t>(blocks[0]) * spec.block_tokens, int32_t{-1});
+    held_.reserve(pool_.size());
   }
 
   Ticket submit(const Step& step) override {
     if (before_step) {
       before_step(step);
     }
-    StepResult& r = results_[++ticket_];
+    results_.push_back(std::move(spare_));
+    spare_ = {};
+    Flight& flight = results_.back();
+    flight.ticket = ++ticket_;
+    flight.tokens.clear();
+    flight.logits.resize(std::max(flight.logits.size(), step.slices.size()));
     size_t rows = 0;
     for (const Slice& s : step.slices) {
       rows += s.tokens.size();
       for (size_t i = 0; i < s.tokens.size(); i++) {
         *slot(*s.table, s.position + static_cast<int>(i)) = s.tokens[i];
       }
-      std::vector<int32_t> held;
+      held_.clear();
       const int end = s.position + static_cast<int>(s.tokens.size());
       for (int p = 0; p < end; p++) {
-        held.push_back(*slot(*s.table, p));
+        held_.push_back(*slot(*s.table, p));
       }
       const bool wants = s.output != Output::kNone;
-      r.tokens.push_back(wants ? expected(held, vocab_) : -1);
-      r.logits.emplace_back();
+      std::vector<float>& logits = flight.logits[flight.tokens.size()];
+      flight.tokens.push_back(wants ? expected(held_, vocab_) : -1);
+      logits.clear();
       if (s.output == Output::kLogits) {
-        logits_.assign(vocab_, 0.0f);
-        logits_[r.tokens.back()] = 1.0f;
-        r.logits.back() = logits_;
+        logits.assign(vocab_, 0.0f);
+        logits[flight.tokens.back()] = 1.0f;
       } else if (s.output == Output::kAllLogits) {
-        logits_.assign(vocab_ * s.tokens.size(), 0.0f);
-        r.logits.back() = logits_;
+        logits.assign(vocab_ * s.tokens.size(), 0.0f);
       }
     }
     max_rows = std::max(max_rows, rows);
     return ticket_;
   }
 
-  StepResult collect(Ticket ticket) override {
-    const StepResult r = results_.at(ticket);
-    results_.erase(ticket);
-    return r;
+  using Executor::collect;
+  void collect(Ticket ticket, StepResult& result) override {
+    if (results_.empty() || results_.front().ticket != ticket) {
+      throw std::logic_error("tickets are collected once and in order");
+    }
+    spare_ = std::move(results_.front()); // its logits stay valid for a while
+    results_.erase(results_.begin());
+    result.tokens = spare_.tokens;
+    result.logits.assign(
+        spare_.logits.begin(),
+        spare_.logits.begin() + static_cast<ptrdiff_t>(spare_.tokens.size()));
   }
 
   void copy_blocks(std::span<const BlockCopy> copies) override {
@@ -123,8 +134,14 @@ class TokenExecutor : public Executor {
   int vocab_;
   ModelCacheSpec spec_;
   std::vector<int32_t> pool_;
-  std::vector<float> logits_;
-  std::map<Ticket, StepResult> results_;
+  std::vector<int32_t> held_;
+  struct Flight {
+    Ticket ticket = kNoTicket;
+    std::vector<int32_t> tokens;            // by slice
+    std::vector<std::vector<float>> logits; // by slice, perhaps more
+  };
+  std::vector<Flight> results_; // not collected, oldest first
+  Flight spare_;
   Ticket ticket_ = kNoTicket;
 };
 

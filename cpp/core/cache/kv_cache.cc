@@ -148,13 +148,10 @@ int KvCache::adopt(
   return length;
 }
 
-std::vector<int> KvCache::need(const CachedSequence& seq, int n) const {
+int KvCache::need(const CachedSequence& seq, int n, int group) const {
   const Impl::Growth growth = impl_->plan_growth(seq, n);
-  std::vector<int> blocks = growth.fresh;
-  for (size_t g = 0; g < blocks.size(); g++) {
-    blocks[g] += growth.copy[g];
-  }
-  return blocks;
+  return impl_->fresh(seq, growth, group) +
+      (impl_->must_copy(seq, growth, group) ? 1 : 0);
 }
 
 bool KvCache::can_grow(const CachedSequence& seq, int n) const {
@@ -172,6 +169,15 @@ bool KvCache::reserve(
   impl_->grow(seq, growth, copies);
   seq.room = std::max(seq.room, seq.table.n_tokens + n);
   return true;
+}
+
+void KvCache::expect(CachedSequence& seq, int tokens) const {
+  const int blocks = impl_->spec.blocks_covering(tokens);
+  seq.tokens.reserve(tokens);
+  seq.hashes.reserve(blocks);
+  for (std::vector<BlockId>& table : seq.table.blocks) {
+    table.reserve(blocks);
+  }
 }
 
 void KvCache::commit(CachedSequence& seq, std::span<const int32_t> tokens) {

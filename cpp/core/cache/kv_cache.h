@@ -64,9 +64,9 @@ class KvCache {
       std::span<const int32_t> prompt,
       std::vector<BlockCopy>& copies);
 
-  /// Blocks per group that growing `seq` by n tokens will take from the pool,
+  /// Blocks of a group that growing `seq` by n tokens will take from the pool,
   /// copies on write included.
-  std::vector<int> need(const CachedSequence& seq, int n) const;
+  int need(const CachedSequence& seq, int n, int group) const;
   bool can_grow(const CachedSequence& seq, int n) const;
 
   /// Makes room for n tokens behind table.n_tokens, all or nothing; false when
@@ -75,6 +75,10 @@ class KvCache {
   /// is there already counts, so a step may be prepared while the one before
   /// is still to be committed: n then covers both.
   bool reserve(CachedSequence& seq, int n, std::vector<BlockCopy>& copies);
+
+  /// From now on growing to this many tokens allocates no memory: reserve() and
+  /// commit() have all their tables need. Blocks are not reserved.
+  void expect(CachedSequence& seq, int tokens) const;
 
   /// The executor wrote K and V of these tokens, at positions n_tokens..;
   /// blocks that became full enter the index; blocks that fell out of a

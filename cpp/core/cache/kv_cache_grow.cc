@@ -28,26 +28,34 @@ KvCache::Impl::Growth KvCache::Impl::plan_growth(
   // must copy, and steps may be writing there.
   const bool writes_tail =
       n > 0 && offset > 0 && seq.room == seq.table.n_tokens;
-  const int blocks = spec.blocks_covering(seq.table.n_tokens + n);
   Growth growth;
-  growth.fresh.resize(groups());
-  growth.copy.resize(groups());
-  for (int g = 0; g < groups(); g++) {
-    const int have = static_cast<int>(seq.table.blocks[g].size());
-    growth.fresh[g] = std::max(0, blocks - have);
-    growth.copy[g] = writes_tail && tail_relied_on(seq, g);
-  }
-  growth.fits = fits(growth);
+  growth.blocks = spec.blocks_covering(seq.table.n_tokens + n);
+  growth.writes_tail = writes_tail;
+  growth.fits = fits(seq, growth);
   if (!growth.fits && writes_tail && only_holder_of_tail(seq)) {
-    growth.copy.assign(groups(), false);
-    growth.fits = growth.take_over = fits(growth);
+    growth.take_over = true;
+    growth.fits = fits(seq, growth);
   }
   return growth;
 }
 
-bool KvCache::Impl::fits(const Growth& growth) const {
+int KvCache::Impl::fresh(const CachedSequence& seq, const Growth& growth, int g)
+    const {
+  const int have = static_cast<int>(seq.table.blocks[g].size());
+  return std::max(0, growth.blocks - have);
+}
+
+bool KvCache::Impl::must_copy(
+    const CachedSequence& seq,
+    const Growth& growth,
+    int g) const {
+  return growth.writes_tail && !growth.take_over && tail_relied_on(seq, g);
+}
+
+bool KvCache::Impl::fits(const CachedSequence& seq, const Growth& growth)
+    const {
   for (int g = 0; g < groups(); g++) {
-    if (growth.fresh[g] + growth.copy[g] > pool.available(g)) {
+    if (fresh(seq, growth, g) + must_copy(seq, growth, g) > pool.available(g)) {
       return false;
     }
   }
@@ -76,12 +84,13 @@ void KvCache::Impl::grow(
     if (growth.take_over) {
       forget(g, tail(seq, g));
     }
-    if (growth.copy[g]) {
+    if (must_copy(seq, growth, g)) {
       copy_tail(seq, g, copies);
     }
+    const int more = fresh(seq, growth, g);
     std::vector<BlockId>& blocks = seq.table.blocks[g];
-    blocks.resize(blocks.size() + growth.fresh[g], kNoBlock);
-    pool.allocate(g, std::span(blocks).last(growth.fresh[g]));
+    blocks.resize(blocks.size() + more, kNoBlock);
+    pool.allocate(g, std::span(blocks).last(more));
   }
 }
 

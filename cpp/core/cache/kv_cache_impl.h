@@ -43,8 +43,8 @@ struct KvCache::Impl {
   // --- growing
 
   struct Growth {
-    std::vector<int> fresh; // blocks to append, per group
-    std::vector<char> copy; // whether the tail must be copied first
+    int blocks = 0;           // that the table will have, in every group
+    bool writes_tail = false; // behind tokens that others may rely on
     bool fits = true;
     // No block is left for the copy, but nobody else holds the tail: the index
     // forgets it and it is written in place.
@@ -52,7 +52,11 @@ struct KvCache::Impl {
   };
 
   Growth plan_growth(const CachedSequence& seq, int n) const;
-  bool fits(const Growth& growth) const;
+  /// Blocks to append in the group.
+  int fresh(const CachedSequence& seq, const Growth& growth, int g) const;
+  /// Whether the group's tail must be copied first.
+  bool must_copy(const CachedSequence& seq, const Growth& growth, int g) const;
+  bool fits(const CachedSequence& seq, const Growth& growth) const;
   void grow(
       CachedSequence& seq,
       const Growth& growth,

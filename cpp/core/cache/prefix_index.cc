@@ -1,6 +1,7 @@
 #include "cache/prefix_index.h"
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 
 namespace stomp {
@@ -9,9 +10,15 @@ PrefixIndex::PrefixIndex(int block_tokens, const std::vector<int>& capacity)
     : block_tokens_(block_tokens),
       n_groups_(static_cast<int>(capacity.size())) {
   owner_.reserve(capacity.size());
+  size_t most = 1;
   for (const int blocks : capacity) {
     owner_.emplace_back(blocks, kNone);
+    most = std::max(most, static_cast<size_t>(std::max(0, blocks)));
   }
+  buckets_.assign(std::bit_ceil(most), kNone);
+  nodes_.reserve(most);
+  tokens_.reserve(most * static_cast<size_t>(std::max(0, block_tokens)));
+  blocks_.reserve(most * n_groups_);
 }
 
 PrefixIndex::Node PrefixIndex::find_root(uint64_t seed) const {
@@ -37,11 +44,11 @@ PrefixIndex::Node PrefixIndex::find(
   if (parent == kNone) {
     return kNone;
   }
-  const auto [begin, end] = full_.equal_range(hash);
-  for (auto it = begin; it != end; ++it) {
-    if (nodes_[it->second].parent == parent &&
-        std::ranges::equal(tokens_of(it->second), tokens)) {
-      return it->second;
+  for (Node node = buckets_[hash & (buckets_.size() - 1)]; node != kNone;
+       node = nodes_[node].next_of_bucket) {
+    if (nodes_[node].hash == hash && nodes_[node].parent == parent &&
+        std::ranges::equal(tokens_of(node), tokens)) {
+      return node;
     }
   }
   return kNone;
@@ -54,7 +61,8 @@ PrefixIndex::Node PrefixIndex::find_or_add(
   Node node = find(parent, hash, tokens);
   if (node == kNone) {
     node = add(parent, hash, tokens);
-    full_.emplace(hash, node);
+    nodes_[node].next_of_bucket = bucket(hash);
+    bucket(hash) = node;
   }
   return node;
 }
@@ -184,11 +192,16 @@ void PrefixIndex::drop(Node node) {
   size_--;
 }
 
+PrefixIndex::Node& PrefixIndex::bucket(uint64_t hash) {
+  return buckets_[hash & (buckets_.size() - 1)];
+}
+
 void PrefixIndex::forget_hash(Node node) {
-  const auto [begin, end] = full_.equal_range(nodes_[node].hash);
-  const auto it = std::find_if(
-      begin, end, [node](const auto& entry) { return entry.second == node; });
-  full_.erase(it);
+  Node* link = &bucket(nodes_[node].hash);
+  while (*link != node) {
+    link = &nodes_[*link].next_of_bucket;
+  }
+  *link = nodes_[node].next_of_bucket;
 }
 
 } // namespace stomp

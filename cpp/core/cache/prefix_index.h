@@ -8,6 +8,9 @@
 // tokens are equal: a collision costs a comparison, never another prompt's
 // content.
 //
+// Room for a node a block is set aside at the start, so that a block that
+// becomes full in the middle of an answer costs no allocation.
+//
 // A node lives as long as it has a block or a child, so nothing is left behind
 // when blocks are reclaimed in any order, and recomputing a lost block brings
 // the nodes below it back within reach.
@@ -78,8 +81,9 @@ class PrefixIndex {
     Node first_child = kNone;
     Node next = kNone; // sibling; in an unused slot: the next unused one
     Node prev = kNone;
-    int length = 0; // tokens
-    int blocks = 0; // groups that have one
+    Node next_of_bucket = kNone; // full nodes
+    int length = 0;              // tokens
+    int blocks = 0;              // groups that have one
   };
 
   std::span<const int32_t> tokens_of(Node node) const;
@@ -87,6 +91,8 @@ class PrefixIndex {
   Node take_slot();
   Node add(Node parent, uint64_t hash, std::span<const int32_t> tokens);
   void drop(Node node);
+  /// Where the chain of full nodes with this hash, among others, begins.
+  Node& bucket(uint64_t hash);
   void forget_hash(Node node);
 
   const int block_tokens_;
@@ -97,7 +103,7 @@ class PrefixIndex {
   std::vector<std::vector<Node>> owner_; // (n_groups, capacity)
   Node first_unused_ = kNone;
   std::unordered_map<uint64_t, Node> roots_;
-  std::unordered_multimap<uint64_t, Node> full_; // by hash
+  std::vector<Node> buckets_; // a power of two
   size_t attached_ = 0;
   size_t size_ = 0;
 };

@@ -166,11 +166,10 @@ EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
   const BlockPool& pool = cache_->pool();
   const int grow = std::max(1, seq.target - seq.cached());
   while (true) {
-    const std::vector<int> need = cache_->need(seq.agent->kv, grow);
-    const std::vector<int> taken = promised();
     bool fits = true;
     for (int g = 0; g < pool.groups(); g++) {
-      fits &= pool.available(g) - taken[g] >= need[g];
+      fits &= pool.available(g) - promised(g) >=
+          cache_->need(seq.agent->kv, grow, g);
     }
     if (fits) {
       return Admission::kAdmitted;
@@ -185,16 +184,12 @@ EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
   }
 }
 
-std::vector<int> EngineCore::promised() const {
-  std::vector<int> blocks(cache_->pool().groups(), 0);
+int EngineCore::promised(int group) const {
+  int blocks = 0;
   for (const SequencePtr& seq : active_) {
-    if (seq->phase == Phase::kDone || seq->target <= seq->cached()) {
-      continue;
-    }
-    const std::vector<int> need =
-        cache_->need(seq->agent->kv, seq->target - seq->cached());
-    for (size_t g = 0; g < need.size(); g++) {
-      blocks[g] += need[g];
+    if (seq->phase != Phase::kDone && seq->target > seq->cached()) {
+      blocks +=
+          cache_->need(seq->agent->kv, seq->target - seq->cached(), group);
     }
   }
   return blocks;

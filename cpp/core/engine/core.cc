@@ -258,12 +258,10 @@ void EngineCore::sweep() {
 }
 
 void EngineCore::emit() {
-  if (events_.tokens.empty() && events_.progress.empty() &&
-      events_.finished.empty()) {
-    return;
+  if (!events_.empty()) {
+    on_step_(events_);
+    events_.clear();
   }
-  on_step_(std::move(events_));
-  events_ = {};
 }
 
 bool EngineCore::work() {

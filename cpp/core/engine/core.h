@@ -66,31 +66,34 @@ class EngineCore {
   void plan_restore(Sequence& seq);
   void adopt(Sequence& seq);
   Admission make_room(const Sequence& seq);
-  std::vector<int> promised() const; // blocks that active sequences may take
+  int promised(int group) const; // blocks that active sequences may take
   void start(Sequence& seq);
   bool restore();
   bool restore_block(Sequence& seq, size_t& bytes);
 
   // step.cc: one batch
   bool step();
-  std::vector<Sequence*> ready_sequences();
+  void find_ready();
   /// Somebody admitted earlier is computing the blocks that come next here.
   bool waits_for_prefix(const Sequence& seq) const;
   /// Takes over what others have computed since admission.
   void share_more(Sequence& seq);
-  /// Rows for each.
-  std::vector<int> plan(const std::vector<Sequence*>& ready);
+  /// Rows for each that is ready.
+  std::span<int> plan();
   bool reserve(Sequence& seq, int rows);
   bool preempt_younger(const Sequence& seq);
   Slice slice_of(const Sequence& seq, int rows) const;
-  void run(const std::vector<Sequence*>& batch, const std::vector<int>& rows);
-  void fail(const std::vector<Sequence*>& batch, const Error& error);
+  void run();
+  void fail(const Error& error);
+  /// Chooses the tokens that the executor did not.
+  void sample();
   void advance(
       Sequence& seq,
       int rows,
       int32_t token,
       std::span<const float> logits);
-  void accept(Sequence& seq, int32_t token, std::span<const float> logits);
+  void accept(Sequence& seq, int32_t token);
+  void begin_answer(Sequence& seq);
   void score(Sequence& seq, int rows, std::span<const float> logits);
 
   EngineOptions options_;
@@ -113,8 +116,20 @@ class EngineCore {
     int until = 0;   // tokens wanted
   };
   std::map<Sequence*, Restore> restores_;
-  std::vector<BlockCopy> copies_; // kept to avoid allocation
+
+  // Of the step under way, kept so that a step allocates nothing.
+  struct Part {
+    Sequence* seq;
+    int rows;
+  };
+  std::vector<Sequence*> ready_;
+  std::vector<Load> loads_; // of those
+  std::vector<Part> batch_;
+  std::vector<BlockCopy> copies_;
+  Step step_;         // a slice for each part
+  StepResult result_; // likewise
   StepEvents events_;
+
   bool shutting_down_ = false;
 
   uint64_t steps_ = 0;

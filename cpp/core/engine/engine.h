@@ -64,15 +64,11 @@ struct Usage {
   double total_ms = 0;
 };
 
-struct TokenEvent {
+/// A token, or how far a long prefill is.
+struct StepEvent {
   int32_t request = 0;
-  int32_t token = 0;
-};
-
-struct ProgressEvent { // a long prefill
-  int32_t request = 0;
-  int32_t done = 0; // prompt tokens in the cache
-  int32_t total = 0;
+  int32_t value = 0; // the token, or prompt tokens in the cache
+  int32_t total = 0; // prompt tokens altogether; 0: it is a token
 };
 
 struct FinishEvent {
@@ -83,11 +79,17 @@ struct FinishEvent {
   std::vector<float> logprobs; // score only: (prompt_tokens - 1)
 };
 
-/// All that one step brought, one call a step.
+/// All that one step brought, one call a step. A request's finish comes after
+/// its other events.
 struct StepEvents {
-  std::vector<TokenEvent> tokens;
-  std::vector<ProgressEvent> progress;
+  std::vector<StepEvent> events;
   std::vector<FinishEvent> finished;
+
+  bool empty() const { return events.empty() && finished.empty(); }
+  void clear() {
+    events.clear();
+    finished.clear();
+  }
 };
 
 enum class AgentTier { kActive, kHot, kWarm };
@@ -138,7 +140,9 @@ struct EngineInfo {
 
 class Engine {
  public:
-  using OnStep = std::function<void(StepEvents&&)>;
+  /// May move out what it wants to keep; the rest is dropped, and the memory
+  /// that is left serves the next step.
+  using OnStep = std::function<void(StepEvents&)>;
   template <class T>
   using Reply = std::function<void(std::optional<Error>, T)>;
   using Done = std::function<void(std::optional<Error>)>;

@@ -24,36 +24,36 @@ int Scheduler::fair_prefill_rows() const {
       options_.prefill_step_tokens);
 }
 
-std::vector<int> Scheduler::plan(std::span<const Load> loads) {
-  std::vector<int> rows(loads.size(), 0);
-  std::vector<size_t> prefills;
+std::span<int> Scheduler::plan(std::span<const Load> loads) {
+  rows_.assign(loads.size(), 0);
+  prefills_.clear();
   bool decoding = false;
   for (size_t i = 0; i < loads.size(); i++) {
     if (loads[i].decoding) {
-      rows[i] = 1;
+      rows_[i] = 1;
       decoding = true;
     } else {
-      prefills.push_back(i);
+      prefills_.push_back(i);
     }
   }
-  if (prefills.empty()) {
-    return rows;
+  if (prefills_.empty()) {
+    return rows_;
   }
   int budget = decoding ? fair_prefill_rows() : options_.prefill_step_tokens;
   turn_++;
   // Shares shrink as prefills are served, so that short prompts leave their
   // remainder to long ones.
-  for (size_t k = 0; k < prefills.size() && budget > 0; k++) {
-    const size_t i = prefills[(turn_ + k) % prefills.size()];
-    const int left = static_cast<int>(prefills.size() - k);
+  for (size_t k = 0; k < prefills_.size() && budget > 0; k++) {
+    const size_t i = prefills_[(turn_ + k) % prefills_.size()];
+    const int left = static_cast<int>(prefills_.size() - k);
     int share = std::max(1, budget / left);
     if (loads[i].max_rows > 0) {
       share = std::min(share, loads[i].max_rows);
     }
-    rows[i] = std::min(share, loads[i].pending);
-    budget -= rows[i];
+    rows_[i] = std::min(share, loads[i].pending);
+    budget -= rows_[i];
   }
-  return rows;
+  return rows_;
 }
 
 void Scheduler::observe(int decode_rows, int prefill_rows, double seconds) {

@@ -29,8 +29,9 @@ class Scheduler {
  public:
   explicit Scheduler(SchedulerOptions options) : options_(options) {}
 
-  /// Rows for each load, in order; 0: not in this step.
-  std::vector<int> plan(std::span<const Load> loads);
+  /// Rows for each load, in order; 0: not in this step. Valid until the next
+  /// call, and the caller's to change.
+  std::span<int> plan(std::span<const Load> loads);
 
   /// Tells how long a step took, to learn the cost of rows.
   void observe(int decode_rows, int prefill_rows, double seconds);
@@ -43,6 +44,9 @@ class Scheduler {
   double decode_step_seconds_ = 0; // of a step with decode rows alone
   double prefill_row_seconds_ = 0;
   size_t turn_ = 0; // whose prefill goes first
+  // Kept to avoid allocation.
+  std::vector<int> rows_;
+  std::vector<size_t> prefills_;
 };
 
 } // namespace stomp

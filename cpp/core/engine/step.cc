@@ -13,17 +13,16 @@ constexpr int kScoreRows = 64;
 
 } // namespace
 
-std::vector<Sequence*> EngineCore::ready_sequences() {
-  std::vector<Sequence*> ready;
+void EngineCore::find_ready() {
+  ready_.clear();
   for (const SequencePtr& seq : active_) {
     if (seq->phase == Phase::kDecode) {
-      ready.push_back(seq.get());
+      ready_.push_back(seq.get());
     } else if (seq->phase == Phase::kPrefill && !waits_for_prefix(*seq)) {
       share_more(*seq);
-      ready.push_back(seq.get());
+      ready_.push_back(seq.get());
     }
   }
-  return ready;
 }
 
 bool EngineCore::waits_for_prefix(const Sequence& seq) const {
@@ -68,43 +67,40 @@ void EngineCore::share_more(Sequence& seq) {
   }
 }
 
-std::vector<int> EngineCore::plan(const std::vector<Sequence*>& ready) {
-  std::vector<Load> loads;
-  loads.reserve(ready.size());
-  for (const Sequence* seq : ready) {
-    loads.push_back(
+std::span<int> EngineCore::plan() {
+  loads_.clear();
+  for (const Sequence* seq : ready_) {
+    loads_.push_back(
         {.pending = seq->pending(),
          .decoding = seq->phase == Phase::kDecode,
          .max_rows = seq->request.score ? kScoreRows : 0});
   }
-  return scheduler_.plan(loads);
+  return scheduler_.plan(loads_);
 }
 
 bool EngineCore::step() {
-  const std::vector<Sequence*> ready = ready_sequences();
-  if (ready.empty()) {
+  find_ready();
+  if (ready_.empty()) {
     return false;
   }
-  std::vector<int> planned = plan(ready);
+  const std::span<int> planned = plan();
   copies_.clear();
-  for (size_t i = 0; i < ready.size(); i++) {
-    if (ready[i]->running() && planned[i] > 0 &&
-        !reserve(*ready[i], planned[i])) {
+  for (size_t i = 0; i < ready_.size(); i++) {
+    if (ready_[i]->running() && planned[i] > 0 &&
+        !reserve(*ready_[i], planned[i])) {
       planned[i] = 0;
     }
   }
-  std::vector<Sequence*> batch;
-  std::vector<int> rows;
-  for (size_t i = 0; i < ready.size(); i++) {
-    if (planned[i] > 0 && ready[i]->running()) { // not preempted meanwhile
-      batch.push_back(ready[i]);
-      rows.push_back(planned[i]);
+  batch_.clear();
+  for (size_t i = 0; i < ready_.size(); i++) {
+    if (planned[i] > 0 && ready_[i]->running()) { // not preempted meanwhile
+      batch_.push_back({ready_[i], planned[i]});
     }
   }
-  if (batch.empty()) {
+  if (batch_.empty()) {
     return false;
   }
-  run(batch, rows);
+  run();
   return true;
 }
 
@@ -171,27 +167,25 @@ Slice EngineCore::slice_of(const Sequence& seq, int rows) const {
   return slice;
 }
 
-void EngineCore::run(
-    const std::vector<Sequence*>& batch,
-    const std::vector<int>& rows) {
-  Step step;
-  step.slices.reserve(batch.size());
+void EngineCore::run() {
+  step_.slices.clear();
   int decode_rows = 0;
   int prefill_rows = 0;
-  for (size_t i = 0; i < batch.size(); i++) {
-    step.slices.push_back(slice_of(*batch[i], rows[i]));
-    (step.slices.back().decode ? decode_rows : prefill_rows) += rows[i];
+  for (const Part& part : batch_) {
+    step_.slices.push_back(slice_of(*part.seq, part.rows));
+    (step_.slices.back().decode ? decode_rows : prefill_rows) += part.rows;
   }
   const auto start = Clock::now();
   try {
     executor_->copy_blocks(copies_);
-    const Ticket ticket = executor_->submit(step);
-    const StepResult result = executor_->collect(ticket);
-    for (size_t i = 0; i < batch.size(); i++) {
-      advance(*batch[i], rows[i], result.tokens[i], result.logits[i]);
+    executor_->collect(executor_->submit(step_), result_);
+    sample();
+    for (size_t i = 0; i < batch_.size(); i++) {
+      advance(
+          *batch_[i].seq, batch_[i].rows, result_.tokens[i], result_.logits[i]);
     }
   } catch (const std::exception& e) {
-    fail(batch, as_error(e, Code::kGenerationFailed));
+    fail(as_error(e, Code::kGenerationFailed));
   }
   const double seconds = ms_since(start) / 1e3;
   scheduler_.observe(decode_rows, prefill_rows, seconds);
@@ -201,10 +195,20 @@ void EngineCore::run(
   step_seconds_ += seconds;
 }
 
-void EngineCore::fail(const std::vector<Sequence*>& batch, const Error& error) {
-  for (Sequence* seq : batch) {
-    if (seq->phase != Phase::kDone) {
-      finish(*seq, Finish::kError, error);
+void EngineCore::fail(const Error& error) {
+  for (const Part& part : batch_) {
+    if (part.seq->phase != Phase::kDone) {
+      finish(*part.seq, Finish::kError, error);
+    }
+  }
+}
+
+void EngineCore::sample() {
+  for (size_t i = 0; i < batch_.size(); i++) {
+    const Sequence& seq = *batch_[i].seq;
+    if (step_.slices[i].output == Output::kLogits) {
+      result_.tokens[i] = sampler_.sample(
+          result_.logits[i], seq.request.sampling, seq.generated());
     }
   }
 }
@@ -223,22 +227,16 @@ void EngineCore::advance(
       std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows));
   seq.agent->version++;
   if (!complete) {
-    events_.progress.push_back({seq.request.id, seq.cached(), seq.prompt_size});
+    events_.events.push_back({seq.request.id, seq.cached(), seq.prompt_size});
   } else if (seq.request.score) {
     finish(seq, Finish::kStop);
   } else {
-    accept(seq, token, logits);
+    accept(seq, token);
   }
 }
 
-void EngineCore::accept(
-    Sequence& seq,
-    int32_t token,
-    std::span<const float> logits) {
+void EngineCore::accept(Sequence& seq, int32_t token) {
   const Request& r = seq.request;
-  if (!r.sampling.greedy()) {
-    token = sampler_.sample(logits, r.sampling, seq.generated());
-  }
   if (seq.generated() == 0) {
     seq.usage.first_token_ms = ms_since(seq.submitted);
   }
@@ -250,12 +248,21 @@ void EngineCore::accept(
     finish(seq, Finish::kStop);
     return;
   }
+  if (seq.phase != Phase::kDecode) {
+    begin_answer(seq);
+  }
   seq.tokens.push_back(token);
-  seq.phase = Phase::kDecode;
-  events_.tokens.push_back({r.id, token});
+  events_.events.push_back({r.id, token});
   if (static_cast<int>(seq.tokens.size()) >= seq.limit) {
     finish(seq, Finish::kLength);
   }
+}
+
+/// Makes room for its bookkeeping at once, so that its steps need none.
+void EngineCore::begin_answer(Sequence& seq) {
+  seq.phase = Phase::kDecode;
+  seq.tokens.reserve(seq.target);
+  cache_->expect(seq.agent->kv, seq.target);
 }
 
 void EngineCore::score(Sequence& seq, int rows, std::span<const float> logits) {

@@ -61,7 +61,8 @@ struct Step {
 };
 
 /// Indexed by slice. Logits point into the executor and are valid until the
-/// next submit() or collect().
+/// next submit() or collect(). Whoever steps keeps one and hands it to every
+/// collect(): its memory is used again.
 struct StepResult {
   std::vector<int32_t> tokens;                // -1 where Output::kNone
   std::vector<std::span<const float>> logits; // (rows * vocab) or empty
@@ -112,7 +113,13 @@ class Executor {
 
   /// REQUIRES: at most max_step_tokens rows; every table has room.
   virtual Ticket submit(const Step& step) = 0;
-  virtual StepResult collect(Ticket ticket) = 0;
+  /// Replaces what `result` holds.
+  virtual void collect(Ticket ticket, StepResult& result) = 0;
+  StepResult collect(Ticket ticket) {
+    StepResult result;
+    collect(ticket, result);
+    return result;
+  }
 
   /// Ordered with respect to steps: takes effect after those submitted before
   /// and ahead of those submitted later.

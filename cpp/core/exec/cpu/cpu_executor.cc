@@ -105,21 +105,20 @@ class CpuExecutor : public Executor {
     return flights_.back().ticket;
   }
 
-  StepResult collect(Ticket ticket) override {
+  using Executor::collect;
+  void collect(Ticket ticket, StepResult& result) override {
     retire();
     if (uncollected_ == flights_.size() ||
         flights_[uncollected_].ticket != ticket) {
       throw std::logic_error("tickets are collected once and in order");
     }
     const Flight& flight = flights_[uncollected_++];
-    StepResult result;
     result.tokens = flight.tokens;
     result.logits.resize(flight.tokens.size());
     for (size_t i = 0; i < flight.tokens.size(); i++) {
       require_numbers(flight, i);
       result.logits[i] = logits_of(flight, i);
     }
-    return result;
   }
 
   void copy_blocks(std::span<const BlockCopy> copies) override {

@@ -190,7 +190,7 @@ Ticket MlxExecutor::submit(const Step& step) {
   return last_ticket_;
 }
 
-StepResult MlxExecutor::collect(Ticket ticket) {
+void MlxExecutor::collect(Ticket ticket, StepResult& result) {
   if (pending_.empty() || pending_.front().ticket != ticket) {
     throw Error(
         Code::kGenerationFailed,
@@ -198,18 +198,17 @@ StepResult MlxExecutor::collect(Ticket ticket) {
   }
   const Pending step = std::move(pending_.front());
   pending_.pop_front();
-  return computing([&] { return read(step); });
+  computing([&] { read(step, result); });
 }
 
-StepResult MlxExecutor::read(const Pending& step) {
+void MlxExecutor::read(const Pending& step, StepResult& out) {
   const MlxOps::Result& result = step.result;
-  StepResult out;
   out.tokens.assign(step.wanted.size(), -1);
-  out.logits.resize(step.wanted.size());
+  out.logits.assign(step.wanted.size(), {});
   last_logits_ = result.logits;
   if (result.tokens.empty()) {
     result.last_rows.wait();
-    return out;
+    return;
   }
   result.tokens.wait();
   const auto* tokens = reinterpret_cast<const uint32_t*>(result.tokens.host());
@@ -232,7 +231,6 @@ StepResult MlxExecutor::read(const Pending& step) {
           size_t(wanted.size) * vocab_size_);
     }
   }
-  return out;
 }
 
 void MlxExecutor::copy_blocks(std::span<const BlockCopy> copies) {

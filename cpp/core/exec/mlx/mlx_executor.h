@@ -29,7 +29,8 @@ class MlxExecutor : public Executor {
       const ModelCacheSpec& spec,
       const std::vector<int>& blocks_per_group) override;
   Ticket submit(const Step& step) override;
-  StepResult collect(Ticket ticket) override;
+  using Executor::collect;
+  void collect(Ticket ticket, StepResult& result) override;
   void copy_blocks(std::span<const BlockCopy> copies) override;
   void read_block(
       int group,
@@ -52,7 +53,7 @@ class MlxExecutor : public Executor {
 
   KvPool& pool();
   Array tokens_of(Ticket ticket, std::span<const int32_t> slices) const;
-  StepResult read(const Pending& step);
+  void read(const Pending& step, StepResult& out);
   /// Runs what computes on the pool. Where the pool's values are replaced, one
   /// that failed to be computed is lost: then nothing more is accepted.
   template <class F>
