@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "engine/likelihoods.h"
+
 namespace stomp {
 
 struct SamplingOptions {
@@ -19,10 +21,16 @@ struct SamplingOptions {
   bool greedy() const { return temperature <= 0; }
 };
 
+/// Any thread, one at a time: a sampler is its own scratch memory.
 class Sampler {
  public:
-  /// Filters in the order top-k, temperature, min-p, top-p, then draws.
-  /// REQUIRES: !options.greedy(); logits are finite.
+  /// From now on sample() allocates nothing for rows of this size.
+  void reserve(size_t vocab);
+
+  /// Filters in the order top-k, temperature, min-p, top-p, then draws: tokens
+  /// that are left take up [0, 1) in the order of their ids. Equal logits
+  /// count as more likely by the lower id.
+  /// REQUIRES: !options.greedy(); logits are finite and not empty.
   int32_t sample(
       std::span<const float> logits,
       const SamplingOptions& options,
@@ -30,17 +38,31 @@ class Sampler {
 
  private:
   struct Candidate {
-    float value; // logit, then probability
+    float value; // logit, then likelihood
     int32_t token;
   };
   static bool more_likely(const Candidate& a, const Candidate& b);
-  double total() const;
-  void keep_from(double least);
-  void keep_top_k(size_t k);
-  void to_likelihoods(float temperature);
-  void keep_nucleus(double top_p);
 
-  std::vector<Candidate> candidates_; // kept to avoid allocation
+  int32_t draw_from_all(double random, const Tempering& tempering);
+  int32_t draw_from_candidates(double random) const;
+  void choose_candidates(
+      const SamplingOptions& options,
+      const Tempering& tempering);
+  float kth_top(size_t k);
+  void collect(float least);
+  void keep_top_k(size_t k);
+  void weigh(const Tempering& tempering);
+  void find_nucleus(double top_p, const Tempering& tempering);
+  void keep_nucleus(double mass);
+  double total() const; // of the candidates
+  double total_of_all(const Tempering& tempering);
+
+  std::span<const float> logits_;     // of the row under way
+  std::vector<float> tops_;           // of its runs
+  std::vector<double> sums_;          // of its runs' likelihoods
+  std::vector<Candidate> candidates_; // by id
+  std::vector<float> values_;         // scratch
+  std::vector<Candidate> ranked_;     // scratch
 };
 
 /// log softmax(logits)[token], in double precision.
