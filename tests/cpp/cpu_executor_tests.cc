@@ -163,6 +163,16 @@ TEST("cpu executor: a slice gets the output it asks for and no other") {
   CHECK(same_bits(result.logits[3], whole));
 }
 
+TEST("cpu executor: lends its threads between steps") {
+  const auto model = grouped_model();
+  Rig rig(model);
+  for (const int n : {0, 1, 2, 37}) {
+    std::vector<int> calls(n, 0);
+    rig.executor->parallel(n, [&calls](int i) { calls[i]++; });
+    CHECK(std::ranges::all_of(calls, [](int count) { return count == 1; }));
+  }
+}
+
 // ---- blocks ----
 
 TEST("cpu executor: the neutral layout is K, then V, token by token") {

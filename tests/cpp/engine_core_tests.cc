@@ -253,3 +253,34 @@ TEST("shutting down cancels what runs and refuses what comes") {
       b.finish(b.submit("a", words(30, 23), 5)).error->code() ==
       Code::kShuttingDown);
 }
+
+TEST("a sampled answer is the same alone and sampled beside others") {
+  const auto ask = [](Bench& b, int i) {
+    Request r;
+    r.id = ++b.last_id;
+    r.prompt = words(20, i);
+    r.max_tokens = 30;
+    r.sampling = {.temperature = 0.5f, .seed = static_cast<uint64_t>(i)};
+    if (i % 2) {
+      r.sampling.top_p = 0.8f;
+    }
+    b.core->submit(r);
+    return r.id;
+  };
+  Bench together(200);
+  together.executor->threaded = true;
+  std::vector<int> ids;
+  for (int i = 0; i < 6; i++) {
+    ids.push_back(ask(together, i));
+  }
+  const int greedy = together.submit("", words(20, 9), 30);
+  together.run();
+  CHECK(together.tokens[greedy] == answer(words(20, 9), 30));
+  for (int i = 0; i < 6; i++) {
+    Bench alone(200);
+    const int id = ask(alone, i);
+    alone.run();
+    CHECK_EQUAL(alone.tokens[id].size(), size_t{30});
+    CHECK(together.tokens[ids[i]] == alone.tokens[id]);
+  }
+}

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <stdexcept>
+#include <thread>
 
 #include "exec/executor.h"
 
@@ -88,6 +89,21 @@ class TokenExecutor : public Executor {
         spare_.logits.begin() + static_cast<ptrdiff_t>(spare_.tokens.size()));
   }
 
+  /// As an executor with threads does it, last ones first.
+  void parallel(int n, const std::function<void(int)>& f) override {
+    if (n < 2 || !threaded) {
+      Executor::parallel(n, f);
+      return;
+    }
+    std::vector<std::thread> threads;
+    for (int i = n - 1; i >= 0; i--) {
+      threads.emplace_back(f, i);
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+  }
+
   void copy_blocks(std::span<const BlockCopy> copies) override {
     for (const BlockCopy& c : copies) {
       std::memcpy(
@@ -118,6 +134,7 @@ class TokenExecutor : public Executor {
 
   std::function<void(const Step&)> before_step;
   size_t max_rows = 0;
+  bool threaded = false;
   std::string numerics = "tokens";
 
  private:

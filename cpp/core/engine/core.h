@@ -106,7 +106,6 @@ class EngineCore {
   std::string numerics_;
 
   Scheduler scheduler_;
-  Sampler sampler_;
   std::list<SequencePtr> waiting_; // in order of arrival
   std::list<SequencePtr> active_;  // in order of admission
   std::map<int32_t, Sequence*> by_id_;
@@ -126,8 +125,10 @@ class EngineCore {
   std::vector<Load> loads_; // of those
   std::vector<Part> batch_;
   std::vector<BlockCopy> copies_;
-  Step step_;         // a slice for each part
-  StepResult result_; // likewise
+  Step step_;                     // a slice for each part
+  StepResult result_;             // likewise
+  std::vector<size_t> sampled_;   // parts that wait for a token to be chosen
+  std::vector<Sampler> samplers_; // one each
   StepEvents events_;
 
   bool shutting_down_ = false;

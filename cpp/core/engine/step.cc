@@ -204,13 +204,22 @@ void EngineCore::fail(const Error& error) {
 }
 
 void EngineCore::sample() {
+  sampled_.clear();
   for (size_t i = 0; i < batch_.size(); i++) {
-    const Sequence& seq = *batch_[i].seq;
     if (step_.slices[i].output == Output::kLogits) {
-      result_.tokens[i] = sampler_.sample(
-          result_.logits[i], seq.request.sampling, seq.generated());
+      sampled_.push_back(i);
     }
   }
+  while (samplers_.size() < sampled_.size()) {
+    // Nothing is allocated, so nothing can be thrown, on the others' threads.
+    samplers_.emplace_back().reserve(model_->config.vocab_size);
+  }
+  executor_->parallel(static_cast<int>(sampled_.size()), [this](int n) {
+    const size_t i = sampled_[n];
+    const Sequence& seq = *batch_[i].seq;
+    result_.tokens[i] = samplers_[n].sample(
+        result_.logits[i], seq.request.sampling, seq.generated());
+  });
 }
 
 void EngineCore::advance(

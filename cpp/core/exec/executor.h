@@ -121,6 +121,17 @@ class Executor {
     return result;
   }
 
+  /// Work of the engine's own between two steps, such as sampling: calls f(i)
+  /// once for every i in [0, n), in any order, and returns when all calls have.
+  /// An executor that has threads of its own lends them, so that the engine
+  /// need not keep a second set that would compete for the same cores.
+  /// f must not throw.
+  virtual void parallel(int n, const std::function<void(int)>& f) {
+    for (int i = 0; i < n; i++) {
+      f(i);
+    }
+  }
+
   /// Ordered with respect to steps: takes effect after those submitted before
   /// and ahead of those submitted later.
   virtual void copy_blocks(std::span<const BlockCopy> copies) = 0;

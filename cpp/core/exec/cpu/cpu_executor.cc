@@ -121,6 +121,10 @@ class CpuExecutor : public Executor {
     }
   }
 
+  void parallel(int n, const std::function<void(int)>& f) override {
+    threads_.run(n, [&f](int i, int) noexcept { f(i); });
+  }
+
   void copy_blocks(std::span<const BlockCopy> copies) override {
     for (const BlockCopy& copy : copies) {
       pool_.copy(copy);
