@@ -76,10 +76,11 @@ export interface NativeFinish {
 }
 
 /**
- * One call per engine step.
- * tokens: (request, token) pairs; progress: (request, done, total) triples.
+ * One call for what the engine's steps have brought since the last one: usually one step.
+ * events: `count` triples in order, (request, token, 0) or (request, prompt tokens done, of how many). The
+ * array is the same at every call and is written anew; read it before returning.
  */
-export type NativeOnStep = (tokens: Int32Array, progress: Int32Array, finished: NativeFinish[]) => void;
+export type NativeOnStep = (events: Int32Array, count: number, finished: NativeFinish[]) => void;
 
 export interface NativeAgentInfo {
   id: string;

@@ -1,6 +1,7 @@
 #include "engine_handle.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "convert.h"
 
@@ -10,6 +11,11 @@ namespace {
 
 constexpr char kOnStep[] = "onStep";
 constexpr char kOnProgress[] = "onProgress";
+constexpr char kEvents[] = "events";
+
+// Of one call to JavaScript: far more than a step brings.
+constexpr size_t kEventsPerCall = 1024;
+static_assert(sizeof(StepEvent) == 3 * sizeof(int32_t));
 
 Napi::Value as_js(Napi::Env env, const std::string& value) {
   return Napi::String::New(env, value);
@@ -38,10 +44,6 @@ void call(
       arguments.size(),
       arguments.begin(),
       &result);
-}
-
-Napi::Int32Array int32_array(Napi::Env env, size_t n) {
-  return Napi::Int32Array::New(env, n);
 }
 
 } // namespace
@@ -142,12 +144,13 @@ Napi::Promise EngineHandle::load(
     Napi::Function on_progress,
     Napi::Function on_step) {
   const Napi::Env env = Env();
-  poster_ = std::make_unique<Poster>(env);
+  poster_ = std::make_unique<Poster>(env, [this](Napi::Env e) { deliver(e); });
   // Properties, not persistent references: the callbacks lead back to this
   // object, and only the collector can see through such a ring.
   Value().DefineProperties(
       {Napi::PropertyDescriptor::Value(kOnProgress, on_progress),
        Napi::PropertyDescriptor::Value(kOnStep, on_step)});
+  make_step_array(env);
   const Deferred deferred = std::make_shared<Napi::Promise::Deferred>(env);
   hold();
   engine_ = std::make_unique<Engine>(
@@ -173,37 +176,41 @@ Napi::Promise EngineHandle::load(
         });
       },
       [this](StepEvents& events) {
-        poster_->post([this, events = std::move(events)](Napi::Env env) {
-          deliver(env, events);
-        });
+        if (mailbox_.put(events)) {
+          poster_->ring();
+        }
       });
   return deferred->Promise();
 }
 
-void EngineHandle::deliver(Napi::Env env, const StepEvents& events) {
+/// One array for all calls: what a step brings is written into it.
+void EngineHandle::make_step_array(Napi::Env env) {
+  Napi::Int32Array array = Napi::Int32Array::New(env, kEventsPerCall * 3);
+  step_array_ = array.Data();
+  Value().DefineProperty(Napi::PropertyDescriptor::Value(kEvents, array));
+}
+
+void EngineHandle::deliver(Napi::Env env) {
+  mailbox_.take(delivered_);
   const Napi::Object self = Value(); // alive: not yet let go
-  const auto is_token = [](const StepEvent& e) { return e.total == 0; };
-  const size_t n = std::ranges::count_if(events.events, is_token);
-  Napi::Int32Array tokens = int32_array(env, n * 2);
-  Napi::Int32Array progress = int32_array(env, (events.events.size() - n) * 3);
-  size_t t = 0;
-  size_t p = 0;
-  for (const StepEvent& event : events.events) {
-    if (is_token(event)) {
-      tokens[t++] = event.request;
-      tokens[t++] = event.value;
-    } else {
-      progress[p++] = event.request;
-      progress[p++] = event.value;
-      progress[p++] = event.total;
+  const Napi::Value array = self.Get(kEvents);
+  const std::vector<StepEvent>& events = delivered_.events;
+  size_t from = 0;
+  do {
+    const size_t n = std::min(kEventsPerCall, events.size() - from);
+    std::memcpy(step_array_, events.data() + from, n * sizeof(StepEvent));
+    from += n;
+    // A request's end comes behind its tokens.
+    const bool last = from == events.size();
+    const size_t ends = last ? delivered_.finished.size() : 0;
+    Napi::Array finished = Napi::Array::New(env, ends);
+    for (uint32_t i = 0; i < ends; i++) {
+      finished.Set(i, to_js(env, delivered_.finished[i]));
+      let_go(); // held since submit()
     }
-  }
-  Napi::Array finished = Napi::Array::New(env, events.finished.size());
-  for (uint32_t i = 0; i < events.finished.size(); i++) {
-    finished.Set(i, to_js(env, events.finished[i]));
-    let_go(); // held since submit()
-  }
-  call(self, kOnStep, {tokens, progress, finished});
+    call(self, kOnStep, {array, Napi::Number::New(env, n), finished});
+  } while (from < events.size());
+  delivered_.clear();
 }
 
 void EngineHandle::submit(const Napi::CallbackInfo& info) {

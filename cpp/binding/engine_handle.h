@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "engine/engine.h"
+#include "engine/step_mailbox.h"
 #include "napi_cpp.h"
 #include "poster.h"
 
@@ -46,10 +47,16 @@ class EngineHandle : public Napi::ObjectWrap<EngineHandle> {
   /// While something is under way, neither the process nor this object ends.
   void hold();
   void let_go();
-  void deliver(Napi::Env env, const StepEvents& events);
+  void make_step_array(Napi::Env env);
+  /// What the steps since the last call brought, in one call to JavaScript.
+  void deliver(Napi::Env env);
   void stop();
 
   static void on_teardown(void* self);
+
+  StepMailbox mailbox_;
+  StepEvents delivered_;          // kept to avoid allocation
+  int32_t* step_array_ = nullptr; // the events property's elements
 
   std::unique_ptr<Poster> poster_;
   std::unique_ptr<Engine> engine_; // calls the poster: goes first

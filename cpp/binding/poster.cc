@@ -1,10 +1,9 @@
 #include "poster.h"
 
-#include <memory>
-
 namespace stomp::binding {
 
-Poster::Poster(Napi::Env env) : env_(env) {
+Poster::Poster(Napi::Env env, Closure on_ring)
+    : env_(env), on_ring_(std::move(on_ring)) {
   napi_value name = Napi::String::New(env, "stomp-serve engine");
   const napi_status status = napi_create_threadsafe_function(
       env,
@@ -15,7 +14,7 @@ Poster::Poster(Napi::Env env) : env_(env) {
       1,
       nullptr,
       nullptr,
-      nullptr,
+      this,
       &Poster::call,
       &function_);
   if (status != napi_ok) {
@@ -29,28 +28,37 @@ Poster::~Poster() {
 }
 
 void Poster::post(Closure closure) {
-  auto boxed = std::make_unique<Closure>(std::move(closure));
+  queue(std::make_unique<Closure>(std::move(closure)));
+}
+
+void Poster::ring() {
+  queue(nullptr);
+}
+
+void Poster::queue(std::unique_ptr<Closure> closure) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!function_) {
     return;
   }
   const napi_status status = napi_call_threadsafe_function(
-      function_, boxed.get(), napi_tsfn_nonblocking);
+      function_, closure.get(), napi_tsfn_nonblocking);
   if (status == napi_ok) {
-    boxed.release(); // call() owns it now
+    closure.release(); // call() owns it now
   } else if (status == napi_closing) {
     function_ = nullptr; // this call has given our reference back
   }
 }
 
-void Poster::call(napi_env env, napi_value, void*, void* data) {
+void Poster::call(napi_env env, napi_value, void* poster, void* data) {
   const std::unique_ptr<Closure> closure(static_cast<Closure*>(data));
   if (env == nullptr) {
-    return; // torn down with calls still queued
+    return; // torn down with calls still queued: the poster may be gone
   }
   const Napi::HandleScope scope(env);
   try {
-    (*closure)(Napi::Env(env));
+    const Closure& run =
+        closure ? *closure : static_cast<Poster*>(poster)->on_ring_;
+    run(Napi::Env(env));
   } catch (const Napi::Error&) {
     // Only a worker that is being terminated fails here: values can no longer
     // be made, and there is nobody left to tell.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <mutex>
 
 #include "napi_cpp.h"
@@ -14,7 +15,8 @@ class Poster {
  public:
   using Closure = std::function<void(Napi::Env)>;
 
-  explicit Poster(Napi::Env env);
+  /// `on_ring` runs on the JavaScript thread after ring().
+  Poster(Napi::Env env, Closure on_ring);
   ~Poster();
 
   Poster(const Poster&) = delete;
@@ -23,6 +25,10 @@ class Poster {
   /// Runs the closure on the JavaScript thread, in order. Any thread. Dropped
   /// when the environment is going away.
   void post(Closure closure);
+
+  /// Has on_ring called once, in order with what is posted. Costs no closure.
+  /// Any thread; dropped as above.
+  void ring();
 
   // The process stays alive while something is held: requests and promises
   // under way count, an idle engine does not.
@@ -36,7 +42,11 @@ class Poster {
   static void
   call(napi_env env, napi_value callback, void* context, void* data);
 
+  /// Takes over `closure`, null for a ring, if the call could be queued.
+  void queue(std::unique_ptr<Closure> closure);
+
   napi_env env_;
+  const Closure on_ring_;
   std::mutex mutex_;                            // guards function_
   napi_threadsafe_function function_ = nullptr; // null once it is closing
   int held_ = 0;

@@ -63,31 +63,39 @@ export class Dispatcher {
   }
 
   /** The engine's callback. A sink that throws fails its own request only. */
-  readonly onStep = (tokens: Int32Array, progress: Int32Array, finished: readonly NativeFinish[]): void => {
-    for (let i = 0; i + 1 < tokens.length; i += 2) {
-      this.#deliver(tokens[i], (sink) => sink.token(tokens[i + 1] ?? 0));
+  readonly onStep = (events: Int32Array, count: number, finished: readonly NativeFinish[]): void => {
+    for (let i = 0; i < 3 * count; i += 3) {
+      this.#event(events[i] ?? 0, events[i + 1] ?? 0, events[i + 2] ?? 0);
     }
-    for (let i = 0; i + 2 < progress.length; i += 3) {
-      this.#deliver(progress[i], (sink) => sink.prefill(progress[i + 1] ?? 0, progress[i + 2] ?? 0));
-    }
-    for (const finish of finished) {
-      this.#deliver(finish.request, (sink) => {
-        this.#live.delete(finish.request);
-        sink.finish(finish);
-      });
-    }
+    for (const finish of finished) this.#finish(finish);
   };
 
   // Events of a request that was given up meanwhile are dropped.
-  #deliver(id: number | undefined, event: (sink: RequestSink) => void): void {
-    const sink = this.#live.get(id ?? 0);
-    if (id === undefined || !sink) return;
+  #event(id: number, value: number, total: number): void {
+    const sink = this.#live.get(id);
+    if (!sink) return;
     try {
-      event(sink);
+      if (total === 0) sink.token(value);
+      else sink.prefill(value, total);
     } catch (error) {
-      if (this.#live.delete(id)) this.#engine?.cancel(id);
-      sink.fail(toStompError(error));
+      this.#giveUp(id, sink, error);
     }
+  }
+
+  #finish(finish: NativeFinish): void {
+    const sink = this.#live.get(finish.request);
+    if (!sink) return;
+    this.#live.delete(finish.request);
+    try {
+      sink.finish(finish);
+    } catch (error) {
+      this.#giveUp(finish.request, sink, error);
+    }
+  }
+
+  #giveUp(id: number, sink: RequestSink, error: unknown): void {
+    if (this.#live.delete(id)) this.#engine?.cancel(id);
+    sink.fail(toStompError(error));
   }
 
   #freeId(): number {

@@ -31,7 +31,14 @@ function dispatcher(submit: (request: NativeRequest) => void = () => undefined) 
 
 const request = {} as NativeRequest;
 const usage = {} as NativeUsage;
-const pairs = (...values: number[]) => Int32Array.from(values);
+/** (request, token) or (request, done, total). */
+type Event = readonly [number, number, number?];
+const step = (one: Dispatcher, events: readonly Event[], finished: readonly NativeFinish[]) =>
+  one.onStep(
+    Int32Array.from(events.flatMap(([id, value, total = 0]) => [id, value, total])),
+    events.length,
+    finished,
+  );
 const end = (id: number): NativeFinish => ({ request: id, reason: 'stop', usage });
 
 describe('Dispatcher', () => {
@@ -39,18 +46,35 @@ describe('Dispatcher', () => {
     const { one } = dispatcher();
     const sinks = [new Sink(), new Sink()];
     const [a = 0, b = 0] = sinks.map((sink) => one.submit(request, sink));
-    one.onStep(pairs(a, 10, b, 20, a, 11), pairs(b, 64, 128), [end(a)]);
+    step(
+      one,
+      [
+        [a, 10],
+        [b, 64, 128],
+        [a, 11],
+        [b, 20],
+      ],
+      [end(a)],
+    );
     expect(sinks[0]?.events).toEqual(['token 10', 'token 11', 'stop']);
-    expect(sinks[1]?.events).toEqual(['token 20', 'prefill 64/128']);
+    expect(sinks[1]?.events).toEqual(['prefill 64/128', 'token 20']);
     expect(one.live).toBe(1);
+  });
+
+  it('reads no further than it is told: the rest is of an earlier step', () => {
+    const { one } = dispatcher();
+    const sink = new Sink();
+    const id = one.submit(request, sink);
+    one.onStep(Int32Array.of(id, 5, 0, id, 6, 0), 1, []);
+    expect(sink.events).toEqual(['token 5']);
   });
 
   it('drops events of requests that are over', () => {
     const { one } = dispatcher();
     const sink = new Sink();
     const id = one.submit(request, sink);
-    one.onStep(pairs(), pairs(), [end(id)]);
-    one.onStep(pairs(id, 1), pairs(), [end(id)]);
+    step(one, [], [end(id)]);
+    step(one, [[id, 1]], [end(id)]);
     expect(sink.events).toEqual(['stop']);
   });
 
@@ -59,7 +83,14 @@ describe('Dispatcher', () => {
     const sinks = [new Sink(), new Sink()];
     const [a = 0, b = 0] = sinks.map((sink) => one.submit(request, sink));
     Object.assign(sinks[0] ?? {}, { failWith: new Error('reader') });
-    one.onStep(pairs(a, 1, b, 2), pairs(), [end(b)]);
+    step(
+      one,
+      [
+        [a, 1],
+        [b, 2],
+      ],
+      [end(b)],
+    );
     expect(sinks[0]?.events).toEqual(['fail GENERATION_FAILED']);
     expect(sinks[1]?.events).toEqual(['token 2', 'stop']);
     expect(cancelled).toEqual([a]);

@@ -74,13 +74,13 @@ export class FakeCore implements Core {
     for (const one of [...this.#running]) {
       const token = one.answer.shift();
       const ends = token === undefined || one.cancelled || this.error !== undefined;
-      if (!ends) tokens.push(one.request.id, token);
+      if (!ends) tokens.push(one.request.id, token, 0);
       else {
         finished.push(this.#finish(one));
         this.#running = this.#running.filter((other) => other !== one);
       }
     }
-    this.#onStep(Int32Array.from(tokens), new Int32Array(0), finished);
+    this.#onStep(Int32Array.from(tokens), tokens.length / 3, finished);
   }
 
   /** Steps until a condition holds. */
