@@ -2,12 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Answer } from '../../../ts/engine/text/answer.js';
 import { Detokenizer, type TokenTable } from '../../../ts/engine/text/detokenizer.js';
+import { wholeText } from '../../../ts/engine/text/utf8.js';
 
 const marker = 256;
 
 /** Every byte is a token; 256 is a marker. */
 const byteTable: TokenTable = {
   bytes: (token) => (token === marker ? Buffer.from('<|m|>') : Uint8Array.of(token)),
+  text: (token) => wholeText(byteTable.bytes(token)),
   isSpecial: (token) => token === marker,
 };
 
@@ -20,6 +22,44 @@ describe('Detokenizer', () => {
         expect(pieces.join('')).toBe(Buffer.from(text).toString());
         if (!text.includes('\ufffd')) expect(pieces.join('')).not.toContain('\ufffd');
       }),
+    );
+  });
+
+  it('gives at every token what a decoder of the whole stream gives', () => {
+    // Tokens of any bytes, among them cut, overlong and surrogate ones.
+    const byte = fc.oneof(
+      fc.constantFrom(
+        0x41,
+        0x80,
+        0xbf,
+        0xc0,
+        0xc3,
+        0xe0,
+        0xa0,
+        0xed,
+        0x9f,
+        0xef,
+        0xf0,
+        0x90,
+        0xf4,
+        0x8f,
+        0xf5,
+      ),
+      fc.integer({ min: 0, max: 255 }),
+    );
+    const token = fc.uint8Array({ maxLength: 5 });
+    const cut = fc.array(byte, { maxLength: 5 }).map((bytes) => Uint8Array.from(bytes));
+    fc.assert(
+      fc.property(fc.array(fc.oneof(token, cut)), (pieces) => {
+        const bytes = (i: number) => pieces[i] ?? new Uint8Array(0);
+        const table = { bytes, text: (i: number) => wholeText(bytes(i)), isSpecial: () => false };
+        const detokenizer = new Detokenizer(table);
+        const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+        for (const [i, piece] of pieces.entries()) {
+          expect(detokenizer.push(i)).toBe(decoder.decode(piece, { stream: true }));
+        }
+      }),
+      { numRuns: 2000 },
     );
   });
 

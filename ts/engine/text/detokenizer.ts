@@ -3,10 +3,14 @@
  * they are complete. Costs the same for every token, however long the answer is. One user each.
  */
 
+import { decodeUtf8, unfinishedBytes } from './utf8.js';
+
 /** What the detokenizer must know of a vocabulary. */
 export interface TokenTable {
   /** UTF-8 of a token, possibly part of a character; empty for ids that do not exist. */
   bytes(token: number): Uint8Array;
+  /** `wholeText` of those bytes, remembered: almost every token ends with a character. */
+  text(token: number): string | undefined;
   /** Markers such as `<|im_end|>`, which are no text. */
   isSpecial(token: number): boolean;
 }
@@ -18,13 +22,14 @@ export interface DetokenizerOptions {
   trimFirstSpace?: boolean;
 }
 
+const noBytes: Uint8Array = new Uint8Array(0);
+
 export class Detokenizer {
   readonly #table: TokenTable;
   readonly #skipSpecial: boolean;
   #trim: boolean;
-  // In stream mode it keeps an incomplete sequence for the next call; bytes that can never become a
-  // character turn into U+FFFD.
-  #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  /** Of a character that is not complete yet. */
+  #unfinished = noBytes;
 
   constructor(table: TokenTable, options: DetokenizerOptions = {}) {
     this.#table = table;
@@ -35,14 +40,20 @@ export class Detokenizer {
   /** @returns the characters that this token completes; often one word, sometimes nothing. */
   push(token: number): string {
     if (this.#table.isSpecial(token)) return this.#special(token);
-    const bytes = this.#table.bytes(token);
-    if (bytes.length === 0) return '';
-    return this.#trimmed(this.#decoder.decode(bytes, { stream: true }));
+    const text = this.#unfinished === noBytes ? this.#table.text(token) : undefined;
+    return this.#trimmed(text ?? this.#continued(this.#table.bytes(token)));
+  }
+
+  #continued(more: Uint8Array): string {
+    const bytes = Buffer.concat([this.#unfinished, more]);
+    const end = bytes.length - unfinishedBytes(bytes);
+    this.#unfinished = end < bytes.length ? bytes.subarray(end) : noBytes;
+    return decodeUtf8(bytes.subarray(0, end));
   }
 
   // A marker ends any character before it; what was incomplete of that one is dropped.
   #special(token: number): string {
-    this.#decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    this.#unfinished = noBytes;
     if (this.#skipSpecial) return '';
     this.#trim = false;
     return new TextDecoder().decode(this.#table.bytes(token));

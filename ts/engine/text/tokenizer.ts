@@ -8,6 +8,7 @@ import type { Tokenizer as Encoder } from '@huggingface/tokenizers';
 import { StompError } from '../../errors.js';
 import type { Tokenizer } from '../types.js';
 import { Detokenizer, type TokenTable } from './detokenizer.js';
+import { wholeText } from './utf8.js';
 
 /** The parts of a tokenizer.json that are read here. */
 export interface TokenizerJson {
@@ -62,6 +63,8 @@ export class TextTokenizer implements Tokenizer, TokenTable {
   readonly #bosIds: readonly number[];
   readonly #names: (string | undefined)[];
   readonly #bytes: (Uint8Array | undefined)[];
+  /** Null: not looked at yet. */
+  readonly #texts: (string | undefined | null)[];
   readonly #added: ReadonlyMap<number, AddedTokenJson>;
   readonly #byteLevel: boolean;
   readonly #cutsAtWords: boolean;
@@ -75,6 +78,7 @@ export class TextTokenizer implements Tokenizer, TokenTable {
     this.#names = tokenNames(json);
     this.vocabSize = this.#names.length;
     this.#bytes = new Array<Uint8Array | undefined>(this.vocabSize);
+    this.#texts = new Array<string | undefined | null>(this.vocabSize).fill(null);
     this.#added = new Map(json.added_tokens.map((token) => [token.id, token]));
     this.#byteLevel = mentions(json.decoder, 'ByteLevel');
     this.#trimFirstSpace = mentions(json.decoder, 'Strip') || mentions(json.decoder, 'Metaspace');
@@ -139,6 +143,14 @@ export class TextTokenizer implements Tokenizer, TokenTable {
     const bytes = this.#added.has(token) ? Buffer.from(name) : this.#ordinaryBytes(name);
     this.#bytes[token] = bytes;
     return bytes;
+  }
+
+  text(token: number): string | undefined {
+    const known = this.#texts[token];
+    if (known !== null) return token < this.vocabSize ? known : '';
+    const text = wholeText(this.bytes(token));
+    this.#texts[token] = text;
+    return text;
   }
 
   isSpecial(token: number): boolean {
