@@ -40,6 +40,38 @@ TEST("a request that waits without an agent holds no blocks") {
   CHECK_EQUAL(used(b), 0);
 }
 
+TEST(
+    "a request that waits is looked up when something has changed, and counts "
+    "once") {
+  for (const char* agent : {"", "named"}) {
+    Bench b(40);
+    const auto shared = words(201, 1); // its last block can only be copied
+    b.finish(b.submit("", joined(shared, words(20, 2)), 4));
+    const int runs = b.submit("", words(30, 5), 400);
+    for (int i = 0; i < 10; i++) {
+      b.core->work();
+    }
+    const auto prompt = joined(shared, words(30, 3));
+    const int waits = b.submit(agent, prompt, 200);
+    b.core->work();
+    CHECK_EQUAL(b.core->stats().waiting, 1);
+    const size_t copied = b.executor->blocks_copied;
+    for (int i = 0; i < 300; i++) {
+      b.core->work();
+    }
+    CHECK_EQUAL(b.core->stats().waiting, 1);
+    CHECK_EQUAL(b.executor->blocks_copied, copied);
+    b.core->cancel(runs);
+    CHECK_EQUAL(b.finish(waits).usage.cached_tokens, 201);
+    CHECK(b.tokens[waits] == answer(prompt, 200));
+    const CacheUse use = b.core->stats().cache;
+    CHECK_EQUAL(use.lookups, 3u);
+    CHECK_EQUAL(use.lookup_tokens, 221u + 30 + 231);
+    CHECK_EQUAL(use.own_hit_tokens, 0u);
+    CHECK_EQUAL(use.shared_hit_tokens, 201u);
+  }
+}
+
 TEST("who runs is not ended for the sake of who waits") {
   Bench b(32);
   const auto shared = words(200, 1);

@@ -105,6 +105,7 @@ class TokenExecutor : public Executor {
   }
 
   void copy_blocks(std::span<const BlockCopy> copies) override {
+    blocks_copied += copies.size();
     for (const BlockCopy& c : copies) {
       std::memcpy(
           &pool_[static_cast<size_t>(c.dst) * spec_.block_tokens],
@@ -134,6 +135,7 @@ class TokenExecutor : public Executor {
 
   std::function<void(const Step&)> before_step;
   size_t max_rows = 0;
+  size_t blocks_copied = 0;
   bool threaded = false;
   std::string numerics = "tokens";
 

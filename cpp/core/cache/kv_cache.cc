@@ -134,17 +134,10 @@ int KvCache::adopt(
     std::vector<BlockCopy>& copies) {
   const auto limit = all_but_last(prompt);
   const int own = common_prefix(seq.tokens, limit);
-  const int own_hit = own_prefix_valid(impl_->spec, seq, own) ? own : 0;
   const PrefixMatch match(impl_->index, impl_->spec, seq, own, limit, true);
   const int length = impl_->take(seq, match, copies);
   // The prompt may be a view of the very tokens that it replaces.
   seq.tokens = std::vector<int32_t>(prompt.begin(), prompt.begin() + length);
-
-  Stats& counts = impl_->counts;
-  counts.lookups++;
-  counts.lookup_tokens += prompt.size();
-  counts.own_hit_tokens += std::min(own_hit, length);
-  counts.shared_hit_tokens += length - std::min(own_hit, length);
   return length;
 }
 
@@ -248,10 +241,8 @@ void KvCache::drop_cached() {
   }
 }
 
-KvCache::Stats KvCache::stats() const {
-  Stats stats = impl_->counts;
-  stats.indexed_blocks = impl_->index.attached();
-  return stats;
+uint64_t KvCache::indexed_blocks() const {
+  return impl_->index.attached();
 }
 
 } // namespace stomp

@@ -108,14 +108,8 @@ class KvCache {
   /// Forgets cached (unreferenced) content; used by "clear caches".
   void drop_cached();
 
-  struct Stats {
-    uint64_t lookups = 0;       // adopt() calls
-    uint64_t lookup_tokens = 0; // prompt tokens asked for
-    uint64_t own_hit_tokens = 0;
-    uint64_t shared_hit_tokens = 0;
-    uint64_t indexed_blocks = 0;
-  };
-  Stats stats() const;
+  /// Blocks whose content is known to the index.
+  uint64_t indexed_blocks() const;
 
  private:
   struct Impl;

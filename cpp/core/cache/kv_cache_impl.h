@@ -107,7 +107,6 @@ struct KvCache::Impl {
   ModelCacheSpec spec;
   BlockPool pool;
   PrefixIndex index;
-  Stats counts;
 };
 
 } // namespace stomp

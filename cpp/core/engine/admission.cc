@@ -79,6 +79,9 @@ bool EngineCore::admit() {
 }
 
 EngineCore::Admission EngineCore::try_admit(Sequence& seq) {
+  if (!worth_another_try(seq)) {
+    return Admission::kWait;
+  }
   Agent& agent = *seq.agent;
   if (agent.kv.seed != seq.seed) {
     cache_->release(agent.kv);
@@ -98,7 +101,42 @@ EngineCore::Admission EngineCore::try_admit(Sequence& seq) {
     cache_->release(agent.kv);
     seq.adopted = -1;
   }
+  note_standing(seq);
   return verdict;
+}
+
+/// Looking a prompt up costs a hash of all of it, and perhaps a block's copy:
+/// too much to be done anew between any two steps. Answers that grow by what
+/// they were promised change nothing for those who wait.
+bool EngineCore::worth_another_try(const Sequence& seq) const {
+  const Standing& then = seq.waited;
+  if (then.room.empty() || active_.empty() || then.changes != changes() ||
+      then.cached != seq.cached()) {
+    return true;
+  }
+  for (int g = 0; g < cache_->pool().groups(); g++) {
+    if (room(g) > then.room[g]) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void EngineCore::note_standing(Sequence& seq) const {
+  seq.waited.changes = changes();
+  seq.waited.cached = seq.cached();
+  seq.waited.room.resize(cache_->pool().groups());
+  for (int g = 0; g < cache_->pool().groups(); g++) {
+    seq.waited.room[g] = room(g);
+  }
+}
+
+uint64_t EngineCore::changes() const {
+  const AgentStore::Counters& c = agents_->counters();
+  const uint64_t prompt_blocks = prefill_tokens_ / cache_->spec().block_tokens;
+  const uint64_t sum =
+      finished_ + prompt_blocks + c.saves + c.failures + c.evictions;
+  return 2 * sum + (agents_->saving() ? 1 : 0);
 }
 
 void EngineCore::plan_restore(Sequence& seq) {
@@ -168,8 +206,7 @@ EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
   while (true) {
     bool fits = true;
     for (int g = 0; g < pool.groups(); g++) {
-      fits &= pool.available(g) - promised(g) >=
-          cache_->need(seq.agent->kv, grow, g);
+      fits &= room(g) >= cache_->need(seq.agent->kv, grow, g);
     }
     if (fits) {
       return Admission::kAdmitted;
@@ -182,6 +219,10 @@ EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
       return active_.empty() ? Admission::kRefuse : Admission::kWait;
     }
   }
+}
+
+int EngineCore::room(int group) const {
+  return cache_->pool().available(group) - promised(group);
 }
 
 int EngineCore::promised(int group) const {
@@ -199,8 +240,16 @@ void EngineCore::start(Sequence& seq) {
   seq.agent->running = &seq;
   seq.agent->note.clear();
   seq.phase = restores_.count(&seq) ? Phase::kRestoring : Phase::kPrefill;
-  if (!seq.preempted) {
-    seq.usage.queued_ms = ms_since(seq.submitted);
+  seq.waited = {};
+  if (seq.preempted) {
+    return; // its usage was settled when it was first admitted
+  }
+  seq.usage.queued_ms = ms_since(seq.submitted);
+  if (seq.phase == Phase::kPrefill && !seq.request.score) {
+    use_.lookups++;
+    use_.lookup_tokens += seq.usage.prompt_tokens;
+    use_.own_hit_tokens += seq.usage.own_tokens;
+    use_.shared_hit_tokens += seq.usage.shared_tokens;
   }
 }
 

@@ -79,7 +79,8 @@ EngineStats EngineCore::stats() const {
     s.pool_free.push_back(pool.free(g));
     s.pool_cached.push_back(pool.cached(g));
   }
-  s.cache = cache_->stats();
+  s.cache = use_;
+  s.cache.indexed_blocks = cache_->indexed_blocks();
   s.active = static_cast<int>(active_.size());
   s.waiting = static_cast<int>(waiting_.size());
   s.agents_hot = agents_->hot();
@@ -216,6 +217,7 @@ void EngineCore::finish(
   event.logprobs = std::move(seq.logprobs);
   events_.finished.push_back(std::move(event));
   seq.phase = Phase::kDone;
+  finished_++;
   by_id_.erase(seq.request.id);
   restores_.erase(&seq);
   if (was_running) {

@@ -67,6 +67,12 @@ class EngineCore {
   void adopt(Sequence& seq);
   Admission make_room(const Sequence& seq);
   int promised(int group) const; // blocks that active sequences may take
+  int room(int group) const;     // blocks that nobody holds or was promised
+  /// Grows when idle agents, saved ones or computed prompts may have made it
+  /// easier to admit somebody.
+  uint64_t changes() const;
+  bool worth_another_try(const Sequence& seq) const;
+  void note_standing(Sequence& seq) const;
   void start(Sequence& seq);
   bool restore();
   bool restore_block(Sequence& seq, size_t& bytes);
@@ -133,6 +139,8 @@ class EngineCore {
 
   bool shutting_down_ = false;
 
+  CacheUse use_;
+  uint64_t finished_ = 0; // requests
   uint64_t steps_ = 0;
   uint64_t prefill_tokens_ = 0;
   uint64_t decode_tokens_ = 0;

@@ -109,12 +109,22 @@ struct AgentInfo {
   uint64_t cached_tokens = 0;
 };
 
+/// What prompts found in the cache. Each request counts once, when it is
+/// admitted; those whose agent comes from disk, and scores, do not.
+struct CacheUse {
+  uint64_t lookups = 0;
+  uint64_t lookup_tokens = 0;     // of their prompts
+  uint64_t own_hit_tokens = 0;    // in the agent's own cache
+  uint64_t shared_hit_tokens = 0; // in blocks of others, later ones included
+  uint64_t indexed_blocks = 0;    // whose content is known now
+};
+
 struct EngineStats {
   ExecutorInfo executor;
   ExecutorMemory memory;
   ModelCacheSpec spec;
   std::vector<int> pool_capacity, pool_free, pool_cached; // per group
-  KvCache::Stats cache;
+  CacheUse cache;
   int active = 0; // sequences in the batch
   int waiting = 0;
   int agents_hot = 0;

@@ -39,6 +39,14 @@ struct Agent {
 
 enum class Phase { kWaiting, kRestoring, kPrefill, kDecode, kDone };
 
+/// How things stood when a request had to wait.
+struct Standing {
+  std::vector<int> room; // by layer group: blocks that nobody holds or was
+  // promised; empty: has not had to wait
+  int cached = 0;       // tokens that the request's agent held
+  uint64_t changes = 0; // of all else that decides, see EngineCore::changes
+};
+
 struct Sequence {
   Request request;
   std::shared_ptr<Agent> agent;
@@ -58,6 +66,7 @@ struct Sequence {
   uint64_t seed = 0; // of the hash chain its prompt belongs to
   int adopted = -1;  // tokens taken over from the cache; -1: not looked yet
   bool preempted = false; // was in the batch before
+  Standing waited;        // at the last try to admit it
 
   bool running() const {
     return phase == Phase::kPrefill || phase == Phase::kDecode;

@@ -64,6 +64,7 @@ void EngineCore::share_more(Sequence& seq) {
   if (!seq.preempted) {
     seq.usage.cached_tokens += after - before;
     seq.usage.shared_tokens += after - before;
+    use_.shared_hit_tokens += after - before;
   }
 }
 
