@@ -16,6 +16,7 @@ export interface NativeEngineOptions {
   mlxLibrary: string;
   threads: number;
   exact: boolean;
+  kvBits: number;
   blockTokens: number;
   cacheBudgetBytes: number;
   maxBatchSize: number;

@@ -1,7 +1,7 @@
 // The export table; its shape is typed in ts/native.ts.
-#include "base/cpu_features.h"
 #include "convert.h"
 #include "engine_handle.h"
+#include "exec/cpu/kernel_choice.h"
 
 namespace stomp::binding {
 
@@ -32,17 +32,10 @@ Napi::Value gguf_metadata(const Napi::CallbackInfo& info) {
 
 Napi::Value list_cpu_features(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const CpuFeatures& cpu = cpu_features();
   Napi::Array list = Napi::Array::New(env);
-  list.Set(list.Length(), "portable");
-  if (cpu.avx2) {
-    list.Set(list.Length(), "avx2");
-  }
-  if (cpu.avx512) {
-    list.Set(list.Length(), "avx512");
-  }
-  if (cpu.avx512vnni) {
-    list.Set(list.Length(), "avx512vnni");
+  const std::vector<const cpu::Kernels*>& best_first = cpu::available_kernels();
+  for (auto it = best_first.rbegin(); it != best_first.rend(); ++it) {
+    list.Set(list.Length(), (*it)->isa);
   }
   return list;
 }

@@ -133,6 +133,7 @@ EngineOptions engine_options(const Napi::Object& o) {
   options.mlx_library = text(o, "mlxLibrary");
   options.threads = integer(o, "threads");
   options.exact = boolean(o, "exact");
+  options.kv_bits = integer(o, "kvBits");
   options.block_tokens = integer(o, "blockTokens");
   options.cache_budget_bytes =
       static_cast<size_t>(number(o, "cacheBudgetBytes"));

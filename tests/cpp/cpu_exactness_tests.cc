@@ -1,5 +1,6 @@
 // A token's arithmetic does not depend on who shares its step: the same bits
-// however a sequence is cut, batched, threaded, paged, moved or copied.
+// however a prompt is cut, batched, threaded, paged, moved or copied. With
+// either numerics; what roles and shared blocks promise has files of its own.
 #include <algorithm>
 #include <span>
 #include <string>
@@ -10,33 +11,59 @@
 using namespace cpu_rig;
 using reference::Shape;
 
+namespace {
+
+RigOptions numerics(bool exact, const std::string& isa = "") {
+  RigOptions options;
+  options.exact = exact;
+  options.isa = isa;
+  return options;
+}
+
+} // namespace
+
 TEST("cpu executor: chunks of 1, 7 and 64 equal one prefill, to the bit") {
   for (const auto& model :
-       {grouped_model(), reference::random_model(small())}) {
-    const int n = std::min(300, model->config.max_context);
-    const auto tokens = tokens_of(*model, n, 4);
-    Rig rig(model);
-    const Logits whole = rig.feed(tokens, n);
-    for (int chunk : {1, 7, 64, 256}) {
-      CHECK(same_bits(rig.feed(tokens, chunk), whole));
+       {grouped_model(),
+        odd_model(),
+        ragged_model(),
+        reference::random_model(small())}) {
+    const auto tokens = tokens_of(*model, 300, 4);
+    for (bool exact : {true, false}) {
+      Rig rig(model, numerics(exact));
+      const Logits whole = rig.feed(tokens, 300);
+      for (int chunk : {1, 7, 64, 256}) {
+        CHECK(same_bits(rig.feed(tokens, chunk), whole));
+      }
     }
   }
 }
 
-TEST("cpu executor: eight in a batch, decoding and prefilling, equal alone") {
+TEST("cpu executor: every instruction set takes chunks of any size alike") {
   const auto model = grouped_model();
-  Rig rig(model);
-  constexpr int kSequences = 8;
-  std::vector<std::vector<int32_t>> tokens;
-  std::vector<Logits> alone;
-  for (int s = 0; s < kSequences; s++) {
-    tokens.push_back(tokens_of(*model, 20 + 45 * s, 100 + s));
-    alone.push_back(rig.feed(tokens[s]));
+  const auto tokens = tokens_of(*model, 150, 4);
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    for (bool exact : {true, false}) {
+      Rig rig(model, numerics(exact, kernels->isa));
+      const Logits whole = rig.feed(tokens, 150);
+      for (int chunk : {1, 7, 64}) {
+        CHECK(same_bits(rig.feed(tokens, chunk), whole));
+      }
+    }
   }
+}
+
+namespace {
+
+constexpr int kSequences = 8;
+
+/// Eight prompts fed together, odd ones in single tokens, even ones in chunks
+/// that differ from step to step, until all are through.
+std::vector<Logits> feed_together(
+    Rig& rig,
+    const std::vector<std::vector<int32_t>>& tokens) {
   std::vector<BlockTable> tables(kSequences);
   std::vector<Logits> together(kSequences);
-  // Odd ones in single tokens, even ones in chunks that differ from step to
-  // step, until all are through.
   for (int round = 0;; round++) {
     Step step;
     std::vector<int> of;
@@ -53,7 +80,7 @@ TEST("cpu executor: eight in a batch, decoding and prefilling, equal alone") {
       }
     }
     if (of.empty()) {
-      break;
+      return together;
     }
     const StepResult result = rig.run(step);
     for (size_t i = 0; i < of.size(); i++) {
@@ -62,45 +89,71 @@ TEST("cpu executor: eight in a batch, decoding and prefilling, equal alone") {
       tables[of[i]].n_tokens += step.slices[i].size();
     }
   }
-  for (int s = 0; s < kSequences; s++) {
-    CHECK(same_bits(together[s], alone[s]));
+}
+
+} // namespace
+
+TEST("cpu executor: eight in a batch, in chunks of all sizes, equal alone") {
+  for (const auto& model : {grouped_model(), odd_model()}) {
+    for (bool exact : {true, false}) {
+      Rig rig(model, numerics(exact));
+      std::vector<std::vector<int32_t>> tokens;
+      for (int s = 0; s < kSequences; s++) {
+        tokens.push_back(tokens_of(*model, 20 + 45 * s, 100 + s));
+      }
+      const auto together = feed_together(rig, tokens);
+      for (int s = 0; s < kSequences; s++) {
+        CHECK(same_bits(together[s], rig.feed(tokens[s])));
+      }
+    }
   }
 }
 
 TEST("cpu executor: one, two, three and five threads agree to the bit") {
   const auto model = grouped_model();
   const auto tokens = tokens_of(*model, 600, 5);
-  Logits first;
-  for (int threads : {1, 2, 3, 5}) {
-    RigOptions options;
-    options.threads = threads;
-    Rig rig(model, options);
-    CHECK_EQUAL(rig.executor->info().threads, threads);
-    // Prefill, then single tokens at a depth where spans are split.
-    BlockTable table;
-    Logits all = rig.feed(table, std::span(tokens).first(590), 590 / 2);
-    const Logits tail = rig.feed(table, std::span(tokens).last(10), 1);
-    all.insert(all.end(), tail.begin(), tail.end());
-    if (first.empty()) {
-      first = all;
+  for (bool exact : {true, false}) {
+    Logits first;
+    for (int threads : {1, 2, 3, 5}) {
+      RigOptions options = numerics(exact);
+      options.threads = threads;
+      Rig rig(model, options);
+      CHECK_EQUAL(rig.executor->info().threads, threads);
+      // Prefill, then answers at a depth where spans are split.
+      BlockTable table;
+      Logits all = rig.feed(table, std::span(tokens).first(580), 580 / 2);
+      for (const Logits& more :
+           {rig.feed(table, std::span(tokens).subspan(580, 10), 1),
+            rig.answers(table, std::span(tokens).last(10))}) {
+        all.insert(all.end(), more.begin(), more.end());
+      }
+      if (first.empty()) {
+        first = all;
+      }
+      CHECK(same_bits(all, first));
     }
-    CHECK(same_bits(all, first));
   }
 }
 
-TEST("cpu executor: all instruction sets agree to the bit") {
-  for (WeightFormat format : {WeightFormat::kQ8_0, WeightFormat::kF16}) {
-    const auto model = reference::random_model(small(format));
-    const auto tokens = tokens_of(*model, 100, 6);
+TEST("cpu executor: exact, all instruction sets agree to the bit") {
+  Shape affine = small(WeightFormat::kAffine);
+  affine.bits = 3;
+  affine.group = 64;
+  for (const auto& model :
+       {reference::random_model(small(WeightFormat::kQ8_0)),
+        reference::random_model(small(WeightFormat::kF16)),
+        reference::random_model(affine),
+        grouped_model(),
+        odd_model()}) {
+    const auto tokens = tokens_of(*model, 150, 6);
     Logits first;
     for (const cpu::Kernels* kernels : cpu::available_kernels()) {
-      RigOptions options;
-      options.isa = kernels->isa;
-      Rig rig(model, options);
+      Rig rig(model, numerics(true, kernels->isa));
       CHECK_EQUAL(rig.executor->info().isa, std::string(kernels->isa));
-      Logits all = rig.feed(tokens, 100);
-      const Logits single = rig.feed(tokens, 1);
-      CHECK(same_bits(single, all));
+      Logits all = rig.feed(tokens, 150);
+      CHECK(same_bits(rig.feed(tokens, 11), all));
+      BlockTable table;
+      CHECK(same_bits(rig.answers(table, tokens), all));
       if (first.empty()) {
         first = all;
       }
@@ -112,106 +165,117 @@ TEST("cpu executor: all instruction sets agree to the bit") {
 TEST("cpu executor: blocks of 16, 48, 64 and 256 tokens agree to the bit") {
   const auto model = grouped_model();
   const auto tokens = tokens_of(*model, 400, 7);
-  Logits first;
-  for (int block_tokens : {16, 48, 64, 256}) {
-    RigOptions options;
-    options.block_tokens = block_tokens;
-    Rig rig(model, options);
-    const Logits all = rig.feed(tokens, 100);
-    if (first.empty()) {
-      first = all;
+  for (bool exact : {true, false}) {
+    Logits first;
+    for (int block_tokens : {16, 48, 64, 256}) {
+      RigOptions options = numerics(exact);
+      options.block_tokens = block_tokens;
+      Rig rig(model, options);
+      BlockTable table;
+      Logits all = rig.feed(table, std::span(tokens).first(380), 100);
+      const Logits more = rig.answers(table, std::span(tokens).last(20));
+      all.insert(all.end(), more.begin(), more.end());
+      if (first.empty()) {
+        first = all;
+      }
+      CHECK(same_bits(all, first));
     }
-    CHECK(same_bits(all, first));
   }
 }
 
 TEST("cpu executor: a sliding window sees its tokens and nothing before") {
-  // With one layer, a window of w is the last w tokens at their positions.
-  Shape shape = small();
-  shape.n_layers = 1;
-  const auto model = reference::random_model(shape);
-  const auto tokens = tokens_of(*model, 200, 8);
-  RigOptions windowed;
-  windowed.window = 70;
-  windowed.block_tokens = 16;
-  Rig rig(model, windowed);
-  const Logits whole = rig.feed(tokens, 200);
-  CHECK(same_bits(rig.feed(tokens, 1), whole));
-  CHECK(same_bits(rig.feed(tokens, 33), whole));
-  // Blocks that the window has passed may be gone.
-  BlockTable table;
-  rig.feed(table, std::span(tokens).first(190), 190);
-  for (int i = 0; i < (190 - 70) / 16; i++) {
-    table.blocks[0][i] = kNoBlock;
+  for (bool exact : {true, false}) {
+    // With one layer, a window of w is the last w tokens at their positions.
+    Shape shape = small();
+    shape.n_layers = 1;
+    const auto model = reference::random_model(shape);
+    const auto tokens = tokens_of(*model, 200, 8);
+    RigOptions windowed = numerics(exact);
+    windowed.window = 70;
+    windowed.block_tokens = 16;
+    Rig rig(model, windowed);
+    const Logits whole = rig.feed(tokens, 200);
+    CHECK(same_bits(rig.feed(tokens, 1), whole));
+    CHECK(same_bits(rig.feed(tokens, 33), whole));
+    // Blocks that the window has passed may be gone.
+    BlockTable table;
+    rig.feed(table, std::span(tokens).first(190), 190);
+    for (int i = 0; i < (190 - 70) / 16; i++) {
+      table.blocks[0][i] = kNoBlock;
+    }
+    const Logits tail = rig.feed(table, std::span(tokens).last(10), 10);
+    CHECK(same_bits(tail, std::span(whole).last(10 * rig.vocab())));
+    // And a token that has left it makes no difference.
+    auto other = tokens;
+    other[100] = (other[100] + 1) % rig.vocab();
+    const Logits changed = rig.feed(other, 200);
+    const auto row = [&](const Logits& l, int i) {
+      return std::span(l).subspan(size_t(i) * rig.vocab(), rig.vocab());
+    };
+    CHECK(!same_bits(row(changed, 169), row(whole, 169)));
+    CHECK(same_bits(row(changed, 170), row(whole, 170)));
+    // Global attention differs, so the window does something.
+    CHECK(!same_bits(Rig(model, numerics(exact)).feed(tokens, 200), whole));
   }
-  const Logits tail = rig.feed(table, std::span(tokens).last(10), 10);
-  CHECK(same_bits(tail, std::span(whole).last(10 * rig.vocab())));
-  // And a token that has left it makes no difference.
-  auto other = tokens;
-  other[100] = (other[100] + 1) % rig.vocab();
-  const Logits changed = rig.feed(other, 200);
-  const auto row = [&](const Logits& l, int i) {
-    return std::span(l).subspan(size_t(i) * rig.vocab(), rig.vocab());
-  };
-  CHECK(!same_bits(row(changed, 169), row(whole, 169)));
-  CHECK(same_bits(row(changed, 170), row(whole, 170)));
-  // Global attention differs, so the window does something.
-  CHECK(!same_bits(Rig(model).feed(tokens, 200), whole));
 }
 
 TEST("cpu executor: a block read and written elsewhere goes on identically") {
-  const auto model = grouped_model();
-  const auto tokens = tokens_of(*model, 170, 9);
-  for (int block_tokens : {16, 64}) {
-    RigOptions options;
-    options.block_tokens = block_tokens;
-    Rig a(model, options);
-    Rig b(model, options);
-    BlockTable from;
-    const Logits whole = a.feed(tokens);
-    a.feed(from, std::span(tokens).first(150), 150);
-    BlockTable to;
-    b.grow(to, 150);
-    to.n_tokens = 150;
-    for (size_t i = 0; i < from.blocks[0].size(); i++) {
-      const int n =
-          std::min(block_tokens, 150 - static_cast<int>(i) * block_tokens);
-      std::vector<std::byte> bytes(
-          n * model->config.n_layers * a.spec.token_layer_bytes());
-      a.executor->read_block(0, from.blocks[0][i], n, bytes);
-      b.executor->write_block(0, to.blocks[0][i], n, bytes);
-      std::vector<std::byte> again(bytes.size());
-      b.executor->read_block(0, to.blocks[0][i], n, again);
-      CHECK(again == bytes);
+  for (bool exact : {true, false}) {
+    const auto model = grouped_model();
+    const auto tokens = tokens_of(*model, 170, 9);
+    for (int block_tokens : {16, 64}) {
+      RigOptions options = numerics(exact);
+      options.block_tokens = block_tokens;
+      Rig a(model, options);
+      Rig b(model, options);
+      BlockTable from;
+      const Logits whole = a.feed(tokens);
+      a.feed(from, std::span(tokens).first(150), 150);
+      BlockTable to;
+      b.grow(to, 150);
+      to.n_tokens = 150;
+      for (size_t i = 0; i < from.blocks[0].size(); i++) {
+        const int n =
+            std::min(block_tokens, 150 - static_cast<int>(i) * block_tokens);
+        std::vector<std::byte> bytes(
+            n * model->config.n_layers * a.spec.token_layer_bytes());
+        a.executor->read_block(0, from.blocks[0][i], n, bytes);
+        b.executor->write_block(0, to.blocks[0][i], n, bytes);
+        std::vector<std::byte> again(bytes.size());
+        b.executor->read_block(0, to.blocks[0][i], n, again);
+        CHECK(again == bytes);
+      }
+      const Logits tail = b.feed(to, std::span(tokens).last(20), 20);
+      CHECK(same_bits(tail, std::span(whole).last(20 * a.vocab())));
     }
-    const Logits tail = b.feed(to, std::span(tokens).last(20), 20);
-    CHECK(same_bits(tail, std::span(whole).last(20 * a.vocab())));
   }
 }
 
 TEST(
     "cpu executor: a copied block serves a sequence that parts from the "
     "first") {
-  const auto model = grouped_model();
-  const auto tokens = tokens_of(*model, 100, 10);
-  Rig rig(model);
-  BlockTable first;
-  rig.feed(first, std::span(tokens).first(90), 90);
-  // The second sequence shares block 0 and copies 26 - 3 tokens of block 1.
-  BlockTable second;
-  rig.grow(second, 128);
-  const BlockCopy copy{0, first.blocks[0][1], second.blocks[0][1], 23};
-  rig.executor->copy_blocks({&copy, 1});
-  second.blocks[0][0] = first.blocks[0][0];
-  second.n_tokens = 64 + 23;
-  auto parted = std::vector<int32_t>(tokens.begin(), tokens.begin() + 87);
-  const auto rest = tokens_of(*model, 15, 11);
-  parted.insert(parted.end(), rest.begin(), rest.end());
-  const Logits tail = rig.feed(second, rest, 4);
-  const Logits fresh = rig.feed(parted);
-  CHECK(same_bits(tail, std::span(fresh).last(15 * rig.vocab())));
-  // And the first goes on undisturbed.
-  const Logits own = rig.feed(first, std::span(tokens).last(10), 3);
-  const Logits whole = rig.feed(tokens);
-  CHECK(same_bits(own, std::span(whole).last(10 * rig.vocab())));
+  for (bool exact : {true, false}) {
+    const auto model = grouped_model();
+    const auto tokens = tokens_of(*model, 100, 10);
+    Rig rig(model, numerics(exact));
+    BlockTable first;
+    rig.feed(first, std::span(tokens).first(90), 90);
+    // The second sequence shares block 0 and copies 26 - 3 tokens of block 1.
+    BlockTable second;
+    rig.grow(second, 128);
+    const BlockCopy copy{0, first.blocks[0][1], second.blocks[0][1], 23};
+    rig.executor->copy_blocks({&copy, 1});
+    second.blocks[0][0] = first.blocks[0][0];
+    second.n_tokens = 64 + 23;
+    auto parted = std::vector<int32_t>(tokens.begin(), tokens.begin() + 87);
+    const auto rest = tokens_of(*model, 15, 11);
+    parted.insert(parted.end(), rest.begin(), rest.end());
+    const Logits tail = rig.feed(second, rest, 4);
+    const Logits fresh = rig.feed(parted);
+    CHECK(same_bits(tail, std::span(fresh).last(15 * rig.vocab())));
+    // And the first goes on undisturbed.
+    const Logits own = rig.feed(first, std::span(tokens).last(10), 3);
+    const Logits whole = rig.feed(tokens);
+    CHECK(same_bits(own, std::span(whole).last(10 * rig.vocab())));
+  }
 }

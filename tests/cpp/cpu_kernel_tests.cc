@@ -1,4 +1,4 @@
-// Every kernel but attention, of every table, against double precision on
+// The kernels over single rows, of every table, against double precision on
 // awkward shapes; and all tables against each other, to the bit.
 #include <algorithm>
 #include <cmath>
@@ -6,40 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/half.h"
-#include "kernel_checks.h"
+#include "kernel_weights.h"
 
 using namespace kernel_checks;
-
-namespace {
-
-/// Activations quantised by a table, with the memory they lie in.
-struct Quantised {
-  Quantised(const Kernels& kernels, const std::vector<float>& x, int cols)
-      : codes(x.size() * kernels.code_bytes),
-        scales(x.size() / kGroup),
-        sums(x.size() / kGroup) {
-    rows = {codes.data(), scales.data(), sums.data(), cols};
-    for (size_t r = 0; r < x.size() / cols; r++) {
-      kernels.quantise_row(
-          x.data() + r * cols,
-          rows.from(static_cast<int>(r), kernels.code_bytes));
-    }
-  }
-  int code(size_t i) const {
-    int16_t value;
-    std::memcpy(&value, codes.data() + i * sizeof value, sizeof value);
-    return value;
-  }
-
-  std::vector<std::byte> codes;
-  std::vector<float> scales;
-  std::vector<float> sums;
-  QuantisedRows rows;
-};
-
-} // namespace
 
 // ---- choice ----
 
@@ -53,6 +25,25 @@ TEST("cpu kernels: the best table by default, each by name, others refused") {
   CHECK_EQUAL(
       std::string(available_kernels().back()->isa), std::string("portable"));
   CHECK_ERROR(choose_kernels("vax"), stomp::Code::kExecutorUnavailable);
+}
+
+TEST("cpu kernels: what the processor offers is used, and nothing else") {
+  const auto there = [](const std::string& isa) {
+    const auto& all = available_kernels();
+    return std::any_of(all.begin(), all.end(), [&](const Kernels* kernels) {
+      return kernels->isa == isa;
+    });
+  };
+  const stomp::CpuFeatures& f = stomp::cpu_features();
+  CHECK_EQUAL(there("amx"), f.amx);
+  CHECK_EQUAL(there("avx512vnni"), f.avx512vnni);
+  CHECK_EQUAL(there("avx2"), f.avx2);
+  CHECK_EQUAL(there("neondot"), f.dotprod);
+  for (const Kernels* kernels : available_kernels()) {
+    const bool matrix = kernels->isa == std::string("amx");
+    CHECK_EQUAL(kernels->tiles != nullptr, matrix);
+    CHECK_EQUAL(kernels->linear_many != nullptr, matrix);
+  }
 }
 
 // ---- rows ----
@@ -117,22 +108,6 @@ TEST("cpu kernels: silu_mul at the ends") {
   }
 }
 
-TEST("cpu kernels: add") {
-  for (int n : {1, 16, 33, 576}) {
-    Random random(n);
-    const auto x = random.vector(n, -3, 3);
-    const auto y = random.vector(n, -3, 3);
-    on_every_table([&](const Kernels& kernels) {
-      std::vector<float> z = x;
-      kernels.add(z.data(), y.data(), n);
-      for (int i = 0; i < n; i++) {
-        CHECK_EQUAL(z[i], x[i] + y[i]);
-      }
-      return z;
-    });
-  }
-}
-
 TEST("cpu kernels: activations are quantised to within half a step") {
   const int cols = 576;
   Random random(1);
@@ -142,42 +117,124 @@ TEST("cpu kernels: activations are quantised to within half a step") {
     x[64 + i] *= 1e-20f;
     x[96 + i] *= 1e20f;
     x[128 + i] = i % 2 ? 1e-38f : -1e-40f; // as good as zero
+    x[160 + i] = i % 2 ? 3.4e38f : -3.4e38f;
+    x[192 + i] = static_cast<float>(i) - 16; // its largest is negative
   }
   on_every_table([&](const Kernels& kernels) {
     const Quantised q(kernels, x, cols);
-    for (int i = 0; i < cols; i++) {
-      const float scale = q.scales[i / kGroup];
-      CHECK(std::abs(q.code(i)) <= 32767);
+    std::vector<float> all;
+    for (int k = 0; k < cols; k++) {
+      const double scale = q.scale(0, k);
+      CHECK(std::abs(q.code(0, k)) <= 127);
+      // x times the rounded inverse of the scale is off by two roundings of a
+      // number up to 127: 127 * 2^-23 of a step, next to the half.
       check_close(
-          scale * static_cast<double>(q.code(i)),
-          x[i],
-          0.505 * scale + 1.1e-38,
-          "quantised");
+          scale * q.code(0, k), x[k], 0.50002 * scale + 1e-30, "quantised");
+      all.push_back(static_cast<float>(q.code(0, k)));
     }
-    for (int g = 0; g < cols / kGroup; g++) {
+    for (int k = 0; k < cols; k += kGroup) {
       int sum = 0;
-      for (int i = 0; i < kGroup; i++) {
-        sum += q.code(g * kGroup + i);
+      int top = 0;
+      for (int i = k; i < k + kGroup; i++) {
+        sum += q.code(0, i);
+        top = std::max(top, std::abs(q.code(0, i)));
       }
-      CHECK_EQUAL(q.sums[g], q.scales[g] * static_cast<float>(sum));
-    }
-    std::vector<float> all = q.scales;
-    all.insert(all.end(), q.sums.begin(), q.sums.end());
-    for (int i = 0; i < cols; i++) {
-      all.push_back(static_cast<float>(q.code(i)));
+      CHECK_EQUAL(q.sum(0, k), q.scale(0, k) * static_cast<float>(sum));
+      // All of the range is used: half a step could not be smaller.
+      CHECK_EQUAL(top, q.scale(0, k) == 0 ? 0 : 127);
+      all.push_back(q.scale(0, k));
+      all.push_back(q.sum(0, k));
     }
     return all;
   });
 }
 
+TEST("cpu kernels: rows of a group lie side by side, and touch no other") {
+  const int cols = 96;
+  Random random(2);
+  for (const Kernels* kernels : available_kernels()) {
+    const auto x = random.vector(size_t{5} * cols, -1, 1);
+    const Quantised together(*kernels, x, cols);
+    for (int r = 0; r < 5; r++) {
+      const auto* from = x.data() + r * cols;
+      const Quantised alone(*kernels, {from, from + cols}, cols);
+      for (int k = 0; k < cols; k++) {
+        CHECK_EQUAL(together.code(r, k), alone.code(0, k));
+        CHECK_EQUAL(together.scale(r, k), alone.scale(0, k));
+        CHECK_EQUAL(together.sum(r, k), alone.sum(0, k));
+      }
+    }
+    CHECK_EQUAL(together.code(5, 0), 77);
+    CHECK(std::isnan(together.scale(5, 0)));
+  }
+}
+
 TEST("cpu kernels: a NaN or infinity survives quantisation as no number") {
   for (const Kernels* kernels : available_kernels()) {
     for (float bad : {kNan, -kNan, kInf, -kInf}) {
-      std::vector<float> x(64, 1.0f);
-      x[40] = bad;
-      const Quantised q(*kernels, x, 64);
-      CHECK(std::isfinite(q.scales[0]));
-      CHECK(!std::isfinite(q.scales[1]));
+      for (int at : {32, 47, 63}) {
+        std::vector<float> x(96, 1.0f);
+        x[at] = bad;
+        const Quantised q(*kernels, x, 96);
+        CHECK(std::isfinite(q.scale(0, 0)));
+        CHECK(!std::isfinite(q.scale(0, 32)));
+        CHECK(std::isfinite(q.scale(0, 64)));
+      }
+    }
+  }
+}
+
+namespace {
+
+/// One head's turns, and which elements turn together.
+struct Turns {
+  Turns(int dim, bool interleaved, Random& random)
+      : cosines(dim), sines(dim), partner(dim) {
+    for (int i = 0; i < dim / 2; i++) {
+      const int a = interleaved ? 2 * i : i;
+      const int b = interleaved ? 2 * i + 1 : i + dim / 2;
+      const float angle = random(-4, 4);
+      cosines[a] = cosines[b] = std::cos(angle);
+      sines[b] = std::sin(angle);
+      sines[a] = -sines[b];
+      partner[a] = b;
+      partner[b] = a;
+    }
+    turns = {cosines.data(), sines.data(), dim, interleaved};
+  }
+
+  std::vector<float> cosines, sines;
+  std::vector<int> partner;
+  RopeTurns turns;
+};
+
+} // namespace
+
+TEST("cpu kernels: rotate, neighbours and halves, in odd head sizes") {
+  for (int dim : {2, 4, 6, 10, 16, 30, 34, 48, 64, 80, 100, 128, 256}) {
+    for (bool interleaved : {false, true}) {
+      Random random(dim);
+      const Turns t(dim, interleaved, random);
+      const auto x = random.vector(dim, -3, 3);
+      for (float scale : {1.0f, 0.125f, 0.1f}) {
+        on_every_table([&](const Kernels& kernels) {
+          std::vector<float> y = x;
+          y.push_back(99);
+          kernels.rotate(y.data(), t.turns, scale);
+          for (int d = 0; d < dim; d++) {
+            const double own = double{x[d]} * t.cosines[d];
+            const double other = double{x[t.partner[d]]} * t.sines[d];
+            // Three roundings: of the product, the fused sum, the scaling.
+            check_close(
+                y[d],
+                (own + other) * scale,
+                3 * 0x1p-24 * (std::fabs(own) + std::fabs(other)) * scale,
+                "rotate");
+          }
+          CHECK_EQUAL(y[dim], 99.0f);
+          return y;
+        });
+      }
     }
   }
 }
@@ -232,229 +289,5 @@ TEST("cpu kernels: arg_max refuses what is not a number") {
       const std::vector<float> nothing(n, -kInf);
       CHECK_EQUAL(kernels->arg_max(nothing.data(), n).index, -1);
     }
-  }
-}
-
-// ---- linear ----
-
-namespace {
-
-/// A block of random quantised weights, and their values.
-struct Weights {
-  Weights(QuantisedLayout l, int bits, uint32_t seed)
-      : layout(l),
-        codes(size_t{kBlockColumns} * l.cols),
-        scales(codes.size() / kGroup),
-        biases(scales.size()) {
-    Random random(seed);
-    for (uint8_t& code : codes) {
-      code = static_cast<uint8_t>(random.integer(1 << bits));
-    }
-    for (size_t i = 0; i < scales.size(); i++) {
-      scales[i] = exact(random(-0.02f, 0.02f));
-      biases[i] = layout.biases ? exact(random(-0.2f, 0.2f))
-                                : -layout.centre * scales[i];
-    }
-    // The largest sums there can be.
-    std::fill_n(codes.begin(), kGroup, uint8_t{0});
-    std::fill_n(
-        codes.begin() + kGroup, kGroup, static_cast<uint8_t>((1 << bits) - 1));
-  }
-
-  float exact(float x) const {
-    return layout.f32_scales ? x : stomp::f16_to_f32(stomp::f32_to_f16(x));
-  }
-  double weight(int column, int k) const {
-    const size_t i = static_cast<size_t>(column) * layout.cols + k;
-    return double{scales[i / kGroup]} * codes[i] + biases[i / kGroup];
-  }
-  std::vector<std::byte> pack(const Kernels& kernels) const {
-    std::vector<std::byte> block(kernels.quantised_block_bytes(layout));
-    kernels.pack_quantised(
-        layout, codes.data(), scales.data(), biases.data(), block.data());
-    return block;
-  }
-
-  QuantisedLayout layout;
-  std::vector<uint8_t> codes;
-  std::vector<float> scales;
-  std::vector<float> biases;
-};
-
-void check_quantised(const Weights& w, int n_rows, uint32_t seed) {
-  constexpr size_t kStride = kBlockColumns + 3;
-  const int cols = w.layout.cols;
-  Random random(seed);
-  auto x = random.vector(static_cast<size_t>(n_rows) * cols, -2, 2);
-  std::fill_n(x.begin(), std::min(cols, 2 * kGroup), 1.0f); // largest codes
-  on_every_table([&](const Kernels& kernels) {
-    const auto block = w.pack(kernels);
-    const Quantised q(kernels, x, cols);
-    std::vector<std::byte> scratch(kernels.linear_scratch_bytes);
-    std::vector<float> y(n_rows * kStride, 99.0f);
-    kernels.linear_quantised(
-        w.layout,
-        block.data(),
-        q.rows,
-        n_rows,
-        y.data(),
-        kStride,
-        scratch.data());
-    for (int r = 0; r < n_rows; r++) {
-      for (int c = 0; c < kBlockColumns; c++) {
-        double want = 0;
-        double size = 0;
-        for (int k = 0; k < cols; k++) {
-          const size_t i = static_cast<size_t>(r) * cols + k;
-          const double term = w.weight(c, k) * q.scales[i / kGroup] * q.code(i);
-          want += term;
-          size += std::fabs(term);
-        }
-        check_close(y[r * kStride + c], want, 1e-6 * size, "linear");
-      }
-      for (size_t c = kBlockColumns; c < kStride; c++) {
-        CHECK_EQUAL(y[r * kStride + c], 99.0f);
-      }
-      // The same alone.
-      std::vector<float> alone(kStride, 99.0f);
-      kernels.linear_quantised(
-          w.layout,
-          block.data(),
-          q.rows.from(r, kernels.code_bytes),
-          1,
-          alone.data(),
-          kStride,
-          scratch.data());
-      CHECK(
-          std::memcmp(
-              alone.data(), y.data() + r * kStride, kStride * sizeof(float)) ==
-          0);
-    }
-    return y;
-  });
-}
-
-} // namespace
-
-TEST("cpu kernels: quantised linear, 1 to 17 rows of 576, alone or together") {
-  for (int rows = 1; rows <= 17; rows++) {
-    check_quantised(Weights({576, 4, 8, false, true}, 4, rows), rows, rows);
-    check_quantised(Weights({576, 8, 128, false, false}, 8, rows), rows, rows);
-  }
-}
-
-TEST("cpu kernels: quantised linear in every width and form of scale") {
-  for (int bits : {2, 3, 4, 5, 6, 8}) {
-    for (bool f32 : {false, true}) {
-      for (bool biases : {false, true}) {
-        const QuantisedLayout layout{
-            96,
-            bits <= 2       ? 2
-                : bits <= 4 ? 4
-                            : 8,
-            1 << (bits - 1),
-            f32,
-            biases};
-        check_quantised(Weights(layout, bits, bits), 3, bits);
-        check_quantised(Weights(layout, bits, bits), 9, bits);
-      }
-    }
-  }
-}
-
-TEST("cpu kernels: quantised linear of one group, and past a chunk of K") {
-  for (int cols : {32, 512, 544, 1056}) {
-    check_quantised(Weights({cols, 4, 8, false, true}, 4, cols), 2, cols);
-    check_quantised(Weights({cols, 8, 128, true, true}, 8, cols), 10, cols);
-  }
-}
-
-namespace {
-
-/// Bytes of x as elements of `type`; x becomes what they stand for.
-std::vector<std::byte> encode(DenseType type, std::vector<float>& x) {
-  std::vector<std::byte> bytes;
-  for (float& v : x) {
-    uint32_t bits = 0;
-    size_t size = 2;
-    if (type == DenseType::kF16) {
-      bits = stomp::f32_to_f16(v);
-      v = stomp::f16_to_f32(static_cast<uint16_t>(bits));
-    } else if (type == DenseType::kBF16) {
-      bits = stomp::f32_to_bf16(v);
-      v = stomp::bf16_to_f32(static_cast<uint16_t>(bits));
-    } else {
-      std::memcpy(&bits, &v, sizeof bits);
-      size = 4;
-    }
-    const auto* p = reinterpret_cast<const std::byte*>(&bits);
-    bytes.insert(bytes.end(), p, p + size);
-  }
-  return bytes;
-}
-
-void check_dense(DenseType type, int cols, int n_rows, int columns) {
-  Random random(cols + n_rows);
-  auto w = random.vector(static_cast<size_t>(columns) * cols, -1, 1);
-  w[0] = 3e-6f; // a denormal as f16
-  const auto bytes = encode(type, w);
-  const auto x = random.vector(static_cast<size_t>(n_rows) * cols, -2, 2);
-  const DenseLayout layout{cols, type};
-  const std::byte* pointers[kBlockColumns] = {};
-  for (int c = 0; c < columns; c++) {
-    pointers[c] = bytes.data() + bytes.size() / columns * c;
-  }
-  on_every_table([&](const Kernels& kernels) {
-    std::vector<std::byte> block(kernels.dense_block_bytes(layout));
-    kernels.pack_dense(layout, pointers, block.data());
-    std::vector<std::byte> scratch(kernels.linear_scratch_bytes);
-    std::vector<float> y(n_rows * kBlockColumns);
-    kernels.linear_dense(
-        layout,
-        block.data(),
-        x.data(),
-        n_rows,
-        y.data(),
-        kBlockColumns,
-        scratch.data());
-    for (int r = 0; r < n_rows; r++) {
-      for (int c = 0; c < kBlockColumns; c++) {
-        double want = 0;
-        for (int k = 0; k < cols && c < columns; k++) {
-          want += double{w[size_t(c) * cols + k]} * x[size_t(r) * cols + k];
-        }
-        check_close(
-            y[r * kBlockColumns + c], want, 1e-6 * cols, "dense linear");
-      }
-      std::vector<float> alone(kBlockColumns);
-      kernels.linear_dense(
-          layout,
-          block.data(),
-          x.data() + static_cast<size_t>(r) * cols,
-          1,
-          alone.data(),
-          kBlockColumns,
-          scratch.data());
-      CHECK(
-          std::memcmp(
-              alone.data(),
-              y.data() + r * kBlockColumns,
-              kBlockColumns * sizeof(float)) == 0);
-    }
-    return y;
-  });
-}
-
-} // namespace
-
-TEST("cpu kernels: dense linear in every type, odd widths, rows alone or not") {
-  for (DenseType type : {DenseType::kF32, DenseType::kF16, DenseType::kBF16}) {
-    for (int rows = 1; rows <= 17; rows++) {
-      check_dense(type, 51, rows, 16);
-    }
-    check_dense(type, 1, 3, 1);
-    check_dense(type, 576, 5, 7);
-    check_dense(type, 512, 9, 16);
-    check_dense(type, 1026, 11, 16);
   }
 }

@@ -29,6 +29,7 @@ struct RigOptions {
   int window = 0; // tokens; 0: global attention
   int max_step_tokens = 576;
   std::string isa; // empty: the best
+  bool exact = false;
 };
 
 /// An executor with a pool and a sequence's tables, grown on demand.
@@ -41,6 +42,7 @@ class Rig {
     ExecutorOptions o;
     o.threads = options.threads;
     o.max_step_tokens = options.max_step_tokens;
+    o.exact = options.exact;
     setenv("STOMP_CPU_ISA", options.isa.c_str(), 1);
     executor = make_cpu_executor(o);
     unsetenv("STOMP_CPU_ISA");
@@ -70,6 +72,33 @@ class Rig {
     }
   }
 
+  /// A table with room for n_tokens, which it is said to hold.
+  BlockTable table_of(int n_tokens) {
+    BlockTable table;
+    grow(table, n_tokens);
+    table.n_tokens = n_tokens;
+    return table;
+  }
+
+  /// A copy of the first n_tokens tokens of `from`, in blocks of its own but
+  /// for the first n_shared.
+  BlockTable fork(const BlockTable& from, int n_tokens, int n_shared = 0) {
+    BlockTable to;
+    to.n_tokens = n_tokens;
+    to.blocks = {{from.blocks[0].begin(), from.blocks[0].begin() + n_shared}};
+    grow(to, n_tokens);
+    for (int i = n_shared; i < spec.blocks_covering(n_tokens); i++) {
+      const int left = n_tokens - i * spec.block_tokens;
+      const BlockCopy copy{
+          0,
+          from.blocks[0][i],
+          to.blocks[0][i],
+          std::min(left, spec.block_tokens)};
+      executor->copy_blocks({&copy, 1});
+    }
+    return to;
+  }
+
   Slice
   slice(BlockTable& table, std::span<const int32_t> tokens, Output output) {
     grow(table, table.n_tokens + static_cast<int>(tokens.size()));
@@ -81,11 +110,29 @@ class Rig {
     return s;
   }
 
+  /// One token of an answer.
+  Slice answer(BlockTable& table, std::span<const int32_t> token) {
+    Slice s = slice(table, token, Output::kLogits);
+    s.decode = true;
+    return s;
+  }
+
   StepResult run(const Step& step) {
     return executor->collect(executor->submit(step));
   }
 
-  /// Logits of every token, fed in chunks.
+  /// Logits of every token, each an answer's: one step after the other.
+  Logits answers(BlockTable& table, std::span<const int32_t> tokens) {
+    Logits all;
+    for (size_t i = 0; i < tokens.size(); i++) {
+      const StepResult result = run({{answer(table, tokens.subspan(i, 1))}});
+      table.n_tokens++;
+      all.insert(all.end(), result.logits[0].begin(), result.logits[0].end());
+    }
+    return all;
+  }
+
+  /// Logits of every token, fed as a prompt in chunks.
   Logits feed(BlockTable& table, std::span<const int32_t> tokens, int chunk) {
     Logits all;
     for (size_t i = 0; i < tokens.size(); i += chunk) {
@@ -128,7 +175,7 @@ inline reference::Shape small(WeightFormat format = WeightFormat::kF32) {
   return shape;
 }
 
-/// Quantised throughout, three query heads to a KV head, two spans' context.
+/// Quantised throughout, three query heads to a KV head, many spans' context.
 inline std::shared_ptr<const Model> grouped_model() {
   reference::Shape shape;
   shape.format = WeightFormat::kQ4_1;
@@ -139,6 +186,29 @@ inline std::shared_ptr<const Model> grouped_model() {
   shape.d_ff = 160;
   shape.vocab_size = 101;
   shape.max_context = 2048;
+  return reference::random_model(shape);
+}
+
+/// Quantised and a query head to each KV head, whose size is no matrix unit's.
+inline std::shared_ptr<const Model> odd_model() {
+  reference::Shape shape;
+  shape.format = WeightFormat::kQ8_0;
+  shape.n_heads = 2;
+  shape.n_kv_heads = 2;
+  shape.head_dim = 48;
+  shape.d_model = 64;
+  shape.d_ff = 96;
+  shape.vocab_size = 61;
+  shape.max_context = 2048;
+  shape.interleaved = false;
+  return reference::random_model(shape);
+}
+
+/// Dense, with sizes that fill no block or tile.
+inline std::shared_ptr<const Model> ragged_model() {
+  reference::Shape shape = small(WeightFormat::kF16);
+  shape.d_model = 100;
+  shape.d_ff = 150;
   return reference::random_model(shape);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -55,6 +56,15 @@ template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() &&
       std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+/// The matrix units' kernels; null, and said so, on machines without them.
+inline const TileKernels* tile_kernels() {
+  const TileKernels* tiles = available_kernels().front()->tiles;
+  if (!tiles) {
+    std::printf("skip  this machine has no matrix units\n");
+  }
+  return tiles;
 }
 
 /// Runs `body` on every table; all must return the same bits.

@@ -169,6 +169,7 @@ TEST("usable cores lie between one and what the machine has") {
   CHECK(cores >= 1 && cores <= 32);
   CHECK(cores <= static_cast<int>(std::thread::hardware_concurrency()));
   const stomp::CpuFeatures& f = stomp::cpu_features();
-  CHECK(!f.avx512 || f.avx2);
-  CHECK(!f.avx512vnni || f.avx512);
+  CHECK(!f.avx512vnni || f.avx2);
+  CHECK(!f.amx || f.avx512vnni);
+  CHECK(!f.dotprod || !f.avx2);
 }

@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import type { Settings } from '../config/index.js';
 import { Engine } from '../engine/engine.js';
-import type { EngineOptions } from '../engine/types.js';
+import type { EngineOptions, KvBits } from '../engine/types.js';
 import { ProgressBar } from './progress.js';
 import { say, type Terminal } from './terminal.js';
 
@@ -12,6 +12,7 @@ export function engineOptions(settings: Settings): EngineOptions {
     executor: settings.executor,
     threads: settings.threads ?? 0,
     numerics: settings.numerics,
+    kvBits: settings.kvBits as KvBits,
     blockTokens: settings.blockTokens,
     cacheBudgetMb: settings.cacheBudgetMb,
     maxBatchSize: settings.maxBatchSize,

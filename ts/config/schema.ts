@@ -181,10 +181,10 @@ export const SETTINGS = [
     default: 16,
     allowed: [16, 8, 4],
     unit: 'bits',
-    doc: 'Precision of cached keys and values; this version has 16 alone',
+    doc: 'Precision of cached keys and values in memory; 8 on the cpu executor only, 4 not yet',
     commands: ENGINE_COMMANDS,
     refuse: (value: number) =>
-      value === 16 ? undefined : `${value}-bit caches are not available in this version; use 16`,
+      value === 4 ? 'caches of 4 bits are not available in this version; use 16 or 8' : undefined,
   },
   {
     name: 'max-agents-in-memory',

@@ -11,13 +11,14 @@ import {
   type NumberRule,
   refuse,
 } from './arguments.js';
-import type { EngineOptions, LoadProgress } from './types.js';
+import type { EngineOptions, KvBits, LoadProgress } from './types.js';
 
 /** Every option, with its default where it was left out. */
 export interface FullEngineOptions {
   executor: 'auto' | 'cpu' | 'mlx';
   threads: number;
   numerics: 'fast' | 'exact';
+  kvBits: KvBits;
   blockTokens: number;
   cacheBudgetMb: number;
   maxBatchSize: number;
@@ -59,13 +60,13 @@ const ignore = (): void => undefined;
 /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD */
 export function checkEngineOptions(options: EngineOptions): FullEngineOptions {
   checkFields('options', options, known);
-  checkKvBits(options.kvBits);
   const integer = (field: keyof typeof ranges, fallback: number) =>
     checkInteger(field, options[field], fallback, ranges[field]);
   return {
     executor: checkChoice('executor', options.executor, 'auto', ['auto', 'cpu', 'mlx']),
     threads: integer('threads', 0),
     numerics: checkChoice('numerics', options.numerics, 'fast', ['fast', 'exact']),
+    kvBits: checkKvBits(options.kvBits),
     blockTokens: integer('blockTokens', 64),
     cacheBudgetMb: integer('cacheBudgetMb', 4096),
     maxBatchSize: integer('maxBatchSize', 16),
@@ -98,10 +99,11 @@ function checkCacheDir(value: unknown): string {
   return expandPath(value);
 }
 
-function checkKvBits(value: unknown): void {
-  if (value === undefined || value === 16) return;
-  if (value !== 8 && value !== 4) refuse('kvBits', value, '16');
-  throw new StompError('UNSUPPORTED_FIELD', `kvBits ${value} is not supported yet; 16 is.`, {
-    fields: { field: 'kvBits', value, allowed: [16] },
+function checkKvBits(value: unknown): KvBits {
+  if (value === undefined) return 16;
+  if (value === 16 || value === 8) return value;
+  if (value !== 4) refuse('kvBits', value, '16 or 8');
+  throw new StompError('UNSUPPORTED_FIELD', 'kvBits 4 is not supported yet; 16 and 8 are.', {
+    fields: { field: 'kvBits', value, allowed: [16, 8] },
   });
 }

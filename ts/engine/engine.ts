@@ -280,6 +280,7 @@ function nativeOptions(options: FullEngineOptions) {
   return {
     threads: options.threads,
     exact: options.numerics === 'exact',
+    kvBits: options.kvBits,
     blockTokens: options.blockTokens,
     cacheBudgetBytes: options.cacheBudgetMb * 2 ** 20,
     maxBatchSize: options.maxBatchSize,
@@ -307,7 +308,7 @@ function engineInfo(
     vocabSize: info.vocabSize,
     contextTokens: info.maxContext,
     eosIds: info.eosIds,
-    kvBits: 16,
+    kvBits: options.kvBits,
     executor: info.executor,
     cacheDir: options.cacheDir === '' ? undefined : options.cacheDir,
   };

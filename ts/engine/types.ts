@@ -22,6 +22,9 @@ export type LoadProgress =
       fraction: number;
     };
 
+/** Bits of a cached key or value. */
+export type KvBits = 16 | 8;
+
 /** How a model is loaded and how much of the machine it may use. */
 export interface EngineOptions {
   /**
@@ -56,8 +59,11 @@ export interface EngineOptions {
    * @default '~/.stomp-serve/caches'
    */
   cacheDir?: string | null | undefined;
-  /** Bits of a cached key or value. Only 16 is supported yet. @default 16 */
-  kvBits?: 16 | undefined;
+  /**
+   * Bits of a cached key or value in memory: 8 halves the cache and what a long conversation costs per token,
+   * for a little precision. The `mlx` executor has 16 alone. @default 16
+   */
+  kvBits?: KvBits | undefined;
   /** Called often, on the main thread, while the model is downloaded and loaded. */
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   /**
@@ -226,7 +232,7 @@ export interface EngineInfo {
   /** Longest conversation, after options and pool. */
   contextTokens: number;
   eosIds: readonly number[];
-  kvBits: 16;
+  kvBits: KvBits;
   executor: ExecutorInfo;
   /** Undefined: agents are not kept on disk. */
   cacheDir: string | undefined;

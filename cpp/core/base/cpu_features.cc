@@ -15,6 +15,12 @@
 #endif
 #if defined(__linux__)
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
@@ -30,9 +36,9 @@ struct Leaf {
   unsigned a = 0, b = 0, c = 0, d = 0;
 };
 
-Leaf cpuid(unsigned leaf) {
+Leaf cpuid(unsigned leaf, unsigned part = 0) {
   Leaf r;
-  __get_cpuid_count(leaf, 0, &r.a, &r.b, &r.c, &r.d);
+  __get_cpuid_count(leaf, part, &r.a, &r.b, &r.c, &r.d);
   return r;
 }
 
@@ -49,6 +55,17 @@ bool all(unsigned bits, std::initializer_list<int> wanted) {
       wanted.begin(), wanted.end(), [bits](int i) { return bits >> i & 1; });
 }
 
+/// The tiles are kept from a process until it asks for them.
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr int kRequestPermission = 0x1023; // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 CpuFeatures detect() {
   CpuFeatures f;
   const Leaf basic = cpuid(1);
@@ -57,10 +74,23 @@ CpuFeatures detect() {
   }
   const uint64_t saved = saved_state();
   const Leaf extended = cpuid(7);
-  f.avx2 = (saved & 0x6) == 0x6 && all(basic.c, {29}) && all(extended.b, {5});
-  f.avx512 =
-      f.avx2 && (saved & 0xe6) == 0xe6 && all(extended.b, {16, 17, 30, 31});
-  f.avx512vnni = f.avx512 && all(extended.c, {11});
+  f.avx2 =
+      (saved & 0x6) == 0x6 && all(basic.c, {12, 29}) && all(extended.b, {5});
+  f.avx512vnni = f.avx2 && (saved & 0xe6) == 0xe6 &&
+      all(extended.b, {16, 17, 30, 31}) && all(extended.c, {11});
+  f.amx = f.avx512vnni && (saved & 0x60000) == 0x60000 &&
+      all(extended.d, {22, 24, 25}) && all(cpuid(7, 1).a, {5}) &&
+      may_use_tiles();
+  return f;
+}
+#elif defined(__aarch64__)
+CpuFeatures detect() {
+  CpuFeatures f;
+#if defined(__APPLE__)
+  f.dotprod = true; // every Mac with such a processor
+#elif defined(__linux__)
+  f.dotprod = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#endif
   return f;
 }
 #else

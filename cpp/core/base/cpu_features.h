@@ -5,9 +5,10 @@ namespace stomp {
 
 /// Instruction sets that both the processor and the system support.
 struct CpuFeatures {
-  bool avx2 = false;       // and F16C, which every such processor has
-  bool avx512 = false;     // F, BW, DQ and VL
-  bool avx512vnni = false; // and VNNI
+  bool avx2 = false;       // and FMA and F16C
+  bool avx512vnni = false; // F, BW, DQ, VL and VNNI
+  bool amx = false;        // tiles of bf16 and int8, and AVX512-BF16
+  bool dotprod = false;    // Arm: NEON with 8-bit dot products
 };
 
 const CpuFeatures& cpu_features();

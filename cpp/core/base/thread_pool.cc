@@ -1,5 +1,6 @@
 #include "base/thread_pool.h"
 
+#include <algorithm>
 #include <chrono>
 
 #if defined(__x86_64__)
@@ -67,14 +68,29 @@ void ThreadPool::share(const Job& job) {
   }
 }
 
+/// The next indices to work on; false when none are left.
+bool ThreadPool::take(const Job& job, int& begin, int& end) {
+  begin = next_.load(std::memory_order_relaxed);
+  int n = 0;
+  do {
+    const int left = job.n - begin;
+    if (left <= 0) {
+      return false;
+    }
+    const int share = job.shrink ? left / (2 * size()) : 0;
+    n = std::min(std::max(job.least, share), left);
+  } while (!next_.compare_exchange_weak(
+      begin, begin + n, std::memory_order_relaxed));
+  end = begin + n;
+  return true;
+}
+
 void ThreadPool::work(int worker) {
   const Job job = job_;
-  for (;;) {
-    const int i = next_.fetch_add(1, std::memory_order_relaxed);
-    if (i >= job.n) {
-      return;
-    }
-    job.call(job.body, i, worker);
+  int begin = 0;
+  int end = 0;
+  while (take(job, begin, end)) {
+    job.call(job.body, begin, end, worker);
   }
 }
 

@@ -1,9 +1,9 @@
 // A fixed set of threads that share the work of short loops.
 //
 // One owner thread calls run(); it takes part in the work as worker 0, so that
-// a pool of one has no threads at all. Indices are handed out one at a time,
-// which balances blocks of unequal cost and a core that is busy elsewhere. A
-// worker that is late finds the loop closed and is not waited for.
+// a pool of one has no threads at all. Indices are handed out as threads
+// become free, which balances work of unequal cost and a core that is busy
+// elsewhere. A worker that is late finds the loop closed and is not waited for.
 //
 // Between loops the workers spin for a moment, because the next loop of a step
 // is microseconds away, and then sleep: an idle pool costs no processor time.
@@ -37,33 +37,58 @@ class ThreadPool {
   /// REQUIRES: owner thread; not from within f. f must be noexcept.
   template <class F>
   void run(int n, F&& f) {
-    using Body = std::remove_reference_t<F>;
-    static_assert(
-        std::is_nothrow_invocable_v<Body&, int, int>,
-        "a worker has nobody to throw to: make the body noexcept");
-    if (n <= 1 || threads_.empty()) {
-      for (int i = 0; i < n; i++) {
-        f(i, 0);
+    const auto each = [&f](int begin, int end, int worker) noexcept {
+      static_assert(
+          std::is_nothrow_invocable_v<F&, int, int>,
+          "a worker has nobody to throw to: make the body noexcept");
+      for (int i = begin; i < end; i++) {
+        f(i, worker);
       }
-      return;
-    }
-    share(
-        {[](void* body, int i, int worker) noexcept {
-           (*static_cast<Body*>(body))(i, worker);
-         },
-         const_cast<void*>(static_cast<const void*>(&f)),
-         n});
+    };
+    start(n, 1, false, each);
+  }
+
+  /// Calls f(begin, end, worker) for ranges that make up [0, n), of at least
+  /// `least` indices but for the last: long ones first, so that neighbours
+  /// stay together, then ever shorter ones, so that all threads end at once.
+  template <class F>
+  void run_ranges(int n, int least, F&& f) {
+    start(n, least, true, f);
   }
 
  private:
   struct Job {
-    void (*call)(void* body, int index, int worker) noexcept = nullptr;
+    void (*call)(void* body, int begin, int end, int worker) noexcept = nullptr;
     void* body = nullptr;
     int n = 0;
+    int least = 1;       // indices to hand out at once
+    bool shrink = false; // hand out more while much is left
   };
+
+  template <class F>
+  void start(int n, int least, bool shrink, F& f) {
+    static_assert(
+        std::is_nothrow_invocable_v<F&, int, int, int>,
+        "a worker has nobody to throw to: make the body noexcept");
+    if (n <= least || threads_.empty()) {
+      if (n > 0) {
+        f(0, n, 0);
+      }
+      return;
+    }
+    share(
+        {[](void* body, int begin, int end, int worker) noexcept {
+           (*static_cast<F*>(body))(begin, end, worker);
+         },
+         const_cast<void*>(static_cast<const void*>(&f)),
+         n,
+         least,
+         shrink});
+  }
 
   void share(const Job& job);
   void work(int worker);
+  bool take(const Job& job, int& begin, int& end);
   void serve(int worker);
   bool await_job(uint32_t seen);
   bool join(uint32_t& seen);

@@ -1,6 +1,7 @@
 #include "cache/cache_spec.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
@@ -68,8 +69,19 @@ size_t ModelCacheSpec::token_layer_bytes() const {
       static_cast<size_t>(element_bytes);
 }
 
+size_t ModelCacheSpec::pool_token_layer_bytes() const {
+  if (kv_bits == 16) {
+    return token_layer_bytes();
+  }
+  const auto bytes = [](int dim) {
+    return static_cast<size_t>(dim) +
+        sizeof(uint16_t) * static_cast<size_t>(ceil_div(dim, kKvGroup));
+  };
+  return static_cast<size_t>(n_kv_heads) * (bytes(key_dim) + bytes(value_dim));
+}
+
 size_t ModelCacheSpec::block_bytes(int group) const {
-  return groups.at(group).layers.size() * token_layer_bytes() *
+  return groups.at(group).layers.size() * pool_token_layer_bytes() *
       static_cast<size_t>(block_tokens);
 }
 
@@ -103,7 +115,8 @@ int ModelCacheSpec::first_block(int group, int tokens) const {
 ModelCacheSpec make_cache_spec(
     const ModelConfig& config,
     int block_tokens,
-    int element_bytes) {
+    int element_bytes,
+    int kv_bits) {
   if (block_tokens < kMinBlockTokens || block_tokens > kMaxBlockTokens ||
       block_tokens % 16 != 0) {
     throw Error(
@@ -119,6 +132,13 @@ ModelCacheSpec make_cache_spec(
             std::to_string(element_bytes),
         {{"element_bytes", std::to_string(element_bytes)}});
   }
+  if (kv_bits != 16 && kv_bits != 8) {
+    throw Error(
+        Code::kInvalidRequest,
+        "the cache keeps 16 or 8 bits of an element, not " +
+            std::to_string(kv_bits),
+        {{"kv_bits", std::to_string(kv_bits)}});
+  }
   ModelCacheSpec spec;
   spec.n_layers = config.n_layers;
   spec.n_kv_heads = config.n_kv_heads;
@@ -126,6 +146,7 @@ ModelCacheSpec make_cache_spec(
   spec.value_dim = config.head_dim;
   spec.block_tokens = block_tokens;
   spec.element_bytes = element_bytes;
+  spec.kv_bits = kv_bits;
   LayerGroup all;
   all.layers.resize(config.n_layers);
   std::iota(all.layers.begin(), all.layers.end(), 0);

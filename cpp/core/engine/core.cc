@@ -38,7 +38,10 @@ EngineCore::EngineCore(
   const ExecutorInfo executor = executor_->info();
   numerics_ = executor.numerics;
   const ModelCacheSpec spec = make_cache_spec(
-      model_->config, options.block_tokens, executor.element_bytes);
+      model_->config,
+      options.block_tokens,
+      executor.element_bytes,
+      options.kv_bits);
   int context = model_->config.max_context;
   if (options.max_context > 0) {
     context = std::min(context, options.max_context);

@@ -18,6 +18,7 @@ std::unique_ptr<Executor> make_executor(const EngineOptions& options) {
   executor.max_step_tokens =
       options.prefill_step_tokens + options.max_batch_size;
   executor.exact = options.exact;
+  executor.kv_bits = options.kv_bits;
   return options.executor == "mlx"
       ? make_mlx_executor(executor, options.mlx_library)
       : make_cpu_executor(executor);

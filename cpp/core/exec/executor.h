@@ -89,6 +89,7 @@ struct ExecutorOptions {
   int threads = 0;           // 0: by the machine
   int max_step_tokens = 576; // rows a step may carry
   bool exact = false;        // numerics: exact
+  int kv_bits = 16;          // of the pool's K and V; 8 on the CPU only
   // MLX: "cpu", "gpu", or empty for the best there is; "cpu:stock" is the CPU
   // with none but MLX's own operations, as GPUs run (for tests).
   std::string device;
@@ -152,7 +153,8 @@ class Executor {
       std::span<const std::byte> bytes) = 0;
 };
 
-/// The CPU executor: always there.
+/// The CPU executor: always there. Both throw kInvalidRequest for kv_bits that
+/// they do not have.
 std::unique_ptr<Executor> make_cpu_executor(const ExecutorOptions& options);
 
 /// The MLX executor, from the shared library `library_path` opened on demand.

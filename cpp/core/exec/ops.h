@@ -3,6 +3,9 @@
 // that each executor compiles it against its own activations: the CPU passes
 // integers with scales, MLX passes lazy arrays.
 //
+// What follows a linear directly is one operation with it, so that an executor
+// may do both while the results are at hand.
+//
 // An O object lives for one executor. begin(step) ... logits() is one step; N
 // is the number of rows of the step, R the rows whose logits are wanted.
 #pragma once
@@ -42,13 +45,13 @@ concept DecoderOps = requires(
   { ops.final_norm(x, norm) } -> std::same_as<typename O::Input>;
   /// in @ w^T.
   { ops.linear(in, w) } -> std::same_as<typename O::Output>;
+  /// x += in @ w^T.
+  { ops.add_linear(x, in, w) } -> std::same_as<void>;
+  /// in @ w^T = (gate | up), the two parts of w: silu(gate) * up.
+  { ops.gated_linear(in, w) } -> std::same_as<typename O::Input>;
   /// y = (q | k | v): rope on q and k, append k and v to the layer's blocks,
   /// causal attention over them: (N, n_heads * head_dim).
   { ops.attend(y, layer) } -> std::same_as<typename O::Input>;
-  /// y = (gate | up): silu(gate) * up.
-  { ops.glu(y) } -> std::same_as<typename O::Input>;
-  /// x += y.
-  { ops.add(x, y) } -> std::same_as<void>;
   /// The step's result: in @ w^T for the R rows, arg max and copies out.
   { ops.logits(in, w) } -> std::same_as<void>;
 };

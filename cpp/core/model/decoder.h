@@ -41,11 +41,10 @@ class Decoder {
     for (int l = 0; l < static_cast<int>(layers_.size()); l++) {
       const Layer& layer = layers_[l];
       auto qkv = ops.linear(ops.rms_norm(x, layer.attention_norm), layer.qkv);
-      auto attended = ops.linear(ops.attend(qkv, l), layer.o);
-      ops.add(x, attended);
-      auto gate_up = ops.linear(ops.rms_norm(x, layer.ffn_norm), layer.gate_up);
-      auto down = ops.linear(ops.glu(gate_up), layer.down);
-      ops.add(x, down);
+      ops.add_linear(x, ops.attend(qkv, l), layer.o);
+      auto gated =
+          ops.gated_linear(ops.rms_norm(x, layer.ffn_norm), layer.gate_up);
+      ops.add_linear(x, gated, layer.down);
     }
     ops.logits(ops.final_norm(x, final_norm_), head_);
   }

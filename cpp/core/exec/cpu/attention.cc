@@ -10,64 +10,83 @@ namespace stomp::cpu {
 
 namespace {
 
-constexpr int kMaxTileTokens = 16;
-constexpr int kMaxTileRows = 64; // tokens times heads
-// Partial results of a split step, at most.
-constexpr size_t kMaxPartialFloats = size_t{4} << 20;
-// Tasks for each thread below which a step is split into spans.
+constexpr int kTileTokens32 = 32;   // of a prompt's tile on the matrix units
+constexpr int kTileTokens16 = 16;   // elsewhere
+constexpr int kMaxTileQueries = 64; // tokens times heads, elsewhere
+// Tasks for each thread below which prompts are taken apart into spans.
 constexpr int kFewTasks = 4;
-// Rows below which appending is not worth waking anybody.
+// Prompt tiles that are taken apart at most: their partial results take room.
+constexpr int kMostTiles = 8;
+// Rows below which appending or merging is not worth waking anybody.
 constexpr int kFewRows = 4;
+constexpr float kLog2E = 1.44269504f;
+
+int tile_tokens(int group, bool matrix) {
+  return matrix ? std::clamp(kMaxTileRows / group, 1, kTileTokens32)
+                : std::clamp(kMaxTileQueries / group, 1, kTileTokens16);
+}
+
+int max_queries(const AttentionPlan& plan, int group, bool matrix) {
+  return std::max(tile_tokens(group, matrix), plan.max_span_rows()) * group;
+}
+
+AttentionPlan::Shape
+shape_of(const ModelConfig& config, int threads, bool matrix) {
+  const int group = config.n_heads / config.n_kv_heads;
+  return {
+      group,
+      tile_tokens(group, matrix),
+      threads > 1
+          ? std::min(kFewTasks * threads / config.n_kv_heads, kMostTiles)
+          : 0};
+}
 
 } // namespace
 
-struct Attention::Tile {
-  int slice;
-  int row;      // of the step
-  int n;        // tokens
-  int position; // of the first
-  // When split: where its spans begin, in tasks and in partials_.
-  int first_task = 0;
-  int n_spans = 0;
-  size_t first_float = 0;
-
-  int last_position() const { return position + n - 1; }
-};
-
 struct Attention::Scratch {
-  Scratch(int rows, int head_dim)
-      : q(rows),
-        first(rows),
-        last(rows),
-        span_max(rows),
-        span_sum(rows),
-        span_out(static_cast<size_t>(rows) * padded_head_dim(head_dim)),
-        all_max(rows),
-        all_sum(rows),
-        all_out(span_out.size()),
-        piece(piece_scratch_floats(head_dim) * sizeof(float)),
-        half(head_dim) {}
+  Scratch(int queries, const ModelConfig& config, const Kernels& kernels)
+      : q(queries),
+        first(queries),
+        last(queries),
+        span_max(queries),
+        span_sum(queries),
+        all_max(queries),
+        all_sum(queries),
+        turned(static_cast<size_t>(queries) * config.head_dim) {
+    const size_t padded = padded_head_dim(config.head_dim);
+    const size_t rows = round_up(queries, kTileRows);
+    span_out = PageBuffer(rows * padded * sizeof(float));
+    all_out = PageBuffer(rows * padded * sizeof(float));
+    size_t piece_bytes = piece_scratch_floats(config.head_dim) * sizeof(float);
+    if (kernels.tiles) {
+      const size_t k_tiles = (config.head_dim + kTileK - 1) / kTileK;
+      tiles = PageBuffer(rows * k_tiles * kTileK * sizeof(uint16_t));
+      piece_bytes = std::max(
+          piece_bytes, kernels.tiles->attend_scratch_bytes(config.head_dim));
+    }
+    piece = PageBuffer(piece_bytes);
+  }
 
   AttentionRows span() { return rows(span_max, span_sum, span_out); }
   AttentionRows all() { return rows(all_max, all_sum, all_out); }
   size_t bytes() const {
-    return 4 * (span_out.size() + all_out.size()) + piece.size();
+    return span_out.size() + all_out.size() + piece.size() + tiles.size();
   }
 
-  int n = 0;
+  int n = 0; // queries
   std::vector<const float*> q;
   std::vector<int> first;
   std::vector<int> last;
-  std::vector<float> span_max, span_sum, span_out; // one span
-  std::vector<float> all_max, all_sum, all_out;    // spans so far
-  PageBuffer piece;           // f32; aligned, or every store would cross a line
-  std::vector<uint16_t> half; // one head of k
+  std::vector<float> span_max, span_sum; // one span
+  std::vector<float> all_max, all_sum;   // spans so far
+  PageBuffer span_out, all_out;
+  PageBuffer piece;          // K and V as the kernels want them
+  PageBuffer tiles;          // q in bf16 tiles
+  std::vector<float> turned; // queries of single rows, (queries, head_dim)
 
  private:
-  AttentionRows rows(
-      std::vector<float>& max,
-      std::vector<float>& sum,
-      std::vector<float>& out) {
+  AttentionRows
+  rows(std::vector<float>& max, std::vector<float>& sum, PageBuffer& out) {
     return {
         n,
         q.data(),
@@ -75,7 +94,7 @@ struct Attention::Scratch {
         last.data(),
         max.data(),
         sum.data(),
-        out.data()};
+        out.as<float>()};
   }
 };
 
@@ -93,16 +112,19 @@ void reset(const AttentionRows& rows, int head_dim) {
 Attention::Attention(
     const ModelConfig& config,
     const Kernels& kernels,
-    ThreadPool& threads)
+    ThreadPool& threads,
+    bool tiles)
     : config_(config),
       kernels_(kernels),
       threads_(threads),
+      // Other head sizes would need tiles filled up with zeros.
+      matrix_tiles_(tiles && config.head_dim % kTileK == 0),
       rope_(config),
       group_(config.n_heads / config.n_kv_heads),
-      tile_tokens_(std::clamp(kMaxTileRows / group_, 1, kMaxTileTokens)) {
+      plan_(shape_of(config, threads.size(), matrix_tiles_)) {
   for (int i = 0; i < threads.size(); i++) {
-    scratch_.push_back(
-        std::make_unique<Scratch>(tile_tokens_ * group_, config.head_dim));
+    scratch_.push_back(std::make_unique<Scratch>(
+        max_queries(plan_, group_, matrix_tiles_), config, kernels));
   }
 }
 
@@ -119,269 +141,408 @@ size_t Attention::scratch_bytes() const {
 void Attention::begin(const StepRows& step) {
   step_ = &step;
   rope_.cover(step.end_position());
-  tiles_.clear();
-  for (int s = 0; s < static_cast<int>(step.slices.size()); s++) {
-    const SliceRows& rows = step.slices[s];
-    for (int i = 0; i < rows.n; i += tile_tokens_) {
-      Tile tile{};
-      tile.slice = s;
-      tile.row = rows.first + i;
-      tile.n = std::min(tile_tokens_, rows.n - i);
-      tile.position = rows.slice->position + i;
-      tiles_.push_back(tile);
+  plan_.make(step, pool_->spec(), !matrix_tiles_);
+  n_single_ = step.n_decode;
+  for (const SliceRows& rows : step.slices) {
+    if (rows.slice->decode && rows.n > 1) {
+      n_single_ = 0; // later rows of a slice attend to earlier ones
     }
   }
-  // The longest first: what is handed out last decides when all are done.
-  std::sort(tiles_.begin(), tiles_.end(), [](const Tile& a, const Tile& b) {
-    return a.position != b.position ? a.position > b.position : a.row < b.row;
-  });
 }
 
-void Attention::run(const QkvRows& qkv, int layer, float* out) {
-  append(qkv, layer);
-  if (plan_split(layer)) {
-    attend_split(qkv, layer, out);
-    return;
+void Attention::run(
+    const QkvRows& qkv,
+    int index,
+    float* floats,
+    const LinearRunner& runner,
+    const LinearRows& out) {
+  const int group = pool_->group_of(index);
+  const Layer layer{
+      qkv,
+      index,
+      &pool_->spec().groups[group],
+      &plan_.group(group),
+      floats,
+      &runner,
+      &out};
+  append_prompts(layer);
+  run_tiles(layer);
+  run_spans(layer);
+  merge_spans(layer);
+  // Heads that do not fill whole groups of codes were left for last.
+  const int width = group_ * config_.head_dim;
+  if (width % kGroup != 0) {
+    threads_.run(out.n, [&](int row, int) noexcept {
+      const float* x = floats + static_cast<size_t>(row) * out.cols;
+      runner.put(x, out, row, 0, out.cols);
+    });
   }
+}
+
+void Attention::run_tiles(const Layer& layer) {
+  const std::vector<PromptTile>& tiles = plan_.tiles();
   const int heads = config_.n_kv_heads;
   threads_.run(
-      static_cast<int>(tiles_.size()) * heads,
+      static_cast<int>(tiles.size()) * heads,
       [&](int task, int worker) noexcept {
-        attend_tile(
-            tiles_[task / heads],
-            task % heads,
-            layer,
-            qkv,
-            out,
-            *scratch_[worker]);
+        const PromptTile& tile = tiles[task / heads];
+        Scratch& own = *scratch_[worker];
+        if (matrix_tiles_) {
+          attend_matrix_tile(layer, tile, task % heads, own);
+        } else {
+          attend_tile(layer, tile, task % heads, own);
+        }
       });
+}
+
+void Attention::run_spans(const Layer& layer) {
+  const std::vector<SharedSpan>& spans = layer.plan->spans;
+  const int heads = config_.n_kv_heads;
+  const size_t floats = layer.plan->n_partials * heads * group_ *
+      (padded_head_dim(config_.head_dim) + 2);
+  if (partials_.size() < floats) {
+    partials_.resize(std::max(floats, 2 * partials_.size()));
+  }
+  const int n = static_cast<int>(spans.size());
+  threads_.run_ranges(
+      n * heads, 1, [&](int begin, int end, int worker) noexcept {
+        Scratch& own = *scratch_[worker];
+        for (int i = begin; i < end; i++) {
+          const SharedSpan& span = spans[i % n];
+          const bool more = i + 1 < end && (i + 1) % n != 0;
+          if (i == begin || i % n == 0 ||
+              !same_rows(layer, (&span)[-1], span)) {
+            turn_rows(layer, span, i / n, own);
+          }
+          attend_span(layer, span, more ? &span + 1 : nullptr, i / n, own);
+        }
+      });
+}
+
+bool Attention::same_rows(
+    const Layer& layer,
+    const SharedSpan& a,
+    const SharedSpan& b) {
+  const int* rows = layer.plan->rows.data();
+  return a.n == b.n &&
+      std::equal(rows + a.first, rows + a.first + a.n, rows + b.first);
+}
+
+void Attention::merge_spans(const Layer& layer) {
+  if (layer.plan->n_partials == 0) {
+    return;
+  }
+  const auto merge = [&](int row, int) noexcept {
+    for (int h = 0; h < config_.n_kv_heads; h++) {
+      if (layer.plan->n_spans[row] > 1) {
+        merge_row(layer, row, h);
+      }
+    }
+  };
+  const int n = plan_.n_spanned();
+  if (n < kFewRows) {
+    for (int row = 0; row < n; row++) {
+      merge(row, 0);
+    }
+  } else {
+    threads_.run(n, merge);
+  }
 }
 
 // ---- rope and append ----
 
-void Attention::append(const QkvRows& qkv, int layer) {
-  const int n = step_->n();
-  if (n < kFewRows) {
-    for (int row = 0; row < n; row++) {
-      append_row(qkv, layer, row, *scratch_[0]);
-    }
-    return;
-  }
-  threads_.run((n + kFewRows - 1) / kFewRows, [&](int i, int worker) noexcept {
-    const int end = std::min((i + 1) * kFewRows, n);
-    for (int row = i * kFewRows; row < end; row++) {
-      append_row(qkv, layer, row, *scratch_[worker]);
+/// Rows that others of their slice attend to: all of them before anybody does.
+void Attention::append_prompts(const Layer& layer) {
+  const int first = n_single_;
+  const int n = step_->n() - first;
+  const int stride = std::max(kFewRows, n / (threads_.size() * 8));
+  threads_.run((n + stride - 1) / stride, [&](int i, int) noexcept {
+    const int end = std::min((i + 1) * stride, n);
+    for (int row = first + i * stride; row < first + end; row++) {
+      const RopeTurns turns = rope_.at(step_->positions[row]);
+      for (int h = 0; h < config_.n_heads; h++) {
+        float* q = layer.qkv.row(row) + h * config_.head_dim;
+        kernels_.rotate(q, turns, query_scale());
+      }
+      for (int h = 0; h < config_.n_kv_heads; h++) {
+        append_head(layer, row, h);
+      }
     }
   });
 }
 
-void Attention::append_row(
-    const QkvRows& qkv,
-    int layer,
-    int row,
-    Scratch& scratch) {
+float Attention::query_scale() const {
+  return 1 / std::sqrt(static_cast<float>(config_.head_dim));
+}
+
+void Attention::append_head(const Layer& layer, int row, int kv_head) {
   const int dim = config_.head_dim;
   const int position = step_->positions[row];
-  float* q = qkv.rows + row * qkv.stride;
-  const float scale = 1 / std::sqrt(static_cast<float>(dim));
-  for (int h = 0; h < config_.n_heads; h++) {
-    rope_.rotate(q + h * dim, position, scale);
-  }
   const Slice& slice = *step_->slices[step_->slice_of[row]].slice;
-  for (int h = 0; h < config_.n_kv_heads; h++) {
-    float* k = q + qkv.k + h * dim;
-    rope_.rotate(k, position, 1);
-    const KvPool::Place to = pool_->at(*slice.table, layer, h, position);
-    kernels_.to_f16(k, dim, scratch.half.data());
-    for (int d = 0; d < dim; d++) {
-      to.k_tile[d * kTileTokens + to.column] = scratch.half[d];
-    }
-    kernels_.to_f16(q + qkv.v + h * dim, dim, to.v_row);
-  }
+  float* k = layer.qkv.row(row) + layer.qkv.k + kv_head * dim;
+  const float* v = layer.qkv.row(row) + layer.qkv.v + kv_head * dim;
+  kernels_.rotate(k, rope_.at(position), 1);
+  pool_->append(*slice.table, layer.index, kv_head, position, k, v);
 }
 
-// ---- attention ----
+// ---- pieces ----
 
-/// The first position that a row at `position` attends to.
-int Attention::first_position(int layer, int position) const {
-  const LayerGroup& group = pool_->spec().groups[pool_->group_of(layer)];
-  return group.kind == AttentionKind::kSliding
-      ? std::max(0, position - group.window + 1)
-      : 0;
-}
-
-int Attention::spans(const Tile& tile, int layer) const {
-  return tile.last_position() / kSpanTokens -
-      first_position(layer, tile.position) / kSpanTokens + 1;
-}
-
-void Attention::set_rows(
-    const Tile& tile,
-    int kv_head,
+/// K and V of [at, end), kPieceTokens at most.
+AttentionPiece Attention::piece_at(
+    const BlockTable& table,
     int layer,
-    const QkvRows& qkv,
+    int kv_head,
+    int at,
+    int end) const {
+  AttentionPiece piece = pool_->empty_piece();
+  piece.position = at;
+  piece.n_tokens = std::min(kPieceTokens, end - at);
+  for (int i = 0; i * kTileTokens < piece.n_tokens; i++) {
+    pool_->find_tile(table, layer, kv_head, at + i * kTileTokens, piece, i);
+  }
+  return piece;
+}
+
+/// The query heads of one row that share a KV head, to the scratch's queries.
+void Attention::add_row(
+    const Layer& layer,
+    int kv_head,
+    int row,
     Scratch& scratch) const {
-  scratch.n = tile.n * group_;
-  for (int t = 0; t < tile.n; t++) {
-    const float* q = qkv.rows + (tile.row + t) * qkv.stride +
-        static_cast<size_t>(kv_head) * group_ * config_.head_dim;
-    const int position = tile.position + t;
-    const int first = first_position(layer, position);
-    for (int h = 0; h < group_; h++) {
-      const int i = t * group_ + h;
-      scratch.q[i] = q + h * config_.head_dim;
-      scratch.first[i] = first;
-      scratch.last[i] = position;
+  const int dim = config_.head_dim;
+  const float* q =
+      layer.qkv.row(row) + static_cast<size_t>(kv_head) * group_ * dim;
+  const int position = step_->positions[row];
+  const int first = first_position(*layer.kind, position);
+  for (int h = 0; h < group_; h++, q += dim) {
+    const int i = scratch.n++;
+    scratch.q[i] = q;
+    scratch.first[i] = first;
+    scratch.last[i] = position;
+    if (row < n_single_) {
+      float* turned = scratch.turned.data() + static_cast<size_t>(i) * dim;
+      std::copy_n(q, dim, turned);
+      kernels_.rotate(turned, rope_.at(position), query_scale());
+      scratch.q[i] = turned;
     }
   }
 }
 
-/// Span number `span`, counted from the first that the tile needs.
-void Attention::attend_span(
-    const Tile& tile,
+/// Positions [begin, end) through one online softmax. `after` is what this
+/// thread attends to next, if known.
+void Attention::attend_pieces(
+    const Layer& layer,
+    const BlockTable& table,
     int kv_head,
-    int layer,
-    int span,
+    int begin,
+    int end,
     const AttentionRows& rows,
+    const AttentionPiece* after,
     Scratch& scratch) const {
   reset(rows, config_.head_dim);
-  const BlockTable& table = *step_->slices[tile.slice].slice->table;
-  const int first = first_position(layer, tile.position);
-  const int begin = (first / kSpanTokens + span) * kSpanTokens;
-  const int end = std::min(begin + kSpanTokens, tile.last_position() + 1);
-  const auto piece_at = [&](int at) {
-    AttentionPiece piece;
-    piece.head_dim = config_.head_dim;
-    piece.position = at;
-    piece.n_tokens = std::min(kPieceTokens, end - at);
-    for (int i = 0; i * kTileTokens < piece.n_tokens; i++) {
-      const KvPool::Tile tile_at =
-          pool_->tile(table, layer, kv_head, at + i * kTileTokens);
-      piece.k[i] = tile_at.k;
-      piece.v[i] = tile_at.v;
+  AttentionPiece piece = piece_at(table, layer.index, kv_head, begin, end);
+  for (int at = begin; at < end; at += kPieceTokens) {
+    AttentionPiece next;
+    if (at + kPieceTokens < end) {
+      next = piece_at(table, layer.index, kv_head, at + kPieceTokens, end);
+      piece.next = &next;
+    } else {
+      piece.next = after;
     }
-    return piece;
-  };
-  int at = std::max(begin, first / kPieceTokens * kPieceTokens);
-  AttentionPiece piece = piece_at(at);
-  for (; at < end; at += kPieceTokens) {
-    const bool more = at + kPieceTokens < end;
-    const AttentionPiece next = more ? piece_at(at + kPieceTokens) : piece;
-    piece.next = more ? &next : nullptr;
     kernels_.attend_piece(piece, rows, scratch.piece.as<float>());
     piece = next;
   }
 }
 
-void Attention::attend_tile(
-    const Tile& tile,
-    int kv_head,
-    int layer,
-    const QkvRows& qkv,
-    float* out,
-    Scratch& scratch) const {
-  set_rows(tile, kv_head, layer, qkv, scratch);
-  const AttentionRows all = scratch.all();
-  attend_span(tile, kv_head, layer, 0, all, scratch);
-  for (int span = 1; span < spans(tile, layer); span++) {
-    attend_span(tile, kv_head, layer, span, scratch.span(), scratch);
-    kernels_.merge_rows(scratch.span(), all, config_.head_dim);
-  }
-  finish(tile, kv_head, all, out);
-}
-
+/// Result of query `first` and those of the same row behind it.
 void Attention::finish(
-    const Tile& tile,
-    int kv_head,
+    const Layer& layer,
     const AttentionRows& rows,
-    float* out) const {
+    int first,
+    int row,
+    int kv_head,
+    int out_stride) const {
   const int dim = config_.head_dim;
-  for (int i = 0; i < rows.n; i++) {
-    const float* from =
-        rows.out + static_cast<size_t>(i) * padded_head_dim(dim);
-    float* to = out +
-        static_cast<size_t>(tile.row + i / group_) * config_.q_dim() +
-        (kv_head * group_ + i % group_) * dim;
-    const float inverse = 1 / rows.sum[i];
+  const int width = group_ * dim;
+  const int column = kv_head * width;
+  float* const to =
+      layer.floats + static_cast<size_t>(row) * layer.out->cols + column;
+  for (int h = 0; h < group_; h++) {
+    const float* from = rows.out + static_cast<size_t>(first + h) * out_stride;
+    const float inverse = 1 / rows.sum[first + h];
     for (int d = 0; d < dim; d++) {
-      to[d] = from[d] * inverse;
+      to[h * dim + d] = from[d] * inverse;
     }
   }
+  if (width % kGroup == 0) {
+    layer.runner->put(to, *layer.out, row, column, width);
+  }
 }
 
-// ---- a step with too few tiles for the threads: spans apart ----
+// ---- prompts ----
 
-/// Lays out partials_ and returns true when splitting pays.
-bool Attention::plan_split(int layer) {
-  const int heads = config_.n_kv_heads;
-  const int tasks = static_cast<int>(tiles_.size()) * heads;
-  if (threads_.size() == 1 || tasks >= kFewTasks * threads_.size()) {
-    return false;
+void Attention::attend_tile(
+    const Layer& layer,
+    const PromptTile& tile,
+    int kv_head,
+    Scratch& scratch) const {
+  scratch.n = 0;
+  for (int t = 0; t < tile.n; t++) {
+    add_row(layer, kv_head, tile.row + t, scratch);
   }
-  const size_t row_floats = padded_head_dim(config_.head_dim) + 2;
-  int n_tasks = 0;
-  size_t n_floats = 0;
-  for (Tile& tile : tiles_) {
-    tile.first_task = n_tasks;
-    tile.first_float = n_floats;
-    tile.n_spans = spans(tile, layer);
-    n_tasks += tile.n_spans * heads;
-    n_floats += tile.n_spans * heads * tile.n * group_ * row_floats;
+  const BlockTable& table = *step_->slices[tile.slice].slice->table;
+  const int end = tile.last_position() + 1;
+  const AttentionRows all = scratch.all();
+  int begin =
+      first_position(*layer.kind, tile.position) / kPieceTokens * kPieceTokens;
+  for (int span = 0; begin < end; span++) {
+    const int stop = std::min((begin / kSpanTokens + 1) * kSpanTokens, end);
+    const AttentionRows rows = span ? scratch.span() : all;
+    attend_pieces(layer, table, kv_head, begin, stop, rows, nullptr, scratch);
+    if (span) {
+      kernels_.merge_rows(rows, all, config_.head_dim);
+    }
+    begin = stop;
   }
-  if (n_tasks == tasks || n_floats > kMaxPartialFloats) {
-    return false;
+  const int padded = padded_head_dim(config_.head_dim);
+  for (int t = 0; t < tile.n; t++) {
+    finish(layer, all, t * group_, tile.row + t, kv_head, padded);
   }
-  if (partials_.size() < n_floats) {
-    partials_.resize(std::max(n_floats, 2 * partials_.size()));
-  }
-  return true;
 }
 
-AttentionRows Attention::partial(int tile, int kv_head, int span) {
-  const Tile& t = tiles_[tile];
-  const size_t n = t.n * group_;
+void Attention::attend_matrix_tile(
+    const Layer& layer,
+    const PromptTile& tile,
+    int kv_head,
+    Scratch& scratch) const {
+  const int dim = config_.head_dim;
+  const TileKernels& kernels = *kernels_.tiles;
+  scratch.n = 0;
+  for (int t = 0; t < tile.n; t++) {
+    add_row(layer, kv_head, tile.row + t, scratch);
+  }
+  TileAttention rows;
+  rows.q = {scratch.tiles.as<uint16_t>(), dim / kTileK};
+  rows.state = scratch.all();
+  reset(rows.state, dim);
+  for (int i = 0; i < scratch.n; i++) {
+    kernels.round_row(scratch.q[i], dim, kLog2E, rows.q, i, 0);
+  }
+  const BlockTable& table = *step_->slices[tile.slice].slice->table;
+  const int end = tile.last_position() + 1;
+  int at =
+      first_position(*layer.kind, tile.position) / kPieceTokens * kPieceTokens;
+  for (; at < end; at += kPieceTokens) {
+    kernels.attend_piece(
+        piece_at(table, layer.index, kv_head, at, end),
+        rows,
+        scratch.piece.data());
+  }
+  for (int t = 0; t < tile.n; t++) {
+    finish(layer, rows.state, t * group_, tile.row + t, kv_head, dim);
+  }
+}
+
+// ---- answers ----
+
+/// The running softmax of a row's query heads in one of its spans.
+AttentionRows
+Attention::partial(const LayerGroupPlan& plan, int kv_head, int row, int span) {
   const size_t padded = padded_head_dim(config_.head_dim);
+  const size_t index = kv_head * plan.n_partials + plan.partial[row] + span;
   AttentionRows rows;
-  rows.n = static_cast<int>(n);
-  rows.max = partials_.data() + t.first_float +
-      (kv_head * t.n_spans + span) * n * (padded + 2);
-  rows.sum = rows.max + n;
-  rows.out = rows.sum + n;
+  rows.n = group_;
+  rows.max = partials_.data() + index * group_ * (padded + 2);
+  rows.sum = rows.max + group_;
+  rows.out = rows.sum + group_;
   return rows;
 }
 
-void Attention::attend_split(const QkvRows& qkv, int layer, float* out) {
-  const int heads = config_.n_kv_heads;
-  const int n_tiles = static_cast<int>(tiles_.size());
-  const Tile& last = tiles_.back();
-  threads_.run(
-      last.first_task + last.n_spans * heads,
-      [&](int task, int worker) noexcept {
-        int t = n_tiles - 1;
-        while (tiles_[t].first_task > task) {
-          t--;
-        }
-        const Tile& tile = tiles_[t];
-        const int in_tile = task - tile.first_task;
-        const int kv_head = in_tile / tile.n_spans;
-        const int span = in_tile % tile.n_spans;
-        Scratch& scratch = *scratch_[worker];
-        set_rows(tile, kv_head, layer, qkv, scratch);
-        AttentionRows rows = partial(t, kv_head, span);
-        rows.q = scratch.q.data();
-        rows.first = scratch.first.data();
-        rows.last = scratch.last.data();
-        attend_span(tile, kv_head, layer, span, rows, scratch);
-      });
-  for (int task = 0; task < n_tiles * heads; task++) {
-    const int t = task / heads;
-    const int kv_head = task % heads;
-    const AttentionRows all = partial(t, kv_head, 0);
-    for (int span = 1; span < tiles_[t].n_spans; span++) {
-      kernels_.merge_rows(partial(t, kv_head, span), all, config_.head_dim);
-    }
-    finish(tiles_[t], kv_head, all, out);
+/// Makes the span's rows the scratch's queries.
+void Attention::turn_rows(
+    const Layer& layer,
+    const SharedSpan& span,
+    int kv_head,
+    Scratch& scratch) const {
+  scratch.n = 0;
+  for (int i = 0; i < span.n; i++) {
+    add_row(layer, kv_head, layer.plan->rows[span.first + i], scratch);
   }
+}
+
+/// Where the first piece begins that a row of the span attends to.
+int Attention::span_begin(const Layer& layer, const SharedSpan& span) const {
+  int first = span.end;
+  for (int i = 0; i < span.n; i++) {
+    const int row = layer.plan->rows[span.first + i];
+    first = std::min(first, first_position(*layer.kind, step_->positions[row]));
+  }
+  return std::max(span.begin, first / kPieceTokens * kPieceTokens);
+}
+
+/// REQUIRES: turn_rows() for these rows.
+void Attention::attend_span(
+    const Layer& layer,
+    const SharedSpan& span,
+    const SharedSpan* after,
+    int kv_head,
+    Scratch& scratch) {
+  const LayerGroupPlan& plan = *layer.plan;
+  const int* own = plan.rows.data() + span.first;
+  const int number = span.begin / kSpanTokens;
+  for (int i = 0; i < span.n; i++) {
+    const int last = plan.first_span[own[i]] + plan.n_spans[own[i]] - 1;
+    if (own[i] < n_single_ && last == number) {
+      append_head(layer, own[i], kv_head);
+    }
+  }
+  AttentionPiece next;
+  if (after) {
+    next = piece_at(
+        *after->table,
+        layer.index,
+        kv_head,
+        span_begin(layer, *after),
+        after->end);
+  }
+  const AttentionRows rows = scratch.span();
+  attend_pieces(
+      layer,
+      *span.table,
+      kv_head,
+      span_begin(layer, span),
+      span.end,
+      rows,
+      after ? &next : nullptr,
+      scratch);
+  const int padded = padded_head_dim(config_.head_dim);
+  for (int i = 0; i < span.n; i++) {
+    const int row = own[i];
+    const int query = i * group_;
+    if (plan.n_spans[row] == 1) {
+      finish(layer, rows, query, row, kv_head, padded);
+      continue;
+    }
+    const AttentionRows to =
+        partial(plan, kv_head, row, number - plan.first_span[row]);
+    std::copy_n(rows.max + query, group_, to.max);
+    std::copy_n(rows.sum + query, group_, to.sum);
+    std::copy_n(
+        rows.out + static_cast<size_t>(query) * padded,
+        static_cast<size_t>(group_) * padded,
+        to.out);
+  }
+}
+
+void Attention::merge_row(const Layer& layer, int row, int kv_head) {
+  const LayerGroupPlan& plan = *layer.plan;
+  const AttentionRows all = partial(plan, kv_head, row, 0);
+  for (int span = 1; span < plan.n_spans[row]; span++) {
+    kernels_.merge_rows(
+        partial(plan, kv_head, row, span), all, config_.head_dim);
+  }
+  const int padded = padded_head_dim(config_.head_dim);
+  finish(layer, all, 0, row, kv_head, padded);
 }
 
 } // namespace stomp::cpu

@@ -1,26 +1,27 @@
 // Rope, append to the paged cache and causal attention over it, for a step.
 // One user: the engine thread; the work is shared with the pool's threads.
 //
-// Positions are taken in pieces of kPieceTokens and spans of kSpanTokens, both
-// aligned to absolute positions. A span's pieces run through one online
-// softmax; spans are merged in ascending order. Spans may therefore be worked
-// on by different threads, and chunks, blocks and batches be cut anyhow,
-// without changing a bit.
+// Positions are taken in pieces of kPieceTokens, aligned to absolute
+// positions. Rows of answers run one online softmax through each span of
+// kSpanTokens; spans are merged in ascending order, so that different threads
+// may work on them. Prompts do the same, or with matrix units run through
+// their context without spans. Chunks, blocks and batches may be cut anyhow
+// without changing a bit of a row.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "exec/cpu/attention_plan.h"
 #include "exec/cpu/kernels.h"
 #include "exec/cpu/kv_pool.h"
+#include "exec/cpu/linear.h"
 #include "exec/cpu/rope_table.h"
 #include "exec/cpu/step_rows.h"
 #include "model/config.h"
 
 namespace stomp::cpu {
-
-inline constexpr int kSpanTokens = 256;
 
 /// Where q, k and v of the step's rows lie.
 struct QkvRows {
@@ -28,14 +29,18 @@ struct QkvRows {
   size_t stride = 0;
   int k = 0; // columns of k and v; q begins at 0
   int v = 0;
+
+  float* row(int r) const { return rows + r * stride; }
 };
 
 class Attention {
  public:
+  /// `tiles`: prompts on the matrix units. REQUIRES: kernels have them.
   Attention(
       const ModelConfig& config,
       const Kernels& kernels,
-      ThreadPool& threads);
+      ThreadPool& threads,
+      bool tiles);
   ~Attention();
 
   /// REQUIRES: before the first step.
@@ -44,60 +49,105 @@ class Attention {
   /// Prepares for a step; its tables stay valid until the last run().
   void begin(const StepRows& step);
 
-  /// Ropes q and k in place, appends k and v to the blocks of `layer` and
-  /// writes out (n, n_heads * head_dim).
-  void run(const QkvRows& qkv, int layer, float* out);
+  /// Ropes q and k, appends k and v to the blocks of `layer` and puts the
+  /// result, (n, n_heads * head_dim), into `out`; `floats` is room for it.
+  void run(
+      const QkvRows& qkv,
+      int layer,
+      float* floats,
+      const LinearRunner& runner,
+      const LinearRows& out);
 
   size_t scratch_bytes() const;
 
  private:
-  struct Tile;    // consecutive rows of one slice
   struct Scratch; // of one thread
 
-  void append(const QkvRows& qkv, int layer);
-  void append_row(const QkvRows& qkv, int layer, int row, Scratch& scratch);
-  int first_position(int layer, int position) const;
-  int spans(const Tile& tile, int layer) const;
-  bool plan_split(int layer);
-  void set_rows(
-      const Tile& tile,
-      int kv_head,
+  /// What the threads need to know of a layer's run.
+  struct Layer {
+    QkvRows qkv;
+    int index;
+    const LayerGroup* kind;
+    const LayerGroupPlan* plan;
+    float* floats;
+    const LinearRunner* runner;
+    const LinearRows* out;
+  };
+
+  void append_prompts(const Layer& layer);
+  void append_head(const Layer& layer, int row, int kv_head);
+  void run_tiles(const Layer& layer);
+  void run_spans(const Layer& layer);
+  void merge_spans(const Layer& layer);
+  static bool
+  same_rows(const Layer& layer, const SharedSpan& a, const SharedSpan& b);
+  float query_scale() const;
+
+  AttentionPiece piece_at(
+      const BlockTable& table,
       int layer,
-      const QkvRows& qkv,
+      int kv_head,
+      int at,
+      int end) const;
+  void add_row(const Layer& layer, int kv_head, int row, Scratch& scratch)
+      const;
+  void turn_rows(
+      const Layer& layer,
+      const SharedSpan& span,
+      int kv_head,
       Scratch& scratch) const;
-  void attend_span(
-      const Tile& tile,
+  void attend_pieces(
+      const Layer& layer,
+      const BlockTable& table,
       int kv_head,
-      int layer,
-      int span,
+      int begin,
+      int end,
       const AttentionRows& rows,
+      const AttentionPiece* after,
       Scratch& scratch) const;
   void attend_tile(
-      const Tile& tile,
+      const Layer& layer,
+      const PromptTile& tile,
       int kv_head,
-      int layer,
-      const QkvRows& qkv,
-      float* out,
       Scratch& scratch) const;
-  void attend_split(const QkvRows& qkv, int layer, float* out);
-  void finish(
-      const Tile& tile,
+  void attend_matrix_tile(
+      const Layer& layer,
+      const PromptTile& tile,
       int kv_head,
+      Scratch& scratch) const;
+  int span_begin(const Layer& layer, const SharedSpan& span) const;
+  void attend_span(
+      const Layer& layer,
+      const SharedSpan& span,
+      const SharedSpan* after,
+      int kv_head,
+      Scratch& scratch);
+  void merge_row(const Layer& layer, int row, int kv_head);
+  void finish(
+      const Layer& layer,
       const AttentionRows& rows,
-      float* out) const;
-  AttentionRows partial(int tile, int kv_head, int span);
+      int first,
+      int row,
+      int kv_head,
+      int out_stride) const;
+  AttentionRows
+  partial(const LayerGroupPlan& plan, int kv_head, int row, int span);
 
   const ModelConfig& config_;
   const Kernels& kernels_;
   ThreadPool& threads_;
+  const bool matrix_tiles_;
   KvPool* pool_ = nullptr;
   RopeTable rope_;
   const StepRows* step_ = nullptr;
   int group_; // query heads to a KV head
-  int tile_tokens_;
-  std::vector<Tile> tiles_;
+  // Rows before it append their own K and V when they attend, and turn their
+  // queries there: each is all of its slice.
+  int n_single_ = 0;
+  AttentionPlan plan_;
   std::vector<std::unique_ptr<Scratch>> scratch_; // by worker
-  std::vector<float> partials_; // running softmax by tile, KV head and span
+  // Running softmax by KV head, row and span: maxima, sums, outputs.
+  std::vector<float> partials_;
 };
 
 } // namespace stomp::cpu

@@ -19,11 +19,13 @@ namespace stomp {
 
 namespace {
 
-// What a token's arithmetic is: int16 activations under a scale for each 32,
-// exact sums within a group, f32 across groups; f32 attention over f16 K and
-// V, 64 positions a piece, 256 a span. Every kernel table computes just this,
-// for decode and prefill rows alike, so that "exact" asks for nothing more.
-constexpr const char* kNumerics = "cpu-int16-v1-kv-f16";
+// What a token's arithmetic is. Answers, and everything when numerics are
+// exact: int8 activations under a scale for each 32, exact sums within such a
+// group, f32 across groups; f32 attention over f16 K and V, 64 positions a
+// piece, 128 a span. Every kernel table computes just this. Prompts, where
+// there are matrix units and numerics are fast: bf16 throughout with f32 sums.
+constexpr const char* kExactNumerics = "cpu-int8-v1";
+constexpr const char* kTileNumerics = "cpu-int8-bf16-v1";
 constexpr int kElementBytes = 2;
 
 std::string wanted_isa() {
@@ -46,14 +48,17 @@ class CpuExecutor : public Executor {
   explicit CpuExecutor(const ExecutorOptions& options)
       : kernels_(cpu::choose_kernels(wanted_isa())),
         threads_(options.threads > 0 ? options.threads : usable_cores()),
-        max_step_tokens_(options.max_step_tokens) {}
+        max_step_tokens_(options.max_step_tokens),
+        kv_bits_(options.kv_bits),
+        tiles_(kernels_.tiles && !options.exact) {}
 
   ExecutorInfo info() const override {
     ExecutorInfo info;
     info.name = "cpu";
     info.device = "cpu";
     info.isa = kernels_.isa;
-    info.numerics = kNumerics;
+    info.numerics = std::string(tiles_ ? kTileNumerics : kExactNumerics) +
+        (kv_bits_ == 16 ? "-kv-f16" : "-kv-q8");
     info.threads = threads_.size();
     info.element_bytes = kElementBytes;
     return info;
@@ -77,7 +82,7 @@ class CpuExecutor : public Executor {
       const std::function<void(double)>& progress) override {
     model_ = std::move(model);
     ops_ = std::make_unique<cpu::CpuOps>(
-        model_->config, kernels_, threads_, max_step_tokens_);
+        model_->config, kernels_, threads_, max_step_tokens_, tiles_);
     decoder_ = std::make_unique<Decoder<cpu::CpuOps>>(
         *ops_, *model_, [&progress](int done, int total) {
           progress(static_cast<double>(done) / total);
@@ -87,7 +92,7 @@ class CpuExecutor : public Executor {
   void allocate_pool(
       const ModelCacheSpec& spec,
       const std::vector<int>& blocks_per_group) override {
-    pool_ = cpu::KvPool(spec, blocks_per_group);
+    pool_ = cpu::KvPool(spec, blocks_per_group, kernels_);
     ops_->use(pool_);
   }
 
@@ -244,6 +249,8 @@ class CpuExecutor : public Executor {
   const cpu::Kernels& kernels_;
   ThreadPool threads_;
   const int max_step_tokens_;
+  const int kv_bits_;
+  const bool tiles_; // prompts on the matrix units
   std::shared_ptr<const Model> model_;
   cpu::KvPool pool_;
   std::unique_ptr<cpu::CpuOps> ops_;

@@ -1,10 +1,10 @@
 // The decoder's operations (exec/ops.h) on this machine's processor: eager,
 // each shared between the pool's threads. One user: the engine thread.
 //
-// Activations are f32; a linear with quantised weights takes them as int16 with
-// a scale for every 32. Which forms an input is kept in was settled when the
-// linears were loaded. Rows do not depend on each other: a row's results are
-// the same in every step that holds it.
+// The residual stream and what linears yield are f32. What a linear takes is
+// int8 codes under a scale for each 32, or for prompts on matrix units bf16;
+// see LinearRows. Rows do not depend on each other: a row's results are the
+// same in every step that holds it in the same role.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,7 @@
 #include "base/thread_pool.h"
 #include "exec/cpu/attention.h"
 #include "exec/cpu/kernels.h"
+#include "exec/cpu/linear.h"
 #include "exec/cpu/packed_matrix.h"
 #include "exec/cpu/step_rows.h"
 #include "exec/ops.h"
@@ -35,16 +36,14 @@ class CpuOps {
   using Linear = PackedMatrix;
   using Norm = WeightVector;
   using Embedding = WeightMatrix; // rows are read from the mapped file
+  using Input = LinearRows;
 
   struct Hidden {
-    float* rows = nullptr; // (n, d_model)
+    float* rows = nullptr; // (n, stride)
     int n = 0;
-    const float* pending = nullptr; // (n, pending_stride) yet to be added
-    size_t pending_stride = 0;
-  };
-  struct Input {
-    LinearInput rows;
-    int n = 0;
+    size_t stride = 0;
+
+    float* row(int r) const { return rows + r * stride; }
   };
   struct Output {
     float* rows = nullptr; // (n, stride)
@@ -53,11 +52,14 @@ class CpuOps {
     const PackedMatrix* of = nullptr; // where its parts begin
   };
 
+  /// `tiles`: prompts' linears and attention on the matrix units. REQUIRES:
+  /// kernels have them.
   CpuOps(
       const ModelConfig& config,
       const Kernels& kernels,
       ThreadPool& threads,
-      int max_rows);
+      int max_rows,
+      bool tiles);
 
   void use(KvPool& pool) { attention_.use(pool); }
   size_t weights_bytes() const { return weights_bytes_; }
@@ -77,40 +79,42 @@ class CpuOps {
   Input rms_norm(Hidden& x, const Norm& norm);
   Input final_norm(Hidden& x, const Norm& norm);
   Output linear(const Input& in, const Linear& w);
+  void add_linear(Hidden& x, const Input& in, const Linear& w);
+  Input gated_linear(const Input& in, const Linear& w);
   Input attend(Output& y, int layer);
-  Input glu(Output& y);
-  void add(Hidden& x, const Output& y);
   void logits(const Input& in, const Linear& w);
 
  private:
   void make_scratch();
   template <class F>
   void each_row(int n, int cols, F f);
-  Input input_of(int n, int cols) const;
-  void quantise(const Input& in, int row) const;
-  void add_pending(const Hidden& x, int row) const;
+  /// Rows of the step that linears take as codes.
+  int n_codes() const { return tiles_ ? step_->n_decode : step_->n(); }
+  /// Where row r is to be computed as floats, before put().
+  float* floats_of(const Input& in, int row, int worker);
 
   const ModelConfig& config_;
   const Kernels& kernels_;
   ThreadPool& threads_;
-  Attention attention_;
   const int max_rows_;
+  const bool tiles_;
+  Attention attention_;
+  LinearRunner runner_;
 
   // Settled at load.
   bool any_quantised_ = false;
-  int widest_input_ = 0;  // columns
+  bool any_dense_ = false;
   int widest_output_ = 0; // columns, of all linears but the head
   int last_output_ = 0;
   size_t weights_bytes_ = 0;
 
   // Made at the first step, reused by all.
-  PageBuffer hidden_; // (max_rows, d_model)
-  PageBuffer input_;  // (max_rows, widest_input)
-  PageBuffer codes_;
-  PageBuffer scales_;
-  PageBuffer sums_;
-  PageBuffer output_;         // (max_rows, widest_output)
-  PageBuffer linear_scratch_; // by worker
+  PageBuffer hidden_;   // (max_rows, d_model)
+  PageBuffer output_;   // (max_rows, widest_output)
+  PageBuffer attended_; // (max_rows, q_dim)
+  PageBuffer normed_;   // (d_model) by worker
+  RowBuffers input_;
+  RowBuffers gated_;
 
   const StepRows* step_ = nullptr;
   StepLogits* logits_ = nullptr;

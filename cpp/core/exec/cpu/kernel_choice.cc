@@ -12,27 +12,62 @@ extern const Kernels table;
 namespace avx2 {
 extern const Kernels table;
 }
-namespace avx512 {
+namespace avx512vnni {
 extern const Kernels table;
 }
-namespace avx512vnni {
+namespace amx {
+extern const TileKernels tile_table;
+void linear_codes(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    const QuantisedRows& rows,
+    int n_rows,
+    const LinearOutput& out);
+} // namespace amx
+#endif
+#ifdef STOMP_ARM_KERNELS
+namespace neondot {
 extern const Kernels table;
 }
 #endif
 
 namespace {
 
+#ifdef STOMP_X86_KERNELS
+// Rows of codes from which the matrix units win: they pay for each group's
+// scales with a trip through memory.
+constexpr int kManyCodes = 32;
+
+/// Few rows and all that is not a matrix product as without the units.
+const Kernels& amx_kernels() {
+  static const Kernels table = [] {
+    Kernels t = avx512vnni::table;
+    t.isa = "amx";
+    t.tiles = &amx::tile_table;
+    t.linear_many = amx::linear_codes;
+    t.many_rows = kManyCodes;
+    return t;
+  }();
+  return table;
+}
+#endif
+
 std::vector<const Kernels*> find_kernels() {
   std::vector<const Kernels*> found;
 #ifdef STOMP_X86_KERNELS
+  if (cpu_features().amx) {
+    found.push_back(&amx_kernels());
+  }
   if (cpu_features().avx512vnni) {
     found.push_back(&avx512vnni::table);
   }
-  if (cpu_features().avx512) {
-    found.push_back(&avx512::table);
-  }
   if (cpu_features().avx2) {
     found.push_back(&avx2::table);
+  }
+#endif
+#ifdef STOMP_ARM_KERNELS
+  if (cpu_features().dotprod) {
+    found.push_back(&neondot::table);
   }
 #endif
   found.push_back(&portable::table);

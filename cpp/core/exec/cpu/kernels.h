@@ -5,11 +5,16 @@
 // Every table gives the same bits for the same input: each output element is
 // reduced in an order that its own inputs fix (ascending K, sixteen lanes,
 // pieces of 64 positions), whatever rows, columns or threads surround it, and
-// nothing is fused that a narrower instruction set would round twice.
+// multiplications are fused with additions where a kernel says so, nowhere
+// else. Only the matrix units' kernels (TileKernels) stand apart.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+// For functions in headers that the kernel files include: a copy that was
+// compiled for one instruction set must not end up serving another.
+#define STOMP_INLINE inline __attribute__((always_inline))
 
 namespace stomp::cpu {
 
@@ -17,33 +22,70 @@ inline constexpr int kBlockColumns = 16; // outputs of a linear, packed together
 inline constexpr int kGroup = 32;        // activations under one scale
 inline constexpr int kPieceTokens = 64;  // of K and V, attended together
 inline constexpr int kTileTokens = 16;   // of K, stored transposed
+inline constexpr int kKvGroup = 64;      // of a quantised head, one scale
+inline constexpr int kKvCodes = 127;     // largest code of such a group
 
-/// Activations as quantise_row leaves them: x = scale * code.
+// Tiles of the matrix units, bf16.
+inline constexpr int kTileRows = 16;
+inline constexpr int kTileK = 32;
+inline constexpr int kTileElements = kTileRows * kTileK;
+inline constexpr int kMaxTileRows = 96; // query rows of one call
+
+/// Activations as quantise_row leaves them: x = scale * code. Group after
+/// group of kGroup, the rows of a group side by side.
 struct QuantisedRows {
-  std::byte* codes = nullptr; // (rows, cols) of code_bytes each
-  float* scales = nullptr;    // (rows, cols / kGroup)
-  float* sums = nullptr;      // (rows, cols / kGroup), scale * sum of codes
-  int cols = 0;               // multiple of kGroup
+  int8_t* codes = nullptr; // (cols / kGroup, rows, kGroup), -127..127
+  float* scales = nullptr; // (cols / kGroup, rows)
+  float* sums = nullptr;   // (cols / kGroup, rows), scale * sum of codes
+  int cols = 0;            // multiple of kGroup
+  int rows = 0;
 
-  QuantisedRows from(int row, int code_bytes) const {
-    const size_t r = row;
-    const size_t groups = cols / kGroup;
+  STOMP_INLINE QuantisedRows from(int row) const {
+    return {codes + row * kGroup, scales + row, sums + row, cols, rows};
+  }
+  /// REQUIRES: first and n are multiples of kGroup.
+  STOMP_INLINE QuantisedRows columns(int first, int n) const {
+    const size_t at = static_cast<size_t>(first / kGroup) * rows;
+    return {codes + at * kGroup, scales + at, sums + at, n, rows};
+  }
+  STOMP_INLINE QuantisedRows next_group() const {
     return {
-        codes + r * cols * code_bytes,
-        scales + r * groups,
-        sums + r * groups,
-        cols};
+        codes + static_cast<size_t>(rows) * kGroup,
+        scales + rows,
+        sums + rows,
+        cols,
+        rows};
   }
 };
 
-/// How a block of kBlockColumns quantised columns is packed. A weight is
-/// scale * (code - centre) + bias, with one scale and bias for kGroup of them.
+/// How a block of kBlockColumns quantised columns is packed: w = scale * code
+/// + bias, with one scale and bias for `group` weights of a column.
+///
+/// First, group after group, kBlockColumns scales and, if stored, as many
+/// biases. Then, from a whole cache line on, the codes, kGroup K after kGroup
+/// K: rows of 64 bytes, four bytes a column. Byte i of a column in row t holds
+/// K = 4 * q + i, where the lowest bits are those of q = t * fields, the next
+/// of q + 1, and so on (fields = 8 / bits).
 struct QuantisedLayout {
-  int cols = 0;            // K; multiple of kGroup
-  int stored_bits = 4;     // 2, 4 or 8
-  int centre = 8;          // half the range of a code
+  int cols = 0;            // K; multiple of group
+  int bits = 4;            // of a code: 2, 4 or 8
+  int group = kGroup;      // multiple of kGroup
   bool f32_scales = false; // else f16, which must hold them exactly
-  bool biases = false; // stored for uncentred codes: w = scale * code + bias
+  bool biases = false;     // stored; else they are -centre * scale
+  int centre = 8;
+
+  STOMP_INLINE size_t codes_bytes() const {
+    return static_cast<size_t>(cols) * kBlockColumns * bits / 8;
+  }
+  /// Of one group: scales, and biases if stored.
+  STOMP_INLINE size_t affine_bytes() const {
+    return size_t{kBlockColumns} * (f32_scales ? 4 : 2) * (biases ? 2 : 1);
+  }
+  /// Where the codes begin.
+  STOMP_INLINE size_t codes_at() const {
+    return (cols / group * affine_bytes() + 63) / 64 * 64;
+  }
+  STOMP_INLINE size_t bytes() const { return codes_at() + codes_bytes(); }
 };
 
 enum class DenseType { kF32, kF16, kBF16 };
@@ -52,14 +94,37 @@ enum class DenseType { kF32, kF16, kBF16 };
 struct DenseLayout {
   int cols = 0;
   DenseType type = DenseType::kF32;
+
+  constexpr STOMP_INLINE size_t element_bytes() const {
+    return type == DenseType::kF32 ? 4 : 2;
+  }
+  STOMP_INLINE size_t bytes() const {
+    return size_t{kBlockColumns} * cols * element_bytes();
+  }
+};
+
+/// Where a linear's results for one block go.
+struct LinearOutput {
+  float* y = nullptr; // (rows, stride), kBlockColumns of each
+  size_t stride = 0;
+  bool add = false; // to what is there
+
+  STOMP_INLINE float* row(int r) const { return y + r * stride; }
+  STOMP_INLINE LinearOutput from(int r) const { return {row(r), stride, add}; }
 };
 
 /// Query rows of heads that share a KV head, against one piece of K and V.
 struct AttentionPiece {
   // Tiles of kTileTokens: K as (head_dim, kTileTokens), V as (kTileTokens,
-  // head_dim), f16. Null where no row attends to any of the tile.
-  const uint16_t* k[kPieceTokens / kTileTokens] = {};
-  const uint16_t* v[kPieceTokens / kTileTokens] = {};
+  // head_dim), f16 or int8 codes. Null where no row attends to any of the tile.
+  const void* k[kPieceTokens / kTileTokens] = {};
+  const void* v[kPieceTokens / kTileTokens] = {};
+  // For codes, of each token and kKvGroup of head_dim the largest magnitude:
+  // x = code * top / kKvCodes. (groups, top_stride) f16, null for f16 tiles.
+  const uint16_t* k_tops[kPieceTokens / kTileTokens] = {};
+  const uint16_t* v_tops[kPieceTokens / kTileTokens] = {};
+  int top_stride = 0;
+  bool codes = false;
   int n_tokens = 0; // written ones, 1..kPieceTokens
   int position = 0; // of the first; multiple of kPieceTokens
   int head_dim = 0;
@@ -77,24 +142,112 @@ struct AttentionRows {
   float* out = nullptr; // (n, padded_head_dim)
 };
 
-constexpr int padded_head_dim(int head_dim) {
+constexpr STOMP_INLINE int padded_head_dim(int head_dim) {
   return (head_dim + kBlockColumns - 1) / kBlockColumns * kBlockColumns;
 }
 
 /// Floats that attend_piece needs as scratch: the piece in f32.
-constexpr size_t piece_scratch_floats(int head_dim) {
+constexpr STOMP_INLINE size_t piece_scratch_floats(int head_dim) {
   return size_t{2} * kPieceTokens * padded_head_dim(head_dim);
 }
+
+/// Cosines and sines by which a position turns each pair of a head, laid out
+/// so that y[d] = x[d] * cosines[d] + partner(x[d]) * sines[d].
+struct RopeTurns {
+  const float* cosines = nullptr; // (head_dim)
+  const float* sines = nullptr;   // (head_dim), negative for a pair's first
+  int head_dim = 0;
+  bool interleaved = false; // the partner is the neighbour, else half a head on
+};
 
 struct ArgMax {
   float value = 0;
   int index = -1; // lowest on ties; -1 when a value is NaN or the top infinite
 };
 
+/// Rows of bf16, tile after tile: a tile is kTileRows rows of kTileK K, 1 KB.
+/// Rows past the last one of a tile may hold anything.
+struct TileRows {
+  uint16_t* tiles = nullptr; // (row tiles, k_tiles, kTileRows, kTileK)
+  int k_tiles = 0;
+
+  STOMP_INLINE uint16_t* tile(int row_tile, int k_tile) const {
+    return tiles +
+        (static_cast<size_t>(row_tile) * k_tiles + k_tile) * kTileElements;
+  }
+};
+
+/// Row tiles times two panels of kBlockColumns columns of weights each.
+struct TileProduct {
+  TileRows rows;
+  int first_k = 0; // in tiles, of the panels' K
+  int n_k = 0;     // in tiles
+  int row_tiles = 0;
+  // (n_k, kTileK / 2, kBlockColumns, 2): pairs of K side by side.
+  const uint16_t* panels[2] = {};
+  LinearOutput out[2]; // rows up to whole tiles are written
+};
+
+/// Query rows of one KV head against pieces of K and V, in bf16 tiles.
+struct TileAttention {
+  TileRows q;          // roped, scaled by log2(e) / sqrt(head_dim)
+  AttentionRows state; // q unused; out (n, head_dim); n up to kMaxTileRows
+};
+
+/// Kernels that multiply matrices of bf16, with f32 sums in ascending K: for
+/// prefill rows. A row's results do not depend on the rows around it.
+struct TileKernels {
+  /// Columns [first, first + n) of row `row` of `out`: x times scale, and
+  /// zeros up to the tile's end. REQUIRES: first is a multiple of kTileK.
+  void (*round_row)(
+      const float* x,
+      int n,
+      float scale,
+      const TileRows& out,
+      int row,
+      int first);
+  /// Columns [first, first + 16) of rows [0, n) of `out`: silu(gate) * up,
+  /// where row r has gate at gate_up + r * 2 * kBlockColumns, then up.
+  void (*round_gated)(
+      const float* gate_up,
+      int n,
+      const TileRows& out,
+      int first);
+  /// A panel of weights: tiles [first_k, first_k + n_k) of a block's K.
+  void (*widen_quantised)(
+      const QuantisedLayout& layout,
+      const std::byte* block,
+      int first_k,
+      int n_k,
+      uint16_t* panel);
+  void (*widen_dense)(
+      const DenseLayout& layout,
+      const std::byte* block,
+      int first_k,
+      int n_k,
+      uint16_t* panel);
+  void (*multiply)(const TileProduct& product);
+  /// Adds the piece to the rows' running softmax, whose maxima are those of
+  /// the scaled scores. REQUIRES: head_dim is a multiple of kTileK.
+  void (*attend_piece)(
+      const AttentionPiece& piece,
+      const TileAttention& rows,
+      std::byte* scratch);
+  size_t (*attend_scratch_bytes)(int head_dim);
+  /// Gives the units' state back: a thread that keeps it is slower to switch.
+  void (*release)();
+};
+
+using LinearQuantised = void (*)(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    const QuantisedRows& rows,
+    int n_rows,
+    const LinearOutput& out);
+
 struct Kernels {
   const char* isa = nullptr;
-  int code_bytes = 0; // of a quantised activation
-  // Scratch that the linear kernels may use, one per thread.
+  // Scratch that linear_dense may use, one per thread.
   size_t linear_scratch_bytes = 0;
 
   /// out = x * w / sqrt(mean(x^2) + eps).
@@ -102,46 +255,35 @@ struct Kernels {
       *rms_norm)(const float* x, const float* w, int n, float eps, float* out);
   /// out = silu(gate) * up.
   void (*silu_mul)(const float* gate, const float* up, int n, float* out);
-  /// x += y.
-  void (*add)(float* x, const float* y, int n);
-  /// To the nearest code, ties to even; a NaN makes its group's scale NaN.
+  /// Row 0 of `out`, to the nearest code; a NaN or infinity makes its group's
+  /// scale no finite number.
   void (*quantise_row)(const float* x, const QuantisedRows& out);
+  /// Rotates a head of dim in place by the turns of a position, and scales it.
+  void (*rotate)(float* head, const RopeTurns& turns, float scale);
   void (*to_f16)(const float* x, int n, uint16_t* out);
+  /// n elements of a key or value to codes; tops[g * top_stride] of each
+  /// kKvGroup. What comes back through f16 has the same codes and tops.
+  void (*quantise_kv)(
+      const float* x,
+      int n,
+      int8_t* codes,
+      uint16_t* tops,
+      int top_stride);
   ArgMax (*arg_max)(const float* x, int n);
 
-  size_t (*quantised_block_bytes)(const QuantisedLayout& layout);
-  /// codes (kBlockColumns, cols), scales and biases (kBlockColumns,
-  /// cols / kGroup), as affine_row yields them.
-  void (*pack_quantised)(
-      const QuantisedLayout& layout,
-      const uint8_t* codes,
-      const float* scales,
-      const float* biases,
-      std::byte* block);
-  /// y[r][0..kBlockColumns) = rows[r] times the block, r < n_rows.
-  void (*linear_quantised)(
-      const QuantisedLayout& layout,
-      const std::byte* block,
-      const QuantisedRows& rows,
-      int n_rows,
-      float* y,
-      size_t y_stride,
-      std::byte* scratch);
-
-  size_t (*dense_block_bytes)(const DenseLayout& layout);
-  /// columns: kBlockColumns pointers to cols unaligned elements of the type,
-  /// null past the matrix.
-  void (*pack_dense)(
-      const DenseLayout& layout,
-      const std::byte* const* columns,
-      std::byte* block);
+  /// Rows times a block of quantised weights.
+  LinearQuantised linear_quantised;
+  /// The same, faster from many_rows on; null if there is none. Reads whole
+  /// tiles of kTileRows rows.
+  LinearQuantised linear_many = nullptr;
+  int many_rows = 0;
+  /// Rows (n_rows, cols) times a block of dense weights.
   void (*linear_dense)(
       const DenseLayout& layout,
       const std::byte* block,
-      const float* rows, // (n_rows, cols)
+      const float* rows,
       int n_rows,
-      float* y,
-      size_t y_stride,
+      const LinearOutput& out,
       std::byte* scratch);
 
   /// Adds the piece to the rows' running softmax.
@@ -155,6 +297,9 @@ struct Kernels {
       const AttentionRows& from,
       const AttentionRows& into,
       int head_dim);
+
+  // Matrix units, for prefill rows; null where there are none.
+  const TileKernels* tiles = nullptr;
 };
 
 } // namespace stomp::cpu

@@ -2,9 +2,9 @@
 // this is compiled.
 //
 // Scores have one position a lane and are added up over head_dim; outputs have
-// one dimension a lane and are added up over positions, both ascending. A row
-// that does not attend to a position gives it the weight 0, which changes no
-// sum: what other rows share the call is of no consequence.
+// one dimension a lane and are added up over positions, both ascending and
+// fused. A row that does not attend to a position gives it the weight 0, which
+// changes no sum: what other rows share the call is of no consequence.
 #include "exec/cpu/kernels_parts.h"
 
 namespace stomp::cpu::STOMP_KERNEL_ISA {
@@ -12,18 +12,36 @@ namespace stomp::cpu::STOMP_KERNEL_ISA {
 namespace {
 
 // Query rows whose sums fit the registers.
-constexpr int kRows = kVectorBytes == 64 ? 4 : 2;
+constexpr int kRows = kVectorBytes == 64 ? 6 : 2;
 constexpr int kVectors = 4; // of positions or dimensions, side by side
 constexpr int kStretch = kVectors * kLanes;
 
+// What a piece's elements must be multiplied by is left for when products have
+// been added up over a group of kKvGroup dimensions.
+
+/// Scales of kLanes tokens from `token` on, for one group of dimensions.
+STOMP_INLINE F32
+scales_at(const AttentionPiece& piece, const uint16_t* tops, int g, int token) {
+  if (!tops) {
+    return F32{};
+  }
+  return from_f16(tops + g * piece.top_stride + token % kTileTokens) *
+      (1.0f / kKvCodes);
+}
+
 /// The piece in f32: for rows enough to share the conversion.
+template <bool Codes>
 struct Widened {
+  static constexpr bool kCodes = Codes;
+  const AttentionPiece& piece;
   const float* k; // (head_dim, kPieceTokens)
   const float* v; // (kPieceTokens, padded)
   int head_dim;
   int padded;
   int n_tokens;
 
+  STOMP_INLINE void fetch_k(int) const {}
+  STOMP_INLINE void fetch_v(int) const {}
   STOMP_INLINE F32 k_lanes(int d, int token) const {
     return load<F32>(k + d * kPieceTokens + token);
   }
@@ -32,35 +50,75 @@ struct Widened {
   }
 };
 
+/// kLanes elements of the pool.
+STOMP_INLINE F32 elements(const uint16_t* p) {
+  return from_f16(p);
+}
+STOMP_INLINE F32 elements(const int8_t* p) {
+  return from_i8(p);
+}
+
+template <bool Codes>
+struct ElementOf {
+  using Type = uint16_t;
+};
+template <>
+struct ElementOf<true> {
+  using Type = int8_t;
+};
+
 /// The piece as it lies in the pool: for a few rows, which convert it as they
 /// go. REQUIRES: all tiles there are, head_dim a multiple of kBlockColumns.
+template <bool Codes>
 struct Stored {
+  static constexpr bool kCodes = Codes;
+  using Element = typename ElementOf<Codes>::Type;
+  static constexpr int kLine = 64 / sizeof(Element);
   const AttentionPiece& piece;
+  const AttentionPiece& next; // to fetch, line by line, meanwhile
   int head_dim;
   int padded;
   int n_tokens;
 
+  STOMP_INLINE static const Element* at(const void* tile, int i) {
+    return static_cast<const Element*>(tile) + i;
+  }
+  STOMP_INLINE void fetch_k(int d) const {
+    if (d * kTileTokens % kLine == 0) {
+      STOMP_UNROLL
+      for (int i = 0; i < kPieceTokens / kTileTokens; i++) {
+        __builtin_prefetch(at(next.k[i], d * kTileTokens));
+      }
+    }
+  }
+  STOMP_INLINE void fetch_v(int token) const {
+    const int row = (token % kTileTokens) * head_dim;
+    for (int d = 0; d < head_dim; d += kLine) {
+      __builtin_prefetch(at(next.v[token / kTileTokens], row + d));
+    }
+  }
   STOMP_INLINE F32 k_lanes(int d, int token) const {
-    const uint16_t* tile = piece.k[token / kTileTokens];
-    return from_f16(tile + d * kTileTokens + token % kTileTokens);
+    const int i = d * kTileTokens + token % kTileTokens;
+    return elements(at(piece.k[token / kTileTokens], i));
   }
   STOMP_INLINE F32 v_lanes(int token, int d) const {
-    const uint16_t* tile = piece.v[token / kTileTokens];
-    return from_f16(tile + (token % kTileTokens) * head_dim + d);
+    const int i = (token % kTileTokens) * head_dim + d;
+    return elements(at(piece.v[token / kTileTokens], i));
   }
 };
 
 /// One row of V; lanes past head_dim become zero.
+template <class Element>
 STOMP_INLINE void
-widen_v(const uint16_t* from, int head_dim, int padded, float* to) {
+widen_v(const Element* from, int head_dim, int padded, float* to) {
   int d = 0;
   for (; d + kLanes <= head_dim; d += kLanes) {
-    store(to + d, from_f16(from + d));
+    store(to + d, elements(from + d));
   }
   if (d < head_dim) {
-    uint16_t rest[kLanes] = {};
-    __builtin_memcpy(rest, from + d, (head_dim - d) * sizeof(uint16_t));
-    store(to + d, from_f16(rest));
+    Element rest[kLanes] = {};
+    __builtin_memcpy(rest, from + d, (head_dim - d) * sizeof(Element));
+    store(to + d, elements(rest));
     d += kLanes;
   }
   for (; d < padded; d++) {
@@ -68,39 +126,98 @@ widen_v(const uint16_t* from, int head_dim, int padded, float* to) {
   }
 }
 
-void widen_k(const uint16_t* from, int head_dim, float* to) {
+template <class Element>
+void widen_k(const Element* from, int head_dim, float* to) {
   for (int d = 0; d < head_dim; d++, to += kPieceTokens) {
     STOMP_UNROLL
     for (int i = 0; i < kTileTokens; i += kLanes) {
-      store(to + i, from ? from_f16(from + d * kTileTokens + i) : F32{});
+      store(to + i, from ? elements(from + d * kTileTokens + i) : F32{});
     }
   }
 }
 
 /// The next piece lies in other pages, which the processor does not foresee.
-STOMP_INLINE void fetch(const uint16_t* tile, int head_dim) {
-  constexpr int kLine = 64 / sizeof(uint16_t);
-  for (int i = 0; i < head_dim * kTileTokens; i += kLine) {
-    __builtin_prefetch(tile + i);
+template <class Element>
+STOMP_INLINE void fetch(const void* tile, int head_dim) {
+  constexpr int kLine = 64;
+  const auto* bytes = static_cast<const char*>(tile);
+  const int n = head_dim * kTileTokens * static_cast<int>(sizeof(Element));
+  for (int i = 0; i < n; i += kLine) {
+    __builtin_prefetch(bytes + i);
   }
 }
 
 /// Tiles that are not there become zeros: with weight 0 they add nothing.
+template <class Element>
 void widen(const AttentionPiece& piece, int padded, float* k, float* v) {
   const int dim = piece.head_dim;
   for (int tile = 0; tile * kTileTokens < kPieceTokens; tile++) {
     const int first = tile * kTileTokens;
-    if (piece.next) {
-      fetch(piece.next->k[tile], dim);
-      fetch(piece.next->v[tile], dim);
+    if (piece.next && piece.next->k[tile]) {
+      fetch<Element>(piece.next->k[tile], dim);
+      fetch<Element>(piece.next->v[tile], dim);
     }
-    widen_k(piece.k[tile], dim, k + first);
+    widen_k(static_cast<const Element*>(piece.k[tile]), dim, k + first);
+    const auto* values = static_cast<const Element*>(piece.v[tile]);
     for (int t = 0; t < kTileTokens && first + t < piece.n_tokens; t++) {
       float* to = v + (first + t) * padded;
-      if (piece.v[tile]) {
-        widen_v(piece.v[tile] + t * dim, dim, padded, to);
+      if (values) {
+        widen_v(values + t * dim, dim, padded, to);
       } else {
         __builtin_memset(to, 0, padded * sizeof(float));
+      }
+    }
+  }
+}
+
+/// acc[r] += dimensions [d, end) of q[r] . K for kStretch positions.
+template <int R, class Piece>
+STOMP_INLINE void add_scores(
+    const Piece& piece,
+    const float* const (&q)[R],
+    int at,
+    int d,
+    int end,
+    F32 (&acc)[R][kVectors]) {
+  for (; d < end; d++) {
+    F32 lanes[kVectors];
+    if (at == 0) {
+      piece.fetch_k(d);
+    }
+    STOMP_UNROLL
+    for (int i = 0; i < kVectors; i++) {
+      lanes[i] = piece.k_lanes(d, at + i * kLanes);
+    }
+    STOMP_UNROLL
+    for (int r = 0; r < R; r++) {
+      STOMP_UNROLL
+      for (int i = 0; i < kVectors; i++) {
+        acc[r][i] = fma(lanes[i], splat(q[r][d]), acc[r][i]);
+      }
+    }
+  }
+}
+
+/// The same for codes: group after group of dimensions, each with its scales.
+template <int R, class Piece>
+STOMP_INLINE void add_scaled_scores(
+    const Piece& piece,
+    const float* const (&q)[R],
+    int at,
+    F32 (&acc)[R][kVectors]) {
+  for (int d = 0; d < piece.head_dim; d += kKvGroup) {
+    const int left = piece.head_dim - d;
+    const int end = left < kKvGroup ? piece.head_dim : d + kKvGroup;
+    F32 own[R][kVectors] = {};
+    add_scores(piece, q, at, d, end, own);
+    STOMP_UNROLL
+    for (int i = 0; i < kVectors; i++) {
+      const int token = at + i * kLanes;
+      const uint16_t* tops = piece.piece.k_tops[token / kTileTokens];
+      const F32 scale = scales_at(piece.piece, tops, d / kKvGroup, token);
+      STOMP_UNROLL
+      for (int r = 0; r < R; r++) {
+        acc[r][i] = fma(own[r][i], scale, acc[r][i]);
       }
     }
   }
@@ -112,19 +229,10 @@ STOMP_INLINE void
 scores(const Piece& piece, const float* const (&q)[R], float* weights) {
   for (int at = 0; at < kPieceTokens; at += kStretch) {
     F32 acc[R][kVectors] = {};
-    for (int d = 0; d < piece.head_dim; d++) {
-      F32 lanes[kVectors];
-      STOMP_UNROLL
-      for (int i = 0; i < kVectors; i++) {
-        lanes[i] = piece.k_lanes(d, at + i * kLanes);
-      }
-      STOMP_UNROLL
-      for (int r = 0; r < R; r++) {
-        STOMP_UNROLL
-        for (int i = 0; i < kVectors; i++) {
-          acc[r][i] += lanes[i] * q[r][d];
-        }
-      }
+    if constexpr (Piece::kCodes) {
+      add_scaled_scores(piece, q, at, acc);
+    } else {
+      add_scores(piece, q, at, 0, piece.head_dim, acc);
     }
     STOMP_UNROLL
     for (int r = 0; r < R; r++) {
@@ -188,7 +296,7 @@ float softmax_step(float* weights, float& top, float& total) {
       each(add, Wide::at(weights), Wide::at(weights + 16)),
       each(add, Wide::at(weights + 32), Wide::at(weights + 48)));
   const float factor = exp(splat(top - new_top))[0];
-  total = total * factor + sum(sums);
+  total = __builtin_fmaf(total, factor, sum(sums));
   top = new_top;
   return factor;
 }
@@ -212,6 +320,9 @@ STOMP_INLINE void mix_stretch(
   }
   for (int t = 0; t < piece.n_tokens; t++) {
     F32 lanes[N];
+    if (dim == 0) {
+      piece.fetch_v(t);
+    }
     STOMP_UNROLL
     for (int i = 0; i < N; i++) {
       lanes[i] = piece.v_lanes(t, dim + i * kLanes);
@@ -220,7 +331,8 @@ STOMP_INLINE void mix_stretch(
     for (int r = 0; r < R; r++) {
       STOMP_UNROLL
       for (int i = 0; i < N; i++) {
-        acc[r][i] += lanes[i] * weights[r * kPieceTokens + t];
+        acc[r][i] =
+            fma(lanes[i], splat(weights[r * kPieceTokens + t]), acc[r][i]);
       }
     }
   }
@@ -230,6 +342,47 @@ STOMP_INLINE void mix_stretch(
     for (int i = 0; i < N; i++) {
       store(out + r * piece.padded + dim + i * kLanes, acc[r][i]);
     }
+  }
+}
+
+/// out = weights times the scales of V in one group of dimensions. Positions
+/// that were never written have no scales, and take no part.
+STOMP_INLINE void scale_weights(
+    const AttentionPiece& piece,
+    const float* weights,
+    int n,
+    int g,
+    float* out) {
+  for (int t = 0; t < piece.n_tokens; t += kLanes) {
+    const uint16_t* tops = piece.v_tops[t / kTileTokens];
+    const F32 scale = scales_at(piece, tops, g, t);
+    for (int r = 0; r < n; r++) {
+      const int i = r * kPieceTokens + t;
+      store(out + i, load<F32>(weights + i) * scale);
+    }
+  }
+}
+
+template <int R, class Piece>
+STOMP_INLINE void
+mix(const Piece& piece, const float* weights, const float* factor, float* out) {
+  float scaled[Piece::kCodes ? R * kPieceTokens : 1];
+  const auto own = [&](int dim) __attribute__((always_inline)) {
+    if constexpr (Piece::kCodes) {
+      if (dim % kKvGroup == 0) {
+        scale_weights(piece.piece, weights, R, dim / kKvGroup, scaled);
+      }
+      return scaled;
+    } else {
+      return weights;
+    }
+  };
+  int dim = 0;
+  for (; dim + kStretch <= piece.padded; dim += kStretch) {
+    mix_stretch<R, kVectors>(piece, own(dim), factor, dim, out);
+  }
+  for (; dim < piece.padded; dim += kLanes) {
+    mix_stretch<R, 1>(piece, own(dim), factor, dim, out);
   }
 }
 
@@ -260,13 +413,7 @@ void attend(
     factor[r] = softmax_step(own, rows.max[at + r], rows.sum[at + r]);
   }
   float* out = rows.out + static_cast<size_t>(at) * piece.padded;
-  int dim = 0;
-  for (; dim + kStretch <= piece.padded; dim += kStretch) {
-    mix_stretch<R, kVectors>(piece, weights, factor, dim, out);
-  }
-  for (; dim < piece.padded; dim += kLanes) {
-    mix_stretch<R, 1>(piece, weights, factor, dim, out);
-  }
+  mix<R>(piece, weights, factor, out);
 }
 
 template <class Piece>
@@ -275,27 +422,52 @@ void attend_all(const Piece& piece, int position, const AttentionRows& rows) {
   for (; at + kRows <= rows.n; at += kRows) {
     attend<kRows>(piece, position, rows, at);
   }
-  if constexpr (kRows == 4) {
-    if (rows.n - at == 3) {
-      return attend<3>(piece, position, rows, at);
-    }
-    if (rows.n - at == 2) {
-      return attend<2>(piece, position, rows, at);
+  const int left = rows.n - at;
+  if constexpr (kRows == 6) {
+    using Attend = void (*)(const Piece&, int, const AttentionRows&, int);
+    constexpr Attend kFew[] = {
+        attend<2, Piece>, attend<3, Piece>, attend<4, Piece>, attend<5, Piece>};
+    if (left >= 2) {
+      return kFew[left - 2](piece, position, rows, at);
     }
   }
-  if (at < rows.n) {
+  if (left > 0) {
     attend<1>(piece, position, rows, at);
   }
+}
+
+bool whole(const AttentionPiece& piece) {
+  bool all = true;
+  for (const void* tile : piece.k) {
+    all = all && tile;
+  }
+  return all;
 }
 
 bool as_stored(const AttentionPiece& piece, int n_rows) {
   // Above, storing the f32 values once is cheaper than converting them again.
   constexpr int kFewRows = kVectorBytes == 16 ? kRows : 4;
-  bool whole = n_rows <= kFewRows && piece.head_dim % kBlockColumns == 0;
-  for (const uint16_t* tile : piece.k) {
-    whole = whole && tile;
+  return n_rows <= kFewRows && piece.head_dim % kBlockColumns == 0 &&
+      whole(piece);
+}
+
+template <bool Codes>
+void attend_as(
+    const AttentionPiece& piece,
+    const AttentionRows& rows,
+    float* scratch) {
+  const int dim = piece.head_dim;
+  const int padded = padded_head_dim(dim);
+  if (as_stored(piece, rows.n)) {
+    const bool more = piece.next && whole(*piece.next);
+    const AttentionPiece& next = more ? *piece.next : piece;
+    const Stored<Codes> stored{piece, next, dim, padded, piece.n_tokens};
+    return attend_all(stored, piece.position, rows);
   }
-  return whole;
+  float* v = scratch + static_cast<size_t>(kPieceTokens) * padded;
+  widen<typename ElementOf<Codes>::Type>(piece, padded, scratch, v);
+  const Widened<Codes> widened{piece, scratch, v, dim, padded, piece.n_tokens};
+  attend_all(widened, piece.position, rows);
 }
 
 } // namespace
@@ -304,16 +476,7 @@ void attend_piece(
     const AttentionPiece& piece,
     const AttentionRows& rows,
     float* scratch) {
-  const int dim = piece.head_dim;
-  const int padded = padded_head_dim(dim);
-  if (as_stored(piece, rows.n)) {
-    const Stored stored{piece, dim, padded, piece.n_tokens};
-    return attend_all(stored, piece.position, rows);
-  }
-  float* v = scratch + static_cast<size_t>(kPieceTokens) * padded;
-  widen(piece, padded, scratch, v);
-  const Widened widened{scratch, v, dim, padded, piece.n_tokens};
-  attend_all(widened, piece.position, rows);
+  (piece.codes ? attend_as<true> : attend_as<false>)(piece, rows, scratch);
 }
 
 void merge_rows(
@@ -333,9 +496,11 @@ void merge_rows(
     const F32 x_factor = splat(exp(splat(from.max[r] - top))[0]);
     const F32 y_factor = splat(exp(splat(into.max[r] - top))[0]);
     for (int d = 0; d < padded; d += kLanes) {
-      store(y + d, load<F32>(y + d) * y_factor + load<F32>(x + d) * x_factor);
+      const F32 own = load<F32>(y + d) * y_factor;
+      store(y + d, fma(load<F32>(x + d), x_factor, own));
     }
-    into.sum[r] = into.sum[r] * y_factor[0] + from.sum[r] * x_factor[0];
+    into.sum[r] =
+        __builtin_fmaf(from.sum[r], x_factor[0], into.sum[r] * y_factor[0]);
     into.max[r] = top;
   }
 }

@@ -1,5 +1,5 @@
 // Dense linear: f32 activations times f32, f16 or bf16 weights, one column a
-// lane, added up in ascending K. See lanes.h for how this is compiled.
+// lane, fused additions in ascending K. See lanes.h for how this is compiled.
 #include "exec/cpu/kernels_parts.h"
 
 namespace stomp::cpu::STOMP_KERNEL_ISA {
@@ -8,10 +8,6 @@ namespace {
 
 // Rows whose sums fit the registers next to one row of weights.
 constexpr int kRows = Wide::kParts == 1 ? 8 : Wide::kParts == 2 ? 4 : 2;
-
-size_t element_bytes(DenseType type) {
-  return type == DenseType::kF32 ? 4 : 2;
-}
 
 template <DenseType Type>
 STOMP_INLINE F32 weights_at(const std::byte* p) {
@@ -27,7 +23,7 @@ STOMP_INLINE F32 weights_at(const std::byte* p) {
 /// Weights of row k of a block, or of a chunk of it.
 template <DenseType Type>
 STOMP_INLINE Wide row_at(const std::byte* block, int k) {
-  constexpr size_t kBytes = Type == DenseType::kF32 ? 4 : 2;
+  constexpr size_t kBytes = DenseLayout{0, Type}.element_bytes();
   Wide w;
   STOMP_UNROLL
   for (int i = 0; i < Wide::kParts; i++) {
@@ -41,6 +37,7 @@ struct Chunk {
   const std::byte* weights; // of row `first`
   int first;
   int n;
+  bool add; // to what y holds: earlier chunks' sums, or the caller's
 };
 
 template <DenseType Type, int R>
@@ -48,14 +45,13 @@ void tile(
     const Chunk& chunk,
     const float* rows,
     size_t cols,
-    float* y,
-    size_t y_stride) {
+    const LinearOutput& out) {
   const float* x[R];
   Wide acc[R];
   STOMP_UNROLL
   for (int r = 0; r < R; r++) {
     x[r] = rows + r * cols + chunk.first;
-    acc[r] = chunk.first ? Wide::at(y + r * y_stride) : Wide::zero();
+    acc[r] = chunk.add ? Wide::at(out.row(r)) : Wide::zero();
   }
   for (int k = 0; k < chunk.n; k++) {
     const Wide w = row_at<Type>(chunk.weights, k);
@@ -63,17 +59,17 @@ void tile(
     for (int r = 0; r < R; r++) {
       STOMP_UNROLL
       for (int i = 0; i < Wide::kParts; i++) {
-        acc[r].part[i] += w.part[i] * x[r][k];
+        acc[r].part[i] = fma(w.part[i], splat(x[r][k]), acc[r].part[i]);
       }
     }
   }
   STOMP_UNROLL
   for (int r = 0; r < R; r++) {
-    __builtin_memcpy(y + r * y_stride, &acc[r], sizeof acc[r]);
+    __builtin_memcpy(out.row(r), &acc[r], sizeof acc[r]);
   }
 }
 
-using Tile = void (*)(const Chunk&, const float*, size_t, float*, size_t);
+using Tile = void (*)(const Chunk&, const float*, size_t, const LinearOutput&);
 
 template <DenseType Type>
 Tile tile_of(int rows) {
@@ -106,17 +102,17 @@ void linear(
     const std::byte* block,
     const float* rows,
     int n_rows,
-    float* y,
-    size_t y_stride,
+    const LinearOutput& out,
     std::byte* scratch) {
   const bool share = Type != DenseType::kF32 && n_rows > kRows;
-  const size_t row_bytes = kBlockColumns * element_bytes(Type);
+  const size_t row_bytes = kBlockColumns * layout.element_bytes();
   for (int first = 0; first < layout.cols; first += kDenseChunk) {
     const int left = layout.cols - first;
     Chunk chunk{
         block + first * row_bytes,
         first,
-        left < kDenseChunk ? left : kDenseChunk};
+        left < kDenseChunk ? left : kDenseChunk,
+        out.add || first > 0};
     if (share) {
       unpack<Type>(chunk, reinterpret_cast<float*>(scratch));
       chunk.weights = scratch;
@@ -126,11 +122,8 @@ void linear(
       const int take = some >= kRows ? kRows : some > 4 ? 4 : some;
       const Tile run =
           share ? tile_of<DenseType::kF32>(take) : tile_of<Type>(take);
-      run(chunk,
-          rows + static_cast<size_t>(r) * layout.cols,
-          layout.cols,
-          y + r * y_stride,
-          y_stride);
+      const float* x = rows + static_cast<size_t>(r) * layout.cols;
+      run(chunk, x, layout.cols, out.from(r));
       r += take;
     }
   }
@@ -138,40 +131,17 @@ void linear(
 
 } // namespace
 
-size_t dense_block_bytes(const DenseLayout& layout) {
-  return layout.cols * element_bytes(layout.type) * kBlockColumns;
-}
-
-void pack_dense(
-    const DenseLayout& layout,
-    const std::byte* const* columns,
-    std::byte* block) {
-  const size_t step = element_bytes(layout.type);
-  __builtin_memset(block, 0, dense_block_bytes(layout));
-  for (int c = 0; c < kBlockColumns && columns[c]; c++) {
-    std::byte* to = block + c * step;
-    for (int k = 0; k < layout.cols; k++, to += kBlockColumns * step) {
-      if (step == 4) {
-        __builtin_memcpy(to, columns[c] + k * size_t{4}, 4);
-      } else {
-        __builtin_memcpy(to, columns[c] + k * size_t{2}, 2);
-      }
-    }
-  }
-}
-
 void linear_dense(
     const DenseLayout& layout,
     const std::byte* block,
     const float* rows,
     int n_rows,
-    float* y,
-    size_t y_stride,
+    const LinearOutput& out,
     std::byte* scratch) {
   const auto run = layout.type == DenseType::kF32 ? linear<DenseType::kF32>
       : layout.type == DenseType::kF16            ? linear<DenseType::kF16>
                                                   : linear<DenseType::kBF16>;
-  run(layout, block, rows, n_rows, y, y_stride, scratch);
+  run(layout, block, rows, n_rows, out, scratch);
 }
 
 } // namespace stomp::cpu::STOMP_KERNEL_ISA

@@ -9,39 +9,30 @@ namespace stomp::cpu::STOMP_KERNEL_ISA {
 
 void rms_norm(const float* x, const float* w, int n, float eps, float* out);
 void silu_mul(const float* gate, const float* up, int n, float* out);
-void add(float* x, const float* y, int n);
 void quantise_row(const float* x, const QuantisedRows& out);
+void rotate(float* head, const RopeTurns& turns, float scale);
 void to_f16(const float* x, int n, uint16_t* out);
+void quantise_kv(
+    const float* x,
+    int n,
+    int8_t* codes,
+    uint16_t* tops,
+    int top_stride);
 ArgMax arg_max(const float* x, int n);
 
-size_t quantised_block_bytes(const QuantisedLayout& layout);
-void pack_quantised(
-    const QuantisedLayout& layout,
-    const uint8_t* codes,
-    const float* scales,
-    const float* biases,
-    std::byte* block);
 void linear_quantised(
     const QuantisedLayout& layout,
     const std::byte* block,
     const QuantisedRows& rows,
     int n_rows,
-    float* y,
-    size_t y_stride,
-    std::byte* scratch);
+    const LinearOutput& out);
 
-size_t dense_block_bytes(const DenseLayout& layout);
-void pack_dense(
-    const DenseLayout& layout,
-    const std::byte* const* columns,
-    std::byte* block);
 void linear_dense(
     const DenseLayout& layout,
     const std::byte* block,
     const float* rows,
     int n_rows,
-    float* y,
-    size_t y_stride,
+    const LinearOutput& out,
     std::byte* scratch);
 
 void attend_piece(

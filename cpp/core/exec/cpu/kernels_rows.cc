@@ -44,14 +44,6 @@ STOMP_INLINE Wide silu(const Wide& gate, const Wide& up) {
       up);
 }
 
-STOMP_INLINE Wide plus(const Wide& a, const Wide& b) {
-  return each(
-      [](const F32& x, const F32& y)
-          __attribute__((always_inline)) { return x + y; },
-      a,
-      b);
-}
-
 /// Largest magnitude of a group. Compared as integers, where a NaN is larger
 /// than infinity and so is never lost.
 STOMP_INLINE float largest(const float* x) {
@@ -74,7 +66,7 @@ STOMP_INLINE float largest(const float* x) {
 
 /// Codes of one group; returns their sum. In unsigned integers, which may wrap:
 /// the codes of a group that holds no number mean nothing.
-STOMP_INLINE int quantise_group(const float* x, float inverse, int16_t* codes) {
+STOMP_INLINE int quantise_group(const float* x, float inverse, int8_t* codes) {
   U32 total{};
   STOMP_UNROLL
   for (int i = 0; i < kGroup; i += kLanes) {
@@ -83,7 +75,7 @@ STOMP_INLINE int quantise_group(const float* x, float inverse, int16_t* codes) {
     const F32 shifted = load<F32>(x + i) * inverse + 12582912.0f;
     const U32 code = (U32)shifted - 0x4b400000u;
     total += code;
-    store(codes + i, __builtin_convertvector(code, H16));
+    store(codes + i, __builtin_convertvector(code, Q8));
   }
   uint32_t lane[kLanes];
   store(lane, total);
@@ -119,7 +111,7 @@ void rms_norm(const float* x, const float* w, int n, float eps, float* out) {
   const auto take = [&](const Wide& v) __attribute__((always_inline)) {
     squares = each(
         [](const F32& s, const F32& a)
-            __attribute__((always_inline)) { return s + a * a; },
+            __attribute__((always_inline)) { return fma(a, a, s); },
         squares,
         v);
   };
@@ -145,35 +137,129 @@ void silu_mul(const float* gate, const float* up, int n, float* out) {
       });
 }
 
-void add(float* x, const float* y, int n) {
-  stretches(
-      n,
-      [&](int i) { put(x + i, plus(Wide::at(x + i), Wide::at(y + i))); },
-      [&](int i, int rest) {
-        put(x + i, plus(at_most(x + i, rest), at_most(y + i, rest)), rest);
-      });
-}
-
 void quantise_row(const float* x, const QuantisedRows& out) {
-  constexpr float kLargestCode = 32767;
-  auto* codes = reinterpret_cast<int16_t*>(out.codes);
-  for (int g = 0; g < out.cols / kGroup; g++) {
-    const float top = largest(x + g * kGroup);
-    const float scale = top / kLargestCode;
+  constexpr float kLargestCode = 127;
+  QuantisedRows to = out;
+  for (int k = 0; k < out.cols; k += kGroup, to = to.next_group()) {
+    const float top = largest(x + k);
     // Below the smallest normal number the quotient would overflow: such a
     // group is zero for every purpose.
     const bool zero = top < 1e-30f;
+    const float scale = zero ? 0.0f : top / kLargestCode;
     const float inverse = zero ? 0.0f : kLargestCode / top;
-    const int total =
-        quantise_group(x + g * kGroup, inverse, codes + g * kGroup);
-    out.scales[g] = zero ? 0.0f : scale;
-    out.sums[g] = zero ? 0.0f : scale * static_cast<float>(total);
+    const int total = quantise_group(x + k, inverse, to.codes);
+    to.scales[0] = scale;
+    to.sums[0] = scale * static_cast<float>(total);
   }
+}
+
+namespace {
+
+typedef uint64_t U64 __attribute__((vector_size(kVectorBytes)));
+
+/// Every lane's neighbour.
+STOMP_INLINE F32 swapped(const F32& x) {
+  const U64 pairs = (U64)x;
+  return (F32)(pairs << 32 | pairs >> 32);
+}
+
+void rotate_neighbours(float* x, const RopeTurns& turns, float scale) {
+  int i = 0;
+  for (; i + kLanes <= turns.head_dim; i += kLanes) {
+    const F32 own = load<F32>(x + i);
+    const F32 other = swapped(own) * load<F32>(turns.sines + i);
+    store(x + i, fma(own, load<F32>(turns.cosines + i), other) * scale);
+  }
+  for (; i < turns.head_dim; i += 2) {
+    const float a = x[i];
+    const float b = x[i + 1];
+    const float* c = turns.cosines + i;
+    const float* s = turns.sines + i;
+    x[i] = __builtin_fmaf(a, c[0], b * s[0]) * scale;
+    x[i + 1] = __builtin_fmaf(b, c[1], a * s[1]) * scale;
+  }
+}
+
+void rotate_halves(float* x, const RopeTurns& turns, float scale) {
+  const int half = turns.head_dim / 2;
+  const float* c = turns.cosines;
+  const float* s = turns.sines;
+  int i = 0;
+  for (; i + kLanes <= half; i += kLanes) {
+    const F32 a = load<F32>(x + i);
+    const F32 b = load<F32>(x + i + half);
+    const F32 a_other = b * load<F32>(s + i);
+    const F32 b_other = a * load<F32>(s + i + half);
+    store(x + i, fma(a, load<F32>(c + i), a_other) * scale);
+    store(x + i + half, fma(b, load<F32>(c + i + half), b_other) * scale);
+  }
+  for (; i < half; i++) {
+    const float a = x[i];
+    const float b = x[i + half];
+    x[i] = __builtin_fmaf(a, c[i], b * s[i]) * scale;
+    x[i + half] = __builtin_fmaf(b, c[i + half], a * s[i + half]) * scale;
+  }
+}
+
+} // namespace
+
+void rotate(float* head, const RopeTurns& turns, float scale) {
+  (turns.interleaved ? rotate_neighbours : rotate_halves)(head, turns, scale);
 }
 
 void to_f16(const float* x, int n, uint16_t* out) {
   for (int i = 0; i < n; i++) {
     out[i] = f16_of(x[i]);
+  }
+}
+
+namespace {
+
+float f32_of(uint16_t half) {
+  uint16_t lanes[kLanes] = {half};
+  return from_f16(lanes)[0];
+}
+
+/// Largest magnitude of n values, a NaN above all, as in largest().
+uint32_t largest_bits(const float* x, int n) {
+  int32_t top = 0;
+  for (int i = 0; i < n; i++) {
+    int32_t bits;
+    __builtin_memcpy(&bits, x + i, sizeof bits);
+    bits &= 0x7fffffff;
+    top = bits > top ? bits : top;
+  }
+  return static_cast<uint32_t>(top);
+}
+
+} // namespace
+
+void quantise_kv(
+    const float* x,
+    int n,
+    int8_t* codes,
+    uint16_t* tops,
+    int top_stride) {
+  for (int first = 0; first < n; first += kKvGroup, tops += top_stride) {
+    const int left = n - first;
+    const int some = left < kKvGroup ? left : kKvGroup;
+    const uint32_t bits = largest_bits(x + first, some);
+    float top;
+    __builtin_memcpy(&top, &bits, sizeof top);
+    // As it will be read: the largest value is then a whole code, and codes
+    // that went through f16 are found again.
+    *tops = f16_of(top);
+    const float read = f32_of(*tops);
+    const float inverse = read > 0 ? static_cast<float>(kKvCodes) / read : 0.0f;
+    for (int i = 0; i < some; i++) {
+      const float shifted = x[first + i] * inverse + 12582912.0f;
+      int32_t code;
+      __builtin_memcpy(&code, &shifted, sizeof code);
+      code -= 0x4b400000;
+      code = code > kKvCodes ? kKvCodes : code;
+      code = code < -kKvCodes ? -kKvCodes : code;
+      codes[first + i] = static_cast<int8_t>(code);
+    }
   }
 }
 

@@ -6,16 +6,14 @@
 #include <string>
 
 #include "base/error.h"
-#include "exec/cpu/kernels.h"
+#include "base/half.h"
 
 namespace stomp::cpu {
 
 namespace {
 
-/// Element d of the token at `column` of a tile of K.
-size_t tile_at(int d, int column) {
-  return static_cast<size_t>(d) * kTileTokens + column;
-}
+static_assert(kKvGroup == stomp::kKvGroup);
+constexpr int kMaxHeadDim = 1024;
 
 void require(bool condition, const char* what) {
   if (!condition) {
@@ -27,14 +25,18 @@ void require(bool condition, const char* what) {
 
 KvPool::KvPool(
     const ModelCacheSpec& spec,
-    const std::vector<int>& blocks_per_group)
-    : spec_(spec), places_(spec.n_layers), capacity_(blocks_per_group) {
+    const std::vector<int>& blocks_per_group,
+    const Kernels& kernels)
+    : spec_(spec),
+      kernels_(&kernels),
+      places_(spec.n_layers),
+      capacity_(blocks_per_group) {
   if (spec.element_bytes != 2 || spec.key_dim != spec.value_dim ||
-      spec.block_tokens % kTileTokens != 0) {
+      spec.key_dim > kMaxHeadDim || spec.block_tokens % kTileTokens != 0) {
     throw Error(
         Code::kInvalidRequest,
-        "the CPU executor keeps K and V as f16, of equal size, in blocks of a "
-        "multiple of 16 tokens: choose such a cache");
+        "the CPU executor takes K and V as f16, of equal size up to 1024, in "
+        "blocks of a multiple of 16 tokens: choose such a cache");
   }
   require(
       blocks_per_group.size() == spec.groups.size(),
@@ -44,8 +46,7 @@ KvPool::KvPool(
     for (size_t i = 0; i < layers.size(); i++) {
       places_[layers[i]] = {static_cast<int>(g), static_cast<int>(i)};
     }
-    const size_t bytes =
-        blocks_per_group[g] * block_elements(static_cast<int>(g)) * 2;
+    const size_t bytes = blocks_per_group[g] * block_bytes(static_cast<int>(g));
     try {
       buffers_.emplace_back(bytes);
     } catch (const std::bad_alloc&) {
@@ -65,55 +66,139 @@ size_t KvPool::bytes() const {
   return n;
 }
 
-size_t KvPool::head_elements() const {
-  return size_t{2} * spec_.block_tokens * spec_.key_dim;
+int KvPool::top_groups() const {
+  return codes() ? (spec_.key_dim + kKvGroup - 1) / kKvGroup : 0;
 }
 
-size_t KvPool::block_elements(int group) const {
-  return head_elements() * spec_.n_kv_heads * spec_.groups[group].layers.size();
+size_t KvPool::head_bytes() const {
+  return size_t{2} * spec_.block_tokens *
+      (spec_.key_dim * element_bytes() + top_groups() * sizeof(uint16_t));
 }
 
-const uint16_t*
-KvPool::head(int group, BlockId id, int layer_index, int kv_head) const {
-  return buffers_[group].as<uint16_t>() + id * block_elements(group) +
+size_t KvPool::block_bytes(int group) const {
+  return head_bytes() * spec_.n_kv_heads * spec_.groups[group].layers.size();
+}
+
+KvPool::Head KvPool::head(int group, BlockId id, int layer_index, int kv_head)
+    const {
+  const size_t at = id * block_bytes(group) +
       (static_cast<size_t>(layer_index) * spec_.n_kv_heads + kv_head) *
-      head_elements();
+          head_bytes();
+  const size_t half =
+      static_cast<size_t>(spec_.block_tokens) * spec_.key_dim * element_bytes();
+  // The pool's bytes change under readers that do not own it: see append().
+  auto* k = const_cast<std::byte*>(buffers_[group].data()) + at;
+  Head head{k, k + half, nullptr, nullptr};
+  if (codes()) {
+    head.k_tops = reinterpret_cast<uint16_t*>(head.v + half);
+    head.v_tops =
+        head.k_tops + static_cast<size_t>(top_groups()) * spec_.block_tokens;
+  }
+  return head;
 }
 
-uint16_t* KvPool::head(int group, BlockId id, int layer_index, int kv_head) {
-  return const_cast<uint16_t*>(
-      std::as_const(*this).head(group, id, layer_index, kv_head));
-}
+// ---- one token ----
 
-KvPool::Place
-KvPool::at(const BlockTable& table, int layer, int kv_head, int position) {
-  const LayerPlace& place = places_[layer];
-  const BlockId id = table.blocks[place.group][position / spec_.block_tokens];
-  const int token = position % spec_.block_tokens;
+void KvPool::put(const Head& head, int token, const float* k, const float* v) {
   const int dim = spec_.key_dim;
-  uint16_t* base = head(place.group, id, place.index, kv_head);
-  return {
-      base + static_cast<size_t>(token / kTileTokens) * kTileTokens * dim,
-      token % kTileTokens,
-      base + static_cast<size_t>(spec_.block_tokens + token) * dim};
+  const size_t tile =
+      static_cast<size_t>(token / kTileTokens) * kTileTokens * dim +
+      token % kTileTokens;
+  const size_t row = static_cast<size_t>(token) * dim;
+  if (codes()) {
+    int8_t own[kMaxHeadDim];
+    const int stride = spec_.block_tokens;
+    kernels_->quantise_kv(k, dim, own, head.k_tops + token, stride);
+    auto* to = reinterpret_cast<int8_t*>(head.k) + tile;
+    for (int d = 0; d < dim; d++) {
+      to[d * kTileTokens] = own[d];
+    }
+    auto* v_row = reinterpret_cast<int8_t*>(head.v) + row;
+    kernels_->quantise_kv(v, dim, v_row, head.v_tops + token, stride);
+    return;
+  }
+  uint16_t own[kMaxHeadDim];
+  kernels_->to_f16(k, dim, own);
+  auto* to = reinterpret_cast<uint16_t*>(head.k) + tile;
+  for (int d = 0; d < dim; d++) {
+    to[d * kTileTokens] = own[d];
+  }
+  kernels_->to_f16(v, dim, reinterpret_cast<uint16_t*>(head.v) + row);
 }
 
-KvPool::Tile KvPool::tile(
+void KvPool::get(const Head& head, int token, uint16_t* k, uint16_t* v) const {
+  const int dim = spec_.key_dim;
+  const size_t tile =
+      static_cast<size_t>(token / kTileTokens) * kTileTokens * dim +
+      token % kTileTokens;
+  const size_t row = static_cast<size_t>(token) * dim;
+  if (!codes()) {
+    const auto* keys = reinterpret_cast<const uint16_t*>(head.k) + tile;
+    for (int d = 0; d < dim; d++) {
+      k[d] = keys[d * kTileTokens];
+    }
+    std::memcpy(v, head.v + row * 2, dim * sizeof *v);
+    return;
+  }
+  const auto* keys = reinterpret_cast<const int8_t*>(head.k) + tile;
+  const auto* values = reinterpret_cast<const int8_t*>(head.v) + row;
+  const auto half = [&](int code, const uint16_t* tops, int d) {
+    const int top = d / kKvGroup * spec_.block_tokens + token;
+    return f32_to_f16(
+        static_cast<float>(code) * (f16_to_f32(tops[top]) / kKvCodes));
+  };
+  for (int d = 0; d < dim; d++) {
+    k[d] = half(keys[d * kTileTokens], head.k_tops, d);
+    v[d] = half(values[d], head.v_tops, d);
+  }
+}
+
+void KvPool::append(
     const BlockTable& table,
     int layer,
     int kv_head,
-    int position) const {
+    int position,
+    const float* k,
+    const float* v) {
+  const LayerPlace& place = places_[layer];
+  const BlockId id = table.blocks[place.group][position / spec_.block_tokens];
+  const Head to = head(place.group, id, place.index, kv_head);
+  put(to, position % spec_.block_tokens, k, v);
+}
+
+AttentionPiece KvPool::empty_piece() const {
+  AttentionPiece piece;
+  piece.head_dim = spec_.key_dim;
+  piece.codes = codes();
+  piece.top_stride = spec_.block_tokens;
+  return piece;
+}
+
+void KvPool::find_tile(
+    const BlockTable& table,
+    int layer,
+    int kv_head,
+    int position,
+    AttentionPiece& piece,
+    int i) const {
   const LayerPlace& place = places_[layer];
   const std::vector<BlockId>& blocks = table.blocks[place.group];
   const size_t index = position / spec_.block_tokens;
   if (index >= blocks.size() || blocks[index] == kNoBlock) {
-    return {};
+    return;
   }
   const int token = position % spec_.block_tokens;
-  const uint16_t* base = head(place.group, blocks[index], place.index, kv_head);
-  const size_t dim = spec_.key_dim;
-  return {base + token * dim, base + (spec_.block_tokens + token) * dim};
+  const Head from = head(place.group, blocks[index], place.index, kv_head);
+  const size_t at = token * spec_.key_dim * element_bytes();
+  piece.k[i] = from.k + at;
+  piece.v[i] = from.v + at;
+  if (codes()) {
+    piece.k_tops[i] = from.k_tops + token;
+    piece.v_tops[i] = from.v_tops + token;
+  }
 }
+
+// ---- blocks ----
 
 void KvPool::check(int group, BlockId id, int n_tokens, size_t bytes) const {
   require(
@@ -132,16 +217,20 @@ void KvPool::check(int group, BlockId id, int n_tokens, size_t bytes) const {
 void KvPool::copy(const BlockCopy& copy) {
   const int group = copy.group;
   const int layers = static_cast<int>(spec_.groups[group].layers.size());
-  const size_t dim = spec_.key_dim;
-  const size_t k_bytes = round_up(copy.n_tokens, kTileTokens) * dim * 2;
-  const size_t v_bytes = copy.n_tokens * dim * 2;
-  const size_t v_offset = spec_.block_tokens * dim;
+  const size_t row = spec_.key_dim * element_bytes();
+  const size_t k_bytes = round_up(copy.n_tokens, kTileTokens) * row;
+  const size_t v_bytes = copy.n_tokens * row;
+  const size_t tops =
+      size_t{2} * top_groups() * spec_.block_tokens * sizeof(uint16_t);
   for (int layer = 0; layer < layers; layer++) {
     for (int h = 0; h < spec_.n_kv_heads; h++) {
-      const uint16_t* from = head(group, copy.src, layer, h);
-      uint16_t* to = head(group, copy.dst, layer, h);
-      std::memcpy(to, from, k_bytes);
-      std::memcpy(to + v_offset, from + v_offset, v_bytes);
+      const Head from = head(group, copy.src, layer, h);
+      const Head to = head(group, copy.dst, layer, h);
+      std::memcpy(to.k, from.k, k_bytes);
+      std::memcpy(to.v, from.v, v_bytes);
+      if (tops) {
+        std::memcpy(to.k_tops, from.k_tops, tops);
+      }
     }
   }
 }
@@ -152,33 +241,22 @@ void KvPool::read(
     int n_tokens,
     std::span<std::byte> bytes) const {
   check(group, id, n_tokens, bytes.size());
-  const int dim = spec_.key_dim;
-  const int heads = spec_.n_kv_heads;
-  std::byte* out = bytes.data();
-  const auto put = [&out](const uint16_t* from, int n) {
-    std::memcpy(out, from, n * sizeof *from);
-    out += n * sizeof *from;
-  };
-  std::vector<uint16_t> row(dim);
+  const size_t dim = spec_.key_dim;
+  const size_t row = spec_.n_kv_heads * dim;
   const int layers = static_cast<int>(spec_.groups[group].layers.size());
+  std::vector<uint16_t> k(dim);
+  std::vector<uint16_t> v(dim);
+  std::byte* out = bytes.data();
   for (int layer = 0; layer < layers; layer++) {
     for (int t = 0; t < n_tokens; t++) {
-      for (int h = 0; h < heads; h++) {
-        const uint16_t* tile = head(group, id, layer, h) +
-            static_cast<size_t>(t / kTileTokens) * kTileTokens * dim;
-        for (int d = 0; d < dim; d++) {
-          row[d] = tile[tile_at(d, t % kTileTokens)];
-        }
-        put(row.data(), dim);
+      for (int h = 0; h < spec_.n_kv_heads; h++) {
+        get(head(group, id, layer, h), t, k.data(), v.data());
+        std::byte* to = out + (t * row + h * dim) * 2;
+        std::memcpy(to, k.data(), dim * 2);
+        std::memcpy(to + n_tokens * row * 2, v.data(), dim * 2);
       }
     }
-    for (int t = 0; t < n_tokens; t++) {
-      for (int h = 0; h < heads; h++) {
-        put(head(group, id, layer, h) +
-                static_cast<size_t>(spec_.block_tokens + t) * dim,
-            dim);
-      }
-    }
+    out += n_tokens * row * 4;
   }
 }
 
@@ -188,34 +266,29 @@ void KvPool::write(
     int n_tokens,
     std::span<const std::byte> bytes) {
   check(group, id, n_tokens, bytes.size());
-  const int dim = spec_.key_dim;
-  const int heads = spec_.n_kv_heads;
-  const std::byte* in = bytes.data();
-  const auto take = [&in](uint16_t* to, int n) {
-    std::memcpy(to, in, n * sizeof *to);
-    in += n * sizeof *to;
-  };
-  std::vector<uint16_t> row(dim);
+  const size_t dim = spec_.key_dim;
+  const size_t row = spec_.n_kv_heads * dim;
   const int layers = static_cast<int>(spec_.groups[group].layers.size());
+  std::vector<float> k(dim);
+  std::vector<float> v(dim);
+  const auto widen = [dim](const std::byte* from, float* to) {
+    for (size_t d = 0; d < dim; d++) {
+      uint16_t half;
+      std::memcpy(&half, from + 2 * d, sizeof half);
+      to[d] = f16_to_f32(half);
+    }
+  };
+  const std::byte* in = bytes.data();
   for (int layer = 0; layer < layers; layer++) {
     for (int t = 0; t < n_tokens; t++) {
-      for (int h = 0; h < heads; h++) {
-        uint16_t* tile = head(group, id, layer, h) +
-            static_cast<size_t>(t / kTileTokens) * kTileTokens * dim;
-        take(row.data(), dim);
-        for (int d = 0; d < dim; d++) {
-          tile[tile_at(d, t % kTileTokens)] = row[d];
-        }
+      for (int h = 0; h < spec_.n_kv_heads; h++) {
+        const std::byte* from = in + (t * row + h * dim) * 2;
+        widen(from, k.data());
+        widen(from + n_tokens * row * 2, v.data());
+        put(head(group, id, layer, h), t, k.data(), v.data());
       }
     }
-    for (int t = 0; t < n_tokens; t++) {
-      for (int h = 0; h < heads; h++) {
-        take(
-            head(group, id, layer, h) +
-                static_cast<size_t>(spec_.block_tokens + t) * dim,
-            dim);
-      }
-    }
+    in += n_tokens * row * 4;
   }
 }
 

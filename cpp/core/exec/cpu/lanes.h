@@ -10,15 +10,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "exec/cpu/kernels.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
 #endif
 
 #ifndef STOMP_KERNEL_ISA
 #define STOMP_KERNEL_ISA portable
 #endif
 
-#define STOMP_INLINE inline __attribute__((always_inline))
 #if defined(__clang__)
 #define STOMP_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -47,7 +50,10 @@ typedef int32_t I32 __attribute__((vector_size(kVectorBytes)));
 typedef uint32_t U32 __attribute__((vector_size(kVectorBytes)));
 typedef int16_t I16 __attribute__((vector_size(kVectorBytes)));
 typedef uint16_t U16 __attribute__((vector_size(kVectorBytes)));
+typedef int8_t I8 __attribute__((vector_size(kVectorBytes)));
+typedef uint8_t U8 __attribute__((vector_size(kVectorBytes)));
 typedef uint16_t H16 __attribute__((vector_size(kVectorBytes / 2)));
+typedef int8_t Q8 __attribute__((vector_size(kVectorBytes / 4)));
 
 template <class V>
 STOMP_INLINE V load(const void* p) {
@@ -71,6 +77,24 @@ STOMP_INLINE F32 splat(float x) {
   return x - F32{};
 }
 
+/// a * b + c, rounded once. Where the instruction set has no such operation
+/// each lane goes through the C library, which every one of them agrees with.
+STOMP_INLINE F32 fma(const F32& a, const F32& b, const F32& c) {
+#if defined(__AVX512F__)
+  return (F32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+  return (F32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__ARM_NEON)
+  return (F32)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  F32 out;
+  for (int i = 0; i < kLanes; i++) {
+    out[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  }
+  return out;
+#endif
+}
+
 /// kLanes f16 values, exactly.
 STOMP_INLINE F32 from_f16(const uint16_t* p) {
 #if defined(__AVX512F__)
@@ -90,6 +114,20 @@ STOMP_INLINE F32 from_f16(const uint16_t* p) {
       (F32)(magnitude + 0x38800000u) - (F32)splat<U32>(0x38800000u);
   return (F32)(sign | (exponent == 0u ? (U32)tiny : normal));
 #endif
+}
+
+/// kLanes int8 values.
+STOMP_INLINE F32 from_i8(const int8_t* p) {
+  // Not by __builtin_convertvector alone, which GCC 12 does piece by piece.
+#if defined(__AVX512F__)
+  const auto wide = (I32)_mm512_maskz_cvtepi8_epi32(0xffff, load<__m128i>(p));
+#elif defined(__AVX2__)
+  const auto wide = (I32)_mm256_cvtepi8_epi32(
+      _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#else
+  const I32 wide = __builtin_convertvector(load<Q8>(p), I32);
+#endif
+  return __builtin_convertvector(wide, F32);
 }
 
 /// Sixteen floats, however many registers that takes: the unit in which
@@ -144,39 +182,21 @@ STOMP_INLINE float sum(const Wide& w) {
 STOMP_INLINE F32 exp(const F32& value) {
   const F32 x = value > 88.0f ? splat(88.0f) : value;
   // Adding 1.5 * 2^23 rounds to an integer, which the low bits then hold.
-  const F32 shifted = x * 1.44269504f + 12582912.0f;
-  const F32 n = shifted - 12582912.0f;
+  const F32 magic = splat(12582912.0f);
+  const F32 shifted = fma(x, splat(1.44269504f), magic);
+  const F32 n = shifted - magic;
   const F32 power = (F32)(((I32)shifted - (0x4b400000 - 127)) << 23);
   // ln 2 in two parts, the first short enough for n times it to be exact.
-  const F32 r = x - n * 0.693359375f - n * -2.12194440e-4f;
+  const F32 r = fma(n, splat(2.12194440e-4f), fma(n, splat(-0.693359375f), x));
   // (e^r - 1 - r) / r^2 on [-ln 2 / 2, ln 2 / 2], interpolated at Chebyshev
   // nodes: within 1e-8 before rounding.
   F32 p = splat(1.392625083e-3f);
-  p = p * r + 8.363232884e-3f;
-  p = p * r + 4.166655421e-2f;
-  p = p * r + 1.666657667e-1f;
-  p = p * r + 0.5f;
-  p = (p * r) * r + r + 1.0f;
+  p = fma(p, r, splat(8.363232884e-3f));
+  p = fma(p, r, splat(4.166655421e-2f));
+  p = fma(p, r, splat(1.666657667e-1f));
+  p = fma(p, r, splat(0.5f));
+  p = fma(p * r, r, r) + 1.0f;
   return value < -64.0f ? F32{} : p * power;
-}
-
-/// sums + products of 16-bit lanes, neighbours added up: exact. REQUIRES: no
-/// sum leaves 32 bits.
-STOMP_INLINE I32 add_products(const I32& sums, const I16& a, const I16& b) {
-#if defined(__AVX512VNNI__)
-  return (I32)_mm512_dpwssd_epi32((__m512i)sums, (__m512i)a, (__m512i)b);
-#elif defined(__AVX512BW__)
-  return sums + (I32)_mm512_madd_epi16((__m512i)a, (__m512i)b);
-#elif defined(__AVX2__)
-  return sums + (I32)_mm256_madd_epi16((__m256i)a, (__m256i)b);
-#elif defined(__x86_64__)
-  return sums + (I32)_mm_madd_epi16((__m128i)a, (__m128i)b);
-#else
-  const I32 x = (I32)a;
-  const I32 y = (I32)b;
-  const I32 low = ((I32)((U32)x << 16) >> 16) * ((I32)((U32)y << 16) >> 16);
-  return sums + low + (x >> 16) * (y >> 16);
-#endif
 }
 
 } // namespace stomp::cpu::STOMP_KERNEL_ISA

@@ -1,5 +1,5 @@
 // A linear layer's weights, packed for the kernels: its parts stacked, each in
-// blocks of kBlockColumns outputs. Immutable once packed.
+// blocks of kBlockColumns outputs. Immutable once packed; any thread may read.
 #pragma once
 
 #include <cstddef>
@@ -11,12 +11,6 @@
 #include "model/weights.h"
 
 namespace stomp::cpu {
-
-/// Rows of activations in the forms a linear may want.
-struct LinearInput {
-  const float* rows = nullptr; // (n, cols)
-  QuantisedRows quantised;     // the same rows
-};
 
 /// One weight matrix. Outputs past its last row are padding, always 0.
 struct PackedPart {
@@ -31,36 +25,31 @@ struct PackedPart {
   int first_column() const { return first_block * kBlockColumns; }
 };
 
+/// A block of a linear, and how it is packed.
+struct PackedBlock {
+  const PackedPart* part = nullptr;
+  const std::byte* bytes = nullptr;
+};
+
 class PackedMatrix {
  public:
   PackedMatrix() = default;
   /// Packs on all threads. REQUIRES: parts have equal cols.
   PackedMatrix(
       const std::vector<const WeightMatrix*>& parts,
-      const Kernels& kernels,
       ThreadPool& threads);
 
   int cols() const { return cols_; }
+  int blocks() const { return blocks_; }
   /// Length of an output row, padding of every part included.
   int columns() const { return blocks_ * kBlockColumns; }
   const PackedPart& part(int i) const { return parts_[i]; }
+  PackedBlock block(int i) const;
   bool any_quantised() const;
   bool any_dense() const;
   size_t bytes() const;
 
-  /// y (n_rows, columns()) = in times the weights, on all threads. `scratch`
-  /// holds linear_scratch_bytes per thread.
-  void multiply(
-      const LinearInput& in,
-      int n_rows,
-      float* y,
-      const Kernels& kernels,
-      ThreadPool& threads,
-      std::byte* scratch) const;
-
  private:
-  const PackedPart& part_of(int block) const;
-
   int cols_ = 0;
   int blocks_ = 0;
   std::vector<PackedPart> parts_;

@@ -9,16 +9,6 @@ namespace {
 
 constexpr int kFirstPositions = 1024;
 
-struct Pair {
-  float a;
-  float b;
-};
-
-inline Pair turn(Pair x, float cosine, float sine, float scale) {
-  return {
-      (x.a * cosine - x.b * sine) * scale, (x.a * sine + x.b * cosine) * scale};
-}
-
 } // namespace
 
 RopeTable::RopeTable(const ModelConfig& config)
@@ -34,37 +24,21 @@ void RopeTable::cover(int n) {
       std::min(std::max(2 * covered_, kFirstPositions), max_context_);
   const int end = std::max(n, doubled);
   const size_t half = inv_freq_.size();
-  turns_.resize(end * 2 * half);
+  const size_t dim = 2 * half;
+  turns_.resize(end * 2 * dim);
   for (int position = covered_; position < end; position++) {
-    float* row = turns_.data() + position * 2 * half;
+    float* cosines = turns_.data() + position * 2 * dim;
+    float* sines = cosines + dim;
     for (size_t i = 0; i < half; i++) {
       const double angle = static_cast<double>(position) * inv_freq_[i];
-      row[i] = static_cast<float>(std::cos(angle));
-      row[half + i] = static_cast<float>(std::sin(angle));
+      const size_t first = interleaved_ ? 2 * i : i;
+      const size_t second = interleaved_ ? 2 * i + 1 : i + half;
+      cosines[first] = cosines[second] = static_cast<float>(std::cos(angle));
+      sines[second] = static_cast<float>(std::sin(angle));
+      sines[first] = -sines[second];
     }
   }
   covered_ = end;
-}
-
-void RopeTable::rotate(float* head, int position, float scale) const {
-  const int half = static_cast<int>(inv_freq_.size());
-  const float* cosine =
-      turns_.data() + static_cast<size_t>(position) * 2 * half;
-  const float* sine = cosine + half;
-  if (interleaved_) {
-    for (int i = 0; i < half; i++) {
-      const Pair y =
-          turn({head[2 * i], head[2 * i + 1]}, cosine[i], sine[i], scale);
-      head[2 * i] = y.a;
-      head[2 * i + 1] = y.b;
-    }
-    return;
-  }
-  for (int i = 0; i < half; i++) {
-    const Pair y = turn({head[i], head[i + half]}, cosine[i], sine[i], scale);
-    head[i] = y.a;
-    head[i + half] = y.b;
-  }
 }
 
 } // namespace stomp::cpu

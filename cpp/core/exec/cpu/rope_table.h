@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "exec/cpu/kernels.h"
 #include "model/config.h"
 
 namespace stomp::cpu {
@@ -17,15 +18,18 @@ class RopeTable {
   /// Makes positions [0, n) ready; at least doubles when it grows.
   void cover(int n);
 
-  /// Rotates one head in place and multiplies it by `scale`.
   /// REQUIRES: position is covered.
-  void rotate(float* head, int position, float scale) const;
+  RopeTurns at(int position) const {
+    const size_t dim = 2 * inv_freq_.size();
+    const float* row = turns_.data() + position * 2 * dim;
+    return {row, row + dim, static_cast<int>(dim), interleaved_};
+  }
 
   size_t bytes() const { return turns_.size() * sizeof(float); }
 
  private:
   std::vector<float> inv_freq_; // (half)
-  std::vector<float> turns_;    // (covered, 2, half): cosines, then sines
+  std::vector<float> turns_;    // (covered, 2, head_dim): cosines, then sines
   int covered_ = 0;
   int max_context_ = 0;
   bool interleaved_ = false;

@@ -10,16 +10,19 @@ int StepRows::end_position() const {
       : *std::max_element(positions.begin(), positions.end()) + 1;
 }
 
-void StepRows::clear() {
-  slices.clear();
+void StepRows::clear(size_t n_slices) {
+  slices.assign(n_slices, {});
   tokens.clear();
   positions.clear();
   slice_of.clear();
   wanted.clear();
 }
 
-void StepRows::append(const Slice& slice, std::span<const int32_t> ids) {
-  SliceRows rows;
+void StepRows::append(
+    size_t index,
+    const Slice& slice,
+    std::span<const int32_t> ids) {
+  SliceRows& rows = slices[index];
   rows.slice = &slice;
   rows.first = n();
   rows.n = static_cast<int>(ids.size());
@@ -30,12 +33,11 @@ void StepRows::append(const Slice& slice, std::span<const int32_t> ids) {
   for (int i = 0; i < rows.n; i++) {
     tokens.push_back(ids[i]);
     positions.push_back(slice.position + i);
-    slice_of.push_back(static_cast<int>(slices.size()));
+    slice_of.push_back(static_cast<int>(index));
     if (i >= rows.n - rows.n_wanted) {
       wanted.push_back(rows.first + i);
     }
   }
-  slices.push_back(rows);
 }
 
 } // namespace stomp::cpu

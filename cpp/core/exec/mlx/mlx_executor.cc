@@ -88,6 +88,13 @@ void MlxExecutor::load(
 void MlxExecutor::allocate_pool(
     const ModelCacheSpec& spec,
     const std::vector<int>& blocks_per_group) {
+  if (spec.kv_bits != 16) {
+    throw Error(
+        Code::kInvalidRequest,
+        "the MLX executor keeps keys and values unquantised: leave out "
+        "--kv-bits, or take --executor cpu",
+        {{"kv_bits", std::to_string(spec.kv_bits)}});
+  }
   if (!ops_ || spec.element_bytes != info().element_bytes) {
     throw Error(
         Code::kInvalidRequest,

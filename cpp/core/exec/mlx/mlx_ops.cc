@@ -139,15 +139,16 @@ MlxOps::Input MlxOps::attend(const Output& y, int layer) {
   return graph_.concatenate(outputs, 0);
 }
 
-MlxOps::Input MlxOps::glu(const Output& y) {
+void MlxOps::add_linear(Hidden& x, const Input& in, const Linear& w) {
+  x = graph_.add(x, apply(graph_, in, w));
+}
+
+MlxOps::Input MlxOps::gated_linear(const Input& in, const Linear& w) {
+  const Output y = apply(graph_, in, w);
   const int half = y.dim(1) / 2;
   const Array gate = graph_.slice(y, 1, 0, half);
   const Array up = graph_.slice(y, 1, half, 2 * half);
   return graph_.multiply(graph_.multiply(gate, graph_.sigmoid(gate)), up);
-}
-
-void MlxOps::add(Hidden& x, const Output& y) {
-  x = graph_.add(x, y);
 }
 
 void MlxOps::logits(const Input& in, const Linear& w) {

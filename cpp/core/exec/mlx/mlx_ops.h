@@ -52,9 +52,9 @@ class MlxOps {
   Input rms_norm(const Hidden& x, const Norm& norm);
   Input final_norm(const Hidden& x, const Norm& norm);
   Output linear(const Input& in, const Linear& w);
+  void add_linear(Hidden& x, const Input& in, const Linear& w);
+  Input gated_linear(const Input& in, const Linear& w);
   Input attend(const Output& y, int layer);
-  Input glu(const Output& y);
-  void add(Hidden& x, const Output& y);
   void logits(const Input& in, const Linear& w);
 
  private:

@@ -1,0 +1,337 @@
+// Linear layers on the matrix units: bf16 for prefill rows, with the weights
+// widened on the fly; int8 for many rows of codes, to the bit what
+// kernels_linear.cc computes.
+#include "exec/cpu/amx_kernels.h"
+#include "exec/cpu/amx_tiles.h"
+#include "exec/cpu/dot_products.h"
+
+namespace stomp::cpu::STOMP_KERNEL_ISA {
+
+namespace {
+
+constexpr TileConfig kWholeTiles = whole_tiles();
+constexpr TileConfig kInt8Tiles = int8_tiles();
+
+constexpr int kLineBytes = 64;
+
+STOMP_INLINE U8 low_bits(const U8& bytes, int shift, int mask) {
+  return (U8)((U16)bytes >> shift) & static_cast<uint8_t>(mask);
+}
+
+// ---- widening weights to bf16 ----
+
+struct Affine {
+  F32 scale;
+  F32 bias;
+};
+
+STOMP_INLINE F32 halves_or_floats(const std::byte* p, bool floats) {
+  return floats ? load<F32>(p) : from_f16(reinterpret_cast<const uint16_t*>(p));
+}
+
+STOMP_INLINE Affine
+affine_of(const QuantisedLayout& layout, const std::byte* p) {
+  const F32 scale = halves_or_floats(p, layout.f32_scales);
+  if (!layout.biases) {
+    return {scale, scale * -static_cast<float>(layout.centre)};
+  }
+  const size_t half = layout.affine_bytes() / 2;
+  return {scale, halves_or_floats(p + half, layout.f32_scales)};
+}
+
+/// One quad of K of sixteen columns to two rows of pairs.
+STOMP_INLINE void
+widen_quad(const U8& codes, const Affine& affine, uint16_t* panel) {
+  F32 w[4];
+  STOMP_UNROLL
+  for (int i = 0; i < 4; i++) {
+    const I32 code = (I32)((U32)codes >> (8 * i)) & 255;
+    w[i] = fma(__builtin_convertvector(code, F32), affine.scale, affine.bias);
+  }
+  _mm512_storeu_si512(panel, pairs_of(w[0], w[1]));
+  _mm512_storeu_si512(panel + 2 * kBlockColumns, pairs_of(w[2], w[3]));
+}
+
+template <int Bits>
+STOMP_INLINE void
+widen_group(const std::byte* codes, const Affine& affine, uint16_t* panel) {
+  constexpr int kFields = 8 / Bits;
+  constexpr int kMask = (1 << Bits) - 1;
+  STOMP_UNROLL
+  for (int t = 0; t < kGroup / 4 / kFields; t++) {
+    const U8 bytes = load<U8>(codes + t * kLineBytes);
+    STOMP_UNROLL
+    for (int f = 0; f < kFields; f++) {
+      widen_quad(low_bits(bytes, Bits * f, kMask), affine, panel);
+      panel += 4 * kBlockColumns;
+    }
+  }
+}
+
+template <int Bits>
+void widen(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    int first_k,
+    int n_k,
+    uint16_t* panel) {
+  constexpr size_t kBytes = size_t{kBlockColumns} * kGroup * Bits / 8;
+  constexpr int kAhead = 2048;
+  const int parts = layout.group / kGroup;
+  const std::byte* affine = block;
+  for (int k = first_k; k < first_k + n_k; k++, panel += kTileElements) {
+    const std::byte* codes = block + layout.codes_at() + k * kBytes;
+    for (size_t i = 0; i < kBytes; i += kLineBytes) {
+      __builtin_prefetch(codes + kAhead + i);
+    }
+    const Affine a =
+        affine_of(layout, affine + k / parts * layout.affine_bytes());
+    widen_group<Bits>(codes, a, panel);
+  }
+}
+
+STOMP_INLINE F32 dense_row(DenseType type, const std::byte* p) {
+  switch (type) {
+    case DenseType::kF32:
+      return load<F32>(p);
+    case DenseType::kF16:
+      return from_f16(reinterpret_cast<const uint16_t*>(p));
+    default:
+      return (F32)(__builtin_convertvector(load<H16>(p), U32) << 16);
+  }
+}
+
+} // namespace
+
+void widen_quantised(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    int first_k,
+    int n_k,
+    uint16_t* panel) {
+  const auto run = layout.bits == 8 ? widen<8>
+      : layout.bits == 4            ? widen<4>
+                                    : widen<2>;
+  run(layout, block, first_k, n_k, panel);
+}
+
+void widen_dense(
+    const DenseLayout& layout,
+    const std::byte* block,
+    int first_k,
+    int n_k,
+    uint16_t* panel) {
+  const size_t row_bytes = kBlockColumns * layout.element_bytes();
+  const auto row = [&](int k) __attribute__((always_inline)) {
+    return k < layout.cols ? dense_row(layout.type, block + k * row_bytes)
+                           : F32{};
+  };
+  const int end = (first_k + n_k) * kTileK;
+  for (int k = first_k * kTileK; k < end; k += 2, panel += 2 * kBlockColumns) {
+    _mm512_storeu_si512(panel, pairs_of(row(k), row(k + 1)));
+  }
+}
+
+// ---- bf16 products ----
+
+void round_row(
+    const float* x,
+    int n,
+    float scale,
+    const TileRows& out,
+    int row,
+    int first) {
+  const int at = row % kTileRows * kTileK;
+  for (int k = 0; k < n; k += kTileK) {
+    F32 half[2] = {};
+    for (int h = 0; h < 2; h++) {
+      const int from = k + h * kLanes;
+      const int left = n - from;
+      if (left >= kLanes) {
+        half[h] = load<F32>(x + from) * scale;
+      } else if (left > 0) {
+        const auto mask = static_cast<__mmask16>((1u << left) - 1);
+        half[h] = (F32)_mm512_maskz_loadu_ps(mask, x + from) * scale;
+      }
+    }
+    _mm512_storeu_si512(
+        out.tile(row / kTileRows, (first + k) / kTileK) + at,
+        (__m512i)_mm512_cvtne2ps_pbh((__m512)half[1], (__m512)half[0]));
+  }
+}
+
+void round_gated(const float* gate_up, int n, const TileRows& out, int first) {
+  for (int r = 0; r < n; r++, gate_up += 2 * kBlockColumns) {
+    const F32 gate = load<F32>(gate_up);
+    const F32 up = load<F32>(gate_up + kBlockColumns);
+    const F32 y = gate / (exp(-gate) + 1.0f) * up;
+    uint16_t* to = out.tile(r / kTileRows, first / kTileK) +
+        r % kTileRows * kTileK + first % kTileK;
+    _mm256_storeu_si256(
+        reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh((__m512)y));
+  }
+}
+
+namespace {
+
+/// One row tile, or two when Two, times both panels.
+template <bool Two>
+STOMP_INLINE void multiply_tiles(const TileProduct& p, int row_tile) {
+  const LinearOutput a = p.out[0].from(row_tile * kTileRows);
+  const LinearOutput b = p.out[1].from(row_tile * kTileRows);
+  const auto below = [](const LinearOutput& out)
+                         __attribute__((always_inline)) {
+                           return out.y + kTileRows * out.stride;
+                         };
+  const size_t a_step = a.stride * sizeof(float);
+  const size_t b_step = b.stride * sizeof(float);
+  if (a.add) {
+    _tile_loadd(0, a.y, a_step);
+    _tile_loadd(1, b.y, b_step);
+    if constexpr (Two) {
+      _tile_loadd(2, below(a), a_step);
+      _tile_loadd(3, below(b), b_step);
+    }
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    if constexpr (Two) {
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+  }
+  const uint16_t* x = p.rows.tile(row_tile, p.first_k);
+  const uint16_t* x_below =
+      x + static_cast<size_t>(p.rows.k_tiles) * kTileElements;
+  for (int k = 0; k < p.n_k; k++) {
+    const int at = k * kTileElements;
+    _tile_loadd(6, p.panels[0] + at, kLineBytes);
+    _tile_loadd(4, x + at, kLineBytes);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, p.panels[1] + at, kLineBytes);
+    _tile_dpbf16ps(1, 4, 7);
+    if constexpr (Two) {
+      _tile_loadd(5, x_below + at, kLineBytes);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, a.y, a_step);
+  _tile_stored(1, b.y, b_step);
+  if constexpr (Two) {
+    _tile_stored(2, below(a), a_step);
+    _tile_stored(3, below(b), b_step);
+  }
+}
+
+} // namespace
+
+void multiply(const TileProduct& product) {
+  use_tiles(kWholeTiles);
+  int t = 0;
+  for (; t + 2 <= product.row_tiles; t += 2) {
+    multiply_tiles<true>(product, t);
+  }
+  if (t < product.row_tiles) {
+    multiply_tiles<false>(product, t);
+  }
+}
+
+void release() {
+  _tile_release();
+}
+
+// ---- int8 products ----
+
+namespace {
+
+/// Columns of one group as the units take them: kGroup / 4 rows of quads.
+template <int Bits>
+STOMP_INLINE const std::byte* quads_of(
+    const std::byte* codes,
+    std::byte* scratch) {
+  if constexpr (Bits == 8) {
+    return codes;
+  } else {
+    constexpr int kFields = 8 / Bits;
+    constexpr int kMask = (1 << Bits) - 1;
+    std::byte* to = scratch;
+    STOMP_UNROLL
+    for (int t = 0; t < kGroup / 4 / kFields; t++) {
+      const U8 bytes = load<U8>(codes + t * kLineBytes);
+      STOMP_UNROLL
+      for (int f = 0; f < kFields; f++, to += kLineBytes) {
+        store(to, low_bits(bytes, Bits * f, kMask));
+      }
+    }
+    return scratch;
+  }
+}
+
+/// acc[r] += a group's products, in the order of kernels_linear.cc.
+STOMP_INLINE void add_group(
+    const int32_t (&products)[kTileRows][kLanes],
+    const Affine& affine,
+    const QuantisedRows& group,
+    F32 (&acc)[kTileRows]) {
+  STOMP_UNROLL
+  for (int r = 0; r < kTileRows; r++) {
+    const F32 dots = __builtin_convertvector(load<I32>(products[r]), F32);
+    acc[r] = fma(dots, affine.scale * group.scales[r], acc[r]);
+    acc[r] = fma(affine.bias, splat(group.sums[r]), acc[r]);
+  }
+}
+
+template <int Bits>
+void linear_tile(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    QuantisedRows rows,
+    int n_rows,
+    const LinearOutput& out) {
+  constexpr size_t kBytes = size_t{kBlockColumns} * kGroup * Bits / 8;
+  constexpr int kAhead = 2048;
+  alignas(64) std::byte scratch[kGroup / 4 * kLineBytes];
+  alignas(64) int32_t products[kTileRows][kLanes];
+  const int parts = layout.group / kGroup;
+  const std::byte* affine = block;
+  F32 acc[kTileRows] = {};
+  for (int g = 0; g < layout.cols / kGroup; g++) {
+    const std::byte* codes = block + layout.codes_at() + g * kBytes;
+    for (size_t i = 0; i < kBytes; i += kLineBytes) {
+      __builtin_prefetch(codes + kAhead + i);
+    }
+    _tile_zero(0);
+    _tile_loadd(4, rows.codes, kGroup);
+    _tile_loadd(6, quads_of<Bits>(codes, scratch), kLineBytes);
+    _tile_dpbsud(0, 4, 6);
+    _tile_stored(0, products, kLineBytes);
+    const Affine a =
+        affine_of(layout, affine + g / parts * layout.affine_bytes());
+    add_group(products, a, rows, acc);
+    rows = rows.next_group();
+  }
+  for (int r = 0; r < kTileRows && r < n_rows; r++) {
+    float* y = out.row(r);
+    store(y, out.add ? load<F32>(y) + acc[r] : acc[r]);
+  }
+}
+
+} // namespace
+
+void linear_codes(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    const QuantisedRows& rows,
+    int n_rows,
+    const LinearOutput& out) {
+  const auto run = layout.bits == 8 ? linear_tile<8>
+      : layout.bits == 4            ? linear_tile<4>
+                                    : linear_tile<2>;
+  use_tiles(kInt8Tiles);
+  for (int r = 0; r < n_rows; r += kTileRows) {
+    run(layout, block, rows.from(r), n_rows - r, out.from(r));
+  }
+}
+
+} // namespace stomp::cpu::STOMP_KERNEL_ISA

@@ -1,0 +1,116 @@
+// Linear layers: rows of activations times packed weights, shared between the
+// pool's threads. One user: the engine thread.
+//
+// A row comes in one of two forms, and its form alone decides how it is
+// computed: as codes (answers; everything where there are no matrix units or
+// numerics are exact), or in bf16 tiles (prompts). Blocks of weights are read
+// once for all rows.
+#pragma once
+
+#include <cstddef>
+
+#include "base/aligned.h"
+#include "base/thread_pool.h"
+#include "exec/cpu/kernels.h"
+#include "exec/cpu/packed_matrix.h"
+
+namespace stomp::cpu {
+
+/// The rows that a linear takes. Rows [0, n_codes) as codes and, for dense
+/// weights, as floats; the others in tiles.
+struct LinearRows {
+  int n = 0;
+  int n_codes = 0;
+  int cols = 0;
+  const float* floats = nullptr; // (n_codes, cols)
+  QuantisedRows codes;
+  TileRows tiles; // row n_codes is its row 0
+
+  int n_tiled() const { return n - n_codes; }
+  int row_tiles() const { return (n_tiled() + kTileRows - 1) / kTileRows; }
+};
+
+/// Memory for LinearRows of one width.
+class RowBuffers {
+ public:
+  /// Makes room for max_rows rows of up to `cols`.
+  void reserve(int max_rows, int cols, bool codes, bool floats, bool tiles);
+  /// Rows of `cols`, none of them written yet.
+  LinearRows rows(int n, int n_codes, int cols);
+  size_t bytes() const;
+
+ private:
+  int max_rows_ = 0;
+  PageBuffer floats_, codes_, scales_, sums_, tiles_;
+};
+
+class LinearRunner {
+ public:
+  LinearRunner(const Kernels& kernels, ThreadPool& threads);
+
+  /// out = rows times the weights, or added to it. `out` has whole row tiles.
+  void
+  multiply(const LinearRows& rows, const PackedMatrix& w, LinearOutput out);
+  /// out = silu(gate) * up, where w has the two as parts of equal size.
+  void
+  gate(const LinearRows& rows, const PackedMatrix& w, const LinearRows& out);
+  /// Columns [first, first + n) of row r in the form that `rows` keeps it in,
+  /// from floats. Any thread. REQUIRES: first is a multiple of kGroup, and n
+  /// unless the row ends there.
+  void put(const float* x, const LinearRows& rows, int r, int first, int n)
+      const;
+
+  /// To be called before the first step. K is the widest of any linear.
+  void reserve(int max_rows);
+  size_t scratch_bytes() const { return scratch_.size(); }
+
+ private:
+  struct Scratch; // of one thread
+  Scratch scratch(int worker);
+  void few(
+      const PackedBlock& block,
+      const LinearRows& rows,
+      int first,
+      int n,
+      const LinearOutput& out,
+      Scratch& scratch) const;
+  TileProduct widen(
+      const PackedBlock (&blocks)[2],
+      const LinearRows& rows,
+      int k,
+      Scratch& scratch) const;
+  void many(
+      TileProduct product,
+      const LinearRows& rows,
+      int first,
+      int n,
+      const LinearOutput (&out)[2]) const;
+  void gate_codes(
+      const PackedMatrix& w,
+      const LinearRows& rows,
+      int group,
+      const LinearRows& out,
+      Scratch& scratch) const;
+  void gate_tiles(
+      const PackedMatrix& w,
+      const LinearRows& rows,
+      int group,
+      const LinearRows& out,
+      Scratch& scratch) const;
+
+  void gate_block(
+      const PackedBlock& gate,
+      const PackedBlock& up,
+      const LinearRows& rows,
+      const LinearRows& out,
+      int column,
+      Scratch& scratch) const;
+
+  const Kernels& kernels_;
+  ThreadPool& threads_;
+  int max_rows_ = 0;
+  size_t scratch_step_ = 0; // bytes of one thread
+  PageBuffer scratch_;
+};
+
+} // namespace stomp::cpu
