@@ -260,58 +260,86 @@ bool EngineCore::restore() {
       continue;
     }
     busy = true;
-    size_t bytes = 0;
-    while (bytes < kRestoreBytesPerTurn && restore_block(*seq, bytes)) {
+    if (!restore_blocks(*seq)) {
+      restored(*seq);
     }
   }
   return busy;
 }
 
-bool EngineCore::restore_block(Sequence& seq, size_t& bytes) {
-  Restore& r = restores_.at(&seq);
-  const AgentFileHeader& header = r.file->header();
+/// How many of the file's next blocks to read now; fewer where the pool has
+/// no room for all, whose places are then reserved.
+size_t EngineCore::reserve_blocks(Sequence& seq) {
+  const Restore& r = restores_.at(&seq);
+  const std::vector<StoredBlock>& blocks = r.file->header().blocks;
   CachedSequence& kv = seq.agent->kv;
-  const int done = kv.table.n_tokens;
-  bool ok = done < r.until && r.next < header.blocks.size();
-  if (ok) {
-    const StoredBlock& block = header.blocks[r.next];
-    const int n = std::min(block.n_tokens, r.until - done);
-    try {
-      const std::span<const std::byte> data = r.file->block(r.next);
-      copies_.clear();
-      ok = cache_->reserve(kv, block.n_tokens, copies_);
-      if (ok) {
-        executor_->copy_blocks(copies_);
-        executor_->write_block(
-            block.group,
-            kv.table.blocks[block.group][block.index],
-            block.n_tokens,
-            data);
-        cache_->commit(
-            kv, std::span<const int32_t>(seq.tokens).subspan(done, n));
-        cache_->truncate(kv, done + n); // gives back what n did not need
-        bytes += data.size();
-        r.next++;
-      }
-    } catch (const Error& error) {
-      ok = false;
-      cache_->truncate(kv, done);
-      seq.usage.miss_reason = set_aside_note(error);
-      agents_->set_aside(*seq.agent);
+  const auto tokens_of = [&](size_t n) {
+    int tokens = 0;
+    for (size_t i = r.next; i < r.next + n; i++) {
+      tokens += blocks[i].n_tokens;
     }
+    return tokens;
+  };
+  size_t n = 0;
+  size_t bytes = 0;
+  while (r.next + n < blocks.size() && bytes < kRestoreBytesPerTurn &&
+         kv.table.n_tokens + tokens_of(n) < r.until) {
+    bytes += stored_block_bytes(cache_->spec(), blocks[r.next + n]);
+    n++;
   }
-  if (ok) {
-    return true;
+  copies_.clear();
+  while (n > 0 && !cache_->reserve(kv, tokens_of(n), copies_)) {
+    n /= 2;
   }
+  executor_->copy_blocks(copies_);
+  return n;
+}
+
+/// Reads some blocks back, checked and written by all threads. False when
+/// there is nothing more to read, or what comes next cannot be.
+bool EngineCore::restore_blocks(Sequence& seq) {
+  Restore& r = restores_.at(&seq);
+  CachedSequence& kv = seq.agent->kv;
+  const size_t n = reserve_blocks(seq);
+  std::vector<std::optional<Error>> errors(n);
+  executor_->parallel(static_cast<int>(n), [&](int i) {
+    try {
+      const StoredBlock& block = r.file->header().blocks[r.next + i];
+      const BlockId id = kv.table.blocks[block.group][block.index];
+      const std::span<const std::byte> data = r.file->block(r.next + i);
+      executor_->write_block(block.group, id, block.n_tokens, data);
+    } catch (const std::exception& e) {
+      errors[i] = as_error(e, Code::kCacheCorrupt);
+    }
+  });
+  bool ok = n > 0;
+  for (size_t i = 0; i < n && ok; i++) {
+    if (errors[i]) {
+      seq.usage.miss_reason = set_aside_note(*errors[i]);
+      agents_->set_aside(*seq.agent);
+      ok = false;
+      break;
+    }
+    const int done = kv.table.n_tokens;
+    const int some = std::min(
+        r.file->header().blocks[r.next + i].n_tokens, r.until - done);
+    cache_->commit(
+        kv, std::span<const int32_t>(seq.tokens).subspan(done, some));
+  }
+  cache_->truncate(kv, kv.table.n_tokens); // gives back what was not needed
+  r.next += n;
+  return ok;
+}
+
+void EngineCore::restored(Sequence& seq) {
   if (!seq.preempted) {
-    seq.usage.restored_tokens = kv.table.n_tokens;
-    seq.usage.cached_tokens = kv.table.n_tokens;
+    seq.usage.restored_tokens = seq.cached();
+    seq.usage.cached_tokens = seq.cached();
     seq.usage.own_tokens = 0;
     seq.usage.shared_tokens = 0;
   }
   seq.phase = Phase::kPrefill;
   restores_.erase(&seq);
-  return false;
 }
 
 } // namespace stomp

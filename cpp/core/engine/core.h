@@ -75,7 +75,9 @@ class EngineCore {
   void note_standing(Sequence& seq) const;
   void start(Sequence& seq);
   bool restore();
-  bool restore_block(Sequence& seq, size_t& bytes);
+  size_t reserve_blocks(Sequence& seq);
+  bool restore_blocks(Sequence& seq);
+  void restored(Sequence& seq); // as far as it goes
 
   // step.cc: one batch
   bool step();

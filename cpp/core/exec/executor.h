@@ -137,6 +137,8 @@ class Executor {
   /// and ahead of those submitted later.
   virtual void copy_blocks(std::span<const BlockCopy> copies) = 0;
 
+  /// From within parallel(), blocks that differ may be written at once.
+  ///
   /// One block to and from the neutral layout, see docs/format.md: for each
   /// layer of the group in order, K as (n_tokens, n_kv_heads, key_dim), then V
   /// as (n_tokens, n_kv_heads, value_dim), row-major, element_bytes each.

@@ -62,14 +62,9 @@ void AttentionPlan::make_tiles(const StepRows& step, int first_row) {
     if (rows.first < first_row) {
       continue;
     }
-    // Cut at absolute positions: all but the first and last are whole.
-    const int position = rows.slice->position;
-    for (int i = 0; i < rows.n;) {
-      const int at = position + i;
-      const int whole = shape_.tile_tokens - at % shape_.tile_tokens;
-      const int n = std::min(whole, rows.n - i);
-      tiles_.push_back({s, rows.first + i, n, at});
-      i += n;
+    for (int i = 0; i < rows.n; i += shape_.tile_tokens) {
+      const int n = std::min(shape_.tile_tokens, rows.n - i);
+      tiles_.push_back({s, rows.first + i, n, rows.slice->position + i});
     }
   }
   std::sort(

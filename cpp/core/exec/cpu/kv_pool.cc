@@ -1,5 +1,6 @@
 #include "exec/cpu/kv_pool.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -48,7 +49,7 @@ KvPool::KvPool(
     }
     const size_t bytes = blocks_per_group[g] * block_bytes(static_cast<int>(g));
     try {
-      buffers_.emplace_back(bytes);
+      buffers_.emplace_back(bytes, true);
     } catch (const std::bad_alloc&) {
       throw Error(
           Code::kInvalidRequest,
@@ -244,19 +245,15 @@ void KvPool::read(
   const size_t dim = spec_.key_dim;
   const size_t row = spec_.n_kv_heads * dim;
   const int layers = static_cast<int>(spec_.groups[group].layers.size());
-  std::vector<uint16_t> k(dim);
-  std::vector<uint16_t> v(dim);
-  std::byte* out = bytes.data();
-  for (int layer = 0; layer < layers; layer++) {
-    for (int t = 0; t < n_tokens; t++) {
-      for (int h = 0; h < spec_.n_kv_heads; h++) {
-        get(head(group, id, layer, h), t, k.data(), v.data());
-        std::byte* to = out + (t * row + h * dim) * 2;
-        std::memcpy(to, k.data(), dim * 2);
-        std::memcpy(to + n_tokens * row * 2, v.data(), dim * 2);
+  auto* out = reinterpret_cast<uint16_t*>(bytes.data());
+  for (int layer = 0; layer < layers; layer++, out += 2 * n_tokens * row) {
+    for (int h = 0; h < spec_.n_kv_heads; h++) {
+      const Head from = head(group, id, layer, h);
+      for (int t = 0; t < n_tokens; t++) {
+        uint16_t* k = out + t * row + h * dim;
+        get(from, t, k, k + n_tokens * row);
       }
     }
-    out += n_tokens * row * 4;
   }
 }
 
@@ -269,26 +266,58 @@ void KvPool::write(
   const size_t dim = spec_.key_dim;
   const size_t row = spec_.n_kv_heads * dim;
   const int layers = static_cast<int>(spec_.groups[group].layers.size());
-  std::vector<float> k(dim);
-  std::vector<float> v(dim);
-  const auto widen = [dim](const std::byte* from, float* to) {
-    for (size_t d = 0; d < dim; d++) {
-      uint16_t half;
-      std::memcpy(&half, from + 2 * d, sizeof half);
-      to[d] = f16_to_f32(half);
-    }
-  };
-  const std::byte* in = bytes.data();
-  for (int layer = 0; layer < layers; layer++) {
-    for (int t = 0; t < n_tokens; t++) {
-      for (int h = 0; h < spec_.n_kv_heads; h++) {
-        const std::byte* from = in + (t * row + h * dim) * 2;
-        widen(from, k.data());
-        widen(from + n_tokens * row * 2, v.data());
-        put(head(group, id, layer, h), t, k.data(), v.data());
+  const auto* in = reinterpret_cast<const uint16_t*>(bytes.data());
+  for (int layer = 0; layer < layers; layer++, in += 2 * n_tokens * row) {
+    for (int h = 0; h < spec_.n_kv_heads; h++) {
+      const Head to = head(group, id, layer, h);
+      const uint16_t* k = in + h * dim;
+      const uint16_t* v = k + n_tokens * row;
+      if (codes()) {
+        write_codes(to, n_tokens, k, v, row);
+      } else {
+        write_halves(to, n_tokens, k, v, row);
       }
     }
-    in += n_tokens * row * 4;
+  }
+}
+
+/// Tokens [0, n) of rows that are `row` elements apart.
+void KvPool::write_halves(
+    const Head& to,
+    int n,
+    const uint16_t* k,
+    const uint16_t* v,
+    size_t row) {
+  const size_t dim = spec_.key_dim;
+  auto* tile = reinterpret_cast<uint16_t*>(to.k);
+  for (int t = 0; t < n; t += kTileTokens) {
+    const int some = std::min(kTileTokens, n - t);
+    for (size_t d = 0; d < dim; d++, tile += kTileTokens) {
+      for (int i = 0; i < some; i++) {
+        tile[i] = k[(t + i) * row + d];
+      }
+    }
+  }
+  for (int t = 0; t < n; t++) {
+    std::memcpy(to.v + t * dim * sizeof *v, v + t * row, dim * sizeof *v);
+  }
+}
+
+void KvPool::write_codes(
+    const Head& to,
+    int n,
+    const uint16_t* k,
+    const uint16_t* v,
+    size_t row) {
+  const int dim = spec_.key_dim;
+  float key[kMaxHeadDim];
+  float value[kMaxHeadDim];
+  for (int t = 0; t < n; t++) {
+    for (int d = 0; d < dim; d++) {
+      key[d] = f16_to_f32(k[t * row + d]);
+      value[d] = f16_to_f32(v[t * row + d]);
+    }
+    put(to, t, key, value);
   }
 }
 

@@ -87,6 +87,18 @@ class KvPool {
   Head head(int group, BlockId id, int layer_index, int kv_head) const;
   void put(const Head& head, int token, const float* k, const float* v);
   void get(const Head& head, int token, uint16_t* k, uint16_t* v) const;
+  void write_halves(
+      const Head& to,
+      int n,
+      const uint16_t* k,
+      const uint16_t* v,
+      size_t row);
+  void write_codes(
+      const Head& to,
+      int n,
+      const uint16_t* k,
+      const uint16_t* v,
+      size_t row);
   void check(int group, BlockId id, int n_tokens, size_t bytes) const;
 
   ModelCacheSpec spec_;
