@@ -2,7 +2,7 @@
 
 /**
  * name: what --cases takes. figures: what it reports, for --help. maxTrials: long groups run at most so often.
- * then: a group that goes on from what this one left on disk, in a new process.
+ * next: a group that goes on from what this one left on disk, in a new process.
  */
 export const groups = [
   { name: 'decode', figures: 'decode short', maxTrials: Infinity },
@@ -13,7 +13,7 @@ export const groups = [
     name: 'prompt',
     figures: 'prefill 512, 2048, 6144; first token cold, shared prefix, returning, restored',
     maxTrials: 3,
-    then: 'restored',
+    next: 'restored',
   },
   { name: 'loop', figures: 'event loop p99 with 32 streams', maxTrials: 3 },
 ];

@@ -73,19 +73,11 @@ async function sumAt2K(side, p) {
   await side.context({ slots: w.agentsAt2K, tokens: length + w.shortContext });
   await warmUp(side, p);
   const own = indices(w.agentsAt2K).map((i) => p.take(length, 30 + i));
-  report(
-    'sum over 8 at 2K private',
-    await answerTogether(side, p, own, (i) => `private-${i}`),
-    'tok/s',
-  );
+  report('sum over 8 at 2K private', await answerTogether(side, p, own, (i) => `private-${i}`), 'tok/s');
   if (!side.shares) return;
   const prefix = p.take(length - w.tailTokens, 60);
   const common = indices(w.agentsAt2K).map((i) => [...prefix, ...p.take(w.tailTokens, 61 + i)]);
-  report(
-    'sum over 8 at 2K shared',
-    await answerTogether(side, p, common, (i) => `shared-${i}`),
-    'tok/s',
-  );
+  report('sum over 8 at 2K shared', await answerTogether(side, p, common, (i) => `shared-${i}`), 'tok/s');
 }
 
 async function prompt(side, p, { folder }) {

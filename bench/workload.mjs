@@ -1,7 +1,7 @@
 // What every side is given: the same token ids, lengths and counts. Sizes are tokens.
 import { readFileSync } from 'node:fs';
 
-export const promptTokens = { short: 24, '512': 512, '1K': 1024, '2K': 2048, '4K': 4096, '6K': 6144 };
+export const promptTokens = { short: 24, 512: 512, '1K': 1024, '2K': 2048, '4K': 4096, '6K': 6144 };
 /** What a returning agent adds to its conversation. */
 export const tailTokens = 16;
 /** Answers: one alone after a short prompt, one alone in a long context, one of many at once. */

@@ -47,8 +47,8 @@ async function* tokensOf(response) {
   }
 }
 
-/** @param {{ model: string, folder: string, options: { program: string, threads: number, flash: boolean } }} task */
-export async function open({ model, folder, options: { program, threads, flash } }) {
+/** @param {{ model: string, folder: string, options: { program: string, threads: number, flash: boolean, repack: boolean } }} task */
+export async function open({ model, folder, options: { program, threads, flash, repack } }) {
   let server;
   let url = '';
   let free = [];
@@ -77,7 +77,8 @@ export async function open({ model, folder, options: { program, threads, flash }
       '--slot-save-path': folder,
       '--cache-ram': 0,
     };
-    server = spawn(program, [...Object.entries(flags).flat().map(String), '--no-kv-unified'], {
+    const switches = ['--no-kv-unified', ...(repack ? [] : ['--no-repack'])];
+    server = spawn(program, [...Object.entries(flags).flat().map(String), ...switches], {
       stdio: ['ignore', 'ignore', 'ignore'],
     });
     url = `http://127.0.0.1:${port}`;
