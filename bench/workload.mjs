@@ -15,7 +15,8 @@ export const shortContext = 256;
 /** Answers of few agents are longer: a phase must last long enough to be timed. */
 export const answerOf = (agents) => (agents <= 4 ? answerTokens.alone : answerTokens.many);
 
-const text = readFileSync(new URL('../tests/fixtures/text/perplexity.txt', import.meta.url), 'utf8');
+/** What prompts are cut from. */
+export const text = readFileSync(new URL('../tests/fixtures/text/perplexity.txt', import.meta.url), 'utf8');
 
 /**
  * Prompts cut from one tokenised text. `take(n, salt)` gives n tokens; different salts begin differently, so that
