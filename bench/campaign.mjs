@@ -12,6 +12,9 @@ const label = (variant) => (variant.name ? `${variant.side} ${variant.name}` : v
 /** How far behind, in its first trial, a variant is given up. */
 const hopeless = 1.15;
 
+/** No phase of a trial takes so long, unless its threads wait for a processor that others use. */
+const patienceMs = 300_000;
+
 /** @typedef {import('./csv.mjs').Sample} Sample */
 
 /** Whether `at` is no more than a little behind another variant's sample. */
@@ -63,7 +66,9 @@ async function runTrial({ group, variant }, { model, threads, scratch }) {
       };
       mkdirSync(task.folder, { recursive: true });
       const args = [join(here, 'trial.mjs'), JSON.stringify(task)];
-      found.push(...(await results(process.execPath, args, { cwd: here, env: variant.env })));
+      found.push(
+        ...(await results(process.execPath, args, { cwd: here, env: variant.env, timeoutMs: patienceMs })),
+      );
     }
   } catch (error) {
     throw new Error(`${label(variant)}, ${group.name}: ${error.message}`);

@@ -11,17 +11,18 @@ export function endChildren() {
 
 /**
  * Runs a program to its end.
- * @param {{ cwd: string, env?: Record<string, string> }} options
+ * @param {{ cwd: string, env?: Record<string, string>, timeoutMs?: number }} options timeoutMs: after that it is ended
  * @returns {Promise<string>} what it wrote to standard output
  * @throws Error with the end of its standard error
  */
-export async function output(command, args, { cwd, env = {} }) {
+export async function output(command, args, { cwd, env = {}, timeoutMs = 0 }) {
   const child = spawn(command, args, {
     cwd,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);
+  const timer = timeoutMs > 0 ? setTimeout(() => child.kill(), timeoutMs) : undefined;
   let out = '';
   let errors = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -35,6 +36,7 @@ export async function output(command, args, { cwd, env = {} }) {
     if (code !== 0) throw new Error(`ended with ${signal ?? `status ${code}`}\n${errors.trim()}`);
     return out;
   } finally {
+    clearTimeout(timer);
     running.delete(child);
   }
 }

@@ -2,12 +2,15 @@
 // thread pool. Prints one JSON object a line, {"name", "value", "unit"}; each
 // value is the median of several rounds.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
 #include <random>
+#include <span>
+#include <thread>
 #include <vector>
 
 #include "base/cpu_features.h"
@@ -147,14 +150,22 @@ void bench_index() {
         }));
 }
 
+/// Every thread meets every other one in each loop: what a step of the engine
+/// pays for being shared out, at the least.
 void bench_threads() {
   constexpr int kLoops = 2000;
   ThreadPool pool(usable_cores());
   const int n = pool.size();
-  const auto nothing = [](int, int) noexcept {};
-  print("thread pool: an empty loop on all threads", nanoseconds(kLoops, [&] {
-          for (int i = 0; i < kLoops; i++) {
-            pool.run(n, nothing);
+  std::atomic<int> met{0};
+  print("thread pool: start and join a loop", nanoseconds(kLoops, [&] {
+          met = 0;
+          for (int i = 1; i <= kLoops; i++) {
+            pool.run(n, [&met, all = i * n](int, int) noexcept {
+              met++;
+              while (met.load() < all) {
+                std::this_thread::yield();
+              }
+            });
           }
         }));
 }

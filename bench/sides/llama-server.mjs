@@ -25,9 +25,13 @@ async function call(url, body) {
   return response;
 }
 
+const hasEnded = (child) => child.exitCode !== null || child.signalCode !== null;
+
 async function ready(url, server) {
   for (let i = 0; i < 600; i++) {
-    if (server.exitCode !== null) throw new Error(`llama-server ended with status ${server.exitCode}`);
+    if (hasEnded(server)) {
+      throw new Error(`llama-server ended with ${server.signalCode ?? `status ${server.exitCode}`}`);
+    }
     const answer = await fetch(`${url}/health`).catch(() => undefined);
     if (answer?.ok) return;
     await sleep(100);
@@ -58,7 +62,7 @@ export async function open({ model, folder, options: { program, threads, flash, 
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => process.exit(1));
 
   async function stop() {
-    if (!server || server.exitCode !== null) return;
+    if (!server || hasEnded(server)) return;
     server.kill();
     await once(server, 'exit');
   }
