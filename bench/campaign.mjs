@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { results } from './child.mjs';
+import { machineSide } from './figures.mjs';
 import { better, median } from './statistics.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -109,8 +110,16 @@ async function attempt(item, settings, failures) {
   }
 }
 
+/** What the machine can do, as it is at the beginning of a trial. */
+async function ceilings(trial, { threads, weightsBytes }) {
+  process.stderr.write(`trial ${trial}: what the machine can do at most\n`);
+  const program = join(here, 'build', 'ceilings');
+  const lines = await results(program, [String(threads), String(weightsBytes)], { cwd: here });
+  return lines.map((line) => ({ ...line, group: 'ceilings', side: machineSide, variant: '', trial }));
+}
+
 /**
- * @param {{ model: string, threads: number, scratch: string, ended: () => boolean }} settings
+ * @param {{ model: string, weightsBytes: number, threads: number, scratch: string, ended: () => boolean }} settings
  * @returns {Promise<{ samples: Sample[], failures: string[] }>}
  */
 export async function runCampaign(groups, variants, trials, settings) {
@@ -120,6 +129,7 @@ export async function runCampaign(groups, variants, trials, settings) {
   const took = new Map();
   const wanted = ({ trial, variant, group }) => trial === 1 || worthMore(samples, variant, group.name);
   for (const [i, item] of list.entries()) {
+    if (item.trial !== list[i - 1]?.trial) samples.push(...(await ceilings(item.trial, settings)));
     if (!wanted(item)) continue;
     const left = minutesLeft(list.slice(i).filter(wanted), took);
     const what = `trial ${item.trial} of ${trials}: ${item.group.name}, ${label(item.variant)}`;

@@ -7,37 +7,37 @@ import { barChart, lineChart } from './svg.mjs';
 function chart(results, { cases, ...rest }) {
   const present = cases.filter(([, name]) => results.cases.includes(name));
   const series = results.sides
-    .map((side) => ({ name: side, points: present.map(([, name]) => results.figure(side, name)) }))
+    .map((side, colour) => ({
+      name: side,
+      colour,
+      points: present.map(([, name]) => results.figure(side, name)),
+    }))
     .filter(({ points }) => points.some(Boolean));
   return { ...rest, labels: present.map(([label]) => label), series };
 }
 
+const shareCases = [
+  ...[512, 2048, 6144].map((n) => [`prefill\n${n}`, `prefill ${n}`]),
+  ['alone\nshort', 'decode short'],
+  ...['512', '1K', '2K', '4K'].map((n) => [`alone\n${n}`, `decode at ${n}`]),
+  ...[4, 8, 16].map((n) => [`sum\n${n}`, `sum over ${n}`]),
+  ['8 × 2K\nprivate', 'sum over 8 at 2K private'],
+  ['8 × 2K\nshared', 'sum over 8 at 2K shared'],
+];
+
 /** Shares of the limit, of our side alone. */
 function shares(results) {
-  const found = results.cases
-    .filter((name) => !name.startsWith('first token'))
-    .flatMap((name) => {
-      const at = results.share('stomp-serve', name);
-      return at ? [[name, 100 * at.share]] : [];
-    })
-    // Every second size of a batch is enough here.
-    .filter(([name]) => !/^sum over (2|3|6|12)$/.test(name));
-  const label = (name) =>
-    name
-      .replace('decode ', 'd. ')
-      .replace('prefill ', 'p. ')
-      .replace('sum over ', 'sum ')
-      .replace(' at 2K', ' 2K')
-      .replace('private', 'priv.')
-      .replace('shared', 'sh.');
+  const found = shareCases.flatMap(([label, name]) => {
+    const at = results.share('stomp-serve', name);
+    return at ? [{ label, value: 100 * at.share }] : [];
+  });
+  const points = found.map(({ value }) => ({ median: value, low: value, high: value }));
   return {
     title: 'Share of what the machine allows',
-    xLabel: 'case (d.: decode alone, p.: prefill, sum: over so many agents)',
+    xLabel: 'case',
     yLabel: '% of the limit',
-    labels: found.map(([name]) => label(name)),
-    series: [
-      { name: 'stomp-serve', points: found.map(([, value]) => ({ median: value, low: value, high: value })) },
-    ],
+    labels: found.map(({ label }) => label),
+    series: [{ name: 'stomp-serve', points }],
   };
 }
 

@@ -10,7 +10,7 @@ import { checksOf } from './checks.mjs';
 import { endChildren, results } from './child.mjs';
 import { contenders } from './contenders.mjs';
 import { formatCsv, parseCsv } from './csv.mjs';
-import { machineSide, Results } from './figures.mjs';
+import { Results } from './figures.mjs';
 import { machine, shortCpuName } from './machine.mjs';
 import { help, parseOptions } from './options.mjs';
 import { publish } from './publish.mjs';
@@ -36,13 +36,6 @@ function scratchFolder() {
   return folder;
 }
 
-async function measureCeilings(threads, weightsBytes) {
-  process.stderr.write('what the machine can do at most\n');
-  const program = join(here, 'build', 'ceilings');
-  const lines = await results(program, [String(threads), String(weightsBytes)], { cwd: here });
-  return lines.map((line) => ({ ...line, group: 'ceilings', side: machineSide, variant: '', trial: 1 }));
-}
-
 async function measure(options) {
   const groups = chooseGroups(options.cases);
   const about = machine();
@@ -51,8 +44,8 @@ async function measure(options) {
   const asked = options.model === undefined ? [] : [options.model];
   const [model] = await results(process.execPath, [join(here, 'model-facts.mjs'), ...asked], { cwd: here });
   const { threads, trials, uvThreads } = options;
-  const ceilings = await measureCeilings(threads, model.facts.weightsBytes);
-  const settings = { model: model.path, threads, scratch, ended: () => ended };
+  const { weightsBytes } = model.facts;
+  const settings = { model: model.path, weightsBytes, threads, scratch, ended: () => ended };
   const { samples, failures } = await runCampaign(groups, variants, trials, settings);
   return {
     run: {
@@ -65,7 +58,7 @@ async function measure(options) {
         model: model.name,
         ...model.facts,
       },
-      samples: [...ceilings, ...samples],
+      samples,
     },
     failures,
   };

@@ -2,7 +2,7 @@
 
 const width = 800;
 const height = 400;
-const frame = { left: 76, right: 24, top: 74, bottom: 56 };
+const frame = { left: 76, right: 24, top: 74, bottom: 66 };
 const plotWidth = width - frame.left - frame.right;
 const plotHeight = height - frame.top - frame.bottom;
 const bottom = height - frame.bottom;
@@ -18,6 +18,8 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3; } .grid { stroke: #3d444d; } .axis { stroke: #9198a1; } }
 </style>`;
+
+const colourOf = ({ colour }, i) => colours[(colour ?? i) % colours.length];
 
 const escaped = (text) =>
   String(text)
@@ -72,24 +74,30 @@ function grid({ marks, y }) {
   );
 }
 
-function legend(names) {
+function legend(series) {
   let x = frame.left;
-  return names.map((name, i) => {
+  return series.map((one, i) => {
+    const { name } = one;
     const item =
-      `<rect x="${rounded(x)}" y="46" width="12" height="12" rx="2" fill="${colours[i % colours.length]}"/>` +
+      `<rect x="${rounded(x)}" y="46" width="12" height="12" rx="2" fill="${colourOf(one, i)}"/>` +
       text(x + 18, 57, name);
     x += 40 + 7.2 * name.length;
     return item;
   });
 }
 
-function document(title, { xLabel, yLabel }, names, scale, body) {
+/** A label below the axis; a line break in it makes a second line. */
+function place(label, x) {
+  return label.split('\n').map((part, i) => text(x, bottom + 18 + 15 * i, part, { anchor: 'middle' }));
+}
+
+function document(title, { xLabel, yLabel, series }, scale, body) {
   const middle = frame.top + plotHeight / 2;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escaped(title)}">`,
     style,
     text(frame.left, 28, title, { kind: 'title' }),
-    ...legend(names),
+    ...legend(series),
     ...grid(scale),
     `<line class="axis" x1="${frame.left}" x2="${width - frame.right}" y1="${bottom}" y2="${bottom}"/>`,
     ...body,
@@ -111,8 +119,9 @@ function document(title, { xLabel, yLabel }, names, scale, body) {
  * @property {string} title
  * @property {string} xLabel
  * @property {string} yLabel with its unit
- * @property {string[]} labels places on the x axis
- * @property {{ name: string, points: (Point | undefined)[] }[]} series one point a label; undefined: not measured
+ * @property {string[]} labels places on the x axis, of one or two lines
+ * @property {{ name: string, colour?: number, points: (Point | undefined)[] }[]} series one point a label; undefined:
+ *   not measured. colour: a number, the same for one thing in several charts
  * @property {boolean} [logarithmic] the y axis
  */
 
@@ -144,16 +153,10 @@ export function lineChart(chart) {
   );
   const x = (i) => frame.left + (plotWidth * (i + 0.5)) / labels.length;
   const body = [
-    ...labels.map((label, i) => text(x(i), bottom + 20, label, { anchor: 'middle' })),
-    ...series.flatMap(({ points }, i) => line(points, x, scale.y, colours[i % colours.length])),
+    ...labels.flatMap((label, i) => place(label, x(i))),
+    ...series.flatMap((one, i) => line(one.points, x, scale.y, colourOf(one, i))),
   ];
-  return document(
-    chart.title,
-    chart,
-    series.map((s) => s.name),
-    scale,
-    body,
-  );
+  return document(chart.title, chart, scale, body);
 }
 
 function bar(point, x, barWidth, y, colour) {
@@ -175,20 +178,12 @@ export function barChart(chart) {
   const barWidth = Math.min(56, (room * 0.8) / series.length);
   const start = (i) => frame.left + room * (i + 0.5) - (barWidth * series.length) / 2;
   const body = [
-    ...labels.map((label, i) =>
-      text(frame.left + room * (i + 0.5), bottom + 20, label, { anchor: 'middle' }),
-    ),
-    ...series.flatMap(({ points }, s) =>
-      points.flatMap((point, i) =>
-        point ? bar(point, start(i) + barWidth * s, barWidth - 2, scale.y, colours[s % colours.length]) : [],
+    ...labels.flatMap((label, i) => place(label, frame.left + room * (i + 0.5))),
+    ...series.flatMap((one, s) =>
+      one.points.flatMap((point, i) =>
+        point ? bar(point, start(i) + barWidth * s, barWidth - 2, scale.y, colourOf(one, s)) : [],
       ),
     ),
   ];
-  return document(
-    chart.title,
-    chart,
-    series.map((s) => s.name),
-    scale,
-    body,
-  );
+  return document(chart.title, chart, scale, body);
 }
