@@ -14,6 +14,7 @@ function flags() {
   }
 }
 
+/** Facts for the head of the CSV; nothing that tells whose machine it is. */
 export function machine() {
   const processors = cpus();
   return {
@@ -24,4 +25,15 @@ export function machine() {
     system: `${platform()} ${release()} ${arch()}`,
     node: process.version,
   };
+}
+
+/** A processor's name for a file name: `Intel(R) Xeon(R) Processor @ 2.50GHz` is `xeon-2.5ghz`. */
+export function shortCpuName(cpu) {
+  const words = cpu
+    .toLowerCase()
+    .replaceAll(/\((?:r|tm)\)/g, '')
+    .replace(/(\d+\.\d)0ghz/, '$1ghz')
+    .split(/[^a-z0-9.]+/)
+    .filter((word) => word && !['intel', 'amd', 'cpu', 'processor', 'core'].includes(word));
+  return words.join('-') || 'unknown';
 }

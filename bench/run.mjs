@@ -1,141 +1,117 @@
-// The benchmark: stomp-serve against node-llama-cpp, same GGUF, same threads, one run. Each trial is a process of its
-// own, the sides take turns, medians are compared. Prints a table and writes results/<date>-<host>.csv.
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
+// The benchmark: `npm run bench`. Measures, writes a CSV, prints the table and the targets, and renews
+// docs/performance.md. README.md says what is measured and how.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { machine } from './machine.mjs';
-
-const help = `npm run bench -- [options]
-  --trials N     trials of each side (3)
-  --threads N    threads of each side (all cores)
-  --model PATH   a .gguf file (the default model)
-  --only ours    leave the rival out
-  --csv PATH     where to write the results`;
-
-const { values } = parseArgs({
-  options: {
-    trials: { type: 'string', default: '3' },
-    threads: { type: 'string', default: String(availableParallelism()) },
-    model: { type: 'string' },
-    only: { type: 'string' },
-    csv: { type: 'string' },
-    help: { type: 'boolean' },
-  },
-});
-if (values.help) {
-  console.log(help);
-  process.exit(0);
-}
+import { runCampaign } from './campaign.mjs';
+import { chooseGroups } from './cases.mjs';
+import { checksOf } from './checks.mjs';
+import { endChildren, results } from './child.mjs';
+import { contenders } from './contenders.mjs';
+import { formatCsv, parseCsv } from './csv.mjs';
+import { Results } from './figures.mjs';
+import { machine, shortCpuName } from './machine.mjs';
+import { help, parseOptions } from './options.mjs';
+import { publish } from './publish.mjs';
+import { ceilingTable, checkTable, machineLine, table } from './report.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const scratch = mkdtempSync(join(tmpdir(), 'stomp-bench-'));
-process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
+let ended = false;
 
-function child(script, args) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(here, script), ...args], {
-    encoding: 'utf8',
-    maxBuffer: 1 << 26,
-  });
-  if (status !== 0) throw new Error(`${script} failed:\n${stderr}`);
-  return stdout
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => JSON.parse(line));
+/** A folder that is gone when this process is. */
+function scratchFolder() {
+  const folder = mkdtempSync(join(tmpdir(), 'stomp-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+  for (const [signal, status] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ]) {
+    process.once(signal, () => {
+      ended = true;
+      process.exitCode = status;
+      endChildren();
+    });
+  }
+  return folder;
 }
 
-/** The default model's file, brought first if need be. */
-function modelPath() {
-  if (values.model) return values.model;
-  const [line] = child('model-path.mjs', []);
-  return line.value;
+async function measure(options) {
+  const groups = chooseGroups(options.cases);
+  const about = machine();
+  const variants = contenders(options, about);
+  const scratch = scratchFolder();
+  const asked = options.model === undefined ? [] : [options.model];
+  const [model] = await results(process.execPath, [join(here, 'model-facts.mjs'), ...asked], { cwd: here });
+  const { threads, trials, uvThreads } = options;
+  const { weightsBytes } = model.facts;
+  const settings = { model: model.path, weightsBytes, threads, scratch, ended: () => ended };
+  const { samples, failures } = await runCampaign(groups, variants, trials, settings);
+  return {
+    run: {
+      about: {
+        ...about,
+        date: new Date().toISOString().slice(0, 10),
+        threads,
+        trials,
+        uvThreads,
+        model: model.name,
+        ...model.facts,
+      },
+      samples,
+    },
+    failures,
+  };
 }
 
-const median = (numbers) => {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
-
-const better = (unit, a, b) => (unit === 'ms' ? a < b : a > b);
-
-const model = modelPath();
-const sides = [{ name: 'stomp-serve', script: 'ours.mjs', args: [] }];
-if (values.only !== 'ours') {
-  // Which attention suits the rival depends on the case; each figure takes the better of the two.
-  sides.push({ name: 'node-llama-cpp', script: 'rival.mjs', args: ['true'] });
-  sides.push({ name: 'node-llama-cpp', script: 'rival.mjs', args: ['false'] });
+function write(run, path) {
+  const { date, cpu, cores } = run.about;
+  const target = path ?? join(here, 'results', `${date}-${shortCpuName(cpu)}-${cores}-cores.csv`);
+  mkdirSync(dirname(target), { recursive: true });
+  writeFileSync(target, formatCsv(run));
+  process.stderr.write(`written to ${target}\n`);
 }
 
-const samples = []; // { side, variant, trial, name, value, unit }
-for (let trial = 1; trial <= Number(values.trials); trial++) {
-  for (const [index, side] of sides.entries()) {
-    process.stderr.write(`trial ${trial} of ${values.trials}: ${side.name} ${side.args.join(' ')}\n`);
-    const folder = mkdtempSync(join(scratch, 'trial-'));
-    for (const line of child(side.script, [model, values.threads, folder, ...side.args])) {
-      samples.push({ side: side.name, variant: index, trial, ...line });
-    }
+function read(path) {
+  try {
+    return parseCsv(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new Error(`--from ${path}: ${error.message}`);
   }
 }
 
-function figure(side, name) {
-  let best;
-  for (const variant of new Set(samples.filter((s) => s.side === side).map((s) => s.variant))) {
-    const own = samples.filter((s) => s.side === side && s.variant === variant && s.name === name);
-    if (own.length === 0) continue;
-    const value = median(own.map((s) => s.value));
-    const unit = own[0].unit;
-    const spread = (Math.max(...own.map((s) => s.value)) - Math.min(...own.map((s) => s.value))) / value;
-    if (!best || better(unit, value, best.value)) best = { value, unit, spread };
+function show(run, failures, docs) {
+  const found = new Results(run);
+  const checks = checksOf(found);
+  const parts = [machineLine(found), table(found), ceilingTable(found), checkTable(checks), ...failures];
+  console.log(parts.join('\n\n'));
+  if (docs) process.stderr.write(`renewed ${publish(found, checks)}\n`);
+  return checks;
+}
+
+async function main() {
+  const options = parseOptions(process.argv.slice(2));
+  if (options.help) {
+    console.log(help);
+    return;
   }
-  return best;
+  let run;
+  let failures = [];
+  if (options.from) {
+    run = read(options.from);
+  } else {
+    ({ run, failures } = await measure(options));
+    write(run, options.csv);
+  }
+  const checks = show(run, failures, options.docs);
+  if (options.strict && checks.some(({ ok }) => ok === false)) process.exitCode = 1;
 }
 
-const names = [...new Set(samples.map((s) => s.name))].sort((a, b) =>
-  a.localeCompare(b, 'en', { numeric: true }),
-);
-const about = machine();
-console.log(
-  `\n${about.cpu}, ${about.cores} cores (${about.flags}), ${values.threads} threads, ${about.node}`,
-);
-console.log('Medians; ratio over 1 means stomp-serve is ahead.\n');
-console.log('| case | unit | stomp-serve | node-llama-cpp | ratio |');
-console.log('|---|---|---:|---:|---:|');
-const rows = [['case', 'unit', 'side', 'trial', 'value']];
-for (const name of names) {
-  const ours = figure('stomp-serve', name);
-  const rival = figure('node-llama-cpp', name);
-  const ratio = rival
-    ? ours.unit === 'ms'
-      ? rival.value / ours.value
-      : ours.value / rival.value
-    : undefined;
-  console.log(
-    `| ${name} | ${ours.unit} | ${ours.value.toFixed(1)} (±${(50 * ours.spread).toFixed(0)} %) | ` +
-      `${rival ? `${rival.value.toFixed(1)} (±${(50 * rival.spread).toFixed(0)} %)` : '-'} | ${ratio ? ratio.toFixed(2) : '-'} |`,
-  );
-}
-const sum8 = figure('stomp-serve', 'sum over 8');
-const sum1 = figure('stomp-serve', 'sum over 1');
-const cold = figure('stomp-serve', 'first token cold 2K');
-console.log(`\nsum over 8 / sum over 1: ${(sum8.value / sum1.value).toFixed(2)}`);
-for (const kind of ['shared prefix', 'returning', 'restored']) {
-  const warm = figure('stomp-serve', `first token ${kind} 2K`);
-  console.log(`first token, cold / ${kind}: ${(cold.value / warm.value).toFixed(1)}`);
-}
-
-for (const s of samples) {
-  const variant = s.side === 'stomp-serve' ? s.side : `${s.side} flashAttention=${sides[s.variant].args[0]}`;
-  rows.push([s.name, s.unit, variant, s.trial, s.value.toFixed(3)]);
-}
-const header = Object.entries({ ...about, threads: values.threads }).map(
-  ([key, value]) => `# ${key}: ${value}`,
-);
-const csv = `${header.join('\n')}\n${rows.map((row) => row.join(',')).join('\n')}\n`;
-const path =
-  values.csv ?? join(here, 'results', `${new Date().toISOString().slice(0, 10)}-${hostname()}.csv`);
-mkdirSync(join(here, 'results'), { recursive: true });
-writeFileSync(path, csv);
-console.log(`\nwritten to ${path}`);
+main().catch((error) => {
+  if (ended) {
+    process.stderr.write('ended; nothing was written\n');
+    return;
+  }
+  process.stderr.write(`npm run bench: ${error.message}\n`);
+  process.exitCode = 1;
+});

@@ -1,16 +1,59 @@
-// Installs the rival beside this file when it is missing. Its prebuilt binary comes inside its package; nothing is
-// compiled and nothing else is downloaded. Not `npm ci`: that insists on the rival's packages for every other platform
-// being in the registry, and mirrors may lack some.
+// Installs the rival and the micro-benchmark's library beside this file when they are missing, and builds the program
+// that measures the machine. The rival's prebuilt binary comes inside its package. Not `npm ci`: that insists on the
+// rival's packages for every other platform being in the registry, and mirrors may lack some.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-if (!existsSync(new URL('./node_modules/node-llama-cpp', import.meta.url))) {
+const program = join(here, 'build', process.platform === 'win32' ? 'ceilings.exe' : 'ceilings');
+const sources = ['ceilings.cc', 'peaks.cc'].map((name) => join(here, 'native', name));
+
+const changed = (path) => statSync(path).mtimeMs;
+
+function install() {
+  const wanted = ['node-llama-cpp', 'benchmark'];
+  if (wanted.every((name) => existsSync(join(here, 'node_modules', name)))) return true;
   const { status } = spawnSync('npm', ['install', '--no-save', '--no-audit', '--no-fund'], {
     cwd: here,
-    stdio: 'inherit',
+    stdio: ['ignore', 2, 2],
     env: { ...process.env, NODE_LLAMA_CPP_SKIP_DOWNLOAD: 'true' },
   });
-  if (status !== 0) process.exit(status ?? 1);
+  return status === 0;
+}
+
+function buildCeilings() {
+  const inputs = [...sources, join(here, 'native', 'peaks.h')];
+  if (existsSync(program) && inputs.every((path) => changed(path) <= changed(program))) return true;
+  mkdirSync(join(here, 'build'), { recursive: true });
+  const compilers = [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean);
+  const flags = [
+    '-O3',
+    '-std=c++20',
+    '-pthread',
+    ...(process.arch === 'arm64' ? ['-march=armv8.2-a+dotprod'] : []),
+  ];
+  for (const compiler of compilers) {
+    const { status, error } = spawnSync(compiler, [...flags, '-o', program, ...sources], {
+      stdio: ['ignore', 2, 2],
+    });
+    if (!error) return status === 0;
+  }
+  return false;
+}
+
+if (!existsSync(join(here, '..', 'dist', 'index.js'))) {
+  console.error('stomp-serve is not built here: run `npm run build` first');
+  process.exit(1);
+}
+if (!install()) {
+  console.error(
+    'the rival could not be installed; `npm run bench -- --only ours` needs none of it once it is',
+  );
+  process.exit(1);
+}
+if (!buildCeilings()) {
+  console.error('no C++ compiler built bench/native/ceilings.cc; set CXX to one');
+  process.exit(1);
 }

@@ -51,7 +51,7 @@ export function cppToolsIfFetched() {
 }
 
 /** Folders whose C++ is ours. */
-const ours = ['cpp/core', 'cpp/binding', 'tests/cpp'];
+const ours = ['cpp/core', 'cpp/binding', 'tests/cpp', 'bench/native'];
 
 /** Our C++ files below `root`, relative to it. */
 export function cppFiles(root) {
