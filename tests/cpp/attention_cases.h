@@ -115,6 +115,8 @@ struct Queries {
 struct Attended {
   std::vector<double> out;  // (dim)
   std::vector<double> size; // the same of |V|
+  double top = 0;           // largest score
+  double total = 0;         // of weights relative to it
 };
 
 /// K and V as (n, dim), the query as the scores want it.
@@ -139,7 +141,11 @@ Attended attend(
     weight[t] = std::exp(weight[t] - top);
     total += weight[t];
   }
-  Attended y{std::vector<double>(cache.dim), std::vector<double>(cache.dim)};
+  Attended y{
+      std::vector<double>(cache.dim),
+      std::vector<double>(cache.dim),
+      top,
+      total};
   for (int t = first; t <= last; t++) {
     for (int d = 0; d < cache.dim; d++) {
       y.out[d] += weight[t] / total * v[cache.at(t, d)];

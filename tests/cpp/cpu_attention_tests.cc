@@ -98,6 +98,14 @@ TEST("cpu kernels: merged spans equal one softmax; empty ones change nothing") {
     kernels.merge_rows(queries.rows(next), queries.rows(all), 48);
     CHECK_EQUAL(all.sum[1], before.sum[1]);
     CHECK_EQUAL(all.max[1], before.max[1]);
+    // Nothing and nothing is nothing, and takes what comes.
+    auto none = queries.start(48);
+    auto other = queries.start(48);
+    kernels.merge_rows(queries.rows(other), queries.rows(none), 48);
+    CHECK(none.max == other.max && none.sum == other.sum);
+    CHECK(none.out == other.out);
+    kernels.merge_rows(queries.rows(all), queries.rows(none), 48);
+    CHECK(none.max == all.max && none.sum == all.sum && none.out == all.out);
     return attended(cache, queries, all);
   });
 }

@@ -27,6 +27,7 @@ TEST("cpu executor: chunks of 1, 7 and 64 equal one prefill, to the bit") {
        {grouped_model(),
         odd_model(),
         ragged_model(),
+        reference::random_model(wide_shape(WeightFormat::kQ4_1)),
         reference::random_model(small())}) {
     const auto tokens = tokens_of(*model, 300, 4);
     for (bool exact : {true, false}) {

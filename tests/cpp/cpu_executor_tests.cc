@@ -153,6 +153,12 @@ TEST("cpu executor: long context, past several spans") {
   check_against_reference(shape, 700);
 }
 
+TEST("cpu executor: rows longer than the matrix units take at once") {
+  // More rows, too, than are gated together.
+  check_against_reference(wide_shape(WeightFormat::kQ4_0), 150);
+  check_against_reference(wide_shape(WeightFormat::kF16), 20);
+}
+
 TEST("cpu executor: every quantised format agrees with double precision") {
   for (WeightFormat format :
        {WeightFormat::kQ4_0, WeightFormat::kQ4_1, WeightFormat::kQ8_0}) {

@@ -212,4 +212,15 @@ inline std::shared_ptr<const Model> ragged_model() {
   return reference::random_model(shape);
 }
 
+/// Rows longer than what the matrix units widen at once, everywhere.
+inline reference::Shape wide_shape(WeightFormat format) {
+  reference::Shape shape = small(format);
+  shape.n_layers = 1;
+  shape.d_model = 640;
+  shape.n_heads = 20;
+  shape.n_kv_heads = 5;
+  shape.d_ff = 1216;
+  return shape;
+}
+
 } // namespace cpu_rig
