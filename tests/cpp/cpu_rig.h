@@ -23,6 +23,9 @@ using namespace stomp;
 
 using Logits = std::vector<float>; // rows of the vocabulary
 
+inline const std::string kExactNumerics = "cpu-int8-v1-kv-f16";
+inline const std::string kTileNumerics = "cpu-int8-bf16-v1-kv-f16";
+
 struct RigOptions {
   int threads = 2;
   int block_tokens = 64;

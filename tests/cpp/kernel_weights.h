@@ -208,4 +208,27 @@ struct DenseWeights {
   std::vector<float> values; // (kBlockColumns, cols)
 };
 
+/// Row tiles that hold NaN until they are written.
+struct Tiles {
+  Tiles(int rows, int cols)
+      : k_tiles((cols + kTileK - 1) / kTileK),
+        values(
+            static_cast<size_t>((rows + kTileRows - 1) / kTileRows) * k_tiles *
+                kTileElements,
+            0x7fc0) {}
+  TileRows rows() { return {values.data(), k_tiles}; }
+  uint16_t& at(int row, int k) {
+    return rows().tile(
+        row / kTileRows, k / kTileK)[row % kTileRows * kTileK + k % kTileK];
+  }
+
+  int k_tiles;
+  std::vector<uint16_t> values;
+};
+
+/// Element k of a column of a panel of widened weights.
+inline size_t panel_at(int column, int k) {
+  return (static_cast<size_t>(k / 2) * kBlockColumns + column) * 2 + k % 2;
+}
+
 } // namespace kernel_checks
