@@ -84,7 +84,7 @@ export function contenders(settings, machine) {
   }
   if (settings.only === 'ours') return list;
   list.push(...rivals(settings.threads, settings.uvThreads));
-  // Its AMX kernels end the process on this kind of weights when its threads are OpenMP's.
+  // With repacked weights it ends with a segmentation fault where there is AMX.
   if (settings.llamaServer) list.push(...servers(settings.threads, llamaServer(), !has('amx_int8')));
   return list;
 }

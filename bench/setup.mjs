@@ -48,9 +48,7 @@ if (!existsSync(join(here, '..', 'dist', 'index.js'))) {
   process.exit(1);
 }
 if (!install()) {
-  console.error(
-    'the rival could not be installed; `npm run bench -- --only ours` needs none of it once it is',
-  );
+  console.error('node-llama-cpp and benchmark could not be installed; npm says why above');
   process.exit(1);
 }
 if (!buildCeilings()) {

@@ -58,12 +58,12 @@ export async function open({ model, folder, options: { program, threads, flash, 
   let free = [];
   let taken = new Map();
   // Where this process is ended before its time, its server ends too.
-  process.once('exit', () => server?.kill());
+  process.once('exit', () => server?.kill('SIGKILL'));
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => process.exit(1));
 
   async function stop() {
     if (!server || hasEnded(server)) return;
-    server.kill();
+    server.kill('SIGKILL'); // it has nothing to save, and takes its time otherwise
     await once(server, 'exit');
   }
   async function start(slots, tokens) {
