@@ -247,9 +247,7 @@ void check_plan(
   int prompt_tiles = 0;
   for (const SliceRows& rows : s.rows.slices) {
     if (!rows.slice->decode) {
-      const int first = rows.slice->position / shape.tile_tokens;
-      const int last = (rows.slice->position + rows.n - 1) / shape.tile_tokens;
-      prompt_tiles += last - first + 1;
+      prompt_tiles += (rows.n + shape.tile_tokens - 1) / shape.tile_tokens;
     }
   }
   const bool all = may_span && prompt_tiles < shape.min_tiles;
