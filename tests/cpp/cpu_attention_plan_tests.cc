@@ -143,9 +143,6 @@ void check_tiles(
     CHECK(tile.n >= 1 && tile.n <= tile_tokens);
     CHECK(tile.position <= before); // the longest first
     before = tile.position;
-    // Cut where every other step with this prompt would cut.
-    CHECK_EQUAL(
-        tile.position / tile_tokens, tile.last_position() / tile_tokens);
     for (int i = 0; i < tile.n; i++) {
       covered[tile.row + i]++;
       CHECK_EQUAL(s.rows.slice_of[tile.row + i], tile.slice);

@@ -157,7 +157,7 @@ describe('a bad value is refused with field, value, allowed and source', () => {
 
 describe('what this version does not have', () => {
   it('is refused with the reason', () => {
-    expect(failure({ args: ['--kv-bits', '8'] }).message).toContain('8-bit caches are not available');
+    expect(failure({ args: ['--kv-bits', '4'] }).message).toContain('caches of 4 bits are not available');
     expect(failure({ args: ['--allow-remote'] }).message).toContain('API keys');
     expect(failure({ env: { STOMP_ALLOW_REMOTE: 'true' } }).message).toContain('API keys');
     expect(failure({ args: ['--host', '0.0.0.0'] }).message).toContain('only loopback');
