@@ -321,8 +321,8 @@ bool EngineCore::restore_blocks(Sequence& seq) {
       break;
     }
     const int done = kv.table.n_tokens;
-    const int some = std::min(
-        r.file->header().blocks[r.next + i].n_tokens, r.until - done);
+    const int some =
+        std::min(r.file->header().blocks[r.next + i].n_tokens, r.until - done);
     cache_->commit(
         kv, std::span<const int32_t>(seq.tokens).subspan(done, some));
   }
