@@ -43,22 +43,26 @@ struct Dots {
 // codes of 8 bits are taken as two of 4.
 template <int Bits, int Chains>
 struct Dots {
-  I16 low{};
-  I16 high{};
+  I16 low[Chains] = {};
+  I16 high[Chains] = {};
 
-  STOMP_INLINE static I16 pairs(const U8& codes, const I8& x) {
-    return (I16)_mm256_maddubs_epi16((__m256i)codes, (__m256i)x);
+  /// Sums are formed here and now: GCC would rather form all products first,
+  /// for which there are no registers.
+  STOMP_INLINE static void add_pairs(I16& sums, const U8& codes, const I8& x) {
+    sums += (I16)_mm256_maddubs_epi16((__m256i)codes, (__m256i)x);
+    __asm__("" : "+x"(sums));
   }
-  STOMP_INLINE static I32 widen(const I16& sums) {
-    return (I32)_mm256_madd_epi16((__m256i)sums, _mm256_set1_epi16(1));
+  STOMP_INLINE static I32 widen(const I16 (&sums)[Chains]) {
+    const I16 all = Chains == 2 ? sums[0] + sums[Chains - 1] : sums[0];
+    return (I32)_mm256_madd_epi16((__m256i)all, _mm256_set1_epi16(1));
   }
-  STOMP_INLINE void add(int, const U8& codes, const int8_t* four) {
+  STOMP_INLINE void add(int chain, const U8& codes, const int8_t* four) {
     const I8 x = quad(four);
     if constexpr (Bits == 8) {
-      low += pairs(codes & 15, x);
-      high += pairs((U8)((U16)codes >> 4) & 15, x);
+      add_pairs(low[chain], codes & 15, x);
+      add_pairs(high[chain], (U8)((U16)codes >> 4) & 15, x);
     } else {
-      low += pairs(codes, x);
+      add_pairs(low[chain], codes, x);
     }
   }
   STOMP_INLINE I32 total() const {

@@ -111,8 +111,10 @@ STOMP_INLINE void tile_columns(
   for (int i = layout.cols / layout.group; i > 0; i--, affine += affine_bytes) {
     const Affine a = affine_at(layout, affine, column);
     for (int part = 0; part < parts; part++) {
-      fetch_ahead(block, fetched);
-      block += fetched;
+      if (column == 0) {
+        fetch_ahead(block, fetched);
+        block += fetched;
+      }
       add_group<Bits, R>(codes, a, in, acc);
       codes += Packing<Bits>::kBytes;
       in = in.next_group();
