@@ -66,6 +66,16 @@ bool may_use_tiles() {
 #endif
 }
 
+bool has_avx512vnni(const Leaf& extended, uint64_t saved) {
+  return (saved & 0xe6) == 0xe6 && all(extended.b, {16, 17, 30, 31}) &&
+      all(extended.c, {11});
+}
+
+bool has_amx(const Leaf& extended, uint64_t saved) {
+  return (saved & 0x60000) == 0x60000 && all(extended.d, {22, 24, 25}) &&
+      all(cpuid(7, 1).a, {5}) && may_use_tiles();
+}
+
 CpuFeatures detect() {
   CpuFeatures f;
   const Leaf basic = cpuid(1);
@@ -76,11 +86,8 @@ CpuFeatures detect() {
   const Leaf extended = cpuid(7);
   f.avx2 =
       (saved & 0x6) == 0x6 && all(basic.c, {12, 29}) && all(extended.b, {5});
-  f.avx512vnni = f.avx2 && (saved & 0xe6) == 0xe6 &&
-      all(extended.b, {16, 17, 30, 31}) && all(extended.c, {11});
-  f.amx = f.avx512vnni && (saved & 0x60000) == 0x60000 &&
-      all(extended.d, {22, 24, 25}) && all(cpuid(7, 1).a, {5}) &&
-      may_use_tiles();
+  f.avx512vnni = f.avx2 && has_avx512vnni(extended, saved);
+  f.amx = f.avx512vnni && has_amx(extended, saved);
   return f;
 }
 #elif defined(__aarch64__)

@@ -117,6 +117,36 @@ void AttentionPlan::make_group(
       });
 }
 
+/// The sharing of the span at hand whose rows see what `row` sees; a new one if
+/// there is none, or none with room.
+int AttentionPlan::sharing_for(
+    const StepRows& step,
+    int block_tokens,
+    int group,
+    int begin,
+    int row) {
+  const int n = static_cast<int>(sharings_.size());
+  for (int s = 0; s < n; s++) {
+    const int leader = sharings_[s].leader;
+    const int end = std::min(step.positions[leader], step.positions[row]) + 1;
+    if (sharings_[s].n < max_span_rows() &&
+        same_blocks(
+            table_of(step, leader),
+            table_of(step, row),
+            group,
+            block_tokens,
+            begin,
+            std::min(begin + kSpanTokens, end))) {
+      if (step.positions[row] > step.positions[leader]) {
+        sharings_[s].leader = row;
+      }
+      return s;
+    }
+  }
+  sharings_.push_back({row});
+  return n;
+}
+
 /// Sorts the rows that attend to the span by what blocks they see there.
 void AttentionPlan::share_span(
     const StepRows& step,
@@ -124,47 +154,24 @@ void AttentionPlan::share_span(
     int group,
     int begin,
     LayerGroupPlan& plan) {
-  const int number = begin / kSpanTokens;
-  const auto end_of = [&](int row) {
-    return std::min(begin + kSpanTokens, step.positions[row] + 1);
-  };
   sharings_.clear();
   sharing_of_.assign(n_spanned_, -1);
   for (int row = 0; row < n_spanned_; row++) {
-    const int in_row = number - plan.first_span[row];
-    if (in_row < 0 || in_row >= plan.n_spans[row]) {
-      continue;
+    const int number = begin / kSpanTokens - plan.first_span[row];
+    if (number >= 0 && number < plan.n_spans[row]) {
+      const int s = sharing_for(step, block_tokens, group, begin, row);
+      sharings_[s].n++;
+      sharing_of_[row] = s;
     }
-    int s = 0;
-    const int n = static_cast<int>(sharings_.size());
-    for (; s < n; s++) {
-      const int leader = sharings_[s].leader;
-      if (sharings_[s].n < max_span_rows() &&
-          same_blocks(
-              table_of(step, leader),
-              table_of(step, row),
-              group,
-              block_tokens,
-              begin,
-              std::min(end_of(leader), end_of(row)))) {
-        break;
-      }
-    }
-    if (s == n) {
-      sharings_.push_back({row});
-    } else if (end_of(row) > end_of(sharings_[s].leader)) {
-      sharings_[s].leader = row;
-    }
-    sharings_[s].n++;
-    sharing_of_[row] = s;
   }
   for (size_t s = 0; s < sharings_.size(); s++) {
+    const int leader = sharings_[s].leader;
     SharedSpan span;
     span.begin = begin;
-    span.end = end_of(sharings_[s].leader);
+    span.end = std::min(begin + kSpanTokens, step.positions[leader] + 1);
     span.first = static_cast<int>(plan.rows.size());
     span.n = sharings_[s].n;
-    span.table = &table_of(step, sharings_[s].leader);
+    span.table = &table_of(step, leader);
     for (int row = 0; row < n_spanned_; row++) {
       if (sharing_of_[row] == static_cast<int>(s)) {
         plan.rows.push_back(row);

@@ -78,6 +78,12 @@ class AttentionPlan {
       const LayerGroup& kind,
       int group,
       LayerGroupPlan& plan);
+  int sharing_for(
+      const StepRows& step,
+      int block_tokens,
+      int group,
+      int begin,
+      int row);
   void share_span(
       const StepRows& step,
       int block_tokens,
