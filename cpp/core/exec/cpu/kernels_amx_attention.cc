@@ -86,20 +86,6 @@ widen_v(const AttentionPiece& piece, int first_token, int dim, std::byte* to) {
   }
 }
 
-/// The next piece lies in other pages, which the processor does not foresee.
-void fetch(const AttentionPiece& next) {
-  const size_t bytes = static_cast<size_t>(kTileTokens) * next.head_dim *
-      (next.codes ? 1 : sizeof(uint16_t));
-  for (int t = 0; t < kTokenTiles; t++) {
-    if (next.k[t]) {
-      for (size_t i = 0; i < bytes; i += kLineBytes) {
-        __builtin_prefetch(static_cast<const char*>(next.k[t]) + i);
-        __builtin_prefetch(static_cast<const char*>(next.v[t]) + i);
-      }
-    }
-  }
-}
-
 void widen(const AttentionPiece& piece, const Scratch& scratch) {
   const int dim = piece.head_dim;
   const size_t k_bytes = static_cast<size_t>(dim / kTileK) * kTileBytes;
@@ -310,9 +296,6 @@ void attend_tiles(
   const Scratch scratch(scratch_bytes, piece.head_dim);
   use_tiles(kWholeTiles);
   widen(piece, scratch);
-  if (piece.next) {
-    fetch(*piece.next);
-  }
   for (int r = 0; r < rows.state.n; r += kTileRows) {
     score(rows.q, r / kTileRows, scratch);
     if (weigh(piece, rows.state, r, scratch)) {
