@@ -155,8 +155,8 @@ class Executor {
       std::span<const std::byte> bytes) = 0;
 };
 
-/// The CPU executor: always there. Both throw kInvalidRequest for kv_bits that
-/// they do not have.
+/// The CPU executor: always there. Throws kInvalidRequest for kv_bits that it
+/// does not have; the MLX executor does when it is to allocate such a pool.
 std::unique_ptr<Executor> make_cpu_executor(const ExecutorOptions& options);
 
 /// The MLX executor, from the shared library `library_path` opened on demand.

@@ -92,6 +92,10 @@ class CpuExecutor : public Executor {
   void allocate_pool(
       const ModelCacheSpec& spec,
       const std::vector<int>& blocks_per_group) override {
+    // The numerics id tells of the executor's.
+    if (spec.kv_bits != kv_bits_) {
+      throw std::logic_error("a pool of other kv_bits than the executor's");
+    }
     pool_ = cpu::KvPool(spec, blocks_per_group, kernels_);
     ops_->use(pool_);
   }
@@ -265,6 +269,14 @@ class CpuExecutor : public Executor {
 } // namespace
 
 std::unique_ptr<Executor> make_cpu_executor(const ExecutorOptions& options) {
+  if (options.kv_bits != 16 && options.kv_bits != 8) {
+    throw Error(
+        Code::kInvalidRequest,
+        "the CPU executor keeps 16 or 8 bits of a key's or value's element, "
+        "not " +
+            std::to_string(options.kv_bits),
+        {{"kv_bits", std::to_string(options.kv_bits)}});
+  }
   return std::make_unique<CpuExecutor>(options);
 }
 

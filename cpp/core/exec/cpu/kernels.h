@@ -262,7 +262,8 @@ struct Kernels {
   void (*rotate)(float* head, const RopeTurns& turns, float scale);
   void (*to_f16)(const float* x, int n, uint16_t* out);
   /// n elements of a key or value to codes; tops[g * top_stride] of each
-  /// kKvGroup. What comes back through f16 has the same codes and tops.
+  /// kKvGroup. What comes back through f16 has the same codes and tops; so
+  /// that it can, a group below 2^-17 becomes zeros.
   void (*quantise_kv)(
       const float* x,
       int n,

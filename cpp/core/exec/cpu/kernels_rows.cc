@@ -232,6 +232,10 @@ uint32_t largest_bits(const float* x, int n) {
   return static_cast<uint32_t>(top);
 }
 
+// Below, f16 is too coarse for multiples of top / kKvCodes to be found again:
+// they are 2^-24 apart, and half of that is half a code at 127 * 2^-24.
+constexpr float kLeastTop = 0x1p-17f;
+
 } // namespace
 
 void quantise_kv(
@@ -249,7 +253,11 @@ void quantise_kv(
     // As it will be read: the largest value is then a whole code, and codes
     // that went through f16 are found again.
     *tops = f16_of(top);
-    const float read = f32_of(*tops);
+    float read = f32_of(*tops);
+    if (read < kLeastTop) {
+      *tops = 0;
+      read = 0;
+    }
     const float inverse = read > 0 ? static_cast<float>(kKvCodes) / read : 0.0f;
     for (int i = 0; i < some; i++) {
       const float shifted = x[first + i] * inverse + 12582912.0f;
