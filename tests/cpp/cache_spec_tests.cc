@@ -108,6 +108,28 @@ TEST("cache spec: a llama model is one global group of all layers") {
       make_cache_spec(llama_config(), 16, 4).block_bytes(0), 30u * 16 * 1536);
 }
 
+TEST("cache spec: 8 bits are a code an element and 2 bytes for 64") {
+  const ModelCacheSpec halves = make_cache_spec(llama_config(), 64, 2, 16);
+  CHECK_EQUAL(halves.pool_token_layer_bytes(), 3u * 2 * 128);
+  CHECK_EQUAL(halves.pool_token_layer_bytes(), halves.token_layer_bytes());
+  CHECK_EQUAL(halves.block_bytes(0), 30u * 64 * 768);
+  const ModelCacheSpec codes = make_cache_spec(llama_config(), 64, 2, 8);
+  CHECK_EQUAL(codes.pool_token_layer_bytes(), 3u * 2 * (64 + 2));
+  CHECK_EQUAL(codes.block_bytes(0), 30u * 64 * 396);
+  // What leaves the executor is as wide as ever.
+  CHECK_EQUAL(codes.token_layer_bytes(), halves.token_layer_bytes());
+  ModelConfig config = llama_config();
+  config.head_dim = 130; // two groups and a part of one
+  CHECK_EQUAL(
+      make_cache_spec(config, 64, 2, 8).pool_token_layer_bytes(),
+      3u * 2 * (130 + 3 * 2));
+  // The same budget holds nearly twice as many.
+  const std::vector<int> many = plan_pool(codes, 512 * kMiB, 8192);
+  const std::vector<int> few = plan_pool(halves, 512 * kMiB, 8192);
+  CHECK_EQUAL(few[0], 364);  // of 1474560 bytes
+  CHECK_EQUAL(many[0], 706); // of 760320 bytes
+}
+
 TEST("cache spec: block and element sizes out of range are refused") {
   for (const int block_tokens : {-64, 0, 8, 24, 63, 1040, 1 << 30}) {
     CHECK_ERROR(
@@ -118,6 +140,10 @@ TEST("cache spec: block and element sizes out of range are refused") {
     CHECK_ERROR(
         make_cache_spec(llama_config(), 64, element_bytes),
         Code::kInvalidRequest);
+  }
+  for (const int kv_bits : {-8, 0, 1, 4, 12, 32}) {
+    CHECK_ERROR(
+        make_cache_spec(llama_config(), 64, 2, kv_bits), Code::kInvalidRequest);
   }
   make_cache_spec(llama_config(), 1024, 4);
 }

@@ -33,6 +33,7 @@ struct RigOptions {
   int max_step_tokens = 576;
   std::string isa; // empty: the best
   bool exact = false;
+  int kv_bits = 16;
 };
 
 /// An executor with a pool and a sequence's tables, grown on demand.
@@ -46,12 +47,16 @@ class Rig {
     o.threads = options.threads;
     o.max_step_tokens = options.max_step_tokens;
     o.exact = options.exact;
+    o.kv_bits = options.kv_bits;
     setenv("STOMP_CPU_ISA", options.isa.c_str(), 1);
     executor = make_cpu_executor(o);
     unsetenv("STOMP_CPU_ISA");
     executor->load(model_, [](double) {});
     spec = make_cache_spec(
-        model_->config, options.block_tokens, executor->info().element_bytes);
+        model_->config,
+        options.block_tokens,
+        executor->info().element_bytes,
+        options.kv_bits);
     if (options.window) {
       spec.groups[0].kind = AttentionKind::kSliding;
       spec.groups[0].window = options.window;

@@ -135,6 +135,24 @@ TEST("mlx: what is missing is said") {
   }
 }
 
+TEST("mlx: caches of 8-bit codes are refused, and what has them is named") {
+  if (!built()) {
+    return;
+  }
+  const auto run = executor("cpu");
+  run->load(small_model(), {});
+  const ModelCacheSpec spec =
+      make_cache_spec(small_model()->config, kBlockTokens, 4, 8);
+  try {
+    run->allocate_pool(spec, {8});
+    check::fail(__FILE__, __LINE__, "should have thrown");
+  } catch (const Error& e) {
+    CHECK_EQUAL(code_name(e.code()), code_name(Code::kInvalidRequest));
+    CHECK(std::strstr(e.what(), "--kv-bits"));
+    CHECK(std::strstr(e.what(), "--executor cpu"));
+  }
+}
+
 // AddressSanitizer's allocator ends the process instead.
 #ifndef __SANITIZE_ADDRESS__
 TEST("mlx: a pool beyond the machine is refused") {
