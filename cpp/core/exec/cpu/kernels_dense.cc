@@ -16,7 +16,7 @@ STOMP_INLINE F32 weights_at(const std::byte* p) {
   } else if constexpr (Type == DenseType::kF16) {
     return from_f16(reinterpret_cast<const uint16_t*>(p));
   } else {
-    return (F32)(__builtin_convertvector(load<H16>(p), U32) << 16);
+    return (F32)(from_u16(p) << 16);
   }
 }
 

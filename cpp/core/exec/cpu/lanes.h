@@ -95,6 +95,16 @@ STOMP_INLINE F32 fma(const F32& a, const F32& b, const F32& c) {
 #endif
 }
 
+/// kLanes values of 16 bits.
+STOMP_INLINE U32 from_u16(const void* p) {
+#if defined(__ARM_NEON)
+  // GCC 12 converts half a register piece by piece.
+  return (U32)vmovl_u16((uint16x4_t)load<H16>(p));
+#else
+  return __builtin_convertvector(load<H16>(p), U32);
+#endif
+}
+
 /// kLanes f16 values, exactly.
 STOMP_INLINE F32 from_f16(const uint16_t* p) {
 #if defined(__AVX512F__)
@@ -102,8 +112,10 @@ STOMP_INLINE F32 from_f16(const uint16_t* p) {
   return (F32)_mm512_maskz_cvtph_ps(0xffff, load<__m256i>(p));
 #elif defined(__F16C__)
   return (F32)_mm256_cvtph_ps(load<__m128i>(p));
+#elif defined(__aarch64__)
+  return (F32)vcvt_f32_f16((float16x4_t)load<H16>(p));
 #else
-  const U32 h = __builtin_convertvector(load<H16>(p), U32);
+  const U32 h = from_u16(p);
   const U32 sign = (h & 0x8000u) << 16;
   const U32 magnitude = (h & 0x7fffu) << 13;
   const U32 exponent = magnitude & 0x0f800000u;
@@ -124,6 +136,9 @@ STOMP_INLINE F32 from_i8(const int8_t* p) {
 #elif defined(__AVX2__)
   const auto wide = (I32)_mm256_cvtepi8_epi32(
       _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__ARM_NEON)
+  const int8x8_t four = vcreate_s8(load<uint32_t>(p));
+  const auto wide = (I32)vmovl_s16(vget_low_s16(vmovl_s8(four)));
 #else
   const I32 wide = __builtin_convertvector(load<Q8>(p), I32);
 #endif
