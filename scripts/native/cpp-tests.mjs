@@ -10,7 +10,8 @@ import { findToolchain } from './toolchain.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
-function run(command, args, options = {}) {
+/** Runs a command that must succeed. */
+export function run(command, args, options = {}) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
   if (status !== 0) throw new Error(`${command} ${args[0]} failed${error ? `: ${error.message}` : ''}`);
 }
@@ -18,6 +19,27 @@ function run(command, args, options = {}) {
 /** Assertions stay on in tests: no -DNDEBUG. */
 function flags(sanitize) {
   return sanitize ? '-O1 -g' : '-O2';
+}
+
+/**
+ * Configures a tree of tests.
+ * @param {string} name of its folder
+ * @param {Record<string, string>} variables of CMake, on top of what all such trees have
+ * @returns the folder
+ */
+export function configure(name, toolchain, deps, variables) {
+  const tree = join(root, name);
+  dropForeignTree(tree, toolchain.generator);
+  const all = {
+    ...cmakeVariables(toolchain, deps),
+    STOMP_TESTS: 'ON',
+    CMAKE_BUILD_TYPE: 'Release',
+    CMAKE_CXX_FLAGS_RELEASE: flags(''),
+    ...variables,
+  };
+  const defines = Object.entries(all).map(([key, value]) => `-D${key}=${value}`);
+  run('cmake', ['-S', root, '-B', tree, '-G', toolchain.generator, '--log-level=WARNING', ...defines]);
+  return tree;
 }
 
 /**
@@ -30,18 +52,10 @@ export function configureTests(sanitize) {
   if ('message' in toolchain) throw new Error(toolchain.message);
   const deps = fetchAll();
   requireMlx(deps);
-  const tree = join(root, treeName(sanitize));
-  dropForeignTree(tree, toolchain.generator);
-  const variables = {
-    ...cmakeVariables(toolchain, deps),
-    STOMP_TESTS: 'ON',
+  return configure(treeName(sanitize), toolchain, deps, {
     STOMP_SANITIZE: sanitize,
-    CMAKE_BUILD_TYPE: 'Release',
     CMAKE_CXX_FLAGS_RELEASE: flags(sanitize),
-  };
-  const defines = Object.entries(variables).map(([key, value]) => `-D${key}=${value}`);
-  run('cmake', ['-S', root, '-B', tree, '-G', toolchain.generator, '--log-level=WARNING', ...defines]);
-  return tree;
+  });
 }
 
 function requireMlx(deps) {
@@ -55,10 +69,10 @@ function treeName(sanitize) {
   return sanitize.includes('address') ? 'build-asan' : `build-${sanitize.replaceAll(',', '-')}`;
 }
 
-/** Runs one test program; a crash or a missing summary counts as a failure. */
-function runProgram(program, env) {
-  console.log(`== ${program}`);
-  const result = spawnSync(program, [], {
+/** Runs a test program and its arguments; a crash or a missing summary counts as a failure. */
+export function runProgram(program, args, env) {
+  console.log(['==', program, ...args].join(' '));
+  const result = spawnSync(program, args, {
     cwd: root,
     encoding: 'utf8',
     maxBuffer: 1 << 28,
@@ -98,7 +112,12 @@ export async function runCppTests({ sanitize = '' } = {}) {
   };
   const programs = ['stomp_tests'];
   if (existsSync(join(tree, 'mlx'))) programs.push('stomp_mlx_tests');
-  const results = programs.map((name) => runProgram(join(tree, 'tests', 'cpp', name), env));
+  const results = programs.map((name) => runProgram(join(tree, 'tests', 'cpp', name), [], env));
+  return total(results);
+}
+
+/** The sum of several results. */
+export function total(results) {
   return results.reduce((sum, { passed, failed }) => ({
     passed: sum.passed + passed,
     failed: sum.failed + failed,
