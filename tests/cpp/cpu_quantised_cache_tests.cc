@@ -97,6 +97,7 @@ TEST("cpu 8-bit cache: five in a batch equal alone") {
       std::vector<BlockTable> tables(kSequences);
       Step step;
       for (int s = 0; s < kSequences; s++) {
+        tokens.push_back(tokens_of(*model, 20 + 60 * s, 100 + s));
         // All but the last few, which a step takes together.
         const std::span<const int32_t> own = tokens[s];
         const int rest = s % 2 ? 1 : 2 + 9 * s;
