@@ -98,12 +98,14 @@ TEST("cpu 8-bit cache: five in a batch equal alone") {
       Step step;
       for (int s = 0; s < kSequences; s++) {
         tokens.push_back(tokens_of(*model, 20 + 60 * s, 100 + s));
-        // All but the last few, which a step takes together.
+        // All but the last few, which a step takes together: an answer's token
+        // of some, the rest of a prompt of others.
         const std::span<const int32_t> own = tokens[s];
         const int rest = s % 2 ? 1 : 2 + 9 * s;
         rig.feed(tables[s], own.first(own.size() - rest), 77);
         step.slices.push_back(
-            rig.slice(tables[s], own.last(rest), Output::kAllLogits));
+            s % 2 ? rig.answer(tables[s], own.last(rest))
+                  : rig.slice(tables[s], own.last(rest), Output::kAllLogits));
       }
       const StepResult result = rig.run(step);
       std::vector<Logits> together;
@@ -111,7 +113,8 @@ TEST("cpu 8-bit cache: five in a batch equal alone") {
         together.emplace_back(logits.begin(), logits.end());
       }
       for (int s = 0; s < kSequences; s++) {
-        const Logits alone = rig.feed(tokens[s]);
+        const Logits alone =
+            s % 2 ? prompt_and_answers(rig, tokens[s], 1) : rig.feed(tokens[s]);
         CHECK(
             same_bits(together[s], std::span(alone).last(together[s].size())));
       }
