@@ -64,3 +64,23 @@ TEST("a sequence's own cap is honoured") {
   const std::vector<Load> loads = {{.pending = 500, .max_rows = 64}};
   CHECK_EQUAL(s.plan(loads)[0], 64);
 }
+
+TEST("where small chunks cost as much as large ones, answers keep half") {
+  // A chunk of a prompt takes 16 ms whatever its size up to 64, a step of
+  // answers 3 ms.
+  Scheduler s({.prefill_step_tokens = 512, .min_chunk_tokens = 64});
+  const std::vector<Load> loads = {{.decoding = true}, {.pending = 100000}};
+  double total = 0;
+  int steps = 0;
+  int prompt_rows = 0;
+  for (; total < 10; steps++) {
+    const int rows = s.plan(loads)[1];
+    CHECK(rows == 0 || rows == 64); // worth its price
+    const double seconds = rows ? 0.003 + 0.016 : 0.003;
+    s.observe(1, rows, seconds);
+    total += seconds;
+    prompt_rows += rows;
+  }
+  CHECK(steps >= 0.45 * total / 0.003); // half of what they would have alone
+  CHECK(prompt_rows >= 64 * 0.4 * total / 0.016); // and the prompt the rest
+}

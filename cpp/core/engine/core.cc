@@ -34,7 +34,11 @@ EngineCore::EngineCore(
       model_(std::move(model)),
       executor_(std::move(executor_with_model)),
       on_step_(std::move(on_step)),
-      scheduler_({.prefill_step_tokens = options.prefill_step_tokens}) {
+      scheduler_(
+          {.prefill_step_tokens = options.prefill_step_tokens,
+           .min_chunk_tokens = std::min(
+               executor_->info().min_chunk_tokens,
+               options.prefill_step_tokens)}) {
   const ExecutorInfo executor = executor_->info();
   numerics_ = executor.numerics;
   const ModelCacheSpec spec = make_cache_spec(

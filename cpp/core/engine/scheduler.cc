@@ -14,7 +14,7 @@ void learn(double& estimate, double sample) {
 
 int Scheduler::fair_prefill_rows() const {
   if (decode_step_seconds_ == 0 || prefill_row_seconds_ == 0) {
-    return 16; // nothing measured yet
+    return std::max(16, options_.min_chunk_tokens); // nothing measured yet
   }
   const double rows = decode_step_seconds_ / prefill_row_seconds_;
   return std::clamp(
@@ -39,6 +39,9 @@ std::span<int> Scheduler::plan(std::span<const Load> loads) {
   if (prefills_.empty()) {
     return rows_;
   }
+  if (decoding && debt_ > decode_step_seconds_ / 2) {
+    return rows_;
+  }
   int budget = decoding ? fair_prefill_rows() : options_.prefill_step_tokens;
   turn_++;
   // Shares shrink as prefills are served, so that short prompts leave their
@@ -59,12 +62,17 @@ std::span<int> Scheduler::plan(std::span<const Load> loads) {
 void Scheduler::observe(int decode_rows, int prefill_rows, double seconds) {
   if (prefill_rows == 0) {
     learn(decode_step_seconds_, seconds);
+    debt_ = std::max(0.0, debt_ - seconds);
     return;
   }
   const double rest =
       decode_rows > 0 ? seconds - decode_step_seconds_ : seconds;
   if (rest > 0) {
-    learn(prefill_row_seconds_, rest / prefill_rows);
+    const int rows = std::max(prefill_rows, options_.min_chunk_tokens);
+    learn(prefill_row_seconds_, rest / rows);
+  }
+  if (decode_rows > 0) {
+    debt_ = std::max(0.0, debt_ + rest - decode_step_seconds_);
   }
 }
 

@@ -5,7 +5,9 @@
 // Decode rows always go. What remains of the step goes to prefills, in turns,
 // but only as much as is expected to take as long as the decode rows alone:
 // agents that are answering keep at least half their speed while others read
-// long prompts. With nobody answering a prefill gets the whole step.
+// long prompts. Where a chunk worth computing takes longer than that, steps of
+// decode rows alone follow until they have taken as long. With nobody
+// answering a prefill gets the whole step.
 #pragma once
 
 #include <span>
@@ -15,7 +17,7 @@ namespace stomp {
 
 struct SchedulerOptions {
   int prefill_step_tokens = 512;
-  int min_chunk_tokens = 4; // a prefill always advances by this much
+  int min_chunk_tokens = 4; // fewer take as long: see ExecutorInfo
 };
 
 /// What one sequence brings to the plan.
@@ -42,7 +44,8 @@ class Scheduler {
  private:
   SchedulerOptions options_;
   double decode_step_seconds_ = 0; // of a step with decode rows alone
-  double prefill_row_seconds_ = 0;
+  double prefill_row_seconds_ = 0; // in chunks of min_chunk_tokens or more
+  double debt_ = 0; // seconds of prefill beyond what answers had meanwhile
   size_t turn_ = 0; // whose prefill goes first
   // Kept to avoid allocation.
   std::vector<int> rows_;

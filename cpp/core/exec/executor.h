@@ -77,6 +77,8 @@ struct ExecutorInfo {
   std::string numerics;
   int threads = 0;
   int element_bytes = 2; // of K and V in the pool
+  // Rows of a prompt below which a step takes as long as with so many.
+  int min_chunk_tokens = 4;
 };
 
 struct ExecutorMemory {

@@ -26,6 +26,8 @@ namespace {
 // there are matrix units and numerics are fast: bf16 throughout with f32 sums.
 constexpr const char* kExactNumerics = "cpu-int8-v1";
 constexpr const char* kTileNumerics = "cpu-int8-bf16-v1";
+// Widening all weights to bf16 takes as long as multiplying so many rows.
+constexpr int kTileChunkTokens = 64;
 constexpr int kElementBytes = 2;
 
 std::string wanted_isa() {
@@ -61,6 +63,9 @@ class CpuExecutor : public Executor {
         (kv_bits_ == 16 ? "-kv-f16" : "-kv-q8");
     info.threads = threads_.size();
     info.element_bytes = kElementBytes;
+    if (tiles_) {
+      info.min_chunk_tokens = kTileChunkTokens;
+    }
     return info;
   }
 
