@@ -318,65 +318,81 @@ TEST("cpu kernels: tiles of codes that no row attends to may be missing") {
   }
 }
 
+namespace {
+
+/// Codes whose step is a power of two, so that what they stand for is f16;
+/// another power for each group and token.
+CodedCache cache_of_exact_codes(int n, int dim) {
+  Random random(dim);
+  CodedCache cache(n, dim, dim);
+  for (auto* tops : {&cache.k_tops, &cache.v_tops}) {
+    for (int g = 0; g < groups_of(dim); g++) {
+      for (int t = 0; t < n; t++) {
+        const float step = std::exp2(-6.0f - random.integer(4));
+        (*tops)[size_t(g) * cache.stride + t] =
+            stomp::f32_to_f16(step * kKvCodes);
+      }
+    }
+  }
+  for (int t = 0; t < n; t++) {
+    for (int d = 0; d < dim; d++) {
+      const size_t top = size_t(d / kKvGroup) * cache.stride + t;
+      const size_t tile = size_t(t / kTileTokens) * dim;
+      const int k = cache.k_codes[(tile + d) * kTileTokens + t % kTileTokens];
+      const int v = cache.v_codes[cache.at(t, d)];
+      cache.set_k(t, d, k * stomp::f16_to_f32(cache.k_tops[top]) / kKvCodes);
+      cache.set_v(t, d, v * stomp::f16_to_f32(cache.v_tops[top]) / kKvCodes);
+    }
+  }
+  return cache;
+}
+
+/// One tile of rows through all pieces, as codes or as the f16 they stand for.
+Queries::State attend_in_tiles(
+    const TileKernels& kernels,
+    const CodedCache& cache,
+    const Queries& queries,
+    bool codes) {
+  const int n = kTileRows;
+  const int dim = cache.dim;
+  Queries::State state{
+      std::vector<float>(n, -kInf),
+      std::vector<float>(n),
+      std::vector<float>(static_cast<size_t>(n) * dim)};
+  std::vector<uint16_t> tiles(static_cast<size_t>(n) * dim);
+  TileAttention rows;
+  rows.q = {tiles.data(), dim / kTileK};
+  rows.state = queries.rows(state);
+  for (int r = 0; r < n; r++) {
+    kernels.round_row(queries.q[r], dim, 1, rows.q, r, 0);
+  }
+  std::vector<std::byte> scratch(
+      kernels.attend_scratch_bytes(dim), std::byte{0xff});
+  for (int at = 0; at < cache.n; at += kPieceTokens) {
+    const AttentionPiece piece =
+        codes ? cache.piece(at) : cache.Cache::piece(at);
+    kernels.attend_piece(piece, rows, scratch.data());
+  }
+  return state;
+}
+
+} // namespace
+
 TEST("cpu kernels: tile attention to codes that are f16 equals that to f16") {
   const TileKernels* kernels = tile_kernels();
   for (int dim : {32, 64, 96, 128}) {
     if (!kernels) {
       return;
     }
-    // A largest value of 127 times a power of two makes a step that power, so
-    // that what codes stand for is f16; another power for each group.
-    Random random(dim);
-    CodedCache cache(150, dim, dim);
-    for (auto* tops : {&cache.k_tops, &cache.v_tops}) {
-      for (int g = 0; g < groups_of(dim); g++) {
-        for (int t = 0; t < cache.n; t++) {
-          const float step = std::exp2(-6.0f - random.integer(4));
-          (*tops)[size_t(g) * cache.stride + t] =
-              stomp::f32_to_f16(step * kKvCodes);
-        }
-      }
-    }
-    for (int t = 0; t < cache.n; t++) {
-      for (int d = 0; d < dim; d++) {
-        const size_t top = size_t(d / kKvGroup) * cache.stride + t;
-        const size_t tile = size_t(t / kTileTokens) * dim;
-        const int k = cache.k_codes[(tile + d) * kTileTokens + t % kTileTokens];
-        const int v = cache.v_codes[cache.at(t, d)];
-        cache.set_k(t, d, k * stomp::f16_to_f32(cache.k_tops[top]) / kKvCodes);
-        cache.set_v(t, d, v * stomp::f16_to_f32(cache.v_tops[top]) / kKvCodes);
-      }
-    }
-    const int n = kTileRows;
+    const CodedCache cache = cache_of_exact_codes(150, dim);
     std::vector<int> first, last;
-    for (int r = 0; r < n; r++) {
-      last.push_back(150 - n + r);
+    for (int r = 0; r < kTileRows; r++) {
+      last.push_back(150 - kTileRows + r);
       first.push_back(r % 2 ? 0 : 40 + r);
     }
     const Queries queries(cache, first, last, 9);
-    const auto run = [&](bool codes) {
-      Queries::State state{
-          std::vector<float>(n, -kInf),
-          std::vector<float>(n),
-          std::vector<float>(static_cast<size_t>(n) * dim)};
-      std::vector<uint16_t> tiles(static_cast<size_t>(n) * dim);
-      TileAttention rows;
-      rows.q = {tiles.data(), dim / kTileK};
-      rows.state = queries.rows(state);
-      for (int r = 0; r < n; r++) {
-        kernels->round_row(queries.q[r], dim, 1, rows.q, r, 0);
-      }
-      std::vector<std::byte> scratch(
-          kernels->attend_scratch_bytes(dim), std::byte{0xff});
-      for (int at = 0; at < cache.n; at += kPieceTokens) {
-        const AttentionPiece piece =
-            codes ? cache.piece(at) : cache.Cache::piece(at);
-        kernels->attend_piece(piece, rows, scratch.data());
-      }
-      return state;
-    };
-    const Queries::State of_codes = run(true);
-    const Queries::State of_f16 = run(false);
+    const auto of_codes = attend_in_tiles(*kernels, cache, queries, true);
+    const auto of_f16 = attend_in_tiles(*kernels, cache, queries, false);
     CHECK(same_bits(of_codes.out, of_f16.out));
     CHECK(same_bits(of_codes.sum, of_f16.sum));
     CHECK(same_bits(of_codes.max, of_f16.max));
