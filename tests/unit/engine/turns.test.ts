@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ChatOptions, Generation, GenerationChunk } from '../../../ts/engine/types.js';
 import { type Rig, rig } from './fake-core.js';
 
@@ -127,8 +127,7 @@ describe('a turn', () => {
     for (const [name, generation] of Object.entries({ first, second, other })) {
       void generation.result.then(() => order.push(name));
     }
-    await later();
-    expect(r.core.requests.map((request) => request.agent)).toEqual(['ann', 'bob']);
+    await vi.waitFor(() => expect(r.core.requests.map((request) => request.agent)).toEqual(['ann', 'bob']));
     await r.settle(Promise.all([first.result, second.result, other.result]));
     expect(order.at(-1)).toBe('second');
     expect(lastPrompt()).toContain('<s>user one</s><s>assistant hello there</s><s>user two</s>');
