@@ -79,7 +79,7 @@ struct CodedCache : Cache {
       set(t, v, v_tops, [&](int d) { return &v_codes[at(t, d)]; });
     }
   }
-  AttentionPiece piece(int position) const {
+  AttentionPiece coded_piece(int position) const {
     AttentionPiece p = Cache::piece(position);
     p.codes = true;
     p.top_stride = stride;
@@ -123,7 +123,7 @@ void run_pieces(
     int to) {
   std::vector<float> scratch(piece_scratch_floats(cache.dim), kNan);
   for (int at = 0; at < to; at += kPieceTokens) {
-    kernels.attend_piece(cache.piece(at), rows, scratch.data());
+    kernels.attend_piece(cache.coded_piece(at), rows, scratch.data());
   }
 }
 
@@ -299,12 +299,12 @@ TEST("cpu kernels: tiles of codes that no row attends to may be missing") {
         const auto run = [&](bool missing) {
           auto state = queries.start(dim);
           std::vector<float> scratch(piece_scratch_floats(dim), kNan);
-          AttentionPiece piece = cache.piece(64);
+          AttentionPiece piece = cache.coded_piece(64);
           for (int i = 0; i < 3 && missing; i++) {
             piece.k[i] = piece.v[i] = nullptr;
             piece.k_tops[i] = piece.v_tops[i] = nullptr;
           }
-          const AttentionPiece next = cache.piece(128);
+          const AttentionPiece next = cache.coded_piece(128);
           piece.next = &next;
           kernels.attend_piece(piece, queries.rows(state), scratch.data());
           kernels.attend_piece(next, queries.rows(state), scratch.data());
@@ -338,8 +338,9 @@ CodedCache cache_of_exact_codes(int n, int dim) {
     for (int d = 0; d < dim; d++) {
       const size_t top = size_t(d / kKvGroup) * cache.stride + t;
       const size_t tile = size_t(t / kTileTokens) * dim;
-      const int k = cache.k_codes[(tile + d) * kTileTokens + t % kTileTokens];
-      const int v = cache.v_codes[cache.at(t, d)];
+      const size_t at = (tile + d) * kTileTokens + t % kTileTokens;
+      const auto k = static_cast<float>(cache.k_codes[at]);
+      const auto v = static_cast<float>(cache.v_codes[cache.at(t, d)]);
       cache.set_k(t, d, k * stomp::f16_to_f32(cache.k_tops[top]) / kKvCodes);
       cache.set_v(t, d, v * stomp::f16_to_f32(cache.v_tops[top]) / kKvCodes);
     }
@@ -370,7 +371,7 @@ Queries::State attend_in_tiles(
       kernels.attend_scratch_bytes(dim), std::byte{0xff});
   for (int at = 0; at < cache.n; at += kPieceTokens) {
     const AttentionPiece piece =
-        codes ? cache.piece(at) : cache.Cache::piece(at);
+        codes ? cache.coded_piece(at) : cache.piece(at);
     kernels.attend_piece(piece, rows, scratch.data());
   }
   return state;
