@@ -1,5 +1,5 @@
 /**
- * Runs the tests and ends with one line, `N passed, N failed`, over all of them.
+ * Runs the tests, names those that failed, and ends with one line, `N passed, N failed`, over all of them.
  *
  *   node scripts/test.mjs [unit] [integration] [e2e] [cpp] [--scale N]     all four unless told
  *
@@ -8,12 +8,13 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runCppTests } from './native/cpp-tests.mjs';
 import { hasEngine, platformName } from './native/platform.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const failures = [];
 const suites = ['unit', 'integration', 'e2e', 'cpp'];
 
 function parse(args) {
@@ -48,9 +49,18 @@ function count(report, status) {
     (file) => file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed'),
   ).length;
   const failed = report.numFailedTests + broken;
+  failures.push(...report.testResults.flatMap(named));
   const skipped = report.numPendingTests + report.numTodoTests;
   if (skipped) console.log(`${skipped} skipped`);
   return { passed: report.numPassedTests, failed: status === 0 ? failed : Math.max(failed, 1) };
+}
+
+/** The failed tests of a file, or the file if it has none and failed. */
+function named({ name, status, assertionResults }) {
+  if (status !== 'failed') return [];
+  const file = relative(root, name);
+  const tests = assertionResults.filter((test) => test.status === 'failed');
+  return tests.length ? tests.map(({ fullName }) => `${file}: ${fullName}`) : [file];
 }
 
 async function cpp() {
@@ -77,6 +87,7 @@ async function main() {
     passed += result.passed;
     failed += result.failed;
   }
+  for (const failure of failures) console.log(`FAIL  ${failure}`);
   console.log(`\n${passed} passed, ${failed} failed`);
   process.exitCode = failed || !passed ? 1 : 0;
 }

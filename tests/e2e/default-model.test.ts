@@ -3,7 +3,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import OpenAI from 'openai';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { goldenFolder, perplexityText, type ServerProcess, serve, stomp } from './server-process.js';
+import {
+  type AgentBody,
+  goldenFolder,
+  perplexityText,
+  type ServerProcess,
+  serve,
+  stomp,
+  until,
+} from './server-process.js';
 
 const model = 'smollm2-135m';
 
@@ -67,16 +75,18 @@ describe('the official OpenAI client', () => {
     await expect(wrong).rejects.toMatchObject({ status: 404, code: 'MODEL_NOT_FOUND', param: 'model' });
   });
 
-  it('can stop a stream', async () => {
-    const stream = await client.chat.completions.create({
-      model,
-      messages: ask,
-      stream: true,
-      max_tokens: 2000,
-    });
+  // Of this model thousands of tokens take seconds: the stop comes long before the end.
+  it('stops a stream, and the server with it', async () => {
+    const status = `stomp_request_total{model="${model}",route="/v1/chat/completions",status="499"}`;
+    const before = await server.metric(status);
+    const ours = { ignore_eos: true, session_id: 'gone' };
+    const request = { model, messages: ask, stream: true as const, max_tokens: 6000, ...ours };
+    const stream = await client.chat.completions.create(request);
     for await (const _ of stream) break;
     stream.controller.abort();
-    expect((await fetch(`${server.url}/health/ready`)).status).toBe(200);
+    await until(async () => (await server.metric(status)) === before + 1, 'the request is counted as gone');
+    await until(async () => (await server.metric('stomp_batch_size')) === 0, 'the batch is empty');
+    expect((await server.json<AgentBody>('/v1/agents/gone')).tokens).toBeLessThan(6000);
   });
 });
 
