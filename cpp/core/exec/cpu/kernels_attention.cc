@@ -265,16 +265,8 @@ STOMP_INLINE float largest(const float* weights) {
   for (int i = kLanes; i < kPieceTokens; i += kLanes) {
     top = larger(load<F32>(weights + i), top);
   }
-  float lane[kLanes];
-  store(lane, top);
-  STOMP_UNROLL
-  for (int n = kLanes / 2; n > 0; n /= 2) {
-    STOMP_UNROLL
-    for (int i = 0; i < n; i++) {
-      lane[i] = lane[i] > lane[i + n] ? lane[i] : lane[i + n];
-    }
-  }
-  return lane[0];
+  return folded(top, [](const F32& a, const F32& b) __attribute__((
+                         always_inline)) { return larger(a, b); });
 }
 
 STOMP_INLINE F32 plus(const F32& a, const F32& b) {

@@ -53,12 +53,8 @@ STOMP_INLINE float largest(const float* x) {
     const I32 magnitude = load<I32>(x + i) & 0x7fffffff;
     top = magnitude > top ? magnitude : top;
   }
-  int32_t lane[kLanes];
-  store(lane, top);
-  int32_t bits = 0;
-  for (int32_t v : lane) {
-    bits = v > bits ? v : bits;
-  }
+  const int32_t bits = folded(top, [](const I32& a, const I32& b)
+      __attribute__((always_inline)) { return a > b ? a : b; });
   float value;
   __builtin_memcpy(&value, &bits, sizeof value);
   return value;
@@ -77,13 +73,8 @@ STOMP_INLINE int quantise_group(const float* x, float inverse, int8_t* codes) {
     total += code;
     store(codes + i, __builtin_convertvector(code, Q8));
   }
-  uint32_t lane[kLanes];
-  store(lane, total);
-  uint32_t sum = 0;
-  for (uint32_t v : lane) {
-    sum += v;
-  }
-  return static_cast<int>(sum);
+  return static_cast<int>(folded(total, [](const U32& a, const U32& b)
+      __attribute__((always_inline)) { return a + b; }));
 }
 
 STOMP_INLINE uint16_t f16_of(float value) {

@@ -178,18 +178,47 @@ STOMP_INLINE Wide each(F f, const W&... w) {
   return out;
 }
 
+template <int... I>
+struct Lanes {};
+
+#if defined(__AVX512BW__)
+using AllLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
+#elif defined(__AVX2__)
+using AllLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7>;
+#else
+using AllLanes = Lanes<0, 1, 2, 3>;
+#endif
+
+/// Lane i becomes lane i + N, around the end.
+template <int N, class V, int... I>
+STOMP_INLINE V turned(const V& v, Lanes<I...>) {
+  return __builtin_shufflevector(v, v, ((I + N) % kLanes)...);
+}
+
+/// All lanes by f(V, V), which is one operation in each lane: halves folded
+/// onto each other until one lane is left.
+template <class V, class F, int N = kLanes / 2>
+STOMP_INLINE auto folded(const V& v, F f) {
+  if constexpr (N == 0) {
+    return v[0];
+  } else {
+    return folded<V, F, N / 2>(f(v, turned<N>(v, AllLanes{})), f);
+  }
+}
+
 /// The sum of sixteen lanes: halves folded onto each other, four times.
 STOMP_INLINE float sum(const Wide& w) {
-  float lane[16];
-  __builtin_memcpy(lane, &w, sizeof lane);
+  F32 part[Wide::kParts];
+  __builtin_memcpy(part, &w, sizeof part);
   STOMP_UNROLL
-  for (int n = 8; n > 0; n /= 2) {
+  for (int n = Wide::kParts / 2; n > 0; n /= 2) {
     STOMP_UNROLL
     for (int i = 0; i < n; i++) {
-      lane[i] += lane[i + n];
+      part[i] += part[i + n];
     }
   }
-  return lane[0];
+  return folded(part[0], [](const F32& a, const F32& b) __attribute__((
+                             always_inline)) { return a + b; });
 }
 
 /// e^x within 2 units in the last place; 0 below -64, e^88 above 88, NaN for

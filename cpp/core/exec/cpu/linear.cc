@@ -226,6 +226,37 @@ void LinearRunner::multiply(
     const LinearRows& rows,
     const PackedMatrix& w,
     LinearOutput out) {
+  if (rows.n_tiled() == 0) {
+    multiply_codes(rows, w, out);
+  } else {
+    multiply_tiles(rows, w, out);
+  }
+}
+
+/// A block at a time: small pieces, so that all threads end at once.
+void LinearRunner::multiply_codes(
+    const LinearRows& rows,
+    const PackedMatrix& w,
+    LinearOutput out) {
+  const int64_t work = int64_t{kBlockColumns} * rows.cols * rows.n;
+  threads_.run_ranges(
+      w.blocks(),
+      least_units(work),
+      [&](int begin, int end, int worker) noexcept {
+        Scratch own = scratch(worker);
+        for (int i = begin; i < end; i++) {
+          LinearOutput to = out;
+          to.y += static_cast<size_t>(i) * kBlockColumns;
+          few(w.block(i), rows, 0, rows.n_codes, to, own);
+        }
+      });
+}
+
+/// Two blocks at a time, as tiles go, and the rows of codes with them.
+void LinearRunner::multiply_tiles(
+    const LinearRows& rows,
+    const PackedMatrix& w,
+    LinearOutput out) {
   const int pairs = ceil_div(w.blocks(), 2);
   const int row_tiles = rows.row_tiles();
   const int pieces = row_pieces(pairs, row_tiles, threads_.size());
@@ -254,11 +285,8 @@ void LinearRunner::multiply(
       }
     }
   };
-  const int64_t work = int64_t{2} * kBlockColumns * rows.cols * rows.n;
   threads_.run_ranges(
-      pairs * pieces,
-      row_tiles ? 1 : least_units(work),
-      [&](int begin, int end, int worker) noexcept {
+      pairs * pieces, 1, [&](int begin, int end, int worker) noexcept {
         Scratch own = scratch(worker);
         for (int i = begin; i < end; i++) {
           pair(i / pieces, i % pieces, own);

@@ -85,6 +85,14 @@ class LinearRunner {
       int first,
       int n,
       const LinearOutput (&out)[2]) const;
+  void multiply_codes(
+      const LinearRows& rows,
+      const PackedMatrix& w,
+      LinearOutput out);
+  void multiply_tiles(
+      const LinearRows& rows,
+      const PackedMatrix& w,
+      LinearOutput out);
   void gate_codes(
       const PackedMatrix& w,
       const LinearRows& rows,
