@@ -48,7 +48,7 @@ TEST("thread pool: every index is visited exactly once, whatever the threads") {
   for (int threads : {1, 2, 3, 5}) {
     ThreadPool pool(threads);
     CHECK_EQUAL(pool.size(), threads);
-    for (int n : {0, 1, 2, 7, 1000}) {
+    for (int n : {0, 1, 2, 7, 1000, 100000}) {
       std::vector<std::atomic<int>> visits(n);
       std::atomic<bool> stray{false};
       pool.run(n, [&](int i, int worker) noexcept {
@@ -93,6 +93,21 @@ TEST("thread pool: a loop never waits for workers that are asleep") {
     std::atomic<int> sum{0};
     pool.run(10, [&](int i, int) noexcept { sum += i; });
     CHECK_EQUAL(sum.load(), 45);
+  }
+}
+
+TEST("thread pool: workers that lose their core between loops miss nothing") {
+  // More threads than cores: many look at one loop and arrive at a later one.
+  ThreadPool pool(7);
+  for (int round = 0; round < 20000; round++) {
+    std::atomic<int> sum{0};
+    const int n = 2 + round % 40;
+    pool.run_ranges(n, 1, [&](int begin, int end, int) noexcept {
+      for (int i = begin; i < end; i++) {
+        sum.fetch_add(i + 1, std::memory_order_relaxed);
+      }
+    });
+    CHECK_EQUAL(sum.load(), n * (n + 1) / 2);
   }
 }
 

@@ -265,8 +265,10 @@ STOMP_INLINE float largest(const float* weights) {
   for (int i = kLanes; i < kPieceTokens; i += kLanes) {
     top = larger(load<F32>(weights + i), top);
   }
-  return folded(top, [](const F32& a, const F32& b) __attribute__((
-                         always_inline)) { return larger(a, b); });
+  return folded(
+      top, [](const F32& a, const F32& b) __attribute__((always_inline)) {
+        return larger(a, b);
+      });
 }
 
 STOMP_INLINE F32 plus(const F32& a, const F32& b) {

@@ -53,8 +53,10 @@ STOMP_INLINE float largest(const float* x) {
     const I32 magnitude = load<I32>(x + i) & 0x7fffffff;
     top = magnitude > top ? magnitude : top;
   }
-  const int32_t bits = folded(top, [](const I32& a, const I32& b)
-      __attribute__((always_inline)) { return a > b ? a : b; });
+  const int32_t bits = folded(
+      top, [](const I32& a, const I32& b) __attribute__((always_inline)) {
+        return a > b ? a : b;
+      });
   float value;
   __builtin_memcpy(&value, &bits, sizeof value);
   return value;
@@ -73,8 +75,10 @@ STOMP_INLINE int quantise_group(const float* x, float inverse, int8_t* codes) {
     total += code;
     store(codes + i, __builtin_convertvector(code, Q8));
   }
-  return static_cast<int>(folded(total, [](const U32& a, const U32& b)
-      __attribute__((always_inline)) { return a + b; }));
+  return static_cast<int>(folded(
+      total, [](const U32& a, const U32& b) __attribute__((always_inline)) {
+        return a + b;
+      }));
 }
 
 STOMP_INLINE uint16_t f16_of(float value) {

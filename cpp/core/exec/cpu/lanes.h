@@ -217,8 +217,10 @@ STOMP_INLINE float sum(const Wide& w) {
       part[i] += part[i + n];
     }
   }
-  return folded(part[0], [](const F32& a, const F32& b) __attribute__((
-                             always_inline)) { return a + b; });
+  return folded(
+      part[0], [](const F32& a, const F32& b) __attribute__((always_inline)) {
+        return a + b;
+      });
 }
 
 /// e^x within 2 units in the last place; 0 below -64, e^88 above 88, NaN for
