@@ -13,38 +13,35 @@ STOMP_INLINE I8 quad(const int8_t* p) {
   return (I8)splat<I32>(four);
 }
 
-// Dots<Bits, Chains> gathers one row's products for kLanes columns:
-//   add(chain, codes, four)   codes lane by lane times four activations;
-//                             chains keep independent sums apart
-//   total()                   of all chains
+// Dots<Bits> gathers one row's products for kLanes columns:
+//   add(codes, four)   codes lane by lane times four activations
+//   total()            of all that was added
 // Codes have Bits bits, activations are within [-127, 127]; at most eight
 // calls of add() to a total().
 
 #if defined(__AVX512VNNI__)
 
-template <int Bits, int Chains>
+template <int Bits>
 struct Dots {
-  I32 sums[Chains] = {};
+  I32 sums{};
 
-  STOMP_INLINE void add(int chain, const U8& codes, const int8_t* x) {
+  STOMP_INLINE void add(const U8& codes, const int8_t* x) {
     // By hand: compilers repeat the four bytes in an instruction of its own.
     __asm__("vpdpbusd %2%{1to16%}, %1, %0"
-            : "+v"(sums[chain])
+            : "+v"(sums)
             : "v"(codes), "m"(*reinterpret_cast<const int32_t*>(x)));
   }
-  STOMP_INLINE I32 total() const {
-    return Chains == 2 ? sums[0] + sums[Chains - 1] : sums[0];
-  }
+  STOMP_INLINE I32 total() const { return sums; }
 };
 
 #elif defined(__AVX2__)
 
 // Products are added in pairs to 16 bits: 8 * 2 * 15 * 127 still fits, so
 // codes of 8 bits are taken as two of 4.
-template <int Bits, int Chains>
+template <int Bits>
 struct Dots {
-  I16 low[Chains] = {};
-  I16 high[Chains] = {};
+  I16 low{};
+  I16 high{};
 
   /// Sums are formed here and now: GCC would rather form all products first,
   /// for which there are no registers.
@@ -52,17 +49,16 @@ struct Dots {
     sums += (I16)_mm256_maddubs_epi16((__m256i)codes, (__m256i)x);
     __asm__("" : "+x"(sums));
   }
-  STOMP_INLINE static I32 widen(const I16 (&sums)[Chains]) {
-    const I16 all = Chains == 2 ? sums[0] + sums[Chains - 1] : sums[0];
-    return (I32)_mm256_madd_epi16((__m256i)all, _mm256_set1_epi16(1));
+  STOMP_INLINE static I32 widen(const I16& sums) {
+    return (I32)_mm256_madd_epi16((__m256i)sums, _mm256_set1_epi16(1));
   }
-  STOMP_INLINE void add(int chain, const U8& codes, const int8_t* four) {
+  STOMP_INLINE void add(const U8& codes, const int8_t* four) {
     const I8 x = quad(four);
     if constexpr (Bits == 8) {
-      add_pairs(low[chain], codes & 15, x);
-      add_pairs(high[chain], (U8)((U16)codes >> 4) & 15, x);
+      add_pairs(low, codes & 15, x);
+      add_pairs(high, (U8)((U16)codes >> 4) & 15, x);
     } else {
-      add_pairs(low[chain], codes, x);
+      add_pairs(low, codes, x);
     }
   }
   STOMP_INLINE I32 total() const {
@@ -74,7 +70,7 @@ struct Dots {
 
 // The instruction multiplies signed by signed: codes of 8 bits are taken as
 // two of 4.
-template <int Bits, int Chains>
+template <int Bits>
 struct Dots {
   I32 low{};
   I32 high{};
@@ -82,7 +78,7 @@ struct Dots {
   STOMP_INLINE static I32 dot(const I32& sums, const U8& codes, const I8& x) {
     return (I32)vdotq_s32((int32x4_t)sums, (int8x16_t)codes, (int8x16_t)x);
   }
-  STOMP_INLINE void add(int, const U8& codes, const int8_t* four) {
+  STOMP_INLINE void add(const U8& codes, const int8_t* four) {
     const I8 x = quad(four);
     if constexpr (Bits == 8) {
       low = dot(low, codes & 15, x);
@@ -96,7 +92,7 @@ struct Dots {
 
 #else
 
-template <int Bits, int Chains>
+template <int Bits>
 struct Dots {
   I32 sums{};
 
@@ -111,7 +107,7 @@ struct Dots {
         (x >> 16) * (y >> 16);
 #endif
   }
-  STOMP_INLINE void add(int, const U8& codes, const int8_t* four) {
+  STOMP_INLINE void add(const U8& codes, const int8_t* four) {
     const I8 x = quad(four);
     const U16 c = (U16)codes;
     const I16 a = (I16)x;

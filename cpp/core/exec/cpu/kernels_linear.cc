@@ -63,7 +63,22 @@ STOMP_INLINE void fetch_ahead(const std::byte* at, int bytes) {
   }
 }
 
-/// acc[r] += one group of row r times kLanes columns.
+/// acc += a row's products of one group, and its term of the biases.
+STOMP_INLINE void add_row(
+    const I32& dots,
+    const Affine& affine,
+    float scale,
+    float sum,
+    F32& acc) {
+  const F32 products = __builtin_convertvector(dots, F32);
+  acc = fma(products, affine.scale * scale, acc);
+  acc = fma(affine.bias, splat(sum), acc);
+}
+
+// acc[r] += one group of row r times kLanes columns.
+#if defined(__AVX512BW__)
+
+/// Row by row: the group's codes stay in registers, of which there are enough.
 template <int Bits, int R>
 STOMP_INLINE void add_group(
     const std::byte* codes,
@@ -71,8 +86,34 @@ STOMP_INLINE void add_group(
     const QuantisedRows& group,
     F32 (&acc)[R]) {
   using P = Packing<Bits>;
-  constexpr int kChains = R <= 2 ? 2 : 1;
-  Dots<Bits, kChains> dots[R];
+  U8 fields[kGroup / 4];
+  STOMP_UNROLL
+  for (int q = 0; q < kGroup / 4; q++) {
+    const U8 bytes = load<U8>(codes + q / P::kFields * kRowBytes);
+    fields[q] = P::field(bytes, q % P::kFields);
+  }
+  STOMP_UNROLL
+  for (int r = 0; r < R; r++) {
+    Dots<Bits> dots;
+    STOMP_UNROLL
+    for (int q = 0; q < kGroup / 4; q++) {
+      dots.add(fields[q], group.codes + r * kGroup + 4 * q);
+    }
+    add_row(dots.total(), affine, group.scales[r], group.sums[r], acc[r]);
+  }
+}
+
+#else
+
+/// Four K at a time: their codes stay in a register while all rows pass by.
+template <int Bits, int R>
+STOMP_INLINE void add_group(
+    const std::byte* codes,
+    const Affine& affine,
+    const QuantisedRows& group,
+    F32 (&acc)[R]) {
+  using P = Packing<Bits>;
+  Dots<Bits> dots[R];
   STOMP_UNROLL
   for (int t = 0; t < P::kRows; t++) {
     const U8 bytes = load<U8>(codes + t * kRowBytes);
@@ -82,17 +123,17 @@ STOMP_INLINE void add_group(
       const int q = t * P::kFields + f;
       STOMP_UNROLL
       for (int r = 0; r < R; r++) {
-        dots[r].add(q % kChains, field, group.codes + r * kGroup + 4 * q);
+        dots[r].add(field, group.codes + r * kGroup + 4 * q);
       }
     }
   }
   STOMP_UNROLL
   for (int r = 0; r < R; r++) {
-    const F32 products = __builtin_convertvector(dots[r].total(), F32);
-    acc[r] = fma(products, affine.scale * group.scales[r], acc[r]);
-    acc[r] = fma(affine.bias, splat(group.sums[r]), acc[r]);
+    add_row(dots[r].total(), affine, group.scales[r], group.sums[r], acc[r]);
   }
 }
+
+#endif
 
 /// R rows times kLanes columns.
 template <int Bits, int R>
@@ -144,23 +185,22 @@ using Tile = void (*)(
     const QuantisedRows&,
     const LinearOutput&);
 
-/// The tile for so many rows, or for as many as it can.
-template <int Bits>
-Tile tile_of(int rows) {
-  static_assert(kManyRows == 4 || kManyRows == 8);
-  if constexpr (kManyRows == 8) {
-    constexpr Tile kTiles[] = {
-        tile<Bits, 4>, tile<Bits, 5>, tile<Bits, 6>, tile<Bits, 7>};
-    if (rows >= 4 && rows < 8) {
-      return kTiles[rows - 4];
-    }
-  }
-  constexpr Tile kFew[] = {tile<Bits, 1>, tile<Bits, 2>, tile<Bits, 3>};
-  return rows < 4 ? kFew[rows - 1] : tile<Bits, kManyRows>;
+/// Rows that one tile takes. Sums that find no register wait in the first-level
+/// cache, which costs less than unpacking the codes once more.
+#if defined(__AVX2__)
+constexpr int kMostRows = 16;
+#else
+constexpr int kMostRows = 4;
+#endif
+
+template <int Bits, int... I>
+Tile tile_of(int rows, Numbers<I...>) {
+  static constexpr Tile kTiles[] = {tile<Bits, I + 1>...};
+  return kTiles[rows - 1];
 }
 
-/// Every tile of rows unpacks the codes anew: in registers that costs less
-/// than fetching them unpacked.
+/// As few tiles of rows as can be, of about the same size. Each unpacks the
+/// codes anew: in registers that costs less than fetching them unpacked.
 template <int Bits>
 void linear(
     const QuantisedLayout& layout,
@@ -168,10 +208,12 @@ void linear(
     const QuantisedRows& rows,
     int n_rows,
     const LinearOutput& out) {
-  for (int r = 0; r < n_rows; r += kManyRows) {
-    const int left = n_rows - r;
-    const Tile run = tile_of<Bits>(left < kManyRows ? left : kManyRows);
+  int r = 0;
+  for (int tiles = (n_rows + kMostRows - 1) / kMostRows; tiles > 0; tiles--) {
+    const int some = (n_rows - r) / tiles;
+    const Tile run = tile_of<Bits>(some, UpTo<kMostRows>{});
     run(layout, block, rows.from(r), out.from(r));
+    r += some;
   }
 }
 

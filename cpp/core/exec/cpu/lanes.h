@@ -30,20 +30,29 @@
 
 namespace stomp::cpu::STOMP_KERNEL_ISA {
 
-// Widest registers of the instruction set, and how many rows of independent
-// sums fit in them.
+// Widest registers of the instruction set.
 #if defined(__AVX512BW__)
 inline constexpr int kVectorBytes = 64;
-inline constexpr int kManyRows = 8;
 #elif defined(__AVX2__)
 inline constexpr int kVectorBytes = 32;
-inline constexpr int kManyRows = 4;
 #else
 inline constexpr int kVectorBytes = 16;
-inline constexpr int kManyRows = 4;
 #endif
 
 inline constexpr int kLanes = kVectorBytes / 4;
+
+template <int... I>
+struct Numbers {};
+
+/// 0 to n - 1.
+template <int n, int... I>
+struct NumbersUpTo : NumbersUpTo<n - 1, n - 1, I...> {};
+template <int... I>
+struct NumbersUpTo<0, I...> {
+  using All = Numbers<I...>;
+};
+template <int n>
+using UpTo = typename NumbersUpTo<n>::All;
 
 typedef float F32 __attribute__((vector_size(kVectorBytes)));
 typedef int32_t I32 __attribute__((vector_size(kVectorBytes)));
@@ -178,20 +187,9 @@ STOMP_INLINE Wide each(F f, const W&... w) {
   return out;
 }
 
-template <int... I>
-struct Lanes {};
-
-#if defined(__AVX512BW__)
-using AllLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
-#elif defined(__AVX2__)
-using AllLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7>;
-#else
-using AllLanes = Lanes<0, 1, 2, 3>;
-#endif
-
 /// Lane i becomes lane i + N, around the end.
 template <int N, class V, int... I>
-STOMP_INLINE V turned(const V& v, Lanes<I...>) {
+STOMP_INLINE V turned(const V& v, Numbers<I...>) {
   return __builtin_shufflevector(v, v, ((I + N) % kLanes)...);
 }
 
@@ -202,7 +200,7 @@ STOMP_INLINE auto folded(const V& v, F f) {
   if constexpr (N == 0) {
     return v[0];
   } else {
-    return folded<V, F, N / 2>(f(v, turned<N>(v, AllLanes{})), f);
+    return folded<V, F, N / 2>(f(v, turned<N>(v, UpTo<kLanes>{})), f);
   }
 }
 
