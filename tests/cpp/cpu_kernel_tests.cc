@@ -42,7 +42,6 @@ TEST("cpu kernels: what the processor offers is used, and nothing else") {
   for (const Kernels* kernels : available_kernels()) {
     const bool matrix = kernels->isa == std::string("amx");
     CHECK_EQUAL(kernels->tiles != nullptr, matrix);
-    CHECK_EQUAL(kernels->linear_many != nullptr, matrix);
   }
 }
 

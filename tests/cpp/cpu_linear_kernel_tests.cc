@@ -41,7 +41,7 @@ expected(const QuantisedWeights& w, const Quantised& q, int row, int column) {
 }
 
 std::vector<float> run_linear(
-    LinearQuantised kernel,
+    const Kernels& kernels,
     const QuantisedWeights& w,
     const Quantised& q,
     const std::vector<std::byte>& block,
@@ -50,7 +50,8 @@ std::vector<float> run_linear(
   for (size_t i = 0; i < y.size() && add; i++) {
     y[i] = i % kStride < kBlockColumns ? 0.5f * static_cast<float>(i) : 99.0f;
   }
-  kernel(w.layout, block.data(), q.rows, q.n, {y.data(), kStride, add});
+  kernels.linear_quantised(
+      w.layout, block.data(), q.rows, q.n, {y.data(), kStride, add});
   return y;
 }
 
@@ -102,21 +103,18 @@ void check_quantised(const QuantisedWeights& w, int n_rows, uint32_t seed) {
   const auto block = w.pack();
   on_every_table([&](const Kernels& kernels) {
     const Quantised q(kernels, x, w.layout.cols);
-    const auto y = run_linear(kernels.linear_quantised, w, q, block, false);
+    const auto y = run_linear(kernels, w, q, block, false);
     check_numbers(w, q, y);
-    check_added(y, run_linear(kernels.linear_quantised, w, q, block, true));
+    check_added(y, run_linear(kernels, w, q, block, true));
     check_alone(kernels, w, q, block, y);
-    if (kernels.linear_many) {
-      CHECK(same_bits(run_linear(kernels.linear_many, w, q, block, false), y));
-    }
     return y;
   });
 }
 
 } // namespace
 
-TEST("cpu kernels: quantised linear, 1 to 17 rows of 576, alone or together") {
-  for (int rows = 1; rows <= 17; rows++) {
+TEST("cpu kernels: quantised linear, 1 to 34 rows of 576, alone or together") {
+  for (int rows = 1; rows <= 34; rows++) {
     for (int bits : {4, 8}) {
       const auto layout = layout_of(576, bits, 32, false, bits == 4);
       check_quantised(QuantisedWeights(layout, bits, rows), rows, rows);
@@ -175,43 +173,15 @@ TEST("cpu kernels: the largest codes there are saturate no sum") {
     const auto block = w.pack();
     on_every_table([&](const Kernels& kernels) {
       const Quantised q(kernels, x, cols);
-      const auto y = run_linear(kernels.linear_quantised, w, q, block, false);
+      const auto y = run_linear(kernels, w, q, block, false);
       for (int r = 0; r < q.n; r++) {
         CHECK_EQUAL(q.scale(r, 0), 1.0f);
         for (int c = 0; c < kBlockColumns; c++) {
           CHECK_EQUAL(y[r * kStride + c], want[r]);
         }
       }
-      if (kernels.linear_many) {
-        CHECK(
-            same_bits(run_linear(kernels.linear_many, w, q, block, false), y));
-      }
       return y;
     });
-  }
-}
-
-TEST("cpu kernels: many rows at once equal few, to the bit, 1 to 40 rows") {
-  for (const Kernels* kernels : available_kernels()) {
-    if (!kernels->linear_many) {
-      continue;
-    }
-    for (int bits : {2, 4, 8}) {
-      for (int group : {32, 64, 128}) {
-        const bool biases = bits == 4;
-        const auto layout = layout_of(384, bits, group, group == 64, biases);
-        const QuantisedWeights w(layout, bits, group);
-        const auto block = w.pack();
-        for (int rows = 1; rows <= 40; rows++) {
-          const Quantised q(*kernels, random_rows(rows, 384, rows), 384);
-          for (bool add : {false, true}) {
-            CHECK(same_bits(
-                run_linear(kernels->linear_many, w, q, block, add),
-                run_linear(kernels->linear_quantised, w, q, block, add)));
-          }
-        }
-      }
-    }
   }
 }
 
@@ -224,15 +194,10 @@ TEST("cpu kernels: what is no number reaches its own row's results alone") {
     x[size_t{7} * cols + 40] = bad;
     for (const Kernels* kernels : available_kernels()) {
       const Quantised q(*kernels, x, cols);
-      for (auto kernel : {kernels->linear_quantised, kernels->linear_many}) {
-        if (!kernel) {
-          continue;
-        }
-        const auto y = run_linear(kernel, w, q, block, false);
-        for (int r = 0; r < 20; r++) {
-          for (int c = 0; c < kBlockColumns; c++) {
-            CHECK_EQUAL(std::isfinite(y[r * kStride + c]), r != 7);
-          }
+      const auto y = run_linear(*kernels, w, q, block, false);
+      for (int r = 0; r < 20; r++) {
+        for (int c = 0; c < kBlockColumns; c++) {
+          CHECK_EQUAL(std::isfinite(y[r * kStride + c]), r != 7);
         }
       }
     }

@@ -28,15 +28,6 @@ void widen_dense(
     int n_k,
     uint16_t* panel);
 void multiply(const TileProduct& product);
-void release();
-
-/// linear_quantised for many rows: reads whole tiles of kTileRows rows.
-void linear_codes(
-    const QuantisedLayout& layout,
-    const std::byte* block,
-    const QuantisedRows& rows,
-    int n_rows,
-    const LinearOutput& out);
 
 void attend_tiles(
     const AttentionPiece& piece,

@@ -23,19 +23,17 @@ constexpr TileConfig whole_tiles() {
   return config;
 }
 
-/// Tiles 4 and 5 hold 32 K of int8 rows, 6 and 7 as many of the columns.
-constexpr TileConfig int8_tiles() {
-  TileConfig config = whole_tiles();
-  config.bytes_per_row[4] = config.bytes_per_row[5] = 32;
-  config.rows[6] = config.rows[7] = 8;
-  return config;
-}
+constexpr TileConfig kWholeTiles = whole_tiles();
 
-/// Sets up the calling thread's tiles. Cheap next to a call of a kernel, so
-/// that no kernel relies on what another has left behind.
-STOMP_INLINE void use_tiles(const TileConfig& config) {
-  _tile_loadconfig(&config);
-}
+/// The calling thread has tiles while this lives. To take them anew is cheap
+/// next to a call of a kernel; a thread that keeps them is slower to switch.
+class TilesInUse {
+ public:
+  STOMP_INLINE TilesInUse() { _tile_loadconfig(&kWholeTiles); }
+  STOMP_INLINE ~TilesInUse() { _tile_release(); }
+  TilesInUse(const TilesInUse&) = delete;
+  TilesInUse& operator=(const TilesInUse&) = delete;
+};
 
 /// Two rows of 16 floats as bf16, to the nearest, side by side in each lane of
 /// 32 bits: the order in which the units take pairs of K.

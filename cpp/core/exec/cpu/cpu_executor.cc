@@ -1,7 +1,6 @@
 // The CPU executor: a step is run when it is submitted, by the calling thread
 // and the pool's; collect() only hands over what is there.
 #include <cstdlib>
-#include <deque>
 #include <stdexcept>
 #include <string>
 
@@ -184,7 +183,7 @@ class CpuExecutor : public Executor {
   void retire() {
     while (uncollected_ > 1) {
       spare_.push_back(std::move(flights_.front()));
-      flights_.pop_front();
+      flights_.erase(flights_.begin()); // of two or three
       uncollected_--;
     }
   }
@@ -265,8 +264,8 @@ class CpuExecutor : public Executor {
   std::unique_ptr<cpu::CpuOps> ops_;
   std::unique_ptr<Decoder<cpu::CpuOps>> decoder_;
   cpu::StepRows rows_;
-  std::deque<Flight> flights_; // ascending; the first `uncollected_` are
-  size_t uncollected_ = 0;     // collected: index of the first that is not
+  std::vector<Flight> flights_; // ascending; the first `uncollected_` are
+  size_t uncollected_ = 0;      // collected: index of the first that is not
   std::vector<Flight> spare_;
   Ticket last_ticket_ = kNoTicket;
 };

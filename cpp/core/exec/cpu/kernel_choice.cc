@@ -17,12 +17,6 @@ extern const Kernels table;
 }
 namespace amx {
 extern const TileKernels tile_table;
-void linear_codes(
-    const QuantisedLayout& layout,
-    const std::byte* block,
-    const QuantisedRows& rows,
-    int n_rows,
-    const LinearOutput& out);
 } // namespace amx
 #endif
 #ifdef STOMP_ARM_KERNELS
@@ -34,18 +28,13 @@ extern const Kernels table;
 namespace {
 
 #ifdef STOMP_X86_KERNELS
-// Rows of codes from which the matrix units win: they pay for each group's
-// scales with a trip through memory.
-constexpr int kManyCodes = 32;
-
-/// Few rows and all that is not a matrix product as without the units.
+/// Rows of codes stay with the vector units: the matrix units pay for each
+/// group's scales with a trip through memory.
 const Kernels& amx_kernels() {
   static const Kernels table = [] {
     Kernels t = avx512vnni::table;
     t.isa = "amx";
     t.tiles = &amx::tile_table;
-    t.linear_many = amx::linear_codes;
-    t.many_rows = kManyCodes;
     return t;
   }();
   return table;

@@ -234,16 +234,7 @@ struct TileKernels {
       const TileAttention& rows,
       std::byte* scratch);
   size_t (*attend_scratch_bytes)(int head_dim);
-  /// Gives the units' state back: a thread that keeps it is slower to switch.
-  void (*release)();
 };
-
-using LinearQuantised = void (*)(
-    const QuantisedLayout& layout,
-    const std::byte* block,
-    const QuantisedRows& rows,
-    int n_rows,
-    const LinearOutput& out);
 
 struct Kernels {
   const char* isa = nullptr;
@@ -273,11 +264,12 @@ struct Kernels {
   ArgMax (*arg_max)(const float* x, int n);
 
   /// Rows times a block of quantised weights.
-  LinearQuantised linear_quantised;
-  /// The same, faster from many_rows on; null if there is none. Reads whole
-  /// tiles of kTileRows rows.
-  LinearQuantised linear_many = nullptr;
-  int many_rows = 0;
+  void (*linear_quantised)(
+      const QuantisedLayout& layout,
+      const std::byte* block,
+      const QuantisedRows& rows,
+      int n_rows,
+      const LinearOutput& out);
   /// Rows (n_rows, cols) times a block of dense weights.
   void (*linear_dense)(
       const DenseLayout& layout,

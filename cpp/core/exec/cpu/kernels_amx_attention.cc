@@ -8,7 +8,6 @@ namespace stomp::cpu::STOMP_KERNEL_ISA {
 
 namespace {
 
-constexpr TileConfig kWholeTiles = whole_tiles();
 constexpr int kTileBytes = kTileElements * 2;
 constexpr int kTokenTiles = kPieceTokens / kTileTokens;
 constexpr int kWeightTiles = kPieceTokens / kTileK;
@@ -294,7 +293,7 @@ void attend_tiles(
     const TileAttention& rows,
     std::byte* scratch_bytes) {
   const Scratch scratch(scratch_bytes, piece.head_dim);
-  use_tiles(kWholeTiles);
+  const TilesInUse tiles;
   widen(piece, scratch);
   for (int r = 0; r < rows.state.n; r += kTileRows) {
     score(rows.q, r / kTileRows, scratch);

@@ -1,16 +1,12 @@
 // Linear layers on the matrix units: bf16 for prefill rows, with the weights
-// widened on the fly; int8 for many rows of codes, to the bit what
-// kernels_linear.cc computes.
+// widened on the fly.
+#include "exec/cpu/affine.h"
 #include "exec/cpu/amx_kernels.h"
 #include "exec/cpu/amx_tiles.h"
-#include "exec/cpu/dot_products.h"
 
 namespace stomp::cpu::STOMP_KERNEL_ISA {
 
 namespace {
-
-constexpr TileConfig kWholeTiles = whole_tiles();
-constexpr TileConfig kInt8Tiles = int8_tiles();
 
 constexpr int kLineBytes = 64;
 
@@ -19,25 +15,6 @@ STOMP_INLINE U8 low_bits(const U8& bytes, int shift, int mask) {
 }
 
 // ---- widening weights to bf16 ----
-
-struct Affine {
-  F32 scale;
-  F32 bias;
-};
-
-STOMP_INLINE F32 halves_or_floats(const std::byte* p, bool floats) {
-  return floats ? load<F32>(p) : from_f16(reinterpret_cast<const uint16_t*>(p));
-}
-
-STOMP_INLINE Affine
-affine_of(const QuantisedLayout& layout, const std::byte* p) {
-  const F32 scale = halves_or_floats(p, layout.f32_scales);
-  if (!layout.biases) {
-    return {scale, scale * -static_cast<float>(layout.centre)};
-  }
-  const size_t half = layout.affine_bytes() / 2;
-  return {scale, halves_or_floats(p + half, layout.f32_scales)};
-}
 
 /// One quad of K of sixteen columns to two rows of pairs.
 STOMP_INLINE void
@@ -85,7 +62,7 @@ void widen(
       __builtin_prefetch(codes + kAhead + i);
     }
     const Affine a =
-        affine_of(layout, affine + k / parts * layout.affine_bytes());
+        affine_at(layout, affine + k / parts * layout.affine_bytes(), 0);
     widen_group<Bits>(codes, a, panel);
   }
 }
@@ -227,110 +204,13 @@ STOMP_INLINE void multiply_tiles(const TileProduct& p, int row_tile) {
 } // namespace
 
 void multiply(const TileProduct& product) {
-  use_tiles(kWholeTiles);
+  const TilesInUse tiles;
   int t = 0;
   for (; t + 2 <= product.row_tiles; t += 2) {
     multiply_tiles<true>(product, t);
   }
   if (t < product.row_tiles) {
     multiply_tiles<false>(product, t);
-  }
-}
-
-void release() {
-  _tile_release();
-}
-
-// ---- int8 products ----
-
-namespace {
-
-/// Columns of one group as the units take them: kGroup / 4 rows of quads.
-template <int Bits>
-STOMP_INLINE const std::byte* quads_of(
-    const std::byte* codes,
-    std::byte* scratch) {
-  if constexpr (Bits == 8) {
-    return codes;
-  } else {
-    constexpr int kFields = 8 / Bits;
-    constexpr int kMask = (1 << Bits) - 1;
-    std::byte* to = scratch;
-    STOMP_UNROLL
-    for (int t = 0; t < kGroup / 4 / kFields; t++) {
-      const U8 bytes = load<U8>(codes + t * kLineBytes);
-      STOMP_UNROLL
-      for (int f = 0; f < kFields; f++, to += kLineBytes) {
-        store(to, low_bits(bytes, Bits * f, kMask));
-      }
-    }
-    return scratch;
-  }
-}
-
-/// acc[r] += a group's products, in the order of kernels_linear.cc.
-STOMP_INLINE void add_group(
-    const int32_t (&products)[kTileRows][kLanes],
-    const Affine& affine,
-    const QuantisedRows& group,
-    F32 (&acc)[kTileRows]) {
-  STOMP_UNROLL
-  for (int r = 0; r < kTileRows; r++) {
-    const F32 dots = __builtin_convertvector(load<I32>(products[r]), F32);
-    acc[r] = fma(dots, affine.scale * group.scales[r], acc[r]);
-    acc[r] = fma(affine.bias, splat(group.sums[r]), acc[r]);
-  }
-}
-
-template <int Bits>
-void linear_tile(
-    const QuantisedLayout& layout,
-    const std::byte* block,
-    QuantisedRows rows,
-    int n_rows,
-    const LinearOutput& out) {
-  constexpr size_t kBytes = size_t{kBlockColumns} * kGroup * Bits / 8;
-  constexpr int kAhead = 2048;
-  alignas(64) std::byte scratch[kGroup / 4 * kLineBytes];
-  alignas(64) int32_t products[kTileRows][kLanes];
-  const int parts = layout.group / kGroup;
-  const std::byte* affine = block;
-  F32 acc[kTileRows] = {};
-  for (int g = 0; g < layout.cols / kGroup; g++) {
-    const std::byte* codes = block + layout.codes_at() + g * kBytes;
-    for (size_t i = 0; i < kBytes; i += kLineBytes) {
-      __builtin_prefetch(codes + kAhead + i);
-    }
-    _tile_zero(0);
-    _tile_loadd(4, rows.codes, kGroup);
-    _tile_loadd(6, quads_of<Bits>(codes, scratch), kLineBytes);
-    _tile_dpbsud(0, 4, 6);
-    _tile_stored(0, products, kLineBytes);
-    const Affine a =
-        affine_of(layout, affine + g / parts * layout.affine_bytes());
-    add_group(products, a, rows, acc);
-    rows = rows.next_group();
-  }
-  for (int r = 0; r < kTileRows && r < n_rows; r++) {
-    float* y = out.row(r);
-    store(y, out.add ? load<F32>(y) + acc[r] : acc[r]);
-  }
-}
-
-} // namespace
-
-void linear_codes(
-    const QuantisedLayout& layout,
-    const std::byte* block,
-    const QuantisedRows& rows,
-    int n_rows,
-    const LinearOutput& out) {
-  const auto run = layout.bits == 8 ? linear_tile<8>
-      : layout.bits == 4            ? linear_tile<4>
-                                    : linear_tile<2>;
-  use_tiles(kInt8Tiles);
-  for (int r = 0; r < n_rows; r += kTileRows) {
-    run(layout, block, rows.from(r), n_rows - r, out.from(r));
   }
 }
 

@@ -14,7 +14,6 @@ const TileKernels tile_table = {
     .multiply = multiply,
     .attend_piece = attend_tiles,
     .attend_scratch_bytes = attend_scratch_bytes,
-    .release = release,
 };
 
 } // namespace stomp::cpu::STOMP_KERNEL_ISA

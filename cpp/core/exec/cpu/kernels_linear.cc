@@ -1,6 +1,7 @@
 // Quantised linear: int8 activations times unsigned codes, exact in integers
 // within a group, then two fused f32 additions a group in ascending K.
 // See lanes.h for how this is compiled, kernels.h for how a block is packed.
+#include "exec/cpu/affine.h"
 #include "exec/cpu/dot_products.h"
 #include "exec/cpu/kernels_parts.h"
 
@@ -28,30 +29,6 @@ struct Packing {
     }
   }
 };
-
-/// Scales and biases of kLanes columns.
-struct Affine {
-  F32 scale;
-  F32 bias;
-};
-
-STOMP_INLINE F32
-affine_lanes(const QuantisedLayout& layout, const std::byte* p, int column) {
-  if (layout.f32_scales) {
-    return load<F32>(p + 4 * column);
-  }
-  return from_f16(reinterpret_cast<const uint16_t*>(p) + column);
-}
-
-STOMP_INLINE Affine
-affine_at(const QuantisedLayout& layout, const std::byte* p, int column) {
-  const F32 scale = affine_lanes(layout, p, column);
-  if (!layout.biases) {
-    return {scale, scale * -static_cast<float>(layout.centre)};
-  }
-  const int all = kBlockColumns * (layout.f32_scales ? 4 : 2);
-  return {scale, affine_lanes(layout, p + all, column)};
-}
 
 /// Fetches what the loop will come to: the packed bytes, block after block, are
 /// read faster than the processor foresees by itself.

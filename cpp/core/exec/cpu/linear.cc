@@ -61,9 +61,8 @@ void RowBuffers::reserve(
     bool codes,
     bool floats,
     bool tiles) {
-  // Kernels read whole tiles of rows.
-  max_rows_ = round_up(max_rows, kTileRows) + kTileRows;
-  const size_t rows = max_rows_;
+  // Tiles of rows are read whole.
+  const size_t rows = round_up(max_rows, kTileRows) + kTileRows;
   const size_t padded = round_up(cols, kTileK);
   if (floats) {
     floats_ = PageBuffer(rows * cols * sizeof(float));
@@ -113,9 +112,9 @@ LinearRunner::LinearRunner(const Kernels& kernels, ThreadPool& threads)
     : kernels_(kernels), threads_(threads) {}
 
 void LinearRunner::reserve(int max_rows) {
-  max_rows_ = round_up(max_rows, kTileRows) + kTileRows;
+  const size_t rows = round_up(max_rows, kTileRows) + kTileRows;
   const size_t gated =
-      sizeof(float) * 2 * kBlockColumns * (max_rows_ + 2 * kGatedRows);
+      sizeof(float) * 2 * kBlockColumns * (rows + 2 * kGatedRows);
   scratch_step_ = round_up(
       2 * sizeof(uint16_t) * kPanelElements + gated +
           kernels_.linear_scratch_bytes,
@@ -174,10 +173,8 @@ void LinearRunner::few(
         scratch.dense);
     return;
   }
-  const bool many = kernels_.linear_many && n >= kernels_.many_rows;
-  const LinearQuantised run =
-      many ? kernels_.linear_many : kernels_.linear_quantised;
-  run(part.quantised_layout, block.bytes, rows.codes.from(first), n, out);
+  kernels_.linear_quantised(
+      part.quantised_layout, block.bytes, rows.codes.from(first), n, out);
 }
 
 /// Tiles [k, k + kPanelTiles) of two blocks' K, or what is left of it: as the

@@ -40,7 +40,6 @@ class RowBuffers {
   size_t bytes() const;
 
  private:
-  int max_rows_ = 0;
   PageBuffer floats_, codes_, scales_, sums_, tiles_;
 };
 
@@ -116,7 +115,6 @@ class LinearRunner {
 
   const Kernels& kernels_;
   ThreadPool& threads_;
-  int max_rows_ = 0;
   size_t scratch_step_ = 0; // bytes of one thread
   PageBuffer scratch_;
 };
