@@ -19,11 +19,19 @@ STOMP_INLINE U8 low_bits(const U8& bytes, int shift, int mask) {
 /// One quad of K of sixteen columns to two rows of pairs.
 STOMP_INLINE void
 widen_quad(const U8& codes, const Affine& affine, uint16_t* panel) {
+  // Byte i of every lane, alone: in one instruction each.
+  constexpr __mmask64 kLowest = 0x1111111111111111;
+  const auto byte = [&](int i) __attribute__((always_inline)) {
+    const __m512i from = _mm512_set4_epi32(12 + i, 8 + i, 4 + i, i);
+    return (I32)_mm512_maskz_shuffle_epi8(kLowest, (__m512i)codes, from);
+  };
+  const I32 code[4] = {
+      (I32)codes & 255, byte(1), byte(2), (I32)((U32)codes >> 24)};
   F32 w[4];
   STOMP_UNROLL
   for (int i = 0; i < 4; i++) {
-    const I32 code = (I32)((U32)codes >> (8 * i)) & 255;
-    w[i] = fma(__builtin_convertvector(code, F32), affine.scale, affine.bias);
+    w[i] =
+        fma(__builtin_convertvector(code[i], F32), affine.scale, affine.bias);
   }
   _mm512_storeu_si512(panel, pairs_of(w[0], w[1]));
   _mm512_storeu_si512(panel + 2 * kBlockColumns, pairs_of(w[2], w[3]));
