@@ -28,6 +28,12 @@ void widen_dense(
     int n_k,
     uint16_t* panel);
 void multiply(const TileProduct& product);
+void multiply_quantised(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    const TileRows& rows,
+    int row_tiles,
+    const LinearOutput& out);
 
 void attend_tiles(
     const AttentionPiece& piece,

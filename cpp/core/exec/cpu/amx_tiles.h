@@ -35,8 +35,8 @@ class TilesInUse {
   TilesInUse& operator=(const TilesInUse&) = delete;
 };
 
-/// Two rows of 16 floats, rounded, side by side as bf16 in each lane of 32 bits:
-/// the order in which the units take pairs of K.
+/// Two rows of 16 floats, rounded, side by side as bf16 in each lane of 32
+/// bits: the order in which the units take pairs of K.
 STOMP_INLINE __m512i halves_of(const U32& even, const U32& odd) {
   constexpr __mmask64 kLow = 0x3333333333333333;
   const __m512i down =
@@ -48,7 +48,8 @@ STOMP_INLINE __m512i halves_of(const U32& even, const U32& odd) {
 /// halves_of() do not change. The processor's own conversion takes longer.
 STOMP_INLINE U32 rounded(const F32& x) {
   const auto bits = (__m512i)x;
-  const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+  const __mmask16 odd =
+      _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
   const __m512i near = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
   return (U32)_mm512_mask_add_epi32(near, odd, near, _mm512_set1_epi32(1));
 }

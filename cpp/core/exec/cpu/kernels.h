@@ -194,6 +194,10 @@ struct TileAttention {
   AttentionRows state; // q unused; out (n, head_dim); n up to kMaxTileRows
 };
 
+/// Row tiles up to which weights are widened as they are multiplied: with more,
+/// widening no longer hides behind the products.
+inline constexpr int kFewTiles = 4;
+
 /// Kernels that multiply matrices of bf16, with f32 sums in ascending K: for
 /// prefill rows. A row's results do not depend on the rows around it.
 struct TileKernels {
@@ -227,6 +231,14 @@ struct TileKernels {
       int n_k,
       uint16_t* panel);
   void (*multiply)(const TileProduct& product);
+  /// At most kFewTiles row tiles times a block, widened on the way: to the bit
+  /// what multiply() computes. Rows up to whole tiles are written.
+  void (*multiply_quantised)(
+      const QuantisedLayout& layout,
+      const std::byte* block,
+      const TileRows& rows,
+      int row_tiles,
+      const LinearOutput& out);
   /// Adds the piece to the rows' running softmax, whose maxima are those of
   /// the scaled scores. REQUIRES: head_dim is a multiple of kTileK.
   void (*attend_piece)(

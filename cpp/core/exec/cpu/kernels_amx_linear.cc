@@ -159,6 +159,13 @@ void round_gated(const float* gate_up, int n, const TileRows& out, int first) {
 
 namespace {
 
+STOMP_INLINE void fetch_tile(const uint16_t* tile) {
+  STOMP_UNROLL
+  for (int i = 0; i < kTileRows; i++) {
+    __builtin_prefetch(tile + static_cast<ptrdiff_t>(i) * kTileK);
+  }
+}
+
 /// One row tile, or two when Two, times both panels.
 template <bool Two>
 STOMP_INLINE void multiply_tiles(const TileProduct& p, int row_tile) {
@@ -188,8 +195,13 @@ STOMP_INLINE void multiply_tiles(const TileProduct& p, int row_tile) {
   const uint16_t* x = p.rows.tile(row_tile, p.first_k);
   const uint16_t* x_below =
       x + static_cast<size_t>(p.rows.k_tiles) * kTileElements;
+  constexpr int kAhead = 4 * kTileElements;
   for (int k = 0; k < p.n_k; k++) {
     const int at = k * kTileElements;
+    fetch_tile(x + at + kAhead);
+    if constexpr (Two) {
+      fetch_tile(x_below + at + kAhead);
+    }
     _tile_loadd(6, p.panels[0] + at, kLineBytes);
     _tile_loadd(4, x + at, kLineBytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -220,6 +232,109 @@ void multiply(const TileProduct& product) {
   if (t < product.row_tiles) {
     multiply_tiles<false>(product, t);
   }
+}
+
+// ---- few rows ----
+
+namespace {
+
+/// R tiles of rows times a block. The units multiply one tile of K while the
+/// next is widened, in first-level cache.
+template <int Bits, int R>
+void multiply_widening(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    const TileRows& rows,
+    const LinearOutput& out) {
+  // The units read what has reached the cache, which takes a while.
+  constexpr int kAhead = 2;
+  constexpr int kSlots = 4;
+  alignas(64) uint16_t panel[kSlots][kTileElements];
+  const auto widen_tile = [&](int k) __attribute__((always_inline)) {
+    if (k < rows.k_tiles) {
+      widen<Bits>(layout, block, k, 1, panel[k % kSlots]);
+    }
+  };
+  const size_t step = out.stride * sizeof(float);
+  const auto below = [&](int tile) __attribute__((always_inline)) {
+    return out.y + tile * kTileRows * out.stride;
+  };
+  if (out.add) {
+    _tile_loadd(0, below(0), step);
+    if constexpr (R > 1)
+      _tile_loadd(1, below(1), step);
+    if constexpr (R > 2)
+      _tile_loadd(2, below(2), step);
+    if constexpr (R > 3)
+      _tile_loadd(3, below(3), step);
+  } else {
+    _tile_zero(0);
+    if constexpr (R > 1)
+      _tile_zero(1);
+    if constexpr (R > 2)
+      _tile_zero(2);
+    if constexpr (R > 3)
+      _tile_zero(3);
+  }
+  for (int k = 0; k < kAhead; k++) {
+    widen_tile(k);
+  }
+  for (int k = 0; k < rows.k_tiles; k++) {
+    widen_tile(k + kAhead);
+    _tile_loadd(7, panel[k % kSlots], kLineBytes);
+    _tile_loadd(4, rows.tile(0, k), kLineBytes);
+    _tile_dpbf16ps(0, 4, 7);
+    if constexpr (R > 1) {
+      _tile_loadd(5, rows.tile(1, k), kLineBytes);
+      _tile_dpbf16ps(1, 5, 7);
+    }
+    if constexpr (R > 2) {
+      _tile_loadd(6, rows.tile(2, k), kLineBytes);
+      _tile_dpbf16ps(2, 6, 7);
+    }
+    if constexpr (R > 3) {
+      _tile_loadd(4, rows.tile(3, k), kLineBytes);
+      _tile_dpbf16ps(3, 4, 7);
+    }
+  }
+  _tile_stored(0, below(0), step);
+  if constexpr (R > 1)
+    _tile_stored(1, below(1), step);
+  if constexpr (R > 2)
+    _tile_stored(2, below(2), step);
+  if constexpr (R > 3)
+    _tile_stored(3, below(3), step);
+}
+
+template <int Bits>
+void multiply_few(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    const TileRows& rows,
+    int row_tiles,
+    const LinearOutput& out) {
+  static_assert(kFewTiles == 4);
+  constexpr decltype(&multiply_widening<Bits, 1>) kRun[] = {
+      multiply_widening<Bits, 1>,
+      multiply_widening<Bits, 2>,
+      multiply_widening<Bits, 3>,
+      multiply_widening<Bits, 4>};
+  kRun[row_tiles - 1](layout, block, rows, out);
+}
+
+} // namespace
+
+void multiply_quantised(
+    const QuantisedLayout& layout,
+    const std::byte* block,
+    const TileRows& rows,
+    int row_tiles,
+    const LinearOutput& out) {
+  const TilesInUse tiles;
+  const auto run = layout.bits == 8 ? multiply_few<8>
+      : layout.bits == 4            ? multiply_few<4>
+                                    : multiply_few<2>;
+  run(layout, block, rows, row_tiles, out);
 }
 
 } // namespace stomp::cpu::STOMP_KERNEL_ISA

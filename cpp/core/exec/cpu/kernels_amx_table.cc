@@ -12,6 +12,7 @@ const TileKernels tile_table = {
     .widen_quantised = widen_quantised,
     .widen_dense = widen_dense,
     .multiply = multiply,
+    .multiply_quantised = multiply_quantised,
     .attend_piece = attend_tiles,
     .attend_scratch_bytes = attend_scratch_bytes,
 };

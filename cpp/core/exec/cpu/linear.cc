@@ -223,34 +223,53 @@ void LinearRunner::multiply(
     const LinearRows& rows,
     const PackedMatrix& w,
     LinearOutput out) {
-  if (rows.n_tiled() == 0) {
-    multiply_codes(rows, w, out);
+  if (rows.row_tiles() == 0 ||
+      (rows.row_tiles() <= kFewTiles && !w.any_dense())) {
+    multiply_blocks(rows, w, out);
   } else {
-    multiply_tiles(rows, w, out);
+    multiply_pairs(rows, w, out);
   }
 }
 
+/// Few row tiles times one block of quantised weights.
+void LinearRunner::few_tiled(
+    const PackedBlock& block,
+    const LinearRows& rows,
+    const LinearOutput& out) const {
+  kernels_.tiles->multiply_quantised(
+      block.part->quantised_layout,
+      block.bytes,
+      rows.tiles,
+      rows.row_tiles(),
+      out);
+}
+
 /// A block at a time: small pieces, so that all threads end at once.
-void LinearRunner::multiply_codes(
+void LinearRunner::multiply_blocks(
     const LinearRows& rows,
     const PackedMatrix& w,
     LinearOutput out) {
   const int64_t work = int64_t{kBlockColumns} * rows.cols * rows.n;
   threads_.run_ranges(
       w.blocks(),
-      least_units(work),
+      rows.n_tiled() ? 1 : least_units(work),
       [&](int begin, int end, int worker) noexcept {
         Scratch own = scratch(worker);
         for (int i = begin; i < end; i++) {
           LinearOutput to = out;
           to.y += static_cast<size_t>(i) * kBlockColumns;
-          few(w.block(i), rows, 0, rows.n_codes, to, own);
+          if (rows.n_codes) {
+            few(w.block(i), rows, 0, rows.n_codes, to, own);
+          }
+          if (rows.n_tiled()) {
+            few_tiled(w.block(i), rows, to.from(rows.n_codes));
+          }
         }
       });
 }
 
 /// Two blocks at a time, as tiles go, and the rows of codes with them.
-void LinearRunner::multiply_tiles(
+void LinearRunner::multiply_pairs(
     const LinearRows& rows,
     const PackedMatrix& w,
     LinearOutput out) {
@@ -356,6 +375,14 @@ void LinearRunner::gate_block(
     Scratch& scratch) const {
   constexpr size_t kWidth = 2 * kBlockColumns;
   const PackedBlock blocks[2] = {gate, up};
+  if (rows.row_tiles() <= kFewTiles && gate.part->quantised &&
+      up.part->quantised) {
+    float* y = scratch.gated;
+    few_tiled(gate, rows, {y, kWidth});
+    few_tiled(up, rows, {y + kBlockColumns, kWidth});
+    kernels_.tiles->round_gated(y, rows.n_tiled(), out.tiles, column);
+    return;
+  }
   const int k_tiles = rows.tiles.k_tiles;
   const bool one_panel = k_tiles <= kPanelTiles;
   for (int k = 0; k < k_tiles; k += kPanelTiles) {

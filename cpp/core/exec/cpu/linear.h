@@ -84,11 +84,15 @@ class LinearRunner {
       int first,
       int n,
       const LinearOutput (&out)[2]) const;
-  void multiply_codes(
+  void few_tiled(
+      const PackedBlock& block,
+      const LinearRows& rows,
+      const LinearOutput& out) const;
+  void multiply_blocks(
       const LinearRows& rows,
       const PackedMatrix& w,
       LinearOutput out);
-  void multiply_tiles(
+  void multiply_pairs(
       const LinearRows& rows,
       const PackedMatrix& w,
       LinearOutput out);
