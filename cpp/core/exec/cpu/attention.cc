@@ -432,11 +432,15 @@ void Attention::attend_matrix_tile(
   const int end = tile.last_position() + 1;
   int at =
       first_position(*layer.kind, tile.position) / kPieceTokens * kPieceTokens;
+  AttentionPiece piece = piece_at(table, layer.index, kv_head, at, end);
   for (; at < end; at += kPieceTokens) {
-    kernels.attend_piece(
-        piece_at(table, layer.index, kv_head, at, end),
-        rows,
-        scratch.piece.data());
+    AttentionPiece next;
+    if (at + kPieceTokens < end) {
+      next = piece_at(table, layer.index, kv_head, at + kPieceTokens, end);
+      piece.next = &next;
+    }
+    kernels.attend_piece(piece, rows, scratch.piece.data());
+    piece = next;
   }
   for (int t = 0; t < tile.n; t++) {
     finish(layer, rows.state, t * group_, tile.row + t, kv_head, dim);

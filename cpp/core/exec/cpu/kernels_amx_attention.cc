@@ -13,20 +13,30 @@ constexpr int kTokenTiles = kPieceTokens / kTileTokens;
 constexpr int kWeightTiles = kPieceTokens / kTileK;
 constexpr int kLineBytes = 64;
 constexpr size_t kScoreBytes = sizeof(float) * kTileRows * kPieceTokens;
+constexpr size_t kWeightBytes = static_cast<size_t>(kWeightTiles) * kTileBytes;
+// Row tiles under way: what one stage has written is read when it has long
+// reached the cache, while other row tiles are in the other stages.
+constexpr int kUnderWay = 2;
 
 /// The scratch of one call, from the front.
 struct Scratch {
-  std::byte* k;       // (kTokenTiles, head_dim / kTileK) tiles
-  std::byte* v;       // (kWeightTiles, head_dim / kBlockColumns) tiles
-  float* scores;      // (kTileRows, kPieceTokens)
-  std::byte* weights; // kWeightTiles tiles
+  std::byte* k; // (kTokenTiles, head_dim / kTileK) tiles
+  std::byte* v; // (kWeightTiles, head_dim / kBlockColumns) tiles
+  std::byte* rows;
 
   Scratch(std::byte* at, int head_dim) {
     const size_t piece = sizeof(uint16_t) * kPieceTokens * head_dim;
     k = at;
     v = k + piece;
-    scores = reinterpret_cast<float*>(v + piece);
-    weights = v + piece + kScoreBytes;
+    rows = v + piece;
+  }
+  /// (kTileRows, kPieceTokens)
+  float* scores(int row_tile) const {
+    return reinterpret_cast<float*>(rows + row_tile % kUnderWay * kScoreBytes);
+  }
+  /// kWeightTiles tiles
+  std::byte* weights(int row_tile) const {
+    return rows + kUnderWay * kScoreBytes + row_tile % kUnderWay * kWeightBytes;
   }
 };
 
@@ -95,6 +105,11 @@ void widen(const AttentionPiece& piece, const Scratch& scratch) {
     } else {
       __builtin_memset(to, 0, k_bytes);
     }
+    if (piece.next && piece.next->k[t]) {
+      const int bytes = dim * kTileTokens * (piece.codes ? 1 : 2);
+      fetch(piece.next->k[t], bytes);
+      fetch(piece.next->v[t], bytes);
+    }
   }
   std::byte* to = scratch.v;
   for (int t = 0; t < kPieceTokens; t += kTileK) {
@@ -125,10 +140,11 @@ score(const TileRows& q, int row_tile, const Scratch& scratch) {
     _tile_dpbf16ps(3, 4, 6);
   }
   constexpr int kStep = kPieceTokens * sizeof(float);
-  _tile_stored(0, scratch.scores, kStep);
-  _tile_stored(1, scratch.scores + kTileTokens, kStep);
-  _tile_stored(2, scratch.scores + 2 * kTileTokens, kStep);
-  _tile_stored(3, scratch.scores + 3 * kTileTokens, kStep);
+  float* const scores = scratch.scores(row_tile);
+  _tile_stored(0, scores, kStep);
+  _tile_stored(1, scores + kTileTokens, kStep);
+  _tile_stored(2, scores + 2 * kTileTokens, kStep);
+  _tile_stored(3, scores + 3 * kTileTokens, kStep);
 }
 
 /// 2^x within 3e-06 for x <= 0, not below 2^-126, NaN for NaN.
@@ -219,14 +235,15 @@ STOMP_INLINE void scale_row(float* out, int head_dim, float factor) {
 bool weigh(
     const AttentionPiece& piece,
     const AttentionRows& rows,
-    int first_row,
+    int row_tile,
     const Scratch& scratch) {
+  const float* scores = scratch.scores(row_tile);
   const int begin = piece.position;
   const int end = begin + kPieceTokens - 1;
   bool any = false;
   for (int i = 0; i < kTileRows; i++) {
-    const int r = first_row + i;
-    std::byte* weights = scratch.weights + i * kLineBytes;
+    const int r = row_tile * kTileRows + i;
+    std::byte* weights = scratch.weights(row_tile) + i * kLineBytes;
     if (r >= rows.n || rows.last[r] < begin || rows.first[r] > end) {
       for (int t = 0; t < kWeightTiles; t++) {
         _mm512_storeu_si512(
@@ -239,7 +256,7 @@ bool weigh(
     const bool whole = rows.first[r] <= begin && rows.last[r] >= end;
     const auto run = whole ? softmax_row<false> : softmax_row<true>;
     const float factor =
-        run(scratch.scores + i * kPieceTokens,
+        run(scores + i * kPieceTokens,
             begin,
             rows.first[r],
             rows.last[r],
@@ -257,13 +274,16 @@ bool weigh(
 }
 
 /// out += weights times the piece's V.
-STOMP_INLINE void mix(float* out, int head_dim, const Scratch& scratch) {
+STOMP_INLINE void mix(
+    float* out,
+    int head_dim,
+    const std::byte* weights,
+    const std::byte* values) {
   const int step = head_dim * static_cast<int>(sizeof(float));
   const size_t half =
       static_cast<size_t>(head_dim / kBlockColumns) * kTileBytes;
-  _tile_loadd(4, scratch.weights, kLineBytes);
-  _tile_loadd(5, scratch.weights + kTileBytes, kLineBytes);
-  const std::byte* values = scratch.v;
+  _tile_loadd(4, weights, kLineBytes);
+  _tile_loadd(5, weights + kTileBytes, kLineBytes);
   for (int d = 0; d < head_dim; d += 2 * kBlockColumns) {
     _tile_loadd(0, out + d, step);
     _tile_loadd(6, values, kLineBytes);
@@ -284,8 +304,8 @@ STOMP_INLINE void mix(float* out, int head_dim, const Scratch& scratch) {
 } // namespace
 
 size_t attend_scratch_bytes(int head_dim) {
-  return 2 * sizeof(uint16_t) * kPieceTokens * head_dim + kScoreBytes +
-      static_cast<size_t>(kWeightTiles) * kTileBytes;
+  return 2 * sizeof(uint16_t) * kPieceTokens * head_dim +
+      kUnderWay * (kScoreBytes + kWeightBytes);
 }
 
 void attend_tiles(
@@ -295,12 +315,26 @@ void attend_tiles(
   const Scratch scratch(scratch_bytes, piece.head_dim);
   const TilesInUse tiles;
   widen(piece, scratch);
-  for (int r = 0; r < rows.state.n; r += kTileRows) {
-    score(rows.q, r / kTileRows, scratch);
-    if (weigh(piece, rows.state, r, scratch)) {
-      float* out = rows.state.out + static_cast<size_t>(r) * piece.head_dim;
-      mix(out, piece.head_dim, scratch);
+  const int n = (rows.state.n + kTileRows - 1) / kTileRows;
+  const auto mix_rows = [&](int t) __attribute__((always_inline)) {
+    float* out = rows.state.out +
+        static_cast<size_t>(t) * kTileRows * piece.head_dim;
+    mix(out, piece.head_dim, scratch.weights(t), scratch.v);
+  };
+  score(rows.q, 0, scratch);
+  bool weighed = false; // the row tile before this one
+  for (int t = 0; t < n; t++) {
+    if (t + 1 < n) {
+      score(rows.q, t + 1, scratch);
     }
+    const bool any = weigh(piece, rows.state, t, scratch);
+    if (weighed) {
+      mix_rows(t - 1);
+    }
+    weighed = any;
+  }
+  if (weighed) {
+    mix_rows(n - 1);
   }
 }
 

@@ -9,6 +9,7 @@ namespace stomp::cpu::STOMP_KERNEL_ISA {
 namespace {
 
 constexpr int kLineBytes = 64;
+constexpr int kTileBytes = kTileElements * 2;
 
 STOMP_INLINE U8 low_bits(const U8& bytes, int shift, int mask) {
   return (U8)((U16)bytes >> shift) & static_cast<uint8_t>(mask);
@@ -60,15 +61,13 @@ void widen(
     int first_k,
     int n_k,
     uint16_t* panel) {
-  constexpr size_t kBytes = size_t{kBlockColumns} * kGroup * Bits / 8;
+  constexpr int kBytes = kBlockColumns * kGroup * Bits / 8;
   constexpr int kAhead = 2048;
   const int parts = layout.group / kGroup;
   const std::byte* affine = block;
   for (int k = first_k; k < first_k + n_k; k++, panel += kTileElements) {
-    const std::byte* codes = block + layout.codes_at() + k * kBytes;
-    for (size_t i = 0; i < kBytes; i += kLineBytes) {
-      __builtin_prefetch(codes + kAhead + i);
-    }
+    const std::byte* codes = block + layout.codes_at() + static_cast<ptrdiff_t>(k) * kBytes;
+    fetch(codes + kAhead, kBytes);
     const Affine a =
         affine_at(layout, affine + k / parts * layout.affine_bytes(), 0);
     widen_group<Bits>(codes, a, panel);
@@ -159,13 +158,6 @@ void round_gated(const float* gate_up, int n, const TileRows& out, int first) {
 
 namespace {
 
-STOMP_INLINE void fetch_tile(const uint16_t* tile) {
-  STOMP_UNROLL
-  for (int i = 0; i < kTileRows; i++) {
-    __builtin_prefetch(tile + static_cast<ptrdiff_t>(i) * kTileK);
-  }
-}
-
 /// One row tile, or two when Two, times both panels.
 template <bool Two>
 STOMP_INLINE void multiply_tiles(const TileProduct& p, int row_tile) {
@@ -198,9 +190,9 @@ STOMP_INLINE void multiply_tiles(const TileProduct& p, int row_tile) {
   constexpr int kAhead = 4 * kTileElements;
   for (int k = 0; k < p.n_k; k++) {
     const int at = k * kTileElements;
-    fetch_tile(x + at + kAhead);
+    fetch(x + at + kAhead, kTileBytes);
     if constexpr (Two) {
-      fetch_tile(x_below + at + kAhead);
+      fetch(x_below + at + kAhead, kTileBytes);
     }
     _tile_loadd(6, p.panels[0] + at, kLineBytes);
     _tile_loadd(4, x + at, kLineBytes);

@@ -136,17 +136,6 @@ void widen_k(const Element* from, int head_dim, float* to) {
   }
 }
 
-/// The next piece lies in other pages, which the processor does not foresee.
-template <class Element>
-STOMP_INLINE void fetch(const void* tile, int head_dim) {
-  constexpr int kLine = 64;
-  const auto* bytes = static_cast<const char*>(tile);
-  const int n = head_dim * kTileTokens * static_cast<int>(sizeof(Element));
-  for (int i = 0; i < n; i += kLine) {
-    __builtin_prefetch(bytes + i);
-  }
-}
-
 /// Tiles that are not there become zeros: with weight 0 they add nothing.
 template <class Element>
 void widen(const AttentionPiece& piece, int padded, float* k, float* v) {
@@ -154,8 +143,9 @@ void widen(const AttentionPiece& piece, int padded, float* k, float* v) {
   for (int tile = 0; tile * kTileTokens < kPieceTokens; tile++) {
     const int first = tile * kTileTokens;
     if (piece.next && piece.next->k[tile]) {
-      fetch<Element>(piece.next->k[tile], dim);
-      fetch<Element>(piece.next->v[tile], dim);
+      const int bytes = dim * kTileTokens * static_cast<int>(sizeof(Element));
+      fetch(piece.next->k[tile], bytes);
+      fetch(piece.next->v[tile], bytes);
     }
     widen_k(static_cast<const Element*>(piece.k[tile]), dim, k + first);
     const auto* values = static_cast<const Element*>(piece.v[tile]);

@@ -30,16 +30,6 @@ struct Packing {
   }
 };
 
-/// Fetches what the loop will come to: the packed bytes, block after block, are
-/// read faster than the processor foresees by itself.
-STOMP_INLINE void fetch_ahead(const std::byte* at, int bytes) {
-  constexpr int kAhead = 4096;
-  constexpr int kLine = 64;
-  for (int i = 0; i < bytes; i += kLine) {
-    __builtin_prefetch(at + kAhead + i);
-  }
-}
-
 /// acc += a row's products of one group, and its term of the biases.
 STOMP_INLINE void add_row(
     const I32& dots,
@@ -125,12 +115,14 @@ STOMP_INLINE void tile_columns(
   const std::byte* affine = block;
   const std::byte* codes = block + layout.codes_at() + 4 * column;
   const int fetched = static_cast<int>(layout.bytes() / layout.cols) * kGroup;
+  // Block after block is read faster than the processor foresees by itself.
+  constexpr int kAhead = 4096;
   F32 acc[R] = {};
   for (int i = layout.cols / layout.group; i > 0; i--, affine += affine_bytes) {
     const Affine a = affine_at(layout, affine, column);
     for (int part = 0; part < parts; part++) {
       if (column == 0) {
-        fetch_ahead(block, fetched);
+        fetch(block + kAhead, fetched);
         block += fetched;
       }
       add_group<Bits, R>(codes, a, in, acc);
