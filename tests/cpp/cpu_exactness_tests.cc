@@ -112,7 +112,7 @@ TEST("cpu executor: eight in a batch, in chunks of all sizes, equal alone") {
 
 TEST("cpu executor: one, two, three and five threads agree to the bit") {
   const auto model = grouped_model();
-  const auto tokens = tokens_of(*model, 600, 5);
+  const auto tokens = tokens_of(*model, 1400, 5);
   for (bool exact : {true, false}) {
     Logits first;
     for (int threads : {1, 2, 3, 5}) {
@@ -122,9 +122,9 @@ TEST("cpu executor: one, two, three and five threads agree to the bit") {
       CHECK_EQUAL(rig.executor->info().threads, threads);
       // Prefill, then answers at a depth where spans are split.
       BlockTable table;
-      Logits all = rig.feed(table, std::span(tokens).first(580), 580 / 2);
+      Logits all = rig.feed(table, std::span(tokens).first(1380), 290);
       for (const Logits& more :
-           {rig.feed(table, std::span(tokens).subspan(580, 10), 1),
+           {rig.feed(table, std::span(tokens).subspan(1380, 10), 1),
             rig.answers(table, std::span(tokens).last(10))}) {
         all.insert(all.end(), more.begin(), more.end());
       }

@@ -119,6 +119,39 @@ TEST("cpu kernels: tile products cut into panels of K are the same bits") {
   }
 }
 
+TEST("cpu kernels: few row tiles are multiplied the same while widening") {
+  const TileKernels* kernels = tile_kernels();
+  for (int bits : {2, 4, 8}) {
+    if (!kernels) {
+      return;
+    }
+    for (int cols : {32, 96, 576}) {
+      const QuantisedWeights w(layout_of(cols, bits, 32, false, true), bits, 1);
+      const auto block = w.pack();
+      for (int rows : {1, 16, 17, 40, 64}) {
+        Product p(rows, cols / kTileK, rows);
+        for (auto& panel : p.panels) {
+          kernels->widen_quantised(
+              w.layout, block.data(), 0, p.n_k, panel.data());
+        }
+        for (bool add : {false, true}) {
+          const auto want = p.run(*kernels, p.n_k, 3, add);
+          auto y = std::vector<float>(want.size(), 3);
+          for (int i = 0; i < 2; i++) {
+            kernels->multiply_quantised(
+                w.layout,
+                block.data(),
+                p.tiles.rows(),
+                p.row_tiles(),
+                {y.data() + i * kBlockColumns, Product::kStride, add});
+          }
+          CHECK(same_bits(y, want));
+        }
+      }
+    }
+  }
+}
+
 TEST("cpu kernels: a row of a tile product does not depend on the others") {
   const TileKernels* kernels = tile_kernels();
   if (!kernels) {

@@ -4,9 +4,8 @@
 // Positions are taken in pieces of kPieceTokens, aligned to absolute
 // positions. Rows of answers run one online softmax through each span of
 // kSpanTokens; spans are merged in ascending order, so that different threads
-// may work on them. Prompts do the same, or with matrix units run through
-// their context without spans. Chunks, blocks and batches may be cut anyhow
-// without changing a bit of a row.
+// may work on them. Prompts do the same, in longer spans with matrix units.
+// Chunks, blocks and batches may be cut anyhow without changing a bit of a row.
 #pragma once
 
 #include <memory>
@@ -110,11 +109,29 @@ class Attention {
       const PromptTile& tile,
       int kv_head,
       Scratch& scratch) const;
+  int first_piece(const Layer& layer, const PromptTile& tile) const;
+  void load_matrix_tile(
+      const Layer& layer,
+      const PromptTile& tile,
+      int kv_head,
+      Scratch& scratch) const;
+  void attend_matrix_span(
+      const Layer& layer,
+      const PromptTile& tile,
+      int kv_head,
+      int begin,
+      const AttentionRows& state,
+      Scratch& scratch) const;
   void attend_matrix_tile(
       const Layer& layer,
       const PromptTile& tile,
       int kv_head,
       Scratch& scratch) const;
+  bool split_tiles(const Layer& layer);
+  void run_tile_spans(const Layer& layer);
+  size_t tile_partial_rows() const;
+  size_t tile_partial_floats() const;
+  AttentionRows tile_partial(size_t span, int rows);
   int span_begin(const Layer& layer, const SharedSpan& span) const;
   void attend_span(
       const Layer& layer,
@@ -146,8 +163,16 @@ class Attention {
   int n_single_ = 0;
   AttentionPlan plan_;
   std::vector<std::unique_ptr<Scratch>> scratch_; // by worker
-  // Running softmax by KV head, row and span: maxima, sums, outputs.
+  // Running softmax: maxima, sums, outputs. By KV head, row and span, or by
+  // the spans of tiles.
   std::vector<float> partials_;
+  // Of a prompt tile that several threads attend with: head, span.
+  struct TileSpan {
+    int tile;
+    int kv_head;
+    int begin;
+  };
+  std::vector<TileSpan> tile_spans_; // of a tile and head side by side
 };
 
 } // namespace stomp::cpu

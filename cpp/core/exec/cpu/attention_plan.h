@@ -66,6 +66,8 @@ class AttentionPlan {
   const std::vector<PromptTile>& tiles() const { return tiles_; }
   const LayerGroupPlan& group(int g) const { return groups_[g]; }
   int n_spanned() const { return n_spanned_; }
+  /// Most rows of a tile.
+  int tile_tokens() const { return shape_.tile_tokens; }
 
   /// Most rows that one span of work has.
   int max_span_rows() const;
