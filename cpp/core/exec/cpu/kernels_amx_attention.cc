@@ -317,8 +317,8 @@ void attend_tiles(
   widen(piece, scratch);
   const int n = (rows.state.n + kTileRows - 1) / kTileRows;
   const auto mix_rows = [&](int t) __attribute__((always_inline)) {
-    float* out = rows.state.out +
-        static_cast<size_t>(t) * kTileRows * piece.head_dim;
+    float* out =
+        rows.state.out + static_cast<size_t>(t) * kTileRows * piece.head_dim;
     mix(out, piece.head_dim, scratch.weights(t), scratch.v);
   };
   score(rows.q, 0, scratch);

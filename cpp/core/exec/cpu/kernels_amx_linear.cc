@@ -66,7 +66,8 @@ void widen(
   const int parts = layout.group / kGroup;
   const std::byte* affine = block;
   for (int k = first_k; k < first_k + n_k; k++, panel += kTileElements) {
-    const std::byte* codes = block + layout.codes_at() + static_cast<ptrdiff_t>(k) * kBytes;
+    const std::byte* codes =
+        block + layout.codes_at() + static_cast<ptrdiff_t>(k) * kBytes;
     fetch(codes + kAhead, kBytes);
     const Affine a =
         affine_at(layout, affine + k / parts * layout.affine_bytes(), 0);
@@ -230,6 +231,60 @@ void multiply(const TileProduct& product) {
 
 namespace {
 
+STOMP_INLINE float* row_tile_of(const LinearOutput& out, int tile) {
+  return out.row(tile * kTileRows);
+}
+
+// Tiles 0 to R - 1 hold the sums of R tiles of rows, 7 the weights.
+
+template <int R>
+STOMP_INLINE void load_sums(const LinearOutput& out) {
+  const size_t step = out.stride * sizeof(float);
+  _tile_loadd(0, row_tile_of(out, 0), step);
+  if constexpr (R > 1) {
+    _tile_loadd(1, row_tile_of(out, 1), step);
+  }
+  if constexpr (R > 2) {
+    _tile_loadd(2, row_tile_of(out, 2), step);
+  }
+  if constexpr (R > 3) {
+    _tile_loadd(3, row_tile_of(out, 3), step);
+  }
+}
+
+template <int R>
+STOMP_INLINE void store_sums(const LinearOutput& out) {
+  const size_t step = out.stride * sizeof(float);
+  _tile_stored(0, row_tile_of(out, 0), step);
+  if constexpr (R > 1) {
+    _tile_stored(1, row_tile_of(out, 1), step);
+  }
+  if constexpr (R > 2) {
+    _tile_stored(2, row_tile_of(out, 2), step);
+  }
+  if constexpr (R > 3) {
+    _tile_stored(3, row_tile_of(out, 3), step);
+  }
+}
+
+template <int R>
+STOMP_INLINE void add_products(const TileRows& rows, int k) {
+  _tile_loadd(4, rows.tile(0, k), kLineBytes);
+  _tile_dpbf16ps(0, 4, 7);
+  if constexpr (R > 1) {
+    _tile_loadd(5, rows.tile(1, k), kLineBytes);
+    _tile_dpbf16ps(1, 5, 7);
+  }
+  if constexpr (R > 2) {
+    _tile_loadd(6, rows.tile(2, k), kLineBytes);
+    _tile_dpbf16ps(2, 6, 7);
+  }
+  if constexpr (R > 3) {
+    _tile_loadd(4, rows.tile(3, k), kLineBytes);
+    _tile_dpbf16ps(3, 4, 7);
+  }
+}
+
 /// R tiles of rows times a block. The units multiply one tile of K while the
 /// next is widened, in first-level cache.
 template <int Bits, int R>
@@ -247,26 +302,12 @@ void multiply_widening(
       widen<Bits>(layout, block, k, 1, panel[k % kSlots]);
     }
   };
-  const size_t step = out.stride * sizeof(float);
-  const auto below = [&](int tile) __attribute__((always_inline)) {
-    return out.y + tile * kTileRows * out.stride;
-  };
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
   if (out.add) {
-    _tile_loadd(0, below(0), step);
-    if constexpr (R > 1)
-      _tile_loadd(1, below(1), step);
-    if constexpr (R > 2)
-      _tile_loadd(2, below(2), step);
-    if constexpr (R > 3)
-      _tile_loadd(3, below(3), step);
-  } else {
-    _tile_zero(0);
-    if constexpr (R > 1)
-      _tile_zero(1);
-    if constexpr (R > 2)
-      _tile_zero(2);
-    if constexpr (R > 3)
-      _tile_zero(3);
+    load_sums<R>(out);
   }
   for (int k = 0; k < kAhead; k++) {
     widen_tile(k);
@@ -274,28 +315,9 @@ void multiply_widening(
   for (int k = 0; k < rows.k_tiles; k++) {
     widen_tile(k + kAhead);
     _tile_loadd(7, panel[k % kSlots], kLineBytes);
-    _tile_loadd(4, rows.tile(0, k), kLineBytes);
-    _tile_dpbf16ps(0, 4, 7);
-    if constexpr (R > 1) {
-      _tile_loadd(5, rows.tile(1, k), kLineBytes);
-      _tile_dpbf16ps(1, 5, 7);
-    }
-    if constexpr (R > 2) {
-      _tile_loadd(6, rows.tile(2, k), kLineBytes);
-      _tile_dpbf16ps(2, 6, 7);
-    }
-    if constexpr (R > 3) {
-      _tile_loadd(4, rows.tile(3, k), kLineBytes);
-      _tile_dpbf16ps(3, 4, 7);
-    }
+    add_products<R>(rows, k);
   }
-  _tile_stored(0, below(0), step);
-  if constexpr (R > 1)
-    _tile_stored(1, below(1), step);
-  if constexpr (R > 2)
-    _tile_stored(2, below(2), step);
-  if constexpr (R > 3)
-    _tile_stored(3, below(3), step);
+  store_sums<R>(out);
 }
 
 template <int Bits>
