@@ -141,11 +141,20 @@ export class Turns {
     };
   }
 
-  // Without its text nothing can be said to begin like it: no seams.
+  // Without its text nothing can be said to begin like it: no seams. The text is for the transcript, after the answer.
   #planTokens(prompt: readonly number[]): Plan {
-    const tokens = checkTokens('prompt', prompt, this.#setup.vocabSize);
+    const { tokenizer, vocabSize } = this.#setup;
+    const tokens = checkTokens('prompt', prompt, vocabSize);
     return async (before) => ({
-      prompt: { text: this.#setup.tokenizer.decode(tokens), tokens, seams: [], bos: false, keptTokens: 0 },
+      prompt: {
+        get text() {
+          return tokenizer.decode(tokens);
+        },
+        tokens,
+        seams: [],
+        bos: false,
+        keptTokens: 0,
+      },
       messages: () => before.messages,
     });
   }

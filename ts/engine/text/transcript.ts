@@ -17,7 +17,7 @@ const formatVersion = 1;
 const maxTranscriptChars = 32 * 1024 * 1024;
 
 export interface Prompt {
-  text: string;
+  readonly text: string;
   tokens: number[];
   seams: Seam[];
   /** The ids that begin every text of this model were put before it. */
