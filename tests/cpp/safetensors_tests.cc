@@ -362,11 +362,12 @@ std::string outcome(const Opener& opener) {
   }
   const SafetensorsFile file(opener.path());
   for (const auto& [key, value] : file.metadata()) {
-    said += key + "=" + value + ";";
+    said.append(key).append("=").append(value).append(";");
   }
   for (const SafetensorsTensor& t : file.tensors()) {
     CHECK(file.find(t.name) == &t);
-    said += t.name + dtype_name(t.dtype) + text_of({t.data, t.bytes});
+    said.append(t.name).append(dtype_name(t.dtype));
+    said.append(text_of({t.data, t.bytes}));
     for (const uint64_t dim : t.shape) {
       said += " " + std::to_string(dim);
     }

@@ -137,9 +137,10 @@ class Scanner {
     uint64_t dims[kMaxTensorDims];
     size_t n = 0;
     do {
-      if (n == kMaxTensorDims || !number(&dims[n++])) {
+      if (n == kMaxTensorDims || !number(&dims[n])) {
         return false;
       }
+      n++;
     } while (skip(","));
     out->assign(dims, dims + n);
     return skip("]");

@@ -40,7 +40,7 @@ std::vector<float> RopeTable::chunk(int index) const {
 }
 
 size_t RopeTable::bytes() const {
-  size_t n = chunks_.capacity() * sizeof chunks_[0];
+  size_t n = chunks_.capacity() * sizeof(std::vector<float>);
   for (const std::vector<float>& turns : chunks_) {
     n += turns.size() * sizeof(float);
   }
