@@ -48,6 +48,31 @@ TEST("an agent restored from disk goes on as if it had never left") {
   }
 }
 
+#if defined(__linux__)
+TEST("the file that a transcript came from is held until its request is done") {
+  const TempDir dir;
+  EngineOptions o;
+  o.cache_dir = dir.path();
+  const auto prompt = words(100, 14);
+  {
+    Bench b(64, o);
+    b.finish(b.submit("a", prompt, 10));
+    b.save("a");
+  }
+  const auto mapped = [&] {
+    return contains(read_file("/proc/self/maps"), dir.path());
+  };
+  Bench b(64, o);
+  CHECK(!mapped());
+  b.core->agents().transcript("a");
+  CHECK(mapped());
+  const int id = b.submit(
+      "a", joined(joined(prompt, answer(prompt, 10)), words(4, 15)), 5);
+  CHECK_EQUAL(b.finish(id).usage.restored_tokens, 109);
+  CHECK(!mapped());
+}
+#endif
+
 TEST("caches of other numerics are refused by name, the agent starts cold") {
   const TempDir dir;
   EngineOptions o;

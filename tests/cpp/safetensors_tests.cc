@@ -1,5 +1,6 @@
-// safetensors_reader.h, safetensors_writer.h and checkpoint_files.h: what is
-// written is read back, and no damage gets past the reader.
+// safetensors_reader.h, safetensors_table.h, safetensors_writer.h and
+// checkpoint_files.h: what is written is read back, and no damage gets past the
+// reader.
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "check.h"
 #include "store/checkpoint_files.h"
 #include "store/safetensors_reader.h"
+#include "store/safetensors_table.h"
 #include "store/safetensors_writer.h"
 #include "temp_dir.h"
 
@@ -347,6 +349,109 @@ TEST("safetensors: errors carry the codes that the caller asked for") {
   CHECK_ERROR(open_cache("json"), Code::kCacheCorrupt);
 }
 
+namespace {
+
+/// What opening the file comes to: its contents, or the error without the
+/// place in the text.
+std::string outcome(const Opener& opener) {
+  std::string said = open_error(opener.path());
+  if (!said.empty()) {
+    const size_t place = std::min(said.find(" at byte "), said.size());
+    said.erase(place, said.find(':', place) - place);
+    return said;
+  }
+  const SafetensorsFile file(opener.path());
+  for (const auto& [key, value] : file.metadata()) {
+    said.append(key).append("=").append(value).append(";");
+  }
+  for (const SafetensorsTensor& t : file.tensors()) {
+    CHECK(file.find(t.name) == &t);
+    said.append(t.name).append(dtype_name(t.dtype));
+    said.append(text_of({t.data, t.bytes}));
+    for (const uint64_t dim : t.shape) {
+      said += " " + std::to_string(dim);
+    }
+  }
+  return said;
+}
+
+/// Both ways through a header come to the same; true when it had the quick one.
+bool check_ways_agree(Opener& opener, const std::string& json) {
+  const std::string data(22, 'x');
+  opener.error(json, data);
+  const std::string quick = outcome(opener);
+  // A space before the end is for the JSON reader.
+  const std::string spaced = json.substr(0, json.size() - 1) + " }";
+  CHECK(!scan_table(spaced));
+  opener.error(spaced, data);
+  CHECK_EQUAL(outcome(opener), quick);
+  return scan_table(json).has_value();
+}
+
+} // namespace
+
+TEST("safetensors: the quick way through a header finds what JSON says") {
+  Opener opener;
+  std::mt19937 random(5);
+  CHECK(check_ways_agree(opener, kGood));
+  const std::string bytes = "09,:\"\\{}[] aABF-1u\x7f\x80\xc3\n";
+  int quick = 0;
+  for (size_t i = 0; i + 1 < kGood.size(); i++) {
+    for (const char c : bytes) {
+      std::string json = kGood;
+      json[i] = c;
+      quick += check_ways_agree(opener, json);
+      json = kGood;
+      json.insert(i, 1, c);
+      quick += check_ways_agree(opener, json);
+    }
+    for (int n = 1; n < 6; n++) { // two places at once
+      std::string json = kGood;
+      json.erase(i, std::min<size_t>(n, json.size() - 1 - i));
+      quick += check_ways_agree(opener, json);
+      json = kGood;
+      json[i] = kGood[random() % kGood.size()];
+      json[random() % (kGood.size() - 1)] = bytes[random() % bytes.size()];
+      quick += check_ways_agree(opener, json);
+    }
+  }
+  CHECK(quick > 100);
+}
+
+TEST("safetensors: what the quick way leaves to the JSON reader") {
+  const std::string fields = R"("dtype":"U8","shape":[1],"data_offsets":[0,1])";
+  CHECK(scan_table(one(fields)));
+  CHECK(scan_table(one(fields) + " \n"));
+  CHECK(scan_table(
+      R"({"__metadata__":{"a":"}\"}","\u00e9":"{"},"t":{)" + fields + "}}"));
+  for (const std::string& json :
+       {std::string("{}"),
+        std::string(),
+        " " + one(fields),
+        one(fields) + "x",
+        one(fields + ","),
+        one("\"more\":1," + fields),
+        one(R"("shape":[1],"dtype":"U8","data_offsets":[0,1])"),
+        one(R"("dtype":"U9","shape":[1],"data_offsets":[0,1])"),
+        one(R"("dtype":"U8","shape":[01],"data_offsets":[0,1])"),
+        one(R"("dtype":"U8","shape":[-1],"data_offsets":[0,1])"),
+        one(R"("dtype":"U8","shape":[1.0],"data_offsets":[0,1])"),
+        one(R"("dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],)"
+            R"("data_offsets":[0,1])"),
+        one(R"("dtype":"U8","shape":[1000000000000000000],)"
+            R"("data_offsets":[0,1])"),
+        one(R"("dtype":"U8","shape":[1],"data_offsets":[0])"),
+        R"({"\u0074":{)" + fields + "}}",
+        "{\"t\xc3\xa9\":{" + fields + "}}",
+        R"({"__metadata__":{},"__metadata__":{},"t":{)" + fields + "}}",
+        R"({"__metadata__":{"a":"1","a":"2"},"t":{)" + fields + "}}",
+        R"({"__metadata__":{"a":1},"t":{)" + fields + "}}",
+        R"({"__metadata__":{"a":{}},"t":{)" + fields + "}}",
+        R"({"__metadata__":[],"t":{)" + fields + "}}"}) {
+    CHECK(!scan_table(json));
+  }
+}
+
 TEST("safetensors writer: what it writes is read back, whatever the pieces") {
   const TempDir dir;
   for (const size_t piece : {1, 5, 31, 1000}) {
@@ -377,6 +482,7 @@ TEST("safetensors writer: the same declarations give the same bytes") {
   SafetensorsWriter writer(dir / "c", declarations(), kMetadata);
   const SafetensorsFile file(dir / "a");
   CHECK(text_of(writer.header()) == text_of(file.header()));
+  CHECK(scan_table(text_of(writer.header()).substr(8)));
   // In the order declared, for people who look.
   const std::string header = text_of(writer.header());
   CHECK(header.find("tokens") < header.find("L0_K"));

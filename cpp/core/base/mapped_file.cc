@@ -67,6 +67,7 @@ MappedFile::MappedFile(
   if (!S_ISREG(info.st_mode)) {
     fail(invalid, path, "is not a regular file");
   }
+  identity_ = identity(info);
   size_ = static_cast<size_t>(info.st_size);
   if (size_ == 0) {
     return;
@@ -82,6 +83,24 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) {
     munmap(data_, size_);
   }
+}
+
+MappedFile::Identity MappedFile::identity(const struct stat& info) {
+#if defined(__APPLE__)
+  const struct timespec& changed = info.st_ctimespec;
+#else
+  const struct timespec& changed = info.st_ctim;
+#endif
+  return {
+      static_cast<uint64_t>(info.st_dev),
+      static_cast<uint64_t>(info.st_ino),
+      static_cast<int64_t>(info.st_size),
+      int64_t{changed.tv_sec} * 1'000'000'000 + changed.tv_nsec};
+}
+
+bool MappedFile::current() const {
+  struct stat info{};
+  return stat(path_.c_str(), &info) == 0 && identity(info) == identity_;
 }
 
 void MappedFile::advise(Advice advice, size_t offset, size_t length) const {

@@ -13,6 +13,8 @@
 
 #include "base/error.h"
 
+struct stat;
+
 namespace stomp {
 
 enum class Advice {
@@ -39,15 +41,27 @@ class MappedFile {
   const std::string& path() const { return path_; }
   const std::byte* data() const { return data_; }
   size_t size() const { return size_; }
+  /// Whether the path still leads to this file, and nobody has written to it.
+  bool current() const;
   std::span<const std::byte> bytes() const { return {data_, size_}; }
 
   /// A hint about [offset, offset + length), clamped to the file.
   void advise(Advice advice, size_t offset = 0, size_t length = SIZE_MAX) const;
 
  private:
+  struct Identity {
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    int64_t size = 0;
+    int64_t changed_ns = 0; // contents, name or rights
+    bool operator==(const Identity&) const = default;
+  };
+  static Identity identity(const struct stat& info);
+
   std::string path_;
   std::byte* data_ = nullptr; // null when the file is empty
   size_t size_ = 0;
+  Identity identity_; // when it was opened
 };
 
 } // namespace stomp

@@ -1,32 +1,8 @@
 #include "base/sha256.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 
 namespace stomp {
-
-namespace {
-
-constexpr std::array<uint32_t, 64> kRound = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1,
-    0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3,
-    0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
-    0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147,
-    0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13,
-    0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
-    0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
-    0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
-    0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-
-uint32_t big_endian(const uint8_t* p) {
-  return static_cast<uint32_t>(p[0]) << 24 | static_cast<uint32_t>(p[1]) << 16 |
-      static_cast<uint32_t>(p[2]) << 8 | static_cast<uint32_t>(p[3]);
-}
-
-} // namespace
 
 Sha256::Sha256()
     : state_{
@@ -38,39 +14,6 @@ Sha256::Sha256()
           0x9b05688c,
           0x1f83d9ab,
           0x5be0cd19} {}
-
-void Sha256::block(const uint8_t* bytes) {
-  std::array<uint32_t, 64> w;
-  for (int i = 0; i < 16; i++) {
-    w[i] = big_endian(bytes + 4 * i);
-  }
-  for (int i = 16; i < 64; i++) {
-    const uint32_t a = w[i - 15];
-    const uint32_t b = w[i - 2];
-    const uint32_t s0 = std::rotr(a, 7) ^ std::rotr(a, 18) ^ (a >> 3);
-    const uint32_t s1 = std::rotr(b, 17) ^ std::rotr(b, 19) ^ (b >> 10);
-    w[i] = w[i - 16] + s0 + w[i - 7] + s1;
-  }
-  auto [a, b, c, d, e, f, g, h] = state_;
-  for (int i = 0; i < 64; i++) {
-    const uint32_t s1 = std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25);
-    const uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + kRound[i] + w[i];
-    const uint32_t s0 = std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22);
-    const uint32_t t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
-    h = g;
-    g = f;
-    f = e;
-    e = d + t1;
-    d = c;
-    c = b;
-    b = a;
-    a = t1 + t2;
-  }
-  const std::array<uint32_t, 8> mixed{a, b, c, d, e, f, g, h};
-  for (int i = 0; i < 8; i++) {
-    state_[i] += mixed[i];
-  }
-}
 
 void Sha256::update(std::span<const std::byte> bytes) {
   const auto* p = reinterpret_cast<const uint8_t*>(bytes.data());
@@ -85,12 +28,13 @@ void Sha256::update(std::span<const std::byte> bytes) {
     if (n_pending_ < pending_.size()) {
       return;
     }
-    block(pending_.data());
+    sha256_blocks(state_, pending_.data(), 1);
     n_pending_ = 0;
   }
-  for (; n >= 64; p += 64, n -= 64) {
-    block(p);
-  }
+  const size_t whole = n / 64;
+  sha256_blocks(state_, p, whole);
+  p += whole * 64;
+  n -= whole * 64;
   std::copy_n(p, n, pending_.data());
   n_pending_ = n;
 }
@@ -108,14 +52,14 @@ Sha256::Digest Sha256::finish() {
   pending_[n_pending_++] = 0x80;
   if (n_pending_ > 56) {
     std::fill(pending_.begin() + n_pending_, pending_.end(), uint8_t{0});
-    block(pending_.data());
+    sha256_blocks(state_, pending_.data(), 1);
     n_pending_ = 0;
   }
   std::fill(pending_.begin() + n_pending_, pending_.begin() + 56, uint8_t{0});
   for (int i = 0; i < 8; i++) {
     pending_[56 + i] = static_cast<uint8_t>(n_bits >> (56 - 8 * i));
   }
-  block(pending_.data());
+  sha256_blocks(state_, pending_.data(), 1);
   Digest digest;
   for (int i = 0; i < 32; i++) {
     digest[i] = static_cast<uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));

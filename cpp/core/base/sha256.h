@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/sha256_blocks.h"
+
 namespace stomp {
 
 class Sha256 {
@@ -28,9 +30,7 @@ class Sha256 {
   Digest finish();
 
  private:
-  void block(const uint8_t* bytes);
-
-  std::array<uint32_t, 8> state_;
+  Sha256State state_;
   std::array<uint8_t, 64> pending_{};
   size_t n_pending_ = 0;
   uint64_t n_bytes_ = 0;

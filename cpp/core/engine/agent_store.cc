@@ -215,7 +215,8 @@ std::string AgentStore::transcript(const std::string& id) {
   if (!on_disk(id)) {
     return "";
   }
-  return disk_->open(id)->header().transcript;
+  // The agent's next request opens the same file.
+  return disk_->look(id).header().transcript;
 }
 
 void AgentStore::save(

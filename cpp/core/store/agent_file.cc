@@ -43,23 +43,45 @@ Dtype element_type(const ModelCacheSpec& spec) {
   return spec.element_bytes == 2 ? Dtype::kF16 : Dtype::kF32;
 }
 
-std::vector<TensorDeclaration> declare(const AgentFileHeader& h) {
-  std::vector<TensorDeclaration> all;
-  all.push_back({kTokens, Dtype::kI32, {h.tokens.size()}});
+/// Appends a decimal number.
+void append(std::string& text, int value) {
+  char digits[16];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  text.append(digits, end);
+}
+
+/// Calls f(declaration) for every tensor of the file, in order. The object is
+/// the same each time: a long cache has thousands.
+template <class F>
+void each_declaration(const AgentFileHeader& h, F f) {
+  f(TensorDeclaration{kTokens, Dtype::kI32, {h.tokens.size()}});
   const auto heads = static_cast<uint64_t>(h.spec.n_kv_heads);
+  const auto key = static_cast<uint64_t>(h.spec.key_dim);
+  const auto value = static_cast<uint64_t>(h.spec.value_dim);
+  TensorDeclaration d{{}, element_type(h.spec), {0, heads, 0}};
   for (const StoredBlock& b : h.blocks) {
-    const auto n = static_cast<uint64_t>(b.n_tokens);
+    d.shape[0] = static_cast<uint64_t>(b.n_tokens);
     for (const int layer : h.spec.groups[b.group].layers) {
-      const std::string name =
-          "L" + std::to_string(layer) + "_B" + std::to_string(b.index) + "_";
-      const auto key = static_cast<uint64_t>(h.spec.key_dim);
-      const auto value = static_cast<uint64_t>(h.spec.value_dim);
-      all.push_back({name + "K", element_type(h.spec), {n, heads, key}});
-      all.push_back({name + "V", element_type(h.spec), {n, heads, value}});
+      d.name = "L";
+      append(d.name, layer);
+      d.name += "_B";
+      append(d.name, b.index);
+      d.name += "_K";
+      d.shape[2] = key;
+      f(d);
+      d.name.back() = 'V';
+      d.shape[2] = value;
+      f(d);
     }
   }
-  all.push_back({kChecksums, Dtype::kU32, {h.blocks.size()}});
-  all.push_back({kSeal, Dtype::kU8, {sizeof(Sha256::Digest)}});
+  f(TensorDeclaration{kChecksums, Dtype::kU32, {h.blocks.size()}});
+  f(TensorDeclaration{kSeal, Dtype::kU8, {sizeof(Sha256::Digest)}});
+}
+
+std::vector<TensorDeclaration> declare(const AgentFileHeader& h) {
+  std::vector<TensorDeclaration> all;
+  all.reserve(tensor_count(h));
+  each_declaration(h, [&](const TensorDeclaration& d) { all.push_back(d); });
   return all;
 }
 
@@ -268,18 +290,17 @@ void check_coverage(const AgentFileHeader& h) {
 
 void check_tensors(const SafetensorsFile& file, const AgentFileHeader& h) {
   const auto& tensors = file.tensors();
-  // Before a list is made of what the metadata asks for.
   if (tensors.size() != tensor_count(h)) {
     corrupt("it holds other tensors than its metadata says");
   }
-  const std::vector<TensorDeclaration> expected = declare(h);
-  for (size_t i = 0; i < expected.size(); i++) {
-    if (tensors[i].name != expected[i].name ||
-        tensors[i].dtype != expected[i].dtype ||
-        tensors[i].shape != expected[i].shape) {
-      corrupt("tensor " + expected[i].name + " is missing or misshapen");
+  size_t i = 0;
+  each_declaration(h, [&](const TensorDeclaration& expected) {
+    const SafetensorsTensor& t = tensors[i++];
+    if (t.name != expected.name || t.dtype != expected.dtype ||
+        t.shape != expected.shape) {
+      corrupt("tensor " + expected.name + " is missing or misshapen");
     }
-  }
+  });
 }
 
 Sha256::Digest seal(

@@ -69,6 +69,8 @@ class AgentFileReader {
   explicit AgentFileReader(const std::string& path);
 
   const AgentFileHeader& header() const { return header_; }
+  /// Whether the path still leads to this file, and nobody has written to it.
+  bool current() const { return file_.file().current(); }
 
   /// Why this cache cannot be used with that model and executor, if so.
   std::optional<std::string> mismatch(

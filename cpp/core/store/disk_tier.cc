@@ -293,6 +293,22 @@ std::string DiskTier::path_of(const std::string& agent) const {
 }
 
 std::unique_ptr<AgentFileReader> DiskTier::open(const std::string& agent) {
+  std::unique_ptr<AgentFileReader> kept = take_kept(agent);
+  // Another program may have changed the folder.
+  return kept && kept->current() ? std::move(kept) : verified(agent);
+}
+
+const AgentFileReader& DiskTier::look(const std::string& agent) {
+  kept_ = open(agent);
+  return *kept_;
+}
+
+/// The kept file if it is this agent's, else null and left where it is.
+std::unique_ptr<AgentFileReader> DiskTier::take_kept(const std::string& agent) {
+  return kept_ && kept_->header().agent == agent ? std::move(kept_) : nullptr;
+}
+
+std::unique_ptr<AgentFileReader> DiskTier::verified(const std::string& agent) {
   try {
     auto file = std::make_unique<AgentFileReader>(path_of(agent));
     if (file->header().agent != agent) {
@@ -313,7 +329,7 @@ std::unique_ptr<AgentFileReader> DiskTier::open(const std::string& agent) {
 int DiskTier::tokens(const std::string& agent) {
   if (entries_.at(agent).tokens < 0) {
     try {
-      open(agent);
+      verified(agent);
     } catch (const Error&) {
       return 0; // said where the agent is used
     }
@@ -322,6 +338,7 @@ int DiskTier::tokens(const std::string& agent) {
 }
 
 void DiskTier::set_aside(const std::string& agent) {
+  take_kept(agent);
   const std::string path = path_of(agent);
   std::error_code error;
   fs::rename(path, path + ".corrupt", error);
@@ -332,6 +349,7 @@ void DiskTier::set_aside(const std::string& agent) {
 }
 
 void DiskTier::remove(const std::string& agent) {
+  take_kept(agent);
   std::error_code error;
   fs::remove(path_of(agent), error);
   if (error) {
@@ -405,6 +423,7 @@ std::optional<DiskTier::Result> DiskTier::poll() {
     return std::nullopt;
   }
   w.writing_ = false;
+  take_kept(w.agent_); // it may be the one from before
   if (!result->error) {
     Entry& entry = entries_[w.agent_];
     entry.modified_ms = modified_ms(path_of(w.agent_), entry.bytes);

@@ -45,6 +45,10 @@ class DiskTier {
   /// Throws as AgentFileReader does; on kCacheCorrupt after setting the file
   /// aside (renamed, kept).
   std::unique_ptr<AgentFileReader> open(const std::string& agent);
+  /// As open(), but the file stays here, one at a time, for the open() that is
+  /// likely to follow: a long cache's header takes milliseconds to verify. It
+  /// is dropped when the agent's file is removed, set aside or replaced.
+  const AgentFileReader& look(const std::string& agent);
   /// Renames the file to *.corrupt: the agent starts cold.
   void set_aside(const std::string& agent);
   /// On disk, too, when it returns. Throws kCachePersistence.
@@ -69,11 +73,14 @@ class DiskTier {
   struct Writer;
 
   std::string path_of(const std::string& agent) const;
+  std::unique_ptr<AgentFileReader> verified(const std::string& agent);
+  std::unique_ptr<AgentFileReader> take_kept(const std::string& agent);
   void scan();
 
   std::string folder_;
   int lock_ = -1; // file descriptor
   std::map<std::string, Entry> entries_;
+  std::unique_ptr<AgentFileReader> kept_; // by look(), or null
   std::unique_ptr<Writer> writer_;
 };
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <numeric>
 #include <optional>
 
 #include "base/json.h"
+#include "store/safetensors_table.h"
 
 namespace stomp {
 
@@ -17,7 +17,6 @@ static_assert(
 namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
-constexpr size_t kMaxDims = 8;
 // A header is an object of objects; its only arrays hold numbers.
 constexpr int kMaxDepth = 4;
 
@@ -46,15 +45,6 @@ constexpr DtypeInfo kDtypes[] = {
     {"F64", 8},
     {"C64", 8},
 };
-
-std::optional<Dtype> dtype_from(std::string_view name) {
-  for (size_t i = 0; i < std::size(kDtypes); i++) {
-    if (name == kDtypes[i].name) {
-      return static_cast<Dtype>(i);
-    }
-  }
-  return std::nullopt;
-}
 
 /// What the parts of a header need to complain.
 class Reader {
@@ -89,12 +79,16 @@ class Reader {
     return sizeof n + static_cast<size_t>(n);
   }
 
-  Json parse(size_t header_bytes) const {
+  std::string_view text(size_t header_bytes) const {
     const char* text = reinterpret_cast<const char*>(file_.data()) + 8;
+    return {text, header_bytes - 8};
+  }
+
+  Json parse(size_t header_bytes) const {
     JsonLimits limits;
     limits.max_depth = kMaxDepth;
     try {
-      Json json = parse_json({text, header_bytes - 8}, "header", limits);
+      Json json = parse_json(text(header_bytes), "header", limits);
       if (json.is_object()) {
         return json;
       }
@@ -118,29 +112,39 @@ class Reader {
     return out;
   }
 
-  /// `data` points at the tensor's bytes only once they are known to exist.
-  SafetensorsTensor
-  tensor(const std::string& name, const Json& json, size_t header_bytes) const {
+  DeclaredTensor tensor(const std::string& name, const Json& json) const {
     const std::string who = "tensor '" + name + "'";
-    SafetensorsTensor t;
-    t.name = name;
-    t.dtype = dtype(json.find("dtype"), who);
-    t.shape = naturals(json.find("shape"), kMaxDims, who + ": shape");
+    DeclaredTensor t;
+    t.tensor.name = name;
+    t.tensor.dtype = dtype(json.find("dtype"), who);
+    t.tensor.shape =
+        naturals(json.find("shape"), kMaxTensorDims, who + ": shape");
     const auto ends =
         naturals(json.find("data_offsets"), 2, who + ": data_offsets");
-    if (ends.size() != 2 || ends[0] > ends[1]) {
-      fail(who + ": data_offsets is not a pair of begin and end");
+    if (ends.size() != 2) {
+      fail_offsets(t);
     }
-    if (ends[1] > file_.size() - header_bytes) {
+    t.begin = ends[0];
+    t.end = ends[1];
+    return t;
+  }
+
+  /// `data` points at the tensor's bytes only once they are known to exist.
+  SafetensorsTensor place(DeclaredTensor t, size_t header_bytes) const {
+    const uint64_t data_bytes = file_.size() - header_bytes;
+    if (t.begin > t.end) {
+      fail_offsets(t);
+    }
+    if (t.end > data_bytes) {
       fail(
-          who + " ends at " + std::to_string(ends[1]) + ", the file has " +
-          std::to_string(file_.size() - header_bytes) +
+          who(t.tensor) + " ends at " + std::to_string(t.end) +
+          ", the file has " + std::to_string(data_bytes) +
           " bytes of data; it is cut short or damaged");
     }
-    t.bytes = ends[1] - ends[0];
-    check_size(t, who);
-    t.data = file_.data() + header_bytes + ends[0];
-    return t;
+    t.tensor.bytes = t.end - t.begin;
+    check_size(t.tensor);
+    t.tensor.data = file_.data() + header_bytes + t.begin;
+    return std::move(t.tensor);
   }
 
   /// One after the other, from the first byte of data to the last.
@@ -163,11 +167,19 @@ class Reader {
   }
 
  private:
+  static std::string who(const SafetensorsTensor& t) {
+    return "tensor '" + t.name + "'";
+  }
+
+  [[noreturn]] void fail_offsets(const DeclaredTensor& t) const {
+    fail(who(t.tensor) + ": data_offsets is not a pair of begin and end");
+  }
+
   Dtype dtype(const Json* json, const std::string& who) const {
     if (json == nullptr || json->string() == nullptr) {
       fail(who + ": dtype is missing or not a string");
     }
-    const auto dtype = dtype_from(*json->string());
+    const auto dtype = dtype_named(*json->string());
     if (!dtype) {
       fail(who + " has the unknown dtype '" + *json->string() + "'");
     }
@@ -193,7 +205,7 @@ class Reader {
   }
 
   /// REQUIRES: t.bytes is no more than the file has.
-  void check_size(const SafetensorsTensor& t, const std::string& who) const {
+  void check_size(const SafetensorsTensor& t) const {
     // A dimension of 0 makes the product 0 whatever the others are.
     const bool empty = std::count(t.shape.begin(), t.shape.end(), 0u) > 0;
     uint64_t bytes = empty ? 0 : dtype_bytes(t.dtype);
@@ -206,8 +218,8 @@ class Reader {
     }
     if (bytes != t.bytes) {
       fail(
-          who + ": shape and dtype do not give the " + std::to_string(t.bytes) +
-          " bytes that data_offsets does");
+          who(t) + ": shape and dtype do not give the " +
+          std::to_string(t.bytes) + " bytes that data_offsets does");
     }
   }
 
@@ -215,10 +227,64 @@ class Reader {
   Code invalid_;
 };
 
+const std::string& name_of(const SafetensorsTensor& t) {
+  return t.name;
+}
+
+const std::string& name_of_declared(const DeclaredTensor& t) {
+  return t.tensor.name;
+}
+
+/// The name's first bytes as a number: unless equal, they compare as names do.
+uint64_t first_bytes(const std::string& name) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < sizeof value; i++) {
+    value = value << 8 | (i < name.size() ? static_cast<uint8_t>(name[i]) : 0);
+  }
+  return value;
+}
+
+/// The tensors' indices in the order of their names; false when two have the
+/// same name.
+template <class T, class Name>
+bool index(
+    const std::vector<T>& tensors,
+    Name name,
+    std::vector<uint32_t>& by_name) {
+  // Sorting goes by numbers, and looks at few names.
+  std::vector<std::pair<uint64_t, uint32_t>> keys;
+  keys.reserve(tensors.size());
+  for (uint32_t i = 0; i < tensors.size(); i++) {
+    keys.emplace_back(first_bytes(name(tensors[i])), i);
+  }
+  std::sort(keys.begin(), keys.end(), [&](const auto& a, const auto& b) {
+    return a.first != b.first
+        ? a.first < b.first
+        : name(tensors[a.second]) < name(tensors[b.second]);
+  });
+  bool unique = true;
+  by_name.clear();
+  for (const auto& [number, i] : keys) {
+    unique &=
+        by_name.empty() || name(tensors[by_name.back()]) != name(tensors[i]);
+    by_name.push_back(i);
+  }
+  return unique;
+}
+
 } // namespace
 
 const char* dtype_name(Dtype dtype) {
   return kDtypes[static_cast<size_t>(dtype)].name;
+}
+
+std::optional<Dtype> dtype_named(std::string_view name) {
+  for (size_t i = 0; i < std::size(kDtypes); i++) {
+    if (name == kDtypes[i].name) {
+      return static_cast<Dtype>(i);
+    }
+  }
+  return std::nullopt;
 }
 
 size_t dtype_bytes(Dtype dtype) {
@@ -233,26 +299,38 @@ SafetensorsFile::SafetensorsFile(
     : file_(path, missing, invalid, unreadable) {
   const Reader reader(file_, invalid);
   header_bytes_ = reader.header_bytes();
-  const Json header = reader.parse(header_bytes_);
-  for (const auto& [name, json] : *header.members()) {
-    if (name == "__metadata__") {
-      metadata_ = reader.metadata(json);
-    } else {
-      tensors_.push_back(reader.tensor(name, json, header_bytes_));
+  std::optional<SafetensorsTable> table =
+      scan_table(reader.text(header_bytes_));
+  if (table && index(table->tensors, name_of_declared, by_name_)) {
+    metadata_ = std::move(table->metadata);
+    tensors_.reserve(table->tensors.size());
+    for (DeclaredTensor& t : table->tensors) {
+      tensors_.push_back(reader.place(std::move(t), header_bytes_));
     }
+  } else {
+    const Json header = reader.parse(header_bytes_);
+    for (const auto& [name, json] : *header.members()) {
+      if (name == "__metadata__") {
+        metadata_ = reader.metadata(json);
+      } else {
+        tensors_.push_back(
+            reader.place(reader.tensor(name, json), header_bytes_));
+      }
+    }
+    by_name_.clear();
   }
   // Empty tensors come before the one that begins where they lie.
-  std::stable_sort(
-      tensors_.begin(), tensors_.end(), [](const auto& a, const auto& b) {
-        return std::pair(a.data, a.bytes) < std::pair(b.data, b.bytes);
-      });
+  const auto before = [](const auto& a, const auto& b) {
+    return std::pair(a.data, a.bytes) < std::pair(b.data, b.bytes);
+  };
+  if (!std::is_sorted(tensors_.begin(), tensors_.end(), before)) {
+    std::stable_sort(tensors_.begin(), tensors_.end(), before);
+    by_name_.clear();
+  }
   reader.check_order(tensors_, header_bytes_);
-
-  by_name_.resize(tensors_.size());
-  std::iota(by_name_.begin(), by_name_.end(), 0u);
-  std::sort(by_name_.begin(), by_name_.end(), [&](uint32_t a, uint32_t b) {
-    return tensors_[a].name < tensors_[b].name;
-  });
+  if (by_name_.empty()) {
+    index(tensors_, name_of, by_name_);
+  }
 }
 
 const std::string* SafetensorsFile::find_metadata(std::string_view key) const {

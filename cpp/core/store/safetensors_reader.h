@@ -40,6 +40,8 @@ enum class Dtype {
 const char* dtype_name(Dtype dtype);
 size_t dtype_bytes(Dtype dtype);
 
+inline constexpr size_t kMaxTensorDims = 8;
+
 struct SafetensorsTensor {
   std::string name;
   Dtype dtype = Dtype::kU8;

@@ -70,7 +70,7 @@ size_t Attention::scratch_bytes() const {
 
 void Attention::begin(const StepRows& step) {
   step_ = &step;
-  rope_.cover(step.end_position());
+  rope_.cover(step.positions);
   plan_.make(step, pool_->spec(), !matrix_tiles_);
   n_single_ = step.n_decode;
   for (const SliceRows& rows : step.slices) {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/half.h"
+#include "exec/cpu/kv_tiles.h"
 
 namespace stomp::cpu {
 
@@ -127,20 +128,13 @@ void KvPool::put(const Head& head, int token, const float* k, const float* v) {
   kernels_->to_f16(v, dim, reinterpret_cast<uint16_t*>(head.v) + row);
 }
 
-void KvPool::get(const Head& head, int token, uint16_t* k, uint16_t* v) const {
+void KvPool::get_codes(const Head& head, int token, uint16_t* k, uint16_t* v)
+    const {
   const int dim = spec_.key_dim;
   const size_t tile =
       static_cast<size_t>(token / kTileTokens) * kTileTokens * dim +
       token % kTileTokens;
   const size_t row = static_cast<size_t>(token) * dim;
-  if (!codes()) {
-    const auto* keys = reinterpret_cast<const uint16_t*>(head.k) + tile;
-    for (int d = 0; d < dim; d++) {
-      k[d] = keys[d * kTileTokens];
-    }
-    std::memcpy(v, head.v + row * 2, dim * sizeof *v);
-    return;
-  }
   const auto* keys = reinterpret_cast<const int8_t*>(head.k) + tile;
   const auto* values = reinterpret_cast<const int8_t*>(head.v) + row;
   const auto half = [&](int code, const uint16_t* tops, int d) {
@@ -249,9 +243,12 @@ void KvPool::read(
   for (int layer = 0; layer < layers; layer++, out += 2 * n_tokens * row) {
     for (int h = 0; h < spec_.n_kv_heads; h++) {
       const Head from = head(group, id, layer, h);
-      for (int t = 0; t < n_tokens; t++) {
-        uint16_t* k = out + t * row + h * dim;
-        get(from, t, k, k + n_tokens * row);
+      uint16_t* k = out + h * dim;
+      uint16_t* v = k + n_tokens * row;
+      if (codes()) {
+        read_codes(from, n_tokens, k, v, row);
+      } else {
+        read_halves(from, n_tokens, k, v, row);
       }
     }
   }
@@ -281,25 +278,44 @@ void KvPool::write(
   }
 }
 
-/// Tokens [0, n) of rows that are `row` elements apart.
+// Tokens [0, n) of rows that are `row` elements apart.
+
+void KvPool::read_halves(
+    const Head& from,
+    int n,
+    uint16_t* k,
+    uint16_t* v,
+    size_t row) const {
+  const int dim = spec_.key_dim;
+  tiles_to_rows(reinterpret_cast<const uint16_t*>(from.k), n, dim, k, row);
+  const auto* values = reinterpret_cast<const uint16_t*>(from.v);
+  for (int t = 0; t < n; t++) {
+    std::memcpy(v + t * row, values + t * dim, dim * sizeof *v);
+  }
+}
+
+void KvPool::read_codes(
+    const Head& from,
+    int n,
+    uint16_t* k,
+    uint16_t* v,
+    size_t row) const {
+  for (int t = 0; t < n; t++) {
+    get_codes(from, t, k + t * row, v + t * row);
+  }
+}
+
 void KvPool::write_halves(
     const Head& to,
     int n,
     const uint16_t* k,
     const uint16_t* v,
     size_t row) {
-  const size_t dim = spec_.key_dim;
-  auto* tile = reinterpret_cast<uint16_t*>(to.k);
-  for (int t = 0; t < n; t += kTileTokens) {
-    const int some = std::min(kTileTokens, n - t);
-    for (size_t d = 0; d < dim; d++, tile += kTileTokens) {
-      for (int i = 0; i < some; i++) {
-        tile[i] = k[(t + i) * row + d];
-      }
-    }
-  }
+  const int dim = spec_.key_dim;
+  rows_to_tiles(k, row, n, dim, reinterpret_cast<uint16_t*>(to.k));
+  auto* values = reinterpret_cast<uint16_t*>(to.v);
   for (int t = 0; t < n; t++) {
-    std::memcpy(to.v + t * dim * sizeof *v, v + t * row, dim * sizeof *v);
+    std::memcpy(values + t * dim, v + t * row, dim * sizeof *v);
   }
 }
 

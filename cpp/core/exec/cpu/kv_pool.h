@@ -86,7 +86,15 @@ class KvPool {
   size_t block_bytes(int group) const;
   Head head(int group, BlockId id, int layer_index, int kv_head) const;
   void put(const Head& head, int token, const float* k, const float* v);
-  void get(const Head& head, int token, uint16_t* k, uint16_t* v) const;
+  void get_codes(const Head& head, int token, uint16_t* k, uint16_t* v) const;
+  void read_halves(
+      const Head& from,
+      int n,
+      uint16_t* k,
+      uint16_t* v,
+      size_t row) const;
+  void read_codes(const Head& from, int n, uint16_t* k, uint16_t* v, size_t row)
+      const;
   void write_halves(
       const Head& to,
       int n,

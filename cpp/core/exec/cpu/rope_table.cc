@@ -1,36 +1,34 @@
 #include "exec/cpu/rope_table.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace stomp::cpu {
 
-namespace {
-
-constexpr int kFirstPositions = 1024;
-
-} // namespace
-
 RopeTable::RopeTable(const ModelConfig& config)
-    : inv_freq_(config.rope.inv_freq),
-      max_context_(config.max_context),
-      interleaved_(config.rope.interleaved) {}
+    : inv_freq_(config.rope.inv_freq), interleaved_(config.rope.interleaved) {}
 
-void RopeTable::cover(int n) {
-  if (n <= covered_) {
-    return;
+void RopeTable::cover(std::span<const int> positions) {
+  for (const int position : positions) {
+    const size_t index = position / kChunk;
+    if (index >= chunks_.size()) {
+      chunks_.resize(index + 1);
+    }
+    if (chunks_[index].empty()) {
+      chunks_[index] = chunk(static_cast<int>(index));
+    }
   }
-  const int doubled =
-      std::min(std::max(2 * covered_, kFirstPositions), max_context_);
-  const int end = std::max(n, doubled);
+}
+
+std::vector<float> RopeTable::chunk(int index) const {
   const size_t half = inv_freq_.size();
-  const size_t dim = 2 * half;
-  turns_.resize(end * 2 * dim);
-  for (int position = covered_; position < end; position++) {
-    float* cosines = turns_.data() + position * 2 * dim;
+  const size_t dim = head_dim();
+  std::vector<float> turns(kChunk * 2 * dim);
+  for (int n = 0; n < kChunk; n++) {
+    float* cosines = turns.data() + n * 2 * dim;
     float* sines = cosines + dim;
     for (size_t i = 0; i < half; i++) {
-      const double angle = static_cast<double>(position) * inv_freq_[i];
+      const double angle =
+          static_cast<double>(index * kChunk + n) * inv_freq_[i];
       const size_t first = interleaved_ ? 2 * i : i;
       const size_t second = interleaved_ ? 2 * i + 1 : i + half;
       cosines[first] = cosines[second] = static_cast<float>(std::cos(angle));
@@ -38,7 +36,15 @@ void RopeTable::cover(int n) {
       sines[first] = -sines[second];
     }
   }
-  covered_ = end;
+  return turns;
+}
+
+size_t RopeTable::bytes() const {
+  size_t n = chunks_.capacity() * sizeof(std::vector<float>);
+  for (const std::vector<float>& turns : chunks_) {
+    n += turns.size() * sizeof(float);
+  }
+  return n;
 }
 
 } // namespace stomp::cpu

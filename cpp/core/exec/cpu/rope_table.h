@@ -1,8 +1,10 @@
-// Cosines and sines of the rotary embedding, computed once for each position
-// that comes up. One user: the engine thread; workers read between calls of
-// cover().
+// Cosines and sines of the rotary embedding, computed once for each chunk of
+// positions that a step has rows in: an agent that comes back from disk begins
+// far out, and what lies before was roped already. One user: the engine thread;
+// workers read between calls of cover().
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "exec/cpu/kernels.h"
@@ -15,23 +17,28 @@ class RopeTable {
   RopeTable() = default;
   explicit RopeTable(const ModelConfig& config);
 
-  /// Makes positions [0, n) ready; at least doubles when it grows.
-  void cover(int n);
+  /// Makes these positions ready. REQUIRES: none is negative.
+  void cover(std::span<const int> positions);
 
   /// REQUIRES: position is covered.
   RopeTurns at(int position) const {
-    const size_t dim = 2 * inv_freq_.size();
-    const float* row = turns_.data() + position * 2 * dim;
+    const size_t dim = head_dim();
+    const float* row =
+        chunks_[position / kChunk].data() + position % kChunk * 2 * dim;
     return {row, row + dim, static_cast<int>(dim), interleaved_};
   }
 
-  size_t bytes() const { return turns_.size() * sizeof(float); }
+  size_t bytes() const;
 
  private:
+  static constexpr int kChunk = 64; // positions
+
+  size_t head_dim() const { return 2 * inv_freq_.size(); }
+  std::vector<float> chunk(int index) const;
+
   std::vector<float> inv_freq_; // (half)
-  std::vector<float> turns_;    // (covered, 2, head_dim): cosines, then sines
-  int covered_ = 0;
-  int max_context_ = 0;
+  // (kChunk, 2, head_dim) each, cosines, then sines; empty before its first use
+  std::vector<std::vector<float>> chunks_;
   bool interleaved_ = false;
 };
 

@@ -1,14 +1,6 @@
 #include "exec/cpu/step_rows.h"
 
-#include <algorithm>
-
 namespace stomp::cpu {
-
-int StepRows::end_position() const {
-  return positions.empty()
-      ? 0
-      : *std::max_element(positions.begin(), positions.end()) + 1;
-}
 
 void StepRows::clear(size_t n_slices) {
   slices.assign(n_slices, {});

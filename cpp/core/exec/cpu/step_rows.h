@@ -29,7 +29,6 @@ struct StepRows {
 
   int n() const { return static_cast<int>(tokens.size()); }
   int n_wanted() const { return static_cast<int>(wanted.size()); }
-  int end_position() const; // past the last position of any row
 
   /// `token_of(slice)` gives the token of a slice with a source.
   template <class TokenOf>
