@@ -105,11 +105,6 @@ void widen(const AttentionPiece& piece, const Scratch& scratch) {
     } else {
       __builtin_memset(to, 0, k_bytes);
     }
-    if (piece.next && piece.next->k[t]) {
-      const int bytes = dim * kTileTokens * (piece.codes ? 1 : 2);
-      fetch(piece.next->k[t], bytes);
-      fetch(piece.next->v[t], bytes);
-    }
   }
   std::byte* to = scratch.v;
   for (int t = 0; t < kPieceTokens; t += kTileK) {
@@ -118,6 +113,44 @@ void widen(const AttentionPiece& piece, const Scratch& scratch) {
     }
   }
 }
+
+/// Fetches the next piece in `times` parts: all at once would wait for each
+/// other.
+class Ahead {
+ public:
+  STOMP_INLINE Ahead(const AttentionPiece& piece, int times)
+      : bytes_(piece.head_dim * kTileTokens * (piece.codes ? 1 : 2)) {
+    for (int t = 0; piece.next && t < kTokenTiles; t++) {
+      if (piece.next->k[t]) {
+        tiles_[n_++] = static_cast<const std::byte*>(piece.next->k[t]);
+        tiles_[n_++] = static_cast<const std::byte*>(piece.next->v[t]);
+      }
+    }
+    lines_ = (n_ * bytes_ / kLineBytes + times - 1) / times;
+  }
+
+  STOMP_INLINE void fetch_part() {
+    for (int i = 0; i < lines_; i++, at_ += kLineBytes) {
+      if (at_ == end_) {
+        if (tile_ == n_) {
+          return;
+        }
+        at_ = tiles_[tile_++];
+        end_ = at_ + bytes_;
+      }
+      __builtin_prefetch(at_);
+    }
+  }
+
+ private:
+  const std::byte* tiles_[2 * kTokenTiles];
+  int bytes_; // of a tile
+  int n_ = 0; // tiles
+  int tile_ = 0;
+  int lines_ = 0; // of a part
+  const std::byte* at_ = nullptr;
+  const std::byte* end_ = nullptr;
+};
 
 /// scores = a row tile of q times the piece's K.
 STOMP_INLINE void
@@ -236,7 +269,8 @@ bool weigh(
     const AttentionPiece& piece,
     const AttentionRows& rows,
     int row_tile,
-    const Scratch& scratch) {
+    const Scratch& scratch,
+    Ahead& ahead) {
   const float* scores = scratch.scores(row_tile);
   const int begin = piece.position;
   const int end = begin + kPieceTokens - 1;
@@ -253,6 +287,7 @@ bool weigh(
       continue;
     }
     any = true;
+    ahead.fetch_part();
     const bool whole = rows.first[r] <= begin && rows.last[r] >= end;
     const auto run = whole ? softmax_row<false> : softmax_row<true>;
     const float factor =
@@ -321,13 +356,14 @@ void attend_tiles(
         rows.state.out + static_cast<size_t>(t) * kTileRows * piece.head_dim;
     mix(out, piece.head_dim, scratch.weights(t), scratch.v);
   };
+  Ahead ahead(piece, rows.state.n);
   score(rows.q, 0, scratch);
   bool weighed = false; // the row tile before this one
   for (int t = 0; t < n; t++) {
     if (t + 1 < n) {
       score(rows.q, t + 1, scratch);
     }
-    const bool any = weigh(piece, rows.state, t, scratch);
+    const bool any = weigh(piece, rows.state, t, scratch, ahead);
     if (weighed) {
       mix_rows(t - 1);
     }
