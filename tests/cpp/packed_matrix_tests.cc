@@ -115,7 +115,8 @@ void check_format(const reference::Shape& shape, stomp::ThreadPool& threads) {
   partly.rows = 41;
   row.rows = 1;
   const std::vector<const WeightMatrix*> parts = {&whole, &partly, &row};
-  const PackedMatrix packed(parts, threads);
+  stomp::PageArena arena;
+  const PackedMatrix packed(parts, threads, arena);
   CHECK_EQUAL(packed.cols(), shape.d_model);
   CHECK_EQUAL(packed.any_quantised(), whole.quantised());
   CHECK_EQUAL(packed.any_dense(), !whole.quantised());
@@ -158,7 +159,8 @@ TEST("packed matrix: parts of different formats stand side by side") {
       &q4->weights.layers[0].q,
       &f16->weights.layers[0].k,
       &q8->weights.layers[0].v};
-  const PackedMatrix packed(parts, threads);
+  stomp::PageArena arena;
+  const PackedMatrix packed(parts, threads, arena);
   CHECK(packed.any_quantised() && packed.any_dense());
   check_packed(packed, parts);
 }

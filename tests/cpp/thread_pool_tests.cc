@@ -147,6 +147,27 @@ TEST("page buffer: zero, page-aligned, and owned by whoever it moved to") {
   CHECK(PageBuffer(0).data() == nullptr);
 }
 
+TEST("page arena: pieces are zero, aligned, apart, and as large as asked") {
+  stomp::PageArena arena;
+  CHECK_EQUAL(arena.taken(), size_t{0});
+  std::vector<std::byte*> pieces;
+  const std::vector<size_t> sizes = {1, 64, 1000, size_t{40} << 20, 63, 4096};
+  for (size_t i = 0; i < sizes.size(); i++) {
+    std::byte* piece = arena.take(sizes[i]);
+    CHECK_EQUAL(reinterpret_cast<uintptr_t>(piece) % 64, uintptr_t{0});
+    for (size_t at = 0; at < sizes[i]; at += sizes[i] > 9999 ? 4096 : 1) {
+      CHECK(piece[at] == std::byte{0});
+    }
+    piece[0] = piece[sizes[i] - 1] = static_cast<std::byte>(i + 1);
+    pieces.push_back(piece);
+  }
+  for (size_t i = 0; i < sizes.size(); i++) {
+    CHECK(pieces[i][0] == static_cast<std::byte>(i + 1));
+    CHECK(pieces[i][sizes[i] - 1] == static_cast<std::byte>(i + 1));
+  }
+  CHECK(arena.taken() >= (size_t{40} << 20) + 5224);
+}
+
 #ifdef __linux__
 TEST("page buffer: reserving gigabytes makes nothing resident") {
   const size_t before = resident_bytes();

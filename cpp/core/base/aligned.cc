@@ -87,6 +87,19 @@ PageBuffer::~PageBuffer() {
   }
 }
 
+std::byte* PageArena::take(size_t bytes) {
+  constexpr size_t kBufferBytes = size_t{32} << 20;
+  const size_t piece = round_up(bytes, kCacheLine);
+  if (buffers_.empty() || buffers_.back().size() - used_ < piece) {
+    buffers_.emplace_back(piece > kBufferBytes ? piece : kBufferBytes, true);
+    used_ = 0;
+  }
+  std::byte* at = buffers_.back().data() + used_;
+  used_ += piece;
+  taken_ += piece;
+  return at;
+}
+
 size_t release_file_pages(const void* data, size_t bytes) {
 #ifdef __linux__
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));

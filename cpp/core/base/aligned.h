@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <utility>
+#include <vector>
 
 namespace stomp {
 
@@ -49,6 +50,26 @@ class PageBuffer {
  private:
   std::byte* data_ = nullptr; // null when size_ is 0
   size_t size_ = 0;
+};
+
+/// Pieces of a few large buffers in huge pages, which pieces of a megabyte
+/// would not have each for itself: the processor looks up one place where it
+/// would look up hundreds. Zero, aligned to cache lines, and there for as long
+/// as the arena.
+class PageArena {
+ public:
+  /// Throws std::bad_alloc.
+  std::byte* take(size_t bytes);
+  template <class T>
+  T* take_array(size_t n) {
+    return reinterpret_cast<T*>(take(n * sizeof(T)));
+  }
+  size_t taken() const { return taken_; } // bytes
+
+ private:
+  std::vector<PageBuffer> buffers_;
+  size_t used_ = 0; // of the last one
+  size_t taken_ = 0;
 };
 
 /// Lets the system drop the pages that lie wholly inside [data, data + bytes)

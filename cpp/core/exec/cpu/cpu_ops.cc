@@ -19,7 +19,7 @@ constexpr size_t kKeptLogitsRows = 64;
 void fit(PageBuffer& buffer, size_t bytes, size_t kept) {
   if (buffer.size() < bytes || buffer.size() > std::max(bytes, kept)) {
     buffer = PageBuffer();
-    buffer = PageBuffer(bytes);
+    buffer = PageBuffer(bytes, true);
   }
 }
 
@@ -43,7 +43,7 @@ CpuOps::CpuOps(
 
 CpuOps::Linear CpuOps::load_linear(
     const std::vector<const WeightMatrix*>& parts) {
-  Linear linear(parts, threads_);
+  Linear linear(parts, threads_, weights_);
   any_quantised_ = any_quantised_ || linear.any_quantised();
   any_dense_ = any_dense_ || linear.any_dense();
   // One behind: the last to be loaded is the head, whose output has a place
@@ -64,26 +64,25 @@ CpuOps::Embedding CpuOps::load_embedding(const WeightMatrix& matrix) {
 }
 
 void CpuOps::make_scratch() {
-  if (hidden_.data()) {
+  if (hidden_) {
     return;
   }
   // Whole tiles of rows are written.
   const size_t rows = round_up(max_rows_, kTileRows) + kTileRows;
   const size_t hidden = round_up(config_.d_model, kBlockColumns);
-  hidden_ = PageBuffer(rows * hidden * sizeof(float));
-  output_ = PageBuffer(rows * widest_output_ * sizeof(float));
-  attended_ = PageBuffer(rows * config_.q_dim() * sizeof(float));
-  normed_ = PageBuffer(threads_.size() * hidden * sizeof(float));
+  hidden_ = scratch_.take_array<float>(rows * hidden);
+  output_ = scratch_.take_array<float>(rows * widest_output_);
+  attended_ = scratch_.take_array<float>(rows * config_.q_dim());
+  normed_ = scratch_.take_array<float>(threads_.size() * hidden);
   const int widest = std::max(config_.d_model, config_.q_dim());
-  input_.reserve(max_rows_, widest, any_quantised_, any_dense_, tiles_);
-  gated_.reserve(max_rows_, config_.d_ff, any_quantised_, any_dense_, tiles_);
-  runner_.reserve(max_rows_);
+  const RowForms forms{any_quantised_, any_dense_, tiles_};
+  input_.reserve(max_rows_, widest, forms, scratch_);
+  gated_.reserve(max_rows_, config_.d_ff, forms, scratch_);
+  runner_.reserve(max_rows_, scratch_);
 }
 
 size_t CpuOps::scratch_bytes() const {
-  return attention_.scratch_bytes() + runner_.scratch_bytes() + hidden_.size() +
-      output_.size() + attended_.size() + normed_.size() + input_.bytes() +
-      gated_.bytes();
+  return attention_.scratch_bytes() + scratch_.taken();
 }
 
 // ---- step ----
@@ -118,16 +117,14 @@ void CpuOps::each_row(int n, int cols, F f) {
 float* CpuOps::floats_of(const Input& in, int row, int worker) {
   return any_dense_ && row < in.n_codes
       ? const_cast<float*>(in.floats) + static_cast<size_t>(row) * in.cols
-      : normed_.as<float>() +
+      : normed_ +
           static_cast<size_t>(worker) *
               round_up(config_.d_model, kBlockColumns);
 }
 
 CpuOps::Hidden CpuOps::embed(const Embedding& table) {
   const Hidden x{
-      hidden_.as<float>(),
-      step_->n(),
-      round_up<size_t>(config_.d_model, kBlockColumns)};
+      hidden_, step_->n(), round_up<size_t>(config_.d_model, kBlockColumns)};
   each_row(x.n, table.cols, [&](int row, int) {
     dequantise_row(table, step_->tokens[row], x.row(row));
   });
@@ -159,8 +156,7 @@ CpuOps::Input CpuOps::final_norm(Hidden& x, const Norm& norm) {
 }
 
 CpuOps::Output CpuOps::linear(const Input& in, const Linear& w) {
-  const Output y{
-      output_.as<float>(), in.n, static_cast<size_t>(w.columns()), &w};
+  const Output y{output_, in.n, static_cast<size_t>(w.columns()), &w};
   runner_.multiply(in, w, {y.rows, y.stride});
   return y;
 }
@@ -183,7 +179,7 @@ CpuOps::Input CpuOps::attend(Output& y, int layer) {
       y.stride,
       y.of->part(1).first_column(),
       y.of->part(2).first_column()};
-  attention_.run(qkv, layer, attended_.as<float>(), runner_, in);
+  attention_.run(qkv, layer, attended_, runner_, in);
   return in;
 }
 

@@ -106,13 +106,15 @@ class CpuOps {
   bool any_dense_ = false;
   int widest_output_ = 0; // columns, of all linears but the head
   int last_output_ = 0;
+  PageArena weights_;
   size_t weights_bytes_ = 0;
 
   // Made at the first step, reused by all.
-  PageBuffer hidden_;   // (max_rows, d_model)
-  PageBuffer output_;   // (max_rows, widest_output)
-  PageBuffer attended_; // (max_rows, q_dim)
-  PageBuffer normed_;   // (d_model) by worker
+  PageArena scratch_;
+  float* hidden_ = nullptr;   // (max_rows, d_model)
+  float* output_ = nullptr;   // (max_rows, widest_output)
+  float* attended_ = nullptr; // (max_rows, q_dim)
+  float* normed_ = nullptr;   // (d_model) by worker
   RowBuffers input_;
   RowBuffers gated_;
 

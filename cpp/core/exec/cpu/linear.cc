@@ -58,46 +58,35 @@ Range piece_of(int row_tiles, int i, int n) {
 void RowBuffers::reserve(
     int max_rows,
     int cols,
-    bool codes,
-    bool floats,
-    bool tiles) {
+    const RowForms& forms,
+    PageArena& arena) {
   // Tiles of rows are read whole.
   const size_t rows = round_up(max_rows, kTileRows) + kTileRows;
   const size_t padded = round_up(cols, kTileK);
-  if (floats) {
-    floats_ = PageBuffer(rows * cols * sizeof(float));
+  if (forms.floats) {
+    floats_ = arena.take_array<float>(rows * cols);
   }
-  if (codes) {
-    codes_ = PageBuffer(rows * padded);
-    scales_ = PageBuffer(rows * padded / kGroup * sizeof(float));
-    sums_ = PageBuffer(scales_.size());
+  if (forms.codes) {
+    codes_ = arena.take_array<int8_t>(rows * padded);
+    scales_ = arena.take_array<float>(rows * padded / kGroup);
+    sums_ = arena.take_array<float>(rows * padded / kGroup);
   }
-  if (tiles) {
-    tiles_ = PageBuffer(rows * padded * sizeof(uint16_t));
+  if (forms.tiles) {
+    tiles_ = arena.take_array<uint16_t>(rows * padded);
   }
 }
 
-LinearRows RowBuffers::rows(int n, int n_codes, int cols) {
+LinearRows RowBuffers::rows(int n, int n_codes, int cols) const {
   LinearRows rows;
   rows.n = n;
   rows.n_codes = n_codes;
   rows.cols = cols;
-  rows.floats = floats_.as<float>();
+  rows.floats = floats_;
   if (cols % kGroup == 0) {
-    rows.codes = {
-        codes_.as<int8_t>(),
-        scales_.as<float>(),
-        sums_.as<float>(),
-        cols,
-        round_up(n_codes, kTileRows)};
+    rows.codes = {codes_, scales_, sums_, cols, round_up(n_codes, kTileRows)};
   }
-  rows.tiles = {tiles_.as<uint16_t>(), ceil_div(cols, kTileK)};
+  rows.tiles = {tiles_, ceil_div(cols, kTileK)};
   return rows;
-}
-
-size_t RowBuffers::bytes() const {
-  return floats_.size() + codes_.size() + scales_.size() + sums_.size() +
-      tiles_.size();
 }
 
 // ---- runner ----
@@ -111,7 +100,7 @@ struct LinearRunner::Scratch {
 LinearRunner::LinearRunner(const Kernels& kernels, ThreadPool& threads)
     : kernels_(kernels), threads_(threads) {}
 
-void LinearRunner::reserve(int max_rows) {
+void LinearRunner::reserve(int max_rows, PageArena& arena) {
   const size_t rows = round_up(max_rows, kTileRows) + kTileRows;
   const size_t gated =
       sizeof(float) * 2 * kBlockColumns * (rows + 2 * kGatedRows);
@@ -119,11 +108,11 @@ void LinearRunner::reserve(int max_rows) {
       2 * sizeof(uint16_t) * kPanelElements + gated +
           kernels_.linear_scratch_bytes,
       size_t{4096});
-  scratch_ = PageBuffer(threads_.size() * scratch_step_);
+  scratch_ = arena.take(threads_.size() * scratch_step_);
 }
 
 LinearRunner::Scratch LinearRunner::scratch(int worker) {
-  std::byte* at = scratch_.data() + worker * scratch_step_;
+  std::byte* at = scratch_ + worker * scratch_step_;
   std::byte* dense = at + 2 * sizeof(uint16_t) * kPanelElements;
   return {
       reinterpret_cast<uint16_t*>(at),

@@ -30,17 +30,27 @@ struct LinearRows {
   int row_tiles() const { return (n_tiled() + kTileRows - 1) / kTileRows; }
 };
 
+/// What a model's linears want their rows as.
+struct RowForms {
+  bool codes = false;
+  bool floats = false;
+  bool tiles = false;
+};
+
 /// Memory for LinearRows of one width.
 class RowBuffers {
  public:
-  /// Makes room for max_rows rows of up to `cols`.
-  void reserve(int max_rows, int cols, bool codes, bool floats, bool tiles);
+  /// Makes room in the arena for max_rows rows of up to `cols`.
+  void reserve(int max_rows, int cols, const RowForms& forms, PageArena& arena);
   /// Rows of `cols`, none of them written yet.
-  LinearRows rows(int n, int n_codes, int cols);
-  size_t bytes() const;
+  LinearRows rows(int n, int n_codes, int cols) const;
 
  private:
-  PageBuffer floats_, codes_, scales_, sums_, tiles_;
+  float* floats_ = nullptr;
+  int8_t* codes_ = nullptr;
+  float* scales_ = nullptr;
+  float* sums_ = nullptr;
+  uint16_t* tiles_ = nullptr;
 };
 
 class LinearRunner {
@@ -59,9 +69,8 @@ class LinearRunner {
   void put(const float* x, const LinearRows& rows, int r, int first, int n)
       const;
 
-  /// To be called before the first step. K is the widest of any linear.
-  void reserve(int max_rows);
-  size_t scratch_bytes() const { return scratch_.size(); }
+  /// To be called before the first step, with memory that outlives this.
+  void reserve(int max_rows, PageArena& arena);
 
  private:
   struct Scratch; // of one thread
@@ -120,7 +129,7 @@ class LinearRunner {
   const Kernels& kernels_;
   ThreadPool& threads_;
   size_t scratch_step_ = 0; // bytes of one thread
-  PageBuffer scratch_;
+  std::byte* scratch_ = nullptr;
 };
 
 } // namespace stomp::cpu

@@ -141,7 +141,7 @@ void fill(const WeightMatrix& w, PackedPart& part, ThreadPool& threads) {
     scratch.assign(threads.size(), AffineRow(w));
   }
   threads.run(part.blocks, [&](int block, int worker) noexcept {
-    std::byte* out = part.bytes.data() + block * part.block_bytes;
+    std::byte* out = part.bytes + block * part.block_bytes;
     if (part.quantised) {
       pack_quantised(w, part.quantised_layout, block, scratch[worker], out);
     } else {
@@ -167,7 +167,8 @@ void release(const WeightMatrix& w) {
 
 PackedMatrix::PackedMatrix(
     const std::vector<const WeightMatrix*>& parts,
-    ThreadPool& threads)
+    ThreadPool& threads,
+    PageArena& arena)
     : cols_(parts.front()->cols) {
   for (const WeightMatrix* w : parts) {
     PackedPart part;
@@ -182,7 +183,7 @@ PackedMatrix::PackedMatrix(
     part.block_bytes = round_up(part.block_bytes, kCacheLine);
     part.first_block = blocks_;
     part.blocks = (w->rows + kBlockColumns - 1) / kBlockColumns;
-    part.bytes = PageBuffer(part.blocks * part.block_bytes, true);
+    part.bytes = arena.take(part.blocks * part.block_bytes);
     fill(*w, part, threads);
     release(*w);
     blocks_ += part.blocks;
@@ -198,7 +199,7 @@ PackedBlock PackedMatrix::block(int i) const {
   const PackedPart& part = parts_[p];
   return {
       &part,
-      part.bytes.data() +
+      part.bytes +
           static_cast<size_t>(i - part.first_block) * part.block_bytes};
 }
 
@@ -217,7 +218,7 @@ bool PackedMatrix::any_dense() const {
 size_t PackedMatrix::bytes() const {
   size_t n = 0;
   for (const PackedPart& part : parts_) {
-    n += part.bytes.size();
+    n += part.blocks * part.block_bytes;
   }
   return n;
 }

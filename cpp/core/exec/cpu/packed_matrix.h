@@ -20,7 +20,7 @@ struct PackedPart {
   int blocks = 0;
   int first_block = 0;    // in the linear
   size_t block_bytes = 0; // multiple of a cache line
-  PageBuffer bytes;
+  std::byte* bytes = nullptr;
 
   int first_column() const { return first_block * kBlockColumns; }
 };
@@ -34,10 +34,12 @@ struct PackedBlock {
 class PackedMatrix {
  public:
   PackedMatrix() = default;
-  /// Packs on all threads. REQUIRES: parts have equal cols.
+  /// Packs on all threads, into memory of the arena, which must outlive it.
+  /// REQUIRES: parts have equal cols.
   PackedMatrix(
       const std::vector<const WeightMatrix*>& parts,
-      ThreadPool& threads);
+      ThreadPool& threads,
+      PageArena& arena);
 
   int cols() const { return cols_; }
   int blocks() const { return blocks_; }
