@@ -187,7 +187,7 @@ PackedMatrix::PackedMatrix(
     fill(*w, part, threads);
     release(*w);
     blocks_ += part.blocks;
-    parts_.push_back(std::move(part));
+    parts_.push_back(part);
   }
 }
 
