@@ -22,28 +22,6 @@ void run_pieces(
   }
 }
 
-std::vector<float> attended(
-    const Cache& cache,
-    const Queries& queries,
-    const Queries::State& state) {
-  std::vector<float> y;
-  const size_t padded = padded_head_dim(cache.dim);
-  for (int r = 0; r < queries.n(); r++) {
-    const Attended want = attend(
-        cache,
-        cache.k,
-        cache.v,
-        queries.q[r],
-        queries.first[r],
-        queries.last[r]);
-    for (int d = 0; d < cache.dim; d++) {
-      y.push_back(state.out[r * padded + d] / state.sum[r]);
-      check_close(y.back(), want.out[d], 1e-5, "attention");
-    }
-  }
-  return y;
-}
-
 } // namespace
 
 TEST("cpu kernels: attention of 1 to 9 rows, causal, in odd head sizes") {

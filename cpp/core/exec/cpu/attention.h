@@ -110,6 +110,16 @@ class Attention {
       int kv_head,
       Scratch& scratch) const;
   int first_piece(const Layer& layer, const PromptTile& tile) const;
+  void load_tile(
+      const Layer& layer,
+      const PromptTile& tile,
+      int kv_head,
+      Scratch& scratch) const;
+  void finish_tile(
+      const Layer& layer,
+      const PromptTile& tile,
+      int kv_head,
+      const AttentionRows& all) const;
   void load_matrix_tile(
       const Layer& layer,
       const PromptTile& tile,

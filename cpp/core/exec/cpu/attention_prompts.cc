@@ -36,7 +36,8 @@ void Attention::run_tiles(const Layer& layer) {
       });
 }
 
-void Attention::attend_tile(
+/// Makes the tile's rows the scratch's queries.
+void Attention::load_tile(
     const Layer& layer,
     const PromptTile& tile,
     int kv_head,
@@ -45,6 +46,27 @@ void Attention::attend_tile(
   for (int t = 0; t < tile.n; t++) {
     add_row(layer, kv_head, tile.row + t, scratch);
   }
+}
+
+/// Results of the tile's rows, whose running softmax has seen everything.
+void Attention::finish_tile(
+    const Layer& layer,
+    const PromptTile& tile,
+    int kv_head,
+    const AttentionRows& all) const {
+  // On the matrix units head_dim is as it is when it is padded.
+  const int stride = padded_head_dim(config_.head_dim);
+  for (int t = 0; t < tile.n; t++) {
+    finish(layer, all, t * group_, tile.row + t, kv_head, stride);
+  }
+}
+
+void Attention::attend_tile(
+    const Layer& layer,
+    const PromptTile& tile,
+    int kv_head,
+    Scratch& scratch) const {
+  load_tile(layer, tile, kv_head, scratch);
   const BlockTable& table = *step_->slices[tile.slice].slice->table;
   const int end = tile.last_position() + 1;
   const AttentionRows all = scratch.all();
@@ -58,10 +80,7 @@ void Attention::attend_tile(
     }
     begin = stop;
   }
-  const int padded = padded_head_dim(config_.head_dim);
-  for (int t = 0; t < tile.n; t++) {
-    finish(layer, all, t * group_, tile.row + t, kv_head, padded);
-  }
+  finish_tile(layer, tile, kv_head, all);
 }
 
 /// Where the first piece begins that a row of the tile attends to.
@@ -76,10 +95,7 @@ void Attention::load_matrix_tile(
     const PromptTile& tile,
     int kv_head,
     Scratch& scratch) const {
-  scratch.n = 0;
-  for (int t = 0; t < tile.n; t++) {
-    add_row(layer, kv_head, tile.row + t, scratch);
-  }
+  load_tile(layer, tile, kv_head, scratch);
   const TileRows q{scratch.tiles.as<uint16_t>(), config_.head_dim / kTileK};
   for (int i = 0; i < scratch.n; i++) {
     kernels_.tiles->round_row(scratch.q[i], config_.head_dim, kLog2E, q, i, 0);
@@ -137,9 +153,7 @@ void Attention::attend_matrix_tile(
     }
     at = (at / kTileSpanTokens + 1) * kTileSpanTokens;
   }
-  for (int t = 0; t < tile.n; t++) {
-    finish(layer, all, t * group_, tile.row + t, kv_head, dim);
-  }
+  finish_tile(layer, tile, kv_head, all);
 }
 
 /// Lists the spans of all tiles, if there are too few tiles to give every
@@ -218,15 +232,7 @@ void Attention::run_tile_spans(const Layer& layer) {
          s++) {
       kernels_.merge_rows(tile_partial(s, tile.n), all, config_.head_dim);
     }
-    for (int t = 0; t < tile.n; t++) {
-      finish(
-          layer,
-          all,
-          t * group_,
-          tile.row + t,
-          first.kv_head,
-          config_.head_dim);
-    }
+    finish_tile(layer, tile, first.kv_head, all);
   });
 }
 

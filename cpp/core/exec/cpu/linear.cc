@@ -83,7 +83,7 @@ LinearRows RowBuffers::rows(int n, int n_codes, int cols) const {
   rows.cols = cols;
   rows.floats = floats_;
   if (cols % kGroup == 0) {
-    rows.codes = {codes_, scales_, sums_, cols, round_up(n_codes, kTileRows)};
+    rows.codes = {codes_, scales_, sums_, cols, n_codes};
   }
   rows.tiles = {tiles_, ceil_div(cols, kTileK)};
   return rows;
