@@ -10,7 +10,7 @@ import {
   checkSignal,
   type NumberRule,
   refuse,
-} from './arguments.js';
+} from '../arguments.js';
 import type { EngineOptions, KvBits, LoadProgress } from './types.js';
 
 /** Every option, with its default where it was left out. */

@@ -6,7 +6,7 @@ import { StompError, toStompError } from '../errors.js';
 import { type NativeEngine, type NativeModelInfo, native } from '../native.js';
 import { type Agent, AgentHandle } from './agent.js';
 import { checkAgentId } from './agent-id.js';
-import { checkFields, checkSignal, checkText } from './arguments.js';
+import { checkFields, checkSignal, checkText } from '../arguments.js';
 import { Conversations } from './conversations.js';
 import { closedError, Dispatcher } from './dispatcher.js';
 import { checkEngineOptions, type FullEngineOptions } from './engine-options.js';

@@ -10,7 +10,7 @@ import {
   checkSignal,
   checkText,
   refuse,
-} from './arguments.js';
+} from '../arguments.js';
 import type { GenerateOptions, PrefillProgress } from './types.js';
 
 /** How tokens are chosen, as the core takes it. */

@@ -3,7 +3,7 @@
  * Main thread only.
  */
 import { StompError, toStompError } from '../errors.js';
-import { refuse } from './arguments.js';
+import { refuse } from '../arguments.js';
 import type { Conversations } from './conversations.js';
 import { closedError, type Dispatcher } from './dispatcher.js';
 import { checkGenerateOptions, type FullGenerateOptions } from './generate-options.js';

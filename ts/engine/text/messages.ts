@@ -1,5 +1,5 @@
 /** Checks of conversations that callers pass in. */
-import { checkFields, refuse } from '../arguments.js';
+import { checkFields, refuse } from '../../arguments.js';
 import type { ChatMessage, ChatRole, TextPart } from '../types.js';
 
 const roles: readonly ChatRole[] = ['system', 'user', 'assistant', 'tool'];

@@ -1,5 +1,5 @@
 /** Checks of what callers pass in. Every refusal names the field, the value and what is allowed. */
-import { StompError } from '../errors.js';
+import { StompError } from './errors.js';
 
 /** @throws StompError INVALID_REQUEST */
 export function refuse(field: string, value: unknown, allowed: string): never {

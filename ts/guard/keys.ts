@@ -1,0 +1,66 @@
+/**
+ * Lock keys: `class-prefix:name`, compared by their characters. A key that ends in `/` stands for a directory and
+ * covers every key that begins with it. Pure.
+ */
+import { refuse } from '../arguments.js';
+
+/** How a key is held: any number of holders may share it, or one has it alone. */
+export type LockMode = 'exclusive' | 'shared';
+
+export interface KeyRequest {
+  readonly key: string;
+  readonly mode: LockMode;
+}
+
+const maxKeyLength = 4096;
+
+/** Whether a key covers others. */
+export function isDirectory(key: string): boolean {
+  return key.endsWith('/');
+}
+
+/** Whether two keys stand for something in common. */
+export function overlap(a: string, b: string): boolean {
+  return a === b || (isDirectory(a) && b.startsWith(a)) || (isDirectory(b) && a.startsWith(b));
+}
+
+/** Whether both cannot be held at once by different owners. */
+export function conflict(a: KeyRequest, b: KeyRequest): boolean {
+  return (a.mode === 'exclusive' || b.mode === 'exclusive') && overlap(a.key, b.key);
+}
+
+/** The directory keys that cover `key`, the key itself left out: `code:/a/b` gives `code:/` and `code:/a/`. */
+export function directoriesOf(key: string): string[] {
+  const found: string[] = [];
+  for (let at = key.indexOf('/'); at >= 0 && at < key.length - 1; at = key.indexOf('/', at + 1)) {
+    found.push(key.slice(0, at + 1));
+  }
+  return found;
+}
+
+/**
+ * Each key once, in order; exclusive wins where a key is asked for in both modes.
+ * @throws StompError INVALID_REQUEST
+ */
+export function checkKeys(keys: unknown, mode: LockMode): KeyRequest[] {
+  const list: unknown[] = Array.isArray(keys) ? keys : [keys];
+  if (list.length === 0) refuse('keys', keys, 'at least one key');
+  const modes = new Map<string, LockMode>();
+  for (const item of list) {
+    const wanted = typeof item === 'string' ? { key: item, mode } : (item as Partial<KeyRequest> | null);
+    const key = checkKey(wanted?.key);
+    const asked = checkMode(wanted?.mode ?? mode);
+    if (modes.get(key) !== 'exclusive') modes.set(key, asked);
+  }
+  const requests = Array.from(modes, ([key, asked]) => ({ key, mode: asked }));
+  return requests.sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+function checkKey(key: unknown): string {
+  const fits = typeof key === 'string' && key.length > 0 && key.length <= maxKeyLength && !key.includes('\0');
+  return fits ? key : refuse('keys', key, `texts of 1 to ${maxKeyLength} characters`);
+}
+
+function checkMode(mode: unknown): LockMode {
+  return mode === 'exclusive' || mode === 'shared' ? mode : refuse('mode', mode, '"exclusive" or "shared"');
+}

@@ -1,0 +1,78 @@
+/**
+ * What a lock manager stands on: a table of who holds and who waits for which key, in memory or in a database.
+ * Every implementation promises the same, and one test-suite says so.
+ *
+ * - A set of keys is granted as a whole or not at all. Tokens come from one counter of the table, rise with every
+ *   grant, over all keys, and are never given twice.
+ * - Whoever asked first goes first: nobody is granted a key that somebody before it waits for, so that a waiter for
+ *   many keys is not starved by waiters for one.
+ * - An owner, which is an agent in a session, does not exclude itself: what it holds it is granted again, with the
+ *   token that it has, and holds until it has released it as often.
+ * - What has expired is nobody's, whether or not its holder still lives.
+ */
+import type { KeyRequest, LockMode } from './keys.js';
+
+export interface Owner {
+  readonly agentId: string;
+  readonly sessionId: string;
+}
+
+export interface LockRequest {
+  readonly owner: Owner;
+  /** Sorted, each key once. */
+  readonly keys: readonly KeyRequest[];
+  readonly ttlMs: number;
+}
+
+export interface WaitLimit {
+  /** 0: only if it can be had at once. */
+  readonly maxWaitMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface Grant {
+  readonly owner: Owner;
+  readonly tokens: ReadonlyMap<string, bigint>;
+  readonly ttlMs: number;
+}
+
+/** Who is in the way. */
+export interface Blocker extends Owner {
+  readonly key: string;
+}
+
+/** What came of a request: a grant, or who was in the way when time was up. */
+export type Outcome = { readonly grant: Grant } | { readonly blocker: Blocker };
+
+export interface HeldLock extends Owner {
+  readonly key: string;
+  readonly mode: LockMode;
+  readonly token: bigint;
+  readonly heldMs: number;
+  readonly ttlRemainingMs: number;
+  /** Requests that wait for this very key. */
+  readonly waiters: number;
+}
+
+/** What a table tells of by itself. */
+export interface TableEvents {
+  expired(lock: Owner & { readonly key: string; readonly token: bigint }): void;
+}
+
+export interface LockTable {
+  /** Names the kind in messages and events. */
+  readonly kind: 'memory' | 'sqlite' | 'postgres';
+  /** Whether tokens outlive the process: what guards something durable must. */
+  readonly durable: boolean;
+  /** @throws StompError CANCELLED when the signal aborts; the queue is then as if it had never asked. */
+  acquire(request: LockRequest, limit: WaitLimit): Promise<Outcome>;
+  /** Sets the time to live of every key anew; false when one of them is lost, and then changes nothing. */
+  renew(grant: Grant, ttlMs: number): Promise<boolean>;
+  /** False when a key was lost before; the others are released all the same. */
+  release(grant: Grant): Promise<boolean>;
+  /** Whether every key is still held under these tokens. */
+  holds(grant: Grant): Promise<boolean>;
+  held(): Promise<HeldLock[]>;
+  /** Waiters are refused, what is held stays held until it expires. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,230 @@
+/**
+ * Resource classes: how a kind of resource is guarded. The seed's four are built in; TOML changes them and adds others,
+ * for one registry, never for all.
+ */
+import { suggestion } from '../config/nearest.js';
+import { StompError } from '../errors.js';
+
+/**
+ * What a class does when several want one resource at once.
+ * - `mutex`: one after the other.
+ * - `single_writer`: one writer, any number of readers beside each other.
+ * - `merge`: changes queue and are merged, they do not fail for being late.
+ * - `idempotent`: who finds that another has just produced the same has nothing to do.
+ */
+export type Concurrency = 'mutex' | 'single_writer' | 'merge' | 'idempotent';
+
+/** `fail_closed`: busy is an error. `fail_open_merge`: busy leaves the change for whoever is at it. */
+export type Strategy = 'fail_closed' | 'fail_open_merge';
+
+/** How patient the caller is: a person looks on, or nobody does. */
+export type WaitMode = 'interactive' | 'batch';
+
+export interface ResourceClass {
+  readonly name: string;
+  readonly concurrency: Concurrency;
+  readonly scope: string;
+  /** What its keys begin with, the colon left out. */
+  readonly prefix: string;
+  readonly leaseTtlMs: number;
+  readonly interactiveMaxWaitMs: number;
+  readonly batchMaxWaitMs: number;
+  readonly strategy: Strategy;
+}
+
+const builtIn: readonly ResourceClass[] = [
+  {
+    name: 'CRIT_CODE',
+    concurrency: 'mutex',
+    scope: 'file',
+    prefix: 'code',
+    leaseTtlMs: 30_000,
+    interactiveMaxWaitMs: 500,
+    batchMaxWaitMs: 3000,
+    strategy: 'fail_closed',
+  },
+  {
+    name: 'CRIT_DB',
+    concurrency: 'single_writer',
+    scope: 'db',
+    prefix: 'db',
+    leaseTtlMs: 60_000,
+    interactiveMaxWaitMs: 1000,
+    batchMaxWaitMs: 10_000,
+    strategy: 'fail_closed',
+  },
+  {
+    name: 'MERGE_META',
+    concurrency: 'merge',
+    scope: 'graph',
+    prefix: 'graph',
+    leaseTtlMs: 30_000,
+    interactiveMaxWaitMs: 500,
+    batchMaxWaitMs: 5000,
+    strategy: 'fail_open_merge',
+  },
+  {
+    name: 'IDEMP_DOCS',
+    concurrency: 'idempotent',
+    scope: 'repo',
+    prefix: 'docgen',
+    leaseTtlMs: 120_000,
+    interactiveMaxWaitMs: 500,
+    batchMaxWaitMs: 5000,
+    strategy: 'fail_closed',
+  },
+];
+
+const concurrencies: readonly Concurrency[] = ['mutex', 'single_writer', 'merge', 'idempotent'];
+const strategies: readonly Strategy[] = ['fail_closed', 'fail_open_merge'];
+const longestMs = 24 * 3600 * 1000;
+
+const generalKeys = [
+  'enabled',
+  'default_interactive_max_wait_ms',
+  'default_batch_max_wait_ms',
+  'default_lease_ttl_sec',
+  'resource',
+];
+const classKeys = [
+  'concurrency',
+  'scope',
+  'prefix',
+  'lease_ttl_sec',
+  'interactive_max_wait_ms',
+  'batch_max_wait_ms',
+  'strategy',
+];
+
+type Table = Readonly<Record<string, unknown>>;
+
+export class PolicyRegistry {
+  /** False: operations run without any lock. */
+  readonly enabled: boolean;
+  readonly #classes = new Map<string, ResourceClass>();
+
+  /**
+   * @param maasl the table `[maasl]` of a TOML file, parsed; keys as the seed has them.
+   * @throws StompError CONFIG_INVALID
+   */
+  constructor(maasl: Table = {}) {
+    checkKnown('maasl', maasl, generalKeys);
+    this.enabled = flag('maasl.enabled', maasl.enabled, true);
+    const defaults = {
+      leaseTtlMs: seconds('maasl.default_lease_ttl_sec', maasl.default_lease_ttl_sec),
+      interactiveMaxWaitMs: wait('maasl.default_interactive_max_wait_ms', maasl.default_interactive_max_wait_ms),
+      batchMaxWaitMs: wait('maasl.default_batch_max_wait_ms', maasl.default_batch_max_wait_ms),
+    };
+    for (const known of builtIn) this.#classes.set(known.name, known);
+    for (const [name, own] of Object.entries(table('maasl.resource', maasl.resource))) {
+      this.#classes.set(name, classOf(name, own, this.#classes.get(name), defaults));
+    }
+  }
+
+  /** @throws StompError UNKNOWN_RESOURCE_CLASS */
+  get(name: string): ResourceClass {
+    const found = this.#classes.get(name);
+    if (found) return found;
+    const known = [...this.#classes.keys()];
+    throw new StompError(
+      'UNKNOWN_RESOURCE_CLASS',
+      `There is no resource class ${JSON.stringify(name)}.${suggestion(name, known)} There are ${known.join(', ')}.`,
+      { fields: { resource_class: name, known } },
+    );
+  }
+
+  classes(): readonly ResourceClass[] {
+    return [...this.#classes.values()];
+  }
+
+  maxWaitMs(resourceClass: ResourceClass, mode: WaitMode): number {
+    return mode === 'batch' ? resourceClass.batchMaxWaitMs : resourceClass.interactiveMaxWaitMs;
+  }
+
+  /** The lock key of a resource: `code:/home/me/a.ts`. */
+  keyOf(resourceClass: ResourceClass, identifier: string): string {
+    return `${resourceClass.prefix}:${identifier}`;
+  }
+}
+
+type WaitKey = 'leaseTtlMs' | 'interactiveMaxWaitMs' | 'batchMaxWaitMs';
+type Waits = { readonly [K in WaitKey]?: number | undefined };
+
+function classOf(name: string, given: unknown, known: ResourceClass | undefined, defaults: Waits): ResourceClass {
+  const at = `maasl.resource.${name}`;
+  const own = table(at, given);
+  checkKnown(at, own, classKeys);
+  const base = known ?? { ...lowest, ...defined(defaults), prefix: name.toLowerCase() };
+  return {
+    name,
+    concurrency: choice(`${at}.concurrency`, own.concurrency, concurrencies) ?? base.concurrency,
+    scope: text(`${at}.scope`, own.scope) ?? base.scope,
+    prefix: text(`${at}.prefix`, own.prefix) ?? base.prefix,
+    strategy: choice(`${at}.strategy`, own.strategy, strategies) ?? base.strategy,
+    leaseTtlMs: seconds(`${at}.lease_ttl_sec`, own.lease_ttl_sec) ?? base.leaseTtlMs,
+    interactiveMaxWaitMs:
+      wait(`${at}.interactive_max_wait_ms`, own.interactive_max_wait_ms) ?? base.interactiveMaxWaitMs,
+    batchMaxWaitMs: wait(`${at}.batch_max_wait_ms`, own.batch_max_wait_ms) ?? base.batchMaxWaitMs,
+  };
+}
+
+// Of classes that the user adds, where neither they nor the general keys say.
+const lowest = {
+  concurrency: 'mutex',
+  scope: 'resource',
+  leaseTtlMs: 30_000,
+  interactiveMaxWaitMs: 500,
+  batchMaxWaitMs: 5000,
+  strategy: 'fail_closed',
+} as const;
+
+function defined(waits: Waits): { [K in WaitKey]?: number } {
+  return Object.fromEntries(Object.entries(waits).filter(([, value]) => value !== undefined));
+}
+
+function checkKnown(at: string, given: Table, known: readonly string[]): void {
+  for (const key of Object.keys(given)) {
+    if (known.includes(key)) continue;
+    throw invalid(`${at}.${key}`, `is no setting.${suggestion(key, known)} There are ${known.join(', ')}`);
+  }
+}
+
+function table(at: string, value: unknown): Table {
+  if (value === undefined) return {};
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Table;
+  throw invalid(at, 'must be a table');
+}
+
+function flag(at: string, value: unknown, fallback: boolean): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value === 'boolean') return value;
+  throw invalid(at, 'must be true or false');
+}
+
+function seconds(at: string, value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && value > 0 && value * 1000 <= longestMs) return value * 1000;
+  throw invalid(at, `must be a number of seconds above 0, up to ${longestMs / 1000}`);
+}
+
+function wait(at: string, value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && value >= 0 && value <= longestMs) return value;
+  throw invalid(at, `must be a number of milliseconds from 0 to ${longestMs}`);
+}
+
+function text(at: string, value: unknown): string | undefined {
+  if (value === undefined || (typeof value === 'string' && /^[^:/\s]{1,64}$/.test(value))) return value;
+  throw invalid(at, 'must be a word of up to 64 characters without colons and slashes');
+}
+
+function choice<T extends string>(at: string, value: unknown, allowed: readonly T[]): T | undefined {
+  if (value === undefined) return undefined;
+  const found = allowed.find((one) => one === value);
+  if (found) return found;
+  throw invalid(at, `must be one of ${allowed.join(', ')}`);
+}
+
+function invalid(at: string, what: string): StompError {
+  return new StompError('CONFIG_INVALID', `${at} ${what}.`, { fields: { setting: at } });
+}

@@ -1,0 +1,57 @@
+/** Structured events of the guard, to wherever the user wants them. */
+
+export type StompEventName =
+  | 'lock_acquired'
+  | 'lock_timeout'
+  | 'lock_released'
+  | 'lease_expired'
+  | 'lease_renewed'
+  | 'fenced'
+  | 'db_write'
+  | 'graph_merge'
+  | 'docgen'
+  | 'stomp_guard_call';
+
+/** Names as on the wire; every event has a time and whose it is, the rest depends on the event. */
+export interface StompEvent {
+  event: StompEventName;
+  /** Milliseconds since 1970; set by the telemetry when left out. */
+  timestamp?: number;
+  agent_id: string;
+  session_id: string;
+  resource_key?: string;
+  [field: string]: unknown;
+}
+
+export type TelemetrySink = (event: StompEvent) => void;
+
+/** Counts every event and hands it to the sink, if there is one. A sink that throws does not break the guard. */
+export class Telemetry {
+  readonly #counts = new Map<StompEventName, number>();
+  #sink: TelemetrySink | undefined;
+
+  constructor(sink?: TelemetrySink) {
+    this.#sink = sink;
+  }
+
+  /** Replaces the sink; undefined switches it off, the counts go on. */
+  set sink(sink: TelemetrySink | undefined) {
+    this.#sink = sink;
+  }
+
+  emit(event: StompEvent): void {
+    this.#counts.set(event.event, (this.#counts.get(event.event) ?? 0) + 1);
+    if (!this.#sink) return;
+    try {
+      this.#sink({ timestamp: Date.now(), ...event });
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+
+  counts(): Partial<Record<StompEventName, number>> {
+    return Object.fromEntries(this.#counts);
+  }
+}

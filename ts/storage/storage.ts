@@ -1,0 +1,53 @@
+/**
+ * One small face of two databases. Work is written once, as a generator that yields statements and is given rows:
+ * SQLite runs it in one go, PostgreSQL waits for the network in between; each time in one transaction.
+ */
+
+export type SqlValue = string | number | bigint | null;
+export type Row = Readonly<Record<string, SqlValue>>;
+
+export interface Statement {
+  /** With `?` for parameters, whatever the database calls them. */
+  readonly sql: string;
+  readonly params: readonly SqlValue[];
+}
+
+/** What a transaction does. It may run more than once: it changes nothing but the database. */
+export type Work<T> = Generator<Statement, T, readonly Row[]>;
+
+/** For `yield* rows(...)`: the rows of a statement. */
+export function* rows(sql: string, ...params: SqlValue[]): Work<readonly Row[]> {
+  return yield { sql, params };
+}
+
+export interface Migration {
+  readonly name: string;
+  /** One statement each; `?` is no parameter here. */
+  readonly sqlite: readonly string[];
+  readonly postgres: readonly string[];
+}
+
+export interface Storage {
+  readonly dialect: 'sqlite' | 'postgres';
+  /** A path or a host and database, without credentials: for messages. */
+  readonly name: string;
+  /** Brings the tables to what this version knows; safe when several processes do it at once. */
+  migrate(migrations: readonly Migration[]): Promise<void>;
+  /**
+   * One transaction, alone among writers.
+   * @throws StompError DB_BUSY when the database is held by others for too long or out of reach.
+   */
+  write<T>(work: () => Work<T>): Promise<T>;
+  /** One transaction that sees one state of the database. */
+  read<T>(work: () => Work<T>): Promise<T>;
+  /** Milliseconds that only rise, the same for everybody who uses this database: an expression of its SQL, or a value. */
+  now(): Work<number>;
+  /** Tells everybody who listens that something changed, once the running transaction is committed. */
+  notify(channel: string): Work<void>;
+  /**
+   * Calls back, soon, after anybody's `notify`; perhaps also without a reason.
+   * @returns what ends it
+   */
+  listen(channel: string, call: () => void): Promise<() => Promise<void>>;
+  close(): Promise<void>;
+}
