@@ -1,7 +1,6 @@
 /** The options of an engine: checked, completed, and in the units of the core. */
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { StompError } from '../errors.js';
 import {
   checkChoice,
   checkFields,
@@ -11,6 +10,7 @@ import {
   type NumberRule,
   refuse,
 } from '../arguments.js';
+import { StompError } from '../errors.js';
 import type { EngineOptions, KvBits, LoadProgress } from './types.js';
 
 /** Every option, with its default where it was left out. */

@@ -2,11 +2,12 @@
  * One model in memory and the agents that share it. Main thread only; the work happens on the core's
  * own thread, so nothing here blocks the event loop.
  */
+
+import { checkFields, checkSignal, checkText } from '../arguments.js';
 import { StompError, toStompError } from '../errors.js';
 import { type NativeEngine, type NativeModelInfo, native } from '../native.js';
 import { type Agent, AgentHandle } from './agent.js';
 import { checkAgentId } from './agent-id.js';
-import { checkFields, checkSignal, checkText } from '../arguments.js';
 import { Conversations } from './conversations.js';
 import { closedError, Dispatcher } from './dispatcher.js';
 import { checkEngineOptions, type FullEngineOptions } from './engine-options.js';

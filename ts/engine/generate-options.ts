@@ -1,6 +1,5 @@
 /** The options of one generation: checked, completed, and in the terms of the core. */
 import { randomInt } from 'node:crypto';
-import type { NativeRequest } from '../native.js';
 import {
   checkBoolean,
   checkFields,
@@ -11,6 +10,7 @@ import {
   checkText,
   refuse,
 } from '../arguments.js';
+import type { NativeRequest } from '../native.js';
 import type { GenerateOptions, PrefillProgress } from './types.js';
 
 /** How tokens are chosen, as the core takes it. */

@@ -2,8 +2,9 @@
  * Turns of agents: prompt, answer, transcript. One turn at a time for each agent, any number side by side.
  * Main thread only.
  */
-import { StompError, toStompError } from '../errors.js';
+
 import { refuse } from '../arguments.js';
+import { StompError, toStompError } from '../errors.js';
 import type { Conversations } from './conversations.js';
 import { closedError, type Dispatcher } from './dispatcher.js';
 import { checkGenerateOptions, type FullGenerateOptions } from './generate-options.js';

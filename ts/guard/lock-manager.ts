@@ -4,7 +4,7 @@ import { StompError } from '../errors.js';
 import { type Clock, machineClock } from './clock.js';
 import { checkKeys, type KeyRequest, type LockMode } from './keys.js';
 import { Lease } from './lease.js';
-import type { Blocker, HeldLock, LockTable } from './lock-table.js';
+import type { Blocker, HeldLock, LockTable, Outcome } from './lock-table.js';
 import { Telemetry } from './telemetry.js';
 
 export interface AcquireOptions {
@@ -50,6 +50,7 @@ export class LockManager {
   readonly #clock: Clock;
   readonly #telemetry: Telemetry;
   readonly #leases = new Set<Lease>();
+  #closed = false;
 
   constructor({ table, clock = machineClock, telemetry = new Telemetry() }: LockManagerSetup) {
     this.#table = table;
@@ -66,15 +67,13 @@ export class LockManager {
    * All of the keys or none, within one deadline.
    * @throws StompError RESOURCE_BUSY, CANCELLED, INVALID_REQUEST, SHUTTING_DOWN
    */
-  async acquire(
-    keys: string | readonly (string | KeyRequest)[],
-    options: AcquireOptions,
-  ): Promise<Lease> {
+  async acquire(keys: string | readonly (string | KeyRequest)[], options: AcquireOptions): Promise<Lease> {
     const { owner, ttlMs, maxWaitMs, mode, autoRenew, signal } = checkOptions(options);
     const wanted = checkKeys(keys, mode);
     const askedAt = this.#clock.now();
     const outcome = await this.#table.acquire({ owner, keys: wanted, ttlMs }, { maxWaitMs, signal });
     const waitMs = this.#clock.now() - askedAt;
+    if (this.#closed) return this.#tooLate(outcome);
     if ('blocker' in outcome) throw this.#busy(outcome.blocker, owner, waitMs, maxWaitMs);
     const lease = new Lease({
       table: this.#table,
@@ -97,14 +96,21 @@ export class LockManager {
     return (await this.#table.held()).map(snapshotOf);
   }
 
-  /** Releases every lease of this manager and refuses those who wait. */
+  /** Refuses those who wait and releases every lease of this manager. */
   async close(): Promise<void> {
-    await Promise.all([...this.#leases].map((lease) => lease[Symbol.asyncDispose]()));
+    this.#closed = true;
     await this.#table.close();
+    await Promise.all([...this.#leases].map((lease) => lease[Symbol.asyncDispose]()));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Closed while the table was asked. */
+  async #tooLate(outcome: Outcome): Promise<never> {
+    if ('grant' in outcome) await this.#table.release(outcome.grant);
+    throw new StompError('SHUTTING_DOWN', 'The lock manager is closed.');
   }
 
   #ended(lease: Lease, how: 'released' | 'lost', since: number): void {
@@ -135,7 +141,11 @@ export class LockManager {
     );
   }
 
-  #tell(event: 'lock_acquired' | 'lock_released' | 'lease_renewed' | 'lease_expired', lease: Lease, more: object) {
+  #tell(
+    event: 'lock_acquired' | 'lock_released' | 'lease_renewed' | 'lease_expired',
+    lease: Lease,
+    more: object,
+  ) {
     for (const [key, token] of lease.tokens) {
       this.#telemetry.emit({
         event,

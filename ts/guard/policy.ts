@@ -112,7 +112,10 @@ export class PolicyRegistry {
     this.enabled = flag('maasl.enabled', maasl.enabled, true);
     const defaults = {
       leaseTtlMs: seconds('maasl.default_lease_ttl_sec', maasl.default_lease_ttl_sec),
-      interactiveMaxWaitMs: wait('maasl.default_interactive_max_wait_ms', maasl.default_interactive_max_wait_ms),
+      interactiveMaxWaitMs: wait(
+        'maasl.default_interactive_max_wait_ms',
+        maasl.default_interactive_max_wait_ms,
+      ),
       batchMaxWaitMs: wait('maasl.default_batch_max_wait_ms', maasl.default_batch_max_wait_ms),
     };
     for (const known of builtIn) this.#classes.set(known.name, known);
@@ -150,7 +153,12 @@ export class PolicyRegistry {
 type WaitKey = 'leaseTtlMs' | 'interactiveMaxWaitMs' | 'batchMaxWaitMs';
 type Waits = { readonly [K in WaitKey]?: number | undefined };
 
-function classOf(name: string, given: unknown, known: ResourceClass | undefined, defaults: Waits): ResourceClass {
+function classOf(
+  name: string,
+  given: unknown,
+  known: ResourceClass | undefined,
+  defaults: Waits,
+): ResourceClass {
   const at = `maasl.resource.${name}`;
   const own = table(at, given);
   checkKnown(at, own, classKeys);

@@ -20,6 +20,7 @@ const channel = 'locks';
 // A waiter whose process is gone stands in the way no longer than this.
 const waiterAliveMs = 3000;
 const heartbeatMs = 1000;
+const largestBatch = 64;
 
 interface Attempt {
   readonly outcome: Outcome;
@@ -38,6 +39,12 @@ interface LocalWaiter {
   refuse(error: unknown): void;
 }
 
+interface Queued {
+  readonly work: () => Work<unknown>;
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
+
 export interface SqlTableOptions {
   storage: Storage;
   clock?: Clock;
@@ -50,6 +57,9 @@ export class SqlTable implements LockTable {
   readonly #storage: Storage;
   readonly #clock: Clock;
   readonly #events: TableEvents | undefined;
+  /** Work of this process goes to the database in its order, as much at once as has gathered. */
+  readonly #queue: Queued[] = [];
+  #draining = false;
   /** Of this process, in the order of their tickets. */
   readonly #waiters = new Map<bigint, LocalWaiter>();
   #unlisten: Promise<() => Promise<void>> | undefined;
@@ -80,18 +90,18 @@ export class SqlTable implements LockTable {
     if (limit.signal?.aborted) throw cancelledError(limit.signal.reason);
     const wait = limit.maxWaitMs > 0;
     const deadline = this.#clock.now() + limit.maxWaitMs;
-    const attempt = await this.#storage.write(() => this.#attempt(request, undefined, wait));
+    const attempt = await this.#write(() => this.#attempt(request, undefined, wait));
     this.#tell(attempt.expired);
     if (attempt.ticket === undefined) return attempt.outcome;
     return this.#wait(request, attempt, deadline, limit.signal);
   }
 
   renew(grant: Grant, ttlMs: number): Promise<boolean> {
-    return this.#storage.write(() => this.#renew(grant, ttlMs));
+    return this.#write(() => this.#renew(grant, ttlMs));
   }
 
   async release(grant: Grant): Promise<boolean> {
-    const whole = await this.#storage.write(() => this.#release(grant));
+    const whole = await this.#write(() => this.#release(grant));
     if (this.#waiters.size > 0) void this.#pump();
     return whole;
   }
@@ -119,9 +129,34 @@ export class SqlTable implements LockTable {
 
   // ---- transactions ----
 
+  #write<T>(work: () => Work<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#queue.push({ work, resolve: resolve as (result: unknown) => void, reject });
+      if (!this.#draining) void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    this.#draining = true;
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0, largestBatch);
+      try {
+        const results = await this.#storage.write(() => inOrder(batch));
+        batch.forEach((queued, i) => {
+          queued.resolve(results[i]);
+        });
+      } catch (error) {
+        for (const queued of batch) queued.reject(error);
+      }
+    }
+    this.#draining = false;
+  }
+
   *#lockCounters(): Work<Row> {
     const forUpdate = this.kind === 'postgres' ? ' FOR UPDATE' : '';
-    const found = yield* rows(`SELECT token, ticket, seen_at FROM stomp_lock_counters WHERE id = 1${forUpdate}`);
+    const found = yield* rows(
+      `SELECT token, ticket, seen_at FROM stomp_lock_counters WHERE id = 1${forUpdate}`,
+    );
     const counters = found[0];
     if (!counters) throw new StompError('INTERNAL_ERROR', 'The lock table has lost its counters.');
     return counters;
@@ -219,7 +254,12 @@ export class SqlTable implements LockTable {
       now + waiterAliveMs,
     );
     for (const { key, mode } of request.keys) {
-      yield* rows('INSERT INTO stomp_lock_waiter_keys (ticket, key, mode) VALUES (?, ?, ?)', ticket, key, mode);
+      yield* rows(
+        'INSERT INTO stomp_lock_waiter_keys (ticket, key, mode) VALUES (?, ?, ?)',
+        ticket,
+        key,
+        mode,
+      );
     }
     return ticket;
   }
@@ -346,7 +386,7 @@ export class SqlTable implements LockTable {
 
   async #timeOut(waiter: LocalWaiter): Promise<void> {
     try {
-      const last = await this.#storage.write(() => this.#lastAttempt(waiter));
+      const last = await this.#write(() => this.#lastAttempt(waiter));
       this.#tell(last.expired);
       if (this.#waiters.has(waiter.ticket)) waiter.settle(last.outcome);
       else if ('grant' in last.outcome) await this.release(last.outcome.grant);
@@ -364,28 +404,33 @@ export class SqlTable implements LockTable {
   /** Tries for every waiter of this process, one run at a time. */
   #pump(): Promise<void> {
     this.#pumpAgain = true;
-    this.#pumping ??= this.#pumpAll().finally(() => {
-      this.#pumping = undefined;
-    });
+    this.#pumping ??= this.#pumpAll();
     return this.#pumping;
   }
 
   async #pumpAll(): Promise<void> {
+    await undefined; // #pumping is set by now
     while (this.#pumpAgain && !this.#closed) {
       this.#pumpAgain = false;
-      const claimed: KeyRequest[] = [];
-      for (const waiter of [...this.#waiters.values()]) {
-        const behind = waiter.request.keys.some((key) => claimed.some((other) => conflict(key, other)));
-        claimed.push(...(behind ? [] : waiter.request.keys));
-        if (!behind && !(await this.#tryFor(waiter))) break;
-      }
+      await this.#pumpOnce();
+    }
+    // In one turn with the last look at #pumpAgain, or a call in between would be lost.
+    this.#pumping = undefined;
+  }
+
+  async #pumpOnce(): Promise<void> {
+    const claimed: KeyRequest[] = [];
+    for (const waiter of [...this.#waiters.values()]) {
+      const behind = waiter.request.keys.some((key) => claimed.some((other) => conflict(key, other)));
+      claimed.push(...(behind ? [] : waiter.request.keys));
+      if (!behind && !(await this.#tryFor(waiter))) return;
     }
   }
 
   /** False when the database does not answer: the deadlines go on. */
   async #tryFor(waiter: LocalWaiter): Promise<boolean> {
     try {
-      const attempt = await this.#storage.write(() => this.#attempt(waiter.request, waiter.ticket, false));
+      const attempt = await this.#write(() => this.#attempt(waiter.request, waiter.ticket, false));
       this.#tell(attempt.expired);
       if ('blocker' in attempt.outcome) this.#retryIn(attempt.retryMs);
       else if (this.#waiters.has(waiter.ticket)) waiter.settle(attempt.outcome);
@@ -399,7 +444,7 @@ export class SqlTable implements LockTable {
 
   async #withdraw(tickets: readonly bigint[]): Promise<void> {
     // Failing that, the waiter is dead to the others in a moment.
-    await this.#storage.write(() => this.#leave(tickets)).catch(() => undefined);
+    await this.#write(() => this.#leave(tickets)).catch(() => undefined);
     if (this.#waiters.size > 0) void this.#pump();
   }
 
@@ -428,7 +473,7 @@ export class SqlTable implements LockTable {
   async #heartbeat(): Promise<void> {
     this.#callOffBeat = undefined;
     if (this.#waiters.size === 0 || this.#closed) return;
-    await this.#storage.write(() => this.#beat([...this.#waiters.keys()])).catch(() => undefined);
+    await this.#write(() => this.#beat([...this.#waiters.keys()])).catch(() => undefined);
     if (this.#waiters.size > 0 && !this.#closed) this.#watch();
   }
 
@@ -444,6 +489,12 @@ export class SqlTable implements LockTable {
   }
 }
 
+function* inOrder(batch: readonly Queued[]): Work<unknown[]> {
+  const results: unknown[] = [];
+  for (const { work } of batch) results.push(yield* work());
+  return results;
+}
+
 interface Place {
   readonly where: string;
   readonly params: readonly SqlValue[];
@@ -453,7 +504,10 @@ interface Place {
 function placeOf(keys: readonly KeyRequest[]): Place {
   const exact = new Set(keys.flatMap(({ key }) => [key, ...directoriesOf(key)]));
   const below = keys.filter(({ key }) => isDirectory(key));
-  const parts = [`key IN (${Array.from(exact, () => '?').join(', ')})`, ...below.map(() => '(key >= ? AND key < ?)')];
+  const parts = [
+    `key IN (${Array.from(exact, () => '?').join(', ')})`,
+    ...below.map(() => '(key >= ? AND key < ?)'),
+  ];
   // The character after `/` is `0`.
   const ranges = below.flatMap(({ key }) => [key, `${key.slice(0, -1)}0`]);
   return { where: parts.join(' OR '), params: [...exact, ...ranges] };
@@ -471,7 +525,9 @@ function blockerOf(
     const holder = locks.find((lock) => !own(lock) && conflict(lock, wanted));
     if (holder) return holder;
     // To queue behind those who wait for what one holds would never end.
-    const holdsAlready = locks.some((lock) => own(lock) && conflict(lock, { key: wanted.key, mode: 'exclusive' }));
+    const holdsAlready = locks.some(
+      (lock) => own(lock) && conflict(lock, { key: wanted.key, mode: 'exclusive' }),
+    );
     const earlier = holdsAlready ? undefined : ahead.find((waiter) => conflict(waiter, wanted));
     if (earlier) return earlier;
   }
@@ -483,7 +539,8 @@ function nextExpiry(locks: readonly Row[], now: number): number | undefined {
   return Math.max(0, Math.min(...locks.map((row) => Number(row.expires_at))) - now);
 }
 
-const isOwner = (row: Row, owner: Owner) => row.agent_id === owner.agentId && row.session_id === owner.sessionId;
+const isOwner = (row: Row, owner: Owner) =>
+  row.agent_id === owner.agentId && row.session_id === owner.sessionId;
 
 function ownerOf(row: Row): Owner & { readonly key: string } {
   return { key: String(row.key), agentId: String(row.agent_id), sessionId: String(row.session_id) };

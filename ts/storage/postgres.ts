@@ -68,11 +68,16 @@ export class PostgresStorage implements Storage {
   }
 
   read<T>(work: () => Work<T>): Promise<T> {
-    return this.#transaction('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', (client) => drive(client, work()));
+    return this.#transaction('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', (client) =>
+      drive(client, work()),
+    );
   }
 
   *now(): Work<number> {
-    const found = yield { sql: 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now', params: [] };
+    const found = yield {
+      sql: 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now',
+      params: [],
+    };
     return Number(found[0]?.now);
   }
 
@@ -219,7 +224,9 @@ function translated({ sql, params }: Statement): pg.QueryConfig {
 const bigintType = 20;
 const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-    oid === bigintType ? BigInt : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
+    oid === bigintType
+      ? BigInt
+      : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
 };
 
 function codeOf(error: unknown): string | undefined {

@@ -109,7 +109,8 @@ export class SqliteStorage implements Storage {
     return this.#attempt(what, () => {
       const result = this.#db.transaction(call).immediate();
       const told = this.#notified;
-      for (const channel of told) for (const listener of this.#listeners.get(channel) ?? []) queueMicrotask(listener);
+      for (const channel of told)
+        for (const listener of this.#listeners.get(channel) ?? []) queueMicrotask(listener);
       return result;
     });
   }

@@ -65,7 +65,12 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       expect(error).toMatchObject({
         code: 'RESOURCE_BUSY',
         status: 409,
-        fields: { resource_key: 'code:/a', holder_agent_id: 'ann', holder_session_id: 'ann-1', max_wait_ms: 40 },
+        fields: {
+          resource_key: 'code:/a',
+          holder_agent_id: 'ann',
+          holder_session_id: 'ann-1',
+          max_wait_ms: 40,
+        },
       });
       expect((error as StompError).fields['wait_ms']).toBeGreaterThanOrEqual(39);
     });
@@ -263,7 +268,9 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
         locks.acquire('code:/a', as('ann', { mode: 'both' as never })),
       ];
       expect(await Promise.all(bad.map(codeOf))).toEqual(Array(bad.length).fill('INVALID_REQUEST'));
-      expect(await codeOf(locks.acquire('code:/a', { ...as('ann'), ttl: 5 } as AcquireOptions))).toBe('UNSUPPORTED_FIELD');
+      expect(await codeOf(locks.acquire('code:/a', { ...as('ann'), ttl: 5 } as AcquireOptions))).toBe(
+        'UNSUPPORTED_FIELD',
+      );
     });
 
     it('refuses those who wait when it closes, and releases what it held', async () => {

@@ -2,8 +2,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { StompError } from '../../errors.js';
 import { refuse } from '../../arguments.js';
+import { StompError } from '../../errors.js';
 import { expandPath } from '../engine-options.js';
 import { bringHubModel, parseHubId } from './hub-model.js';
 import { knownModels, knownModelWheel } from './known-models.js';

@@ -1,0 +1,28 @@
+import { afterAll, beforeAll } from 'vitest';
+import { SqlTable } from '../../../ts/guard/sql-table.js';
+import { PostgresStorage } from '../../../ts/storage/postgres.js';
+import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
+import { lockManagerSuite } from '../../unit/guard/lock-manager.suite.js';
+
+let server: PostgresServer;
+beforeAll(async () => {
+  server = await startPostgres();
+});
+afterAll(() => server?.close());
+
+let n = 0;
+
+lockManagerSuite('on PostgreSQL', async () => {
+  const schema = `locks_${++n}`;
+  const storages: PostgresStorage[] = [];
+  return {
+    open: async () => {
+      const storage = new PostgresStorage({ url: server.url, schema });
+      storages.push(storage);
+      return SqlTable.open({ storage });
+    },
+    close: async () => {
+      for (const storage of storages) await storage.close();
+    },
+  };
+});
