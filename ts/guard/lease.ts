@@ -1,15 +1,16 @@
 /** A grant in the hands of whoever asked for it. */
+import { checkNumber } from '../arguments.js';
 import { StompError } from '../errors.js';
 import type { Clock } from './clock.js';
 import type { Grant, LockTable } from './lock-table.js';
+
+export const longestTtlMs = 24 * 3600 * 1000;
 
 export interface LeaseSetup {
   readonly table: LockTable;
   readonly clock: Clock;
   readonly grant: Grant;
   readonly autoRenew: boolean;
-  /** Of this process's clock, when the table was asked: the lease expires there no earlier than here. */
-  readonly askedAt: number;
   /** Milliseconds since 1970, for people. */
   readonly acquiredAt: number;
   onEnd(lease: Lease, how: 'released' | 'lost'): void;
@@ -46,16 +47,16 @@ export class Lease {
     this.sessionId = grant.owner.sessionId;
     this.acquiredAt = setup.acquiredAt;
     this.#ttlMs = grant.ttlMs;
-    this.#until = setup.askedAt + grant.ttlMs;
+    this.#until = grant.grantedAt + grant.ttlMs;
     if (setup.autoRenew) this.#renewLater();
   }
 
   /** Milliseconds since 1970. */
   get expiresAt(): number {
-    return this.acquiredAt + (this.#until - this.#setup.askedAt);
+    return this.acquiredAt + (this.#until - this.#setup.grant.grantedAt);
   }
 
-  /** Whether it is neither released nor lost, as far as this process knows. */
+  /** Whether it is neither released nor lost. It ends here no later than in the lock table. */
   get held(): boolean {
     return this.#state === 'held' && this.#setup.clock.now() < this.#until;
   }
@@ -75,6 +76,7 @@ export class Lease {
    * @throws StompError LEASE_LOST; whoever holds the keys now does not notice.
    */
   async renew(ttlMs: number = this.#ttlMs): Promise<void> {
+    checkNumber('ttlMs', ttlMs, 0, { min: 0, max: longestTtlMs, aboveMin: true });
     if (this.#state !== 'held') throw this.#lost();
     const askedAt = this.#setup.clock.now();
     if (!(await this.#setup.table.renew(this.#setup.grant, ttlMs))) throw this.#lose();

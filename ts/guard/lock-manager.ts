@@ -3,8 +3,8 @@ import { checkBoolean, checkFields, checkNumber, checkSignal, checkText, refuse 
 import { StompError } from '../errors.js';
 import { type Clock, machineClock } from './clock.js';
 import { checkKeys, type KeyRequest, type LockMode } from './keys.js';
-import { Lease } from './lease.js';
-import type { Blocker, HeldLock, LockTable, Outcome } from './lock-table.js';
+import { Lease, longestTtlMs } from './lease.js';
+import type { Blocker, Grant, HeldLock, LockTable, Outcome, Owner } from './lock-table.js';
 import { Telemetry } from './telemetry.js';
 
 export interface AcquireOptions {
@@ -19,6 +19,8 @@ export interface AcquireOptions {
   mode?: LockMode;
   /** Renews at a third of the time to live, for as long as the process lives. */
   autoRenew?: boolean;
+  /** Lives on when the manager is closed, until it is released by `resume` or expires. */
+  detached?: boolean;
   /** Takes the request back out of the queue. */
   signal?: AbortSignal;
 }
@@ -41,8 +43,8 @@ export interface LockManagerSetup {
   telemetry?: Telemetry;
 }
 
-const fields = ['agentId', 'sessionId', 'ttlMs', 'maxWaitMs', 'mode', 'autoRenew', 'signal'];
-const longestMs = 24 * 3600 * 1000;
+const fields = ['agentId', 'sessionId', 'ttlMs', 'maxWaitMs', 'mode', 'autoRenew', 'detached', 'signal'];
+
 const maxIdLength = 256;
 
 export class LockManager {
@@ -56,6 +58,7 @@ export class LockManager {
     this.#table = table;
     this.#clock = clock;
     this.#telemetry = telemetry;
+    table.events = { expired: (lock) => this.#expired(lock) };
   }
 
   /** Whether tokens outlive the process, as whatever guards something durable needs. */
@@ -68,27 +71,28 @@ export class LockManager {
    * @throws StompError RESOURCE_BUSY, CANCELLED, INVALID_REQUEST, SHUTTING_DOWN
    */
   async acquire(keys: string | readonly (string | KeyRequest)[], options: AcquireOptions): Promise<Lease> {
-    const { owner, ttlMs, maxWaitMs, mode, autoRenew, signal } = checkOptions(options);
+    const { owner, ttlMs, maxWaitMs, mode, autoRenew, detached, signal } = checkOptions(options);
     const wanted = checkKeys(keys, mode);
     const askedAt = this.#clock.now();
     const outcome = await this.#table.acquire({ owner, keys: wanted, ttlMs }, { maxWaitMs, signal });
     const waitMs = this.#clock.now() - askedAt;
     if (this.#closed) return this.#tooLate(outcome);
     if ('blocker' in outcome) throw this.#busy(outcome.blocker, owner, waitMs, maxWaitMs);
-    const lease = new Lease({
-      table: this.#table,
-      clock: this.#clock,
-      grant: outcome.grant,
-      autoRenew,
-      // A little late where the answer took its time: whoever relies on it checks the token at the resource.
-      askedAt: this.#clock.now(),
-      acquiredAt: Date.now(),
-      onEnd: (ended, how) => this.#ended(ended, how, askedAt),
-      onRenew: (renewed) => this.#tell('lease_renewed', renewed, {}),
-    });
-    this.#leases.add(lease);
+    const lease = this.#lease(outcome.grant, autoRenew);
+    if (!detached) this.#leases.add(lease);
     this.#tell('lock_acquired', lease, { wait_ms: waitMs, ttl_ms: ttlMs });
     return lease;
+  }
+
+  /**
+   * A lease that another manager or process has acquired, by its tokens: to be renewed or released here. Whether it
+   * is still held, the lock table is asked only then.
+   */
+  resume(tokens: ReadonlyMap<string, bigint>, owner: Owner, ttlMs?: number): Lease {
+    const checked = checkOptions({ ...owner, ...(ttlMs === undefined ? {} : { ttlMs }) });
+    if (tokens.size === 0) refuse('tokens', 'none', 'at least one key with its token');
+    const grant = { owner: checked.owner, tokens, ttlMs: checked.ttlMs, grantedAt: this.#clock.now() };
+    return this.#lease(grant, false);
   }
 
   /** Everything held, by key. */
@@ -107,6 +111,19 @@ export class LockManager {
     return this.close();
   }
 
+  #lease(grant: Grant, autoRenew: boolean): Lease {
+    const since = this.#clock.now();
+    return new Lease({
+      table: this.#table,
+      clock: this.#clock,
+      grant,
+      autoRenew,
+      acquiredAt: Date.now(),
+      onEnd: (ended, how) => this.#ended(ended, how, since),
+      onRenew: (renewed) => this.#tell('lease_renewed', renewed, {}),
+    });
+  }
+
   /** Closed while the table was asked. */
   async #tooLate(outcome: Outcome): Promise<never> {
     if ('grant' in outcome) await this.#table.release(outcome.grant);
@@ -115,8 +132,7 @@ export class LockManager {
 
   #ended(lease: Lease, how: 'released' | 'lost', since: number): void {
     this.#leases.delete(lease);
-    const event = how === 'released' ? 'lock_released' : 'lease_expired';
-    this.#tell(event, lease, { held_ms: this.#clock.now() - since });
+    if (how === 'released') this.#tell('lock_released', lease, { held_ms: this.#clock.now() - since });
   }
 
   #busy(blocker: Blocker, owner: { agentId: string; sessionId: string }, waitMs: number, maxWaitMs: number) {
@@ -141,11 +157,23 @@ export class LockManager {
     );
   }
 
-  #tell(
-    event: 'lock_acquired' | 'lock_released' | 'lease_renewed' | 'lease_expired',
-    lease: Lease,
-    more: object,
-  ) {
+  /** Told by the table that drops it, wherever its holder is: once, over all processes. */
+  #expired({
+    key,
+    agentId,
+    sessionId,
+    token,
+  }: Owner & { readonly key: string; readonly token: bigint }): void {
+    this.#telemetry.emit({
+      event: 'lease_expired',
+      resource_key: key,
+      agent_id: agentId,
+      session_id: sessionId,
+      fencing_token: token.toString(),
+    });
+  }
+
+  #tell(event: 'lock_acquired' | 'lock_released' | 'lease_renewed', lease: Lease, more: object) {
     for (const [key, token] of lease.tokens) {
       this.#telemetry.emit({
         event,
@@ -168,10 +196,11 @@ function checkOptions(options: AcquireOptions) {
   }
   return {
     owner: { agentId, sessionId },
-    ttlMs: checkNumber('ttlMs', options.ttlMs, 30_000, { min: 0, max: longestMs, aboveMin: true }),
-    maxWaitMs: checkNumber('maxWaitMs', options.maxWaitMs, 0, { min: 0, max: longestMs }),
+    ttlMs: checkNumber('ttlMs', options.ttlMs, 30_000, { min: 0, max: longestTtlMs, aboveMin: true }),
+    maxWaitMs: checkNumber('maxWaitMs', options.maxWaitMs, 0, { min: 0, max: longestTtlMs }),
     mode: options.mode ?? 'exclusive',
     autoRenew: checkBoolean('autoRenew', options.autoRenew, false),
+    detached: checkBoolean('detached', options.detached, false),
     signal: checkSignal('signal', options.signal),
   };
 }

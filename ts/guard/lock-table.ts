@@ -10,6 +10,7 @@
  *   token that it has, and holds until it has released it as often.
  * - What has expired is nobody's, whether or not its holder still lives.
  */
+import type { Work } from '../storage/storage.js';
 import type { KeyRequest, LockMode } from './keys.js';
 
 export interface Owner {
@@ -34,6 +35,8 @@ export interface Grant {
   readonly owner: Owner;
   readonly tokens: ReadonlyMap<string, bigint>;
   readonly ttlMs: number;
+  /** Of the table's clock in this process, no later than the moment from which the table counts. */
+  readonly grantedAt: number;
 }
 
 /** Who is in the way. */
@@ -64,14 +67,18 @@ export interface LockTable {
   readonly kind: 'memory' | 'sqlite' | 'postgres';
   /** Whether tokens outlive the process: what guards something durable must. */
   readonly durable: boolean;
+  /** Who is told of what the table sees; one at most. */
+  events: TableEvents | undefined;
   /** @throws StompError CANCELLED when the signal aborts; the queue is then as if it had never asked. */
   acquire(request: LockRequest, limit: WaitLimit): Promise<Outcome>;
-  /** Sets the time to live of every key anew; false when one of them is lost, and then changes nothing. */
+  /** Sets the time to live of every key anew; false when one of them is lost, and then it changes nothing. */
   renew(grant: Grant, ttlMs: number): Promise<boolean>;
   /** False when a key was lost before; the others are released all the same. */
   release(grant: Grant): Promise<boolean>;
   /** Whether every key is still held under these tokens. */
   holds(grant: Grant): Promise<boolean>;
+  /** The same within a transaction of the table's storage, where it has one: it stays so until that ends. */
+  live(tokens: ReadonlyMap<string, bigint>): Work<boolean>;
   held(): Promise<HeldLock[]>;
   /** Waiters are refused, what is held stays held until it expires. */
   close(): Promise<void>;

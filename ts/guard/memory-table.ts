@@ -1,5 +1,6 @@
 /** The lock table of one process: nothing is written, nothing polls. */
 import { StompError } from '../errors.js';
+import type { Work } from '../storage/storage.js';
 import { type Clock, machineClock } from './clock.js';
 import { conflict, directoriesOf, isDirectory, type KeyRequest, type LockMode, overlap } from './keys.js';
 import type {
@@ -35,14 +36,13 @@ export interface MemoryTableOptions {
   clock?: Clock;
   /** Tokens begin above it: the highest that anything guarded has ever seen. */
   above?: bigint;
-  events?: TableEvents;
 }
 
 export class MemoryTable implements LockTable {
   readonly kind = 'memory';
   readonly durable = false;
+  events: TableEvents | undefined;
   readonly #clock: Clock;
-  readonly #events: TableEvents | undefined;
   /** By key; more than one holder only when all of them share. */
   readonly #held = new Map<string, Held[]>();
   /** In the order in which they asked. */
@@ -58,7 +58,6 @@ export class MemoryTable implements LockTable {
 
   constructor(options: MemoryTableOptions = {}) {
     this.#clock = options.clock ?? machineClock;
-    this.#events = options.events;
     this.#token = options.above ?? 0n;
   }
 
@@ -92,6 +91,11 @@ export class MemoryTable implements LockTable {
 
   holds(grant: Grant): Promise<boolean> {
     return Promise.resolve(this.#own(grant).length === grant.tokens.size);
+  }
+
+  // biome-ignore lint/correctness/useYield: tables in databases ask them
+  *live(tokens: ReadonlyMap<string, bigint>): Work<boolean> {
+    return this.#own({ tokens }).length === tokens.size;
   }
 
   held(): Promise<HeldLock[]> {
@@ -166,7 +170,7 @@ export class MemoryTable implements LockTable {
     const tokens = new Map<string, bigint>();
     for (const wanted of request.keys) tokens.set(wanted.key, this.#hold(wanted, request, now));
     if (this.#waiters.size > 0) this.#watch();
-    return { owner: request.owner, tokens, ttlMs: request.ttlMs };
+    return { owner: request.owner, tokens, ttlMs: request.ttlMs, grantedAt: now };
   }
 
   #hold({ key, mode }: KeyRequest, { owner, ttlMs }: LockRequest, now: number): bigint {
@@ -197,10 +201,10 @@ export class MemoryTable implements LockTable {
     return lock.token;
   }
 
-  #own(grant: Grant): Held[] {
+  #own({ tokens }: Pick<Grant, 'tokens'>): Held[] {
     const now = this.#clock.now();
     const found: Held[] = [];
-    for (const [key, token] of grant.tokens) {
+    for (const [key, token] of tokens) {
       const lock = this.#held.get(key)?.find((held) => held.token === token);
       if (lock && lock.expiresAt > now) found.push(lock);
     }
@@ -216,7 +220,7 @@ export class MemoryTable implements LockTable {
 
   #lose(lock: Held): void {
     this.#drop(lock);
-    this.#events?.expired(lock);
+    this.events?.expired(lock);
   }
 
   // ---- waiting ----

@@ -1,36 +1,23 @@
 /** The lock table in a database, for all processes that use it. */
+import { rm } from 'node:fs/promises';
 import { StompError } from '../errors.js';
-import { type Row, rows, type SqlValue, type Storage, type Work } from '../storage/storage.js';
+import type { Storage, Work } from '../storage/storage.js';
 import { type Clock, machineClock } from './clock.js';
-import { conflict, directoriesOf, isDirectory, type KeyRequest, type LockMode } from './keys.js';
+import { conflict, type KeyRequest } from './keys.js';
 import type {
-  Blocker,
   Grant,
   HeldLock,
   LockRequest,
   LockTable,
   Outcome,
-  Owner,
   TableEvents,
   WaitLimit,
 } from './lock-table.js';
+import { type Attempt, type Expired, lockChannel, SqlLocks } from './sql-locks.js';
 import { lockMigrations } from './sql-schema.js';
 
-const channel = 'locks';
-// A waiter whose process is gone stands in the way no longer than this.
-const waiterAliveMs = 3000;
 const heartbeatMs = 1000;
 const largestBatch = 64;
-
-interface Attempt {
-  readonly outcome: Outcome;
-  readonly ticket: bigint | undefined;
-  /** Milliseconds until the first of those in the way expires. */
-  readonly retryMs: number | undefined;
-  readonly expired: readonly Expired[];
-}
-
-type Expired = Owner & { readonly key: string; readonly token: bigint };
 
 interface LocalWaiter {
   readonly ticket: bigint;
@@ -48,15 +35,15 @@ interface Queued {
 export interface SqlTableOptions {
   storage: Storage;
   clock?: Clock;
-  events?: TableEvents;
 }
 
 export class SqlTable implements LockTable {
   readonly kind: 'sqlite' | 'postgres';
   readonly durable = true;
+  events: TableEvents | undefined;
   readonly #storage: Storage;
+  readonly #locks: SqlLocks;
   readonly #clock: Clock;
-  readonly #events: TableEvents | undefined;
   /** Work of this process goes to the database in its order, as much at once as has gathered. */
   readonly #queue: Queued[] = [];
   #draining = false;
@@ -74,14 +61,14 @@ export class SqlTable implements LockTable {
     this.#storage = options.storage;
     this.kind = options.storage.dialect;
     this.#clock = options.clock ?? machineClock;
-    this.#events = options.events;
+    this.#locks = new SqlLocks(options.storage, this.#clock);
   }
 
   /** Makes the tables if need be, and forgets what was held before the machine was last started. */
   static async open(options: SqlTableOptions): Promise<SqlTable> {
     await options.storage.migrate(lockMigrations);
     const table = new SqlTable(options);
-    await options.storage.write(() => table.#forgetEarlierBoot());
+    await unlinkAll(await options.storage.write(() => table.#locks.forgetEarlierBoot()));
     return table;
   }
 
@@ -90,28 +77,28 @@ export class SqlTable implements LockTable {
     if (limit.signal?.aborted) throw cancelledError(limit.signal.reason);
     const wait = limit.maxWaitMs > 0;
     const deadline = this.#clock.now() + limit.maxWaitMs;
-    const attempt = await this.#write(() => this.#attempt(request, undefined, wait));
+    const attempt = await this.#write(() => this.#locks.attempt(request, undefined, wait));
+    if (attempt.ticket === undefined) return this.#deliver(attempt);
     this.#tell(attempt.expired);
-    if (attempt.ticket === undefined) return attempt.outcome;
     return this.#wait(request, attempt, deadline, limit.signal);
   }
 
   renew(grant: Grant, ttlMs: number): Promise<boolean> {
-    return this.#write(() => this.#renew(grant, ttlMs));
+    return this.#write(() => this.#locks.renew(grant, ttlMs));
   }
 
   async release(grant: Grant): Promise<boolean> {
-    const whole = await this.#write(() => this.#release(grant));
+    const whole = await this.#write(() => this.#locks.release(grant));
     if (this.#waiters.size > 0) void this.#pump();
     return whole;
   }
 
   holds(grant: Grant): Promise<boolean> {
-    return this.#storage.read(() => this.#holds(grant));
+    return this.#storage.read(() => this.#locks.holds(grant));
   }
 
   held(): Promise<HeldLock[]> {
-    return this.#storage.read(() => this.#held());
+    return this.#storage.read(() => this.#locks.held());
   }
 
   async close(): Promise<void> {
@@ -125,6 +112,10 @@ export class SqlTable implements LockTable {
     if (waiting.length > 0) await this.#withdraw(waiting.map(({ ticket }) => ticket));
     const unlisten = await this.#unlisten?.catch(() => undefined);
     await unlisten?.();
+  }
+
+  *live(tokens: ReadonlyMap<string, bigint>): Work<boolean> {
+    return yield* this.#locks.live(tokens);
   }
 
   // ---- transactions ----
@@ -150,199 +141,6 @@ export class SqlTable implements LockTable {
       }
     }
     this.#draining = false;
-  }
-
-  *#lockCounters(): Work<Row> {
-    const forUpdate = this.kind === 'postgres' ? ' FOR UPDATE' : '';
-    const found = yield* rows(
-      `SELECT token, ticket, seen_at FROM stomp_lock_counters WHERE id = 1${forUpdate}`,
-    );
-    const counters = found[0];
-    if (!counters) throw new StompError('INTERNAL_ERROR', 'The lock table has lost its counters.');
-    return counters;
-  }
-
-  // The machine's clock begins anew when it starts: what is dated later is from before.
-  *#forgetEarlierBoot(): Work<void> {
-    if (this.kind !== 'sqlite') return;
-    const counters = yield* this.#lockCounters();
-    const now = yield* this.#storage.now();
-    if (now >= Number(counters.seen_at)) return;
-    yield* rows('DELETE FROM stomp_locks');
-    yield* rows('DELETE FROM stomp_lock_waiters');
-    yield* rows('UPDATE stomp_lock_counters SET seen_at = ? WHERE id = 1', now);
-  }
-
-  /** @param ticket of a waiter; without one, and with `enqueue`, a new one where it cannot be granted. */
-  *#attempt(request: LockRequest, ticket: bigint | undefined, enqueue: boolean): Work<Attempt> {
-    const counters = yield* this.#lockCounters();
-    const now = yield* this.#storage.now();
-    const expired = yield* rows(
-      'DELETE FROM stomp_locks WHERE expires_at <= ? RETURNING key, agent_id, session_id, token',
-      now,
-    );
-    yield* rows('DELETE FROM stomp_lock_waiters WHERE alive_until <= ?', now);
-    const around = placeOf(request.keys);
-    const locks = yield* rows(
-      `SELECT key, agent_id, session_id, token, mode, expires_at FROM stomp_locks WHERE ${around.where}`,
-      ...around.params,
-    );
-    const ahead = yield* rows(
-      `SELECT w.agent_id, w.session_id, k.key, k.mode FROM stomp_lock_waiter_keys k
-         JOIN stomp_lock_waiters w ON w.ticket = k.ticket
-        WHERE (${around.where}) AND k.ticket < ? ORDER BY k.ticket`,
-      ...around.params,
-      ticket ?? BigInt(counters.ticket ?? 0) + 1n,
-    );
-    const blocker = blockerOf(request, locks.map(lockOf), ahead.map(waiterOf));
-    const seen = expired.map(expiredOf);
-    if (!blocker) {
-      const grant = yield* this.#grant(request, counters, locks, now);
-      if (ticket !== undefined) yield* rows('DELETE FROM stomp_lock_waiters WHERE ticket = ?', ticket);
-      return { outcome: { grant }, ticket: undefined, retryMs: undefined, expired: seen };
-    }
-    const retryMs = nextExpiry(locks, now);
-    const place = ticket ?? (enqueue ? yield* this.#enqueue(request, counters, now) : undefined);
-    return { outcome: { blocker }, ticket: place, retryMs, expired: seen };
-  }
-
-  *#grant(request: LockRequest, counters: Row, locks: readonly Row[], now: number): Work<Grant> {
-    const { owner, ttlMs } = request;
-    const tokens = new Map<string, bigint>();
-    let last = BigInt(counters.token ?? 0);
-    for (const { key, mode } of request.keys) {
-      const own = locks.find((row) => row.key === key && isOwner(row, owner));
-      if (own) {
-        yield* rows(
-          `UPDATE stomp_locks SET holds = holds + 1, mode = ?, expires_at = ?
-            WHERE key = ? AND agent_id = ? AND session_id = ?`,
-          mode === 'exclusive' ? mode : (own.mode ?? mode),
-          Math.max(Number(own.expires_at), now + ttlMs),
-          key,
-          owner.agentId,
-          owner.sessionId,
-        );
-        tokens.set(key, BigInt(own.token ?? 0));
-        continue;
-      }
-      last++;
-      yield* rows(
-        `INSERT INTO stomp_locks (key, agent_id, session_id, token, mode, holds, acquired_at, expires_at)
-         VALUES (?, ?, ?, ?, ?, 1, ?, ?)`,
-        key,
-        owner.agentId,
-        owner.sessionId,
-        last,
-        mode,
-        now,
-        now + ttlMs,
-      );
-      tokens.set(key, last);
-    }
-    yield* rows('UPDATE stomp_lock_counters SET token = ?, seen_at = ? WHERE id = 1', last, now);
-    return { owner, tokens, ttlMs };
-  }
-
-  *#enqueue(request: LockRequest, counters: Row, now: number): Work<bigint> {
-    const ticket = BigInt(counters.ticket ?? 0) + 1n;
-    yield* rows('UPDATE stomp_lock_counters SET ticket = ? WHERE id = 1', ticket);
-    yield* rows(
-      'INSERT INTO stomp_lock_waiters (ticket, agent_id, session_id, alive_until) VALUES (?, ?, ?, ?)',
-      ticket,
-      request.owner.agentId,
-      request.owner.sessionId,
-      now + waiterAliveMs,
-    );
-    for (const { key, mode } of request.keys) {
-      yield* rows(
-        'INSERT INTO stomp_lock_waiter_keys (ticket, key, mode) VALUES (?, ?, ?)',
-        ticket,
-        key,
-        mode,
-      );
-    }
-    return ticket;
-  }
-
-  *#renew(grant: Grant, ttlMs: number): Work<boolean> {
-    yield* this.#lockCounters();
-    const now = yield* this.#storage.now();
-    if (!(yield* this.#valid(grant, now))) return false;
-    for (const [key, token] of grant.tokens) {
-      yield* rows(
-        `UPDATE stomp_locks SET expires_at = CASE WHEN holds > 1 AND expires_at > ? THEN expires_at ELSE ? END
-          WHERE key = ? AND token = ?`,
-        now + ttlMs,
-        now + ttlMs,
-        key,
-        token,
-      );
-    }
-    return true;
-  }
-
-  *#release(grant: Grant): Work<boolean> {
-    yield* this.#lockCounters();
-    const now = yield* this.#storage.now();
-    const whole = yield* this.#valid(grant, now);
-    for (const [key, token] of grant.tokens) {
-      yield* rows('DELETE FROM stomp_locks WHERE key = ? AND token = ? AND holds <= 1', key, token);
-      yield* rows('UPDATE stomp_locks SET holds = holds - 1 WHERE key = ? AND token = ?', key, token);
-    }
-    yield* this.#storage.notify(channel);
-    return whole;
-  }
-
-  *#valid(grant: Grant, now: number): Work<boolean> {
-    for (const [key, token] of grant.tokens) {
-      const found = yield* rows(
-        'SELECT 1 AS n FROM stomp_locks WHERE key = ? AND token = ? AND expires_at > ?',
-        key,
-        token,
-        now,
-      );
-      if (found.length === 0) return false;
-    }
-    return true;
-  }
-
-  *#holds(grant: Grant): Work<boolean> {
-    return yield* this.#valid(grant, yield* this.#storage.now());
-  }
-
-  *#held(): Work<HeldLock[]> {
-    const now = yield* this.#storage.now();
-    const found = yield* rows(
-      `SELECT l.key, l.agent_id, l.session_id, l.token, l.mode, l.acquired_at, l.expires_at,
-              (SELECT count(*) FROM stomp_lock_waiter_keys k JOIN stomp_lock_waiters w ON w.ticket = k.ticket
-                WHERE k.key = l.key AND w.alive_until > ?) AS n
-         FROM stomp_locks l WHERE l.expires_at > ? ORDER BY l.key, l.token`,
-      now,
-      now,
-    );
-    return found.map((row) => ({
-      ...expiredOf(row),
-      mode: row.mode as LockMode,
-      heldMs: now - Number(row.acquired_at),
-      ttlRemainingMs: Number(row.expires_at) - now,
-      waiters: Number(row.n),
-    }));
-  }
-
-  *#leave(tickets: readonly bigint[]): Work<void> {
-    for (const ticket of tickets) yield* rows('DELETE FROM stomp_lock_waiters WHERE ticket = ?', ticket);
-    yield* this.#storage.notify(channel);
-  }
-
-  *#beat(tickets: readonly bigint[]): Work<void> {
-    const now = yield* this.#storage.now();
-    for (const ticket of tickets) {
-      yield* rows(
-        'UPDATE stomp_lock_waiters SET alive_until = ? WHERE ticket = ?',
-        now + waiterAliveMs,
-        ticket,
-      );
-    }
   }
 
   // ---- waiting ----
@@ -387,17 +185,15 @@ export class SqlTable implements LockTable {
   async #timeOut(waiter: LocalWaiter): Promise<void> {
     try {
       const last = await this.#write(() => this.#lastAttempt(waiter));
-      this.#tell(last.expired);
-      if (this.#waiters.has(waiter.ticket)) waiter.settle(last.outcome);
-      else if ('grant' in last.outcome) await this.release(last.outcome.grant);
+      await this.#settle(waiter, last);
     } catch (error) {
       waiter.refuse(error);
     }
   }
 
   *#lastAttempt(waiter: LocalWaiter): Work<Attempt> {
-    const attempt = yield* this.#attempt(waiter.request, waiter.ticket, false);
-    if ('blocker' in attempt.outcome) yield* this.#leave([waiter.ticket]);
+    const attempt = yield* this.#locks.attempt(waiter.request, waiter.ticket, false);
+    if ('blocker' in attempt.outcome) yield* this.#locks.leave([waiter.ticket]);
     return attempt;
   }
 
@@ -430,11 +226,12 @@ export class SqlTable implements LockTable {
   /** False when the database does not answer: the deadlines go on. */
   async #tryFor(waiter: LocalWaiter): Promise<boolean> {
     try {
-      const attempt = await this.#write(() => this.#attempt(waiter.request, waiter.ticket, false));
-      this.#tell(attempt.expired);
-      if ('blocker' in attempt.outcome) this.#retryIn(attempt.retryMs);
-      else if (this.#waiters.has(waiter.ticket)) waiter.settle(attempt.outcome);
-      else await this.release(attempt.outcome.grant);
+      const attempt = await this.#write(() => this.#locks.attempt(waiter.request, waiter.ticket, false));
+      if ('grant' in attempt.outcome) await this.#settle(waiter, attempt);
+      else {
+        this.#tell(attempt.expired);
+        this.#retryIn(attempt.retryMs);
+      }
       return true;
     } catch {
       this.#retryIn(heartbeatMs);
@@ -442,9 +239,34 @@ export class SqlTable implements LockTable {
     }
   }
 
+  async #settle(waiter: LocalWaiter, attempt: Attempt): Promise<void> {
+    const waits = () => this.#waiters.has(waiter.ticket);
+    try {
+      const outcome = await this.#deliver(attempt);
+      if (waits()) waiter.settle(outcome);
+      else if ('grant' in outcome) await this.release(outcome.grant);
+    } catch (error) {
+      if (waits()) waiter.refuse(error);
+    }
+  }
+
+  /** Before a grant goes out: nothing that an earlier holder has staged can be put in place from now on. */
+  async #deliver({ outcome, expired, abandoned }: Attempt): Promise<Outcome> {
+    this.#tell(expired);
+    if (abandoned.length === 0 || !('grant' in outcome)) return outcome;
+    try {
+      await unlinkAll(abandoned);
+      await this.#write(() => this.#locks.cleared(abandoned));
+      return outcome;
+    } catch (error) {
+      await this.release(outcome.grant);
+      throw error;
+    }
+  }
+
   async #withdraw(tickets: readonly bigint[]): Promise<void> {
     // Failing that, the waiter is dead to the others in a moment.
-    await this.#write(() => this.#leave(tickets)).catch(() => undefined);
+    await this.#write(() => this.#locks.leave(tickets)).catch(() => undefined);
     if (this.#waiters.size > 0) void this.#pump();
   }
 
@@ -461,7 +283,7 @@ export class SqlTable implements LockTable {
   }
 
   #watch(): void {
-    this.#unlisten ??= this.#storage.listen(channel, () => {
+    this.#unlisten ??= this.#storage.listen(lockChannel, () => {
       if (this.#waiters.size > 0) void this.#pump();
     });
     this.#unlisten.catch(() => {
@@ -473,7 +295,7 @@ export class SqlTable implements LockTable {
   async #heartbeat(): Promise<void> {
     this.#callOffBeat = undefined;
     if (this.#waiters.size === 0 || this.#closed) return;
-    await this.#write(() => this.#beat([...this.#waiters.keys()])).catch(() => undefined);
+    await this.#write(() => this.#locks.beat([...this.#waiters.keys()])).catch(() => undefined);
     if (this.#waiters.size > 0 && !this.#closed) this.#watch();
   }
 
@@ -485,7 +307,7 @@ export class SqlTable implements LockTable {
   }
 
   #tell(expired: readonly Expired[]): void {
-    for (const lock of expired) this.#events?.expired(lock);
+    for (const lock of expired) this.events?.expired(lock);
   }
 }
 
@@ -495,60 +317,15 @@ function* inOrder(batch: readonly Queued[]): Work<unknown[]> {
   return results;
 }
 
-interface Place {
-  readonly where: string;
-  readonly params: readonly SqlValue[];
-}
-
-/** Where in the order of keys something may be in conflict with these. */
-function placeOf(keys: readonly KeyRequest[]): Place {
-  const exact = new Set(keys.flatMap(({ key }) => [key, ...directoriesOf(key)]));
-  const below = keys.filter(({ key }) => isDirectory(key));
-  const parts = [
-    `key IN (${Array.from(exact, () => '?').join(', ')})`,
-    ...below.map(() => '(key >= ? AND key < ?)'),
-  ];
-  // The character after `/` is `0`.
-  const ranges = below.flatMap(({ key }) => [key, `${key.slice(0, -1)}0`]);
-  return { where: parts.join(' OR '), params: [...exact, ...ranges] };
-}
-
-type AroundLock = Owner & KeyRequest;
-
-function blockerOf(
-  { owner, keys }: LockRequest,
-  locks: readonly AroundLock[],
-  ahead: readonly AroundLock[],
-): Blocker | undefined {
-  const own = (lock: AroundLock) => lock.agentId === owner.agentId && lock.sessionId === owner.sessionId;
-  for (const wanted of keys) {
-    const holder = locks.find((lock) => !own(lock) && conflict(lock, wanted));
-    if (holder) return holder;
-    // To queue behind those who wait for what one holds would never end.
-    const holdsAlready = locks.some(
-      (lock) => own(lock) && conflict(lock, { key: wanted.key, mode: 'exclusive' }),
-    );
-    const earlier = holdsAlready ? undefined : ahead.find((waiter) => conflict(waiter, wanted));
-    if (earlier) return earlier;
+/** @throws StompError INTERNAL_ERROR when a file that is there cannot be removed. */
+async function unlinkAll(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    await rm(path, { force: true }).catch((error: Error) => {
+      const message = `Cannot remove ${path}, which a lost lease has left behind: ${error.message}. Remove it by hand.`;
+      throw new StompError('INTERNAL_ERROR', message, { fields: { file: path }, cause: error });
+    });
   }
-  return undefined;
 }
-
-function nextExpiry(locks: readonly Row[], now: number): number | undefined {
-  if (locks.length === 0) return undefined;
-  return Math.max(0, Math.min(...locks.map((row) => Number(row.expires_at))) - now);
-}
-
-const isOwner = (row: Row, owner: Owner) =>
-  row.agent_id === owner.agentId && row.session_id === owner.sessionId;
-
-function ownerOf(row: Row): Owner & { readonly key: string } {
-  return { key: String(row.key), agentId: String(row.agent_id), sessionId: String(row.session_id) };
-}
-
-const lockOf = (row: Row): AroundLock => ({ ...ownerOf(row), mode: row.mode as LockMode });
-const waiterOf = lockOf;
-const expiredOf = (row: Row): Expired => ({ ...ownerOf(row), token: BigInt(row.token ?? 0) });
 
 function closedError(): StompError {
   return new StompError('SHUTTING_DOWN', 'The lock manager is closed.');
