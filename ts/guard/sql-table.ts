@@ -320,7 +320,7 @@ function* inOrder(batch: readonly Queued[]): Work<unknown[]> {
 /** @throws StompError INTERNAL_ERROR when a file that is there cannot be removed. */
 async function unlinkAll(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
-    await rm(path, { force: true }).catch((error: Error) => {
+    await rm(path, { recursive: true, force: true }).catch((error: Error) => {
       const message = `Cannot remove ${path}, which a lost lease has left behind: ${error.message}. Remove it by hand.`;
       throw new StompError('INTERNAL_ERROR', message, { fields: { file: path }, cause: error });
     });
