@@ -20,6 +20,10 @@ const commands: Readonly<Record<CommandName, readonly [summary: string, load: Co
     'Serve a model (what happens when no command is named)',
     async () => (await import('./commands/serve.js')).serve,
   ],
+  mcp: [
+    'Guard files and locks for an MCP client, over standard input and output',
+    async () => (await import('./commands/mcp.js')).mcp,
+  ],
   demo: [
     'Show what agents with a cache of their own are good for',
     async () => (await import('./commands/demo.js')).demo,
@@ -27,6 +31,10 @@ const commands: Readonly<Record<CommandName, readonly [summary: string, load: Co
   agents: [
     'List the agents of a running server, or those kept on disk',
     async () => (await import('./commands/agents.js')).agents,
+  ],
+  locks: [
+    'Show who holds and who waits for what, live',
+    async () => (await import('./commands/locks.js')).locks,
   ],
   models: [
     'List the models that are known and those on this machine',
@@ -39,6 +47,10 @@ const commands: Readonly<Record<CommandName, readonly [summary: string, load: Co
   perplexity: [
     'Measure how well a model predicts a text',
     async () => (await import('./commands/perplexity.js')).perplexity,
+  ],
+  stress: [
+    'Let agents in processes of their own fight over files, databases, graphs and docs',
+    async () => (await import('./commands/stress.js')).stress,
   ],
 };
 

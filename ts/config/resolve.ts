@@ -18,11 +18,13 @@ import {
   CONFIG_VARIABLE,
   ENVIRONMENT_VARIABLE,
   type Environment,
+  type FileLayer,
   type Layer,
   layerFromEnvironment,
   layerFromFlags,
   layerFromToml,
   readDotEnv,
+  type Table,
 } from './sources.js';
 import { expandHome, invalid, type Origin, type Value } from './value.js';
 
@@ -41,6 +43,8 @@ export interface Resolved {
   readonly settings: Settings;
   /** Where each value was written; `default` for those of the schema. */
   readonly origins: Readonly<Record<SettingName, Origin>>;
+  /** The table `[maasl]` of the file that has one first; the guard checks it. */
+  readonly maasl: Table;
   /** Things worth telling that stop nothing. */
   readonly warnings: readonly string[];
 }
@@ -60,17 +64,25 @@ export function resolveSettings(options: ResolveOptions): Resolved {
   const warn = (message: string): void => void warnings.push(message);
   const variable = (name: string): string | undefined => env[name] || dotEnv[name] || undefined;
 
+  const files = [
+    userFile(flags.get('config') ?? variable(CONFIG_VARIABLE), cwd),
+    ...packageFiles(variable(ENVIRONMENT_VARIABLE), cwd, options.packageRoot ?? PACKAGE_ROOT),
+  ];
   const layers: Layer[] = [
     layerFromFlags(flags, cwd),
     layerFromEnvironment(env, cwd, warn),
     layerFromEnvironment(dotEnv, cwd, warn, ' in .env'),
-    userFile(flags.get('config') ?? variable(CONFIG_VARIABLE), cwd),
-    ...packageFiles(variable(ENVIRONMENT_VARIABLE), cwd, options.packageRoot ?? PACKAGE_ROOT),
+    ...files.map(({ settings }) => settings),
   ];
-  return { ...merge(layers, options.command, cwd), warnings };
+  const maasl = files.find((file) => file.maasl !== undefined)?.maasl ?? {};
+  return { ...merge(layers, options.command, cwd), maasl, warnings };
 }
 
-function merge(layers: readonly Layer[], command: Command, cwd: string): Omit<Resolved, 'warnings'> {
+function merge(
+  layers: readonly Layer[],
+  command: Command,
+  cwd: string,
+): Omit<Resolved, 'warnings' | 'maasl'> {
   const settings: Record<string, Value | undefined> = {};
   const origins: Record<string, Origin> = {};
   for (const setting of SETTINGS as readonly Setting[]) {
@@ -99,13 +111,13 @@ function defaultValue(setting: Setting, cwd: string): Value | undefined {
   return setting.type === 'path' ? resolve(cwd, expandHome(setting.default)) : setting.default;
 }
 
-function userFile(named: string | true | undefined, cwd: string): Layer {
+function userFile(named: string | true | undefined, cwd: string): FileLayer {
   return typeof named === 'string'
     ? layerFromToml(resolve(cwd, expandHome(named)), cwd, true)
     : layerFromToml(join(cwd, 'stomp.toml'), cwd, false);
 }
 
-function packageFiles(environment: string | undefined, cwd: string, packageRoot: string): Layer[] {
+function packageFiles(environment: string | undefined, cwd: string, packageRoot: string): FileLayer[] {
   const base = layerFromToml(join(packageRoot, 'config', 'default.toml'), cwd, false);
   if (environment === undefined) return [base];
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(environment)) {

@@ -5,7 +5,16 @@
  */
 
 /** Subcommands that read settings. */
-export type Command = 'serve' | 'demo' | 'agents' | 'models' | 'doctor' | 'perplexity';
+export type Command =
+  | 'serve'
+  | 'mcp'
+  | 'demo'
+  | 'agents'
+  | 'locks'
+  | 'models'
+  | 'doctor'
+  | 'perplexity'
+  | 'stress';
 
 interface Common {
   /** Flag without the dashes; the environment name and the key of `Settings` follow from it. */
@@ -252,7 +261,82 @@ export const SETTINGS = [
     default: 'info',
     allowed: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
     doc: 'Least severe log lines to write (JSON on standard error); no prompt text from info upwards',
-    commands: ['serve'],
+    commands: ['serve', 'mcp'],
+  },
+  {
+    name: 'database',
+    toml: 'storage.database',
+    type: 'string',
+    default: '~/.stomp-serve/stomp.db',
+    doc: 'Where locks and what they guard are kept: a file for SQLite, or postgres://user:password@host/database',
+    commands: ['serve', 'mcp', 'locks', 'stress'],
+  },
+  {
+    name: 'roots',
+    toml: 'guard.roots',
+    type: 'string',
+    default: '.',
+    doc: 'Folders in which agents may read and change files, separated by colons (semicolons on Windows)',
+    commands: ['serve', 'mcp'],
+  },
+  {
+    name: 'max-file-mb',
+    toml: 'guard.max_file_mb',
+    type: 'integer',
+    default: 10,
+    min: 1,
+    max: 2047,
+    unit: 'MB',
+    doc: 'Largest file that agents may read or write',
+    commands: ['serve', 'mcp'],
+  },
+  {
+    name: 'agents',
+    toml: 'stress.agents',
+    type: 'integer',
+    default: 4,
+    min: 1,
+    max: 256,
+    unit: 'processes',
+    doc: 'Agents that work at the same time, each in a process of its own',
+    commands: ['stress'],
+  },
+  {
+    name: 'duration',
+    toml: 'stress.duration',
+    type: 'number',
+    default: 10,
+    min: 0.1,
+    max: 86_400,
+    unit: 'seconds',
+    doc: 'How long they work',
+    commands: ['stress'],
+  },
+  {
+    name: 'scenario',
+    toml: 'stress.scenario',
+    type: 'choice',
+    default: 'mixed',
+    allowed: ['files', 'db', 'graph', 'docs', 'mixed'],
+    doc: 'What they work on',
+    commands: ['stress'],
+  },
+  {
+    name: 'backend',
+    toml: 'stress.backend',
+    type: 'choice',
+    default: 'sqlite',
+    allowed: ['sqlite', 'postgres'],
+    doc: 'Where their locks are: sqlite takes a file of its own, postgres the server that database names',
+    commands: ['stress'],
+  },
+  {
+    name: 'kill',
+    toml: 'stress.kill',
+    type: 'boolean',
+    default: false,
+    doc: 'Kill agents at random while they work, and start others',
+    commands: ['stress'],
   },
 ] as const satisfies readonly Setting[];
 

@@ -8,6 +8,17 @@ import { suggestion } from './nearest.js';
 import { environmentName, SETTINGS, type Setting } from './schema.js';
 import { type Origin, type Value, valueFromText, valueFromToml } from './value.js';
 
+/** The table of the stomp guard's resource classes: the guard knows its keys, here it goes through as it is. */
+export const MAASL_TABLE = 'maasl';
+
+export type Table = Readonly<Record<string, unknown>>;
+
+/** What a file says. */
+export interface FileLayer {
+  readonly settings: Layer;
+  readonly maasl: Table | undefined;
+}
+
 /** Settings by flag name, each with where it was written. */
 export type Layer = ReadonlyMap<string, { readonly value: Value; readonly origin: Origin }>;
 
@@ -86,10 +97,10 @@ export function readDotEnv(cwd: string): Environment {
  * @throws StompError `CONFIG_INVALID` for a file that is missing, unreadable, not TOML, or names a
  * setting that does not exist.
  */
-export function layerFromToml(path: string, cwd: string, required: boolean): Layer {
+export function layerFromToml(path: string, cwd: string, required: boolean): FileLayer {
   const text = readOptional(path);
   if (text === undefined) {
-    if (!required) return new Map();
+    if (!required) return { settings: new Map(), maasl: undefined };
     throw new StompError('CONFIG_INVALID', `The configuration file ${path} does not exist.`, {
       fields: { field: 'config', value: path, source: path },
     });
@@ -97,22 +108,24 @@ export function layerFromToml(path: string, cwd: string, required: boolean): Lay
   return layerFromDocument(parseDocument(text, path), path, cwd);
 }
 
-function layerFromDocument(document: Record<string, unknown>, path: string, cwd: string): Layer {
+function layerFromDocument(document: Record<string, unknown>, path: string, cwd: string): FileLayer {
   const layer = new Map<string, { value: Value; origin: Origin }>();
-  for (const [key, raw] of flatten(document, path)) {
+  const { [MAASL_TABLE]: maasl, ...rest } = document;
+  if (maasl !== undefined && !isTable(maasl)) throw unknownKey(MAASL_TABLE, [...byTomlKey.keys()], path);
+  for (const [key, raw] of flatten(rest, path)) {
     const setting = byTomlKey.get(key);
     if (!setting) throw unknownKey(key, [...byTomlKey.keys()], path);
     const origin = `${key} in ${path}`;
     layer.set(setting.name, { value: valueFromToml(setting, raw, origin, cwd), origin });
   }
-  return layer;
+  return { settings: layer, maasl };
 }
 
 /** `table.key` pairs of a document that is one table deep. */
 function* flatten(document: Record<string, unknown>, path: string): Generator<[string, unknown]> {
   for (const [table, content] of Object.entries(document)) {
     if (!isTable(content) || !tomlTables.has(table)) {
-      const names = isTable(content) ? [...tomlTables] : [...byTomlKey.keys()];
+      const names = isTable(content) ? [...tomlTables, MAASL_TABLE] : [...byTomlKey.keys()];
       throw unknownKey(table, names, path);
     }
     for (const [key, raw] of Object.entries(content)) yield [`${table}.${key}`, raw];
