@@ -66,7 +66,15 @@ describe('made from the schema', () => {
   });
 
   it('every written key parses as TOML', () => {
-    expect(Object.keys(parse(defaultToml()))).toEqual(['engine', 'cache', 'server', 'log', 'storage', 'guard', 'stress']);
+    expect(Object.keys(parse(defaultToml()))).toEqual([
+      'engine',
+      'cache',
+      'server',
+      'log',
+      'storage',
+      'guard',
+      'stress',
+    ]);
   });
 });
 
