@@ -141,7 +141,8 @@ export class MemoryTable implements LockTable {
   /** Somebody who asked before and waits for what is in conflict with it. */
   #earlier(wanted: KeyRequest, owner: Owner, self: Waiter | undefined): Blocker | undefined {
     if (this.#waiters.size === 0 || this.#holdsAlready(wanted, owner)) return undefined;
-    const queue = this.#directories > 0 ? this.#waiters : this.#queues.get(wanted.key);
+    const anywhere = this.#directories > 0 || isDirectory(wanted.key);
+    const queue = anywhere ? this.#waiters : this.#queues.get(wanted.key);
     for (const waiter of queue ?? []) {
       if (waiter === self) return undefined;
       const key = waiter.request.keys.find((other) => conflict(other, wanted));
@@ -287,22 +288,31 @@ export class MemoryTable implements LockTable {
 
   /** Grants what has become free of these keys, to whoever is first; false when there are none. */
   #admit(keys: readonly string[]): boolean {
-    if (this.#waiters.size > 0) {
-      if (this.#directories > 0) this.#admitFrom(this.#waiters);
-      else for (const key of keys) this.#admitFrom(this.#queues.get(key) ?? [], key);
+    // A directory that has just gone made room for keys of other names.
+    const anywhere = this.#directories > 0 || keys.some(isDirectory);
+    // Who is granted one key may have waited a second time for another of them.
+    for (let freed = keys; freed.length > 0 && this.#waiters.size > 0; ) {
+      const granted = anywhere
+        ? this.#admitFrom(this.#waiters)
+        : freed.flatMap((key) => this.#admitFrom(this.#queues.get(key) ?? [], key));
+      freed = granted.flatMap((request) => request.keys.map(({ key }) => key));
     }
     this.#watch();
     return keys.length > 0;
   }
 
-  #admitFrom(queue: Iterable<Waiter>, key?: string): void {
+  #admitFrom(queue: Iterable<Waiter>, key?: string): LockRequest[] {
+    const granted: LockRequest[] = [];
     for (const waiter of queue) {
-      if (!this.#blocker(waiter.request, waiter)) {
-        waiter.grant(this.#grant(waiter.request));
-      } else if (waiter.request.keys.some((wanted) => wanted.key === key && wanted.mode === 'exclusive')) {
-        return; // everybody behind waits for it
+      const { request } = waiter;
+      if (!this.#blocker(request, waiter)) {
+        waiter.grant(this.#grant(request));
+        granted.push(request);
+      } else if (request.keys.some((wanted) => wanted.key === key && wanted.mode === 'exclusive')) {
+        break; // everybody behind waits for it
       }
     }
+    return granted;
   }
 
   /** While somebody waits: wakes when the next lease expires. */

@@ -92,12 +92,23 @@ export class SqlLocks {
     if (!blocker) {
       const grant = yield* this.#grant(request, counters, locks, { now, grantedAt });
       if (ticket !== undefined) yield* rows('DELETE FROM stomp_lock_waiters WHERE ticket = ?', ticket);
+      yield* this.#tellOwnWaiters(request.owner);
       const abandoned = yield* this.#abandoned(where, params);
       return { outcome: { grant }, ticket: undefined, retryMs: undefined, expired: seen, abandoned };
     }
     const retryMs = nextExpiry(locks, now);
     const place = ticket ?? (enqueue ? yield* this.#enqueue(request, counters, now) : undefined);
     return { outcome: { blocker }, ticket: place, retryMs, expired: seen, abandoned: [] };
+  }
+
+  /** What an owner is granted may be what it waits for elsewhere. */
+  *#tellOwnWaiters({ agentId, sessionId }: Owner): Work<void> {
+    const found = yield* rows(
+      'SELECT 1 AS n FROM stomp_lock_waiters WHERE agent_id = ? AND session_id = ?',
+      agentId,
+      sessionId,
+    );
+    if (found.length > 0) yield* this.#storage.notify(lockChannel);
   }
 
   /** Files that somebody has staged for these keys and holds them no more. */

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { StompError } from '../errors.js';
 import type { Storage, Work } from '../storage/storage.js';
 import { type Clock, machineClock } from './clock.js';
-import { conflict, type KeyRequest } from './keys.js';
+import { conflict } from './keys.js';
 import type {
   Grant,
   HeldLock,
@@ -215,11 +215,11 @@ export class SqlTable implements LockTable {
   }
 
   async #pumpOnce(): Promise<void> {
-    const claimed: KeyRequest[] = [];
+    const claimed: LockRequest[] = [];
     for (const waiter of [...this.#waiters.values()]) {
-      const behind = waiter.request.keys.some((key) => claimed.some((other) => conflict(key, other)));
-      claimed.push(...(behind ? [] : waiter.request.keys));
-      if (!behind && !(await this.#tryFor(waiter))) return;
+      if (claimed.some((earlier) => standsBefore(earlier, waiter.request))) continue;
+      claimed.push(waiter.request);
+      if (!(await this.#tryFor(waiter))) return;
     }
   }
 
@@ -283,12 +283,16 @@ export class SqlTable implements LockTable {
   }
 
   #watch(): void {
-    this.#unlisten ??= this.#storage.listen(lockChannel, () => {
+    const changed = () => {
       if (this.#waiters.size > 0) void this.#pump();
-    });
-    this.#unlisten.catch(() => {
-      this.#unlisten = undefined;
-    });
+    };
+    if (!this.#unlisten) {
+      this.#unlisten = this.#storage.listen(lockChannel, changed);
+      // What was told before it listened was not heard.
+      this.#unlisten.then(changed, () => {
+        this.#unlisten = undefined;
+      });
+    }
     this.#callOffBeat ??= this.#clock.after(heartbeatMs, () => void this.#heartbeat());
   }
 
@@ -309,6 +313,13 @@ export class SqlTable implements LockTable {
   #tell(expired: readonly Expired[]): void {
     for (const lock of expired) this.events?.expired(lock);
   }
+}
+
+/** One owner's requests do not exclude each other: the first may be what the second needs. */
+function standsBefore(earlier: LockRequest, later: LockRequest): boolean {
+  const { agentId, sessionId } = earlier.owner;
+  if (later.owner.agentId === agentId && later.owner.sessionId === sessionId) return false;
+  return later.keys.some((key) => earlier.keys.some((other) => conflict(key, other)));
 }
 
 function* inOrder(batch: readonly Queued[]): Work<unknown[]> {

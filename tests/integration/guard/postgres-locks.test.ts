@@ -2,7 +2,8 @@ import { afterAll, beforeAll } from 'vitest';
 import { SqlTable } from '../../../ts/guard/sql-table.js';
 import { PostgresStorage } from '../../../ts/storage/postgres.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
-import { lockManagerSuite } from '../../unit/guard/lock-manager.suite.js';
+import { type Bench, lockManagerSuite } from '../../unit/guard/lock-manager.suite.js';
+import { lockModelSuite } from '../../unit/guard/lock-model.suite.js';
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -12,7 +13,7 @@ afterAll(() => server?.close());
 
 let n = 0;
 
-lockManagerSuite('on PostgreSQL', async () => {
+const start = async (): Promise<Bench> => {
   const schema = `locks_${++n}`;
   const storages: PostgresStorage[] = [];
   return {
@@ -25,4 +26,7 @@ lockManagerSuite('on PostgreSQL', async () => {
       for (const storage of storages) await storage.close();
     },
   };
-});
+};
+
+lockManagerSuite('on PostgreSQL', start);
+lockModelSuite('on PostgreSQL, of several machines', start, 20, 3);

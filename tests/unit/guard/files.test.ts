@@ -18,14 +18,12 @@ import type { StompError } from '../../../ts/errors.js';
 import { FencedError, StaleVersionError } from '../../../ts/guard/errors.js';
 import { sha256 } from '../../../ts/guard/file-text.js';
 import { type FileCall, FileGuard } from '../../../ts/guard/files.js';
+import type { Owner } from '../../../ts/guard/lock-table.js';
 import { Maasl } from '../../../ts/guard/maasl.js';
 
-const as = (agentId: string, more: Partial<FileCall> = {}): FileCall => ({
-  agentId,
-  sessionId: `${agentId}-1`,
-  ...more,
-});
-const ann = as('ann');
+const holder = (agentId: string): Owner => ({ agentId, sessionId: `${agentId}-1` });
+const as = (agentId: string, more: Partial<FileCall> = {}): FileCall => ({ ...holder(agentId), ...more });
+const ann: FileCall = as('ann');
 const code = (error: StompError) => error.code;
 
 describe('file guard', () => {
@@ -240,8 +238,8 @@ describe('file guard', () => {
   it('refuses the write of a holder whose lease has passed on, and leaves the file alone', async () => {
     await files.write(at('a'), 'before', {}, ann);
     const resources = [{ resourceClass: 'CRIT_CODE', identifier: at('a') }];
-    const stale = await maasl.locks.acquire(`code:${at('a')}`, { ...ann, ttlMs: 30 });
-    const taken = await maasl.locks.acquire(`code:${at('a')}`, { ...as('bob'), maxWaitMs: 2000 });
+    const stale = await maasl.locks.acquire(`code:${at('a')}`, { ...holder('ann'), ttlMs: 30 });
+    const taken = await maasl.locks.acquire(`code:${at('a')}`, { ...holder('bob'), maxWaitMs: 2000 });
     await files.write(at('a'), 'of bob', {}, as('bob'));
     await expect(maasl.fences.accept(stale.tokens)).rejects.toBeInstanceOf(FencedError);
     await taken.release();
@@ -261,10 +259,10 @@ describe('file guard', () => {
   it('removes what a lost holder has staged before anybody else holds the file', async () => {
     await files.write(at('a'), 'before', {}, ann);
     const key = `code:${at('a')}`;
-    const stale = await maasl.locks.acquire(key, { ...ann, ttlMs: 30 });
+    const stale = await maasl.locks.acquire(key, { ...holder('ann'), ttlMs: 30 });
     writeFileSync(at('.a.staged'), 'late');
     await maasl.fences.accept(stale.tokens, { path: at('.a.staged'), key });
-    const next = await maasl.locks.acquire(key, { ...as('bob'), maxWaitMs: 2000 });
+    const next = await maasl.locks.acquire(key, { ...holder('bob'), maxWaitMs: 2000 });
     expect(existsSync(at('.a.staged'))).toBe(false);
     await next.release();
   });

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SqlTable } from '../../../ts/guard/sql-table.js';
 import { SqliteStorage } from '../../../ts/storage/sqlite.js';
-import { lockManagerSuite } from './lock-manager.suite.js';
+import { type Bench, lockManagerSuite } from './lock-manager.suite.js';
+import { lockModelSuite } from './lock-model.suite.js';
 
-lockManagerSuite('on SQLite', async () => {
+const start = async (): Promise<Bench> => {
   const folder = mkdtempSync(join(tmpdir(), 'stomp-locks-'));
   const storages: SqliteStorage[] = [];
   return {
@@ -19,4 +20,8 @@ lockManagerSuite('on SQLite', async () => {
       rmSync(folder, { recursive: true });
     },
   };
-});
+};
+
+lockManagerSuite('on SQLite', start);
+lockModelSuite('on SQLite, of one process', start, 20, 1);
+lockModelSuite('on SQLite, of several processes', start, 20, 3);
