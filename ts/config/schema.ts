@@ -313,6 +313,18 @@ export const SETTINGS = [
     commands: ['stress'],
   },
   {
+    name: 'operations',
+    toml: 'stress.operations',
+    type: 'integer',
+    default: undefined,
+    min: 1,
+    max: 1_000_000_000,
+    unit: 'operations',
+    unset: 'as many as they can',
+    doc: 'End when so many operations are done, however long it takes',
+    commands: ['stress'],
+  },
+  {
     name: 'scenario',
     toml: 'stress.scenario',
     type: 'choice',
