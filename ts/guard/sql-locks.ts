@@ -1,6 +1,6 @@
 /** What the lock table does in a database, each method within the transaction of whoever calls it. */
 import { StompError } from '../errors.js';
-import { type Row, rows, type SqlValue, type Storage, type Work } from '../storage/storage.js';
+import { type Row, rows, type Storage, type Work } from '../storage/storage.js';
 import type { Clock } from './clock.js';
 import { conflict, type KeyRequest, type LockMode } from './keys.js';
 import type { Blocker, Grant, HeldLock, LockRequest, Outcome, Owner } from './lock-table.js';
@@ -9,7 +9,7 @@ import { around } from './sql-keys.js';
 /** Changes of locks are told on it. */
 export const lockChannel = 'locks';
 // A waiter whose process is gone stands in the way no longer than this.
-const waiterAliveMs = 3000;
+const waiterAliveMs = 1000;
 
 export type Expired = Owner & { readonly key: string; readonly token: bigint };
 
@@ -17,11 +17,24 @@ export interface Attempt {
   readonly outcome: Outcome;
   /** Of the waiter, where there is one now. */
   readonly ticket: bigint | undefined;
-  /** Milliseconds until the first of those in the way expires. */
+  /** Milliseconds until the first of those in the way is gone if it does not renew. */
   readonly retryMs: number | undefined;
   readonly expired: readonly Expired[];
   /** Files to remove before the grant is handed out: their holders may wake up and put them in place. */
   readonly abandoned: readonly string[];
+}
+
+interface InTheWay {
+  readonly blocker: Blocker | undefined;
+  /** Held near the keys, by whomever. */
+  readonly locks: readonly Row[];
+  /** Milliseconds until the first of those in the way is gone if it does not renew. */
+  readonly retryMs: number | undefined;
+}
+
+export interface Look extends InTheWay {
+  /** Whether the ticket still has its place. */
+  readonly queued: boolean;
 }
 
 /** One moment on the database's clock and, no later, on that of this process. */
@@ -65,6 +78,35 @@ export class SqlLocks {
     return (yield* rows('DELETE FROM stomp_staged RETURNING path')).map(({ path }) => String(path));
   }
 
+  /** Who is in the way of a waiter, for one who changes nothing; with the time until that may expire. */
+  *look(request: LockRequest, ticket: bigint): Work<Look> {
+    const now = yield* this.#storage.now();
+    const found = yield* rows('SELECT 1 AS n FROM stomp_lock_waiters WHERE ticket = ?', ticket);
+    return { ...(yield* this.#inTheWay(request, ticket, now)), queued: found.length > 0 };
+  }
+
+  *#inTheWay(request: LockRequest, ticket: bigint, now: number): Work<InTheWay> {
+    const { where, params } = around(request.keys.map(({ key }) => key));
+    const locks = yield* rows(
+      `SELECT key, agent_id, session_id, token, mode, expires_at FROM stomp_locks WHERE ${where} AND expires_at > ?`,
+      ...params,
+      now,
+    );
+    const ahead = yield* rows(
+      `SELECT w.agent_id, w.session_id, w.alive_until AS expires_at, k.key, k.mode FROM stomp_lock_waiter_keys k
+         JOIN stomp_lock_waiters w ON w.ticket = k.ticket
+        WHERE ${where} AND k.ticket < ? AND w.alive_until > ? ORDER BY k.ticket`,
+      ...params,
+      ticket,
+      now,
+    );
+    return {
+      blocker: blockerOf(request, locks.map(lockOf), ahead.map(waiterOf)),
+      locks,
+      retryMs: nextExpiry([...locks, ...ahead], now),
+    };
+  }
+
   /** @param ticket of a waiter; without one, and with `enqueue`, a new one where it cannot be granted. */
   *attempt(request: LockRequest, ticket: bigint | undefined, enqueue: boolean): Work<Attempt> {
     const counters = yield* this.lockCounters();
@@ -75,28 +117,20 @@ export class SqlLocks {
       now,
     );
     yield* rows('DELETE FROM stomp_lock_waiters WHERE alive_until <= ?', now);
-    const { where, params } = around(request.keys.map(({ key }) => key));
-    const locks = yield* rows(
-      `SELECT key, agent_id, session_id, token, mode, expires_at FROM stomp_locks WHERE ${where}`,
-      ...params,
-    );
-    const ahead = yield* rows(
-      `SELECT w.agent_id, w.session_id, k.key, k.mode FROM stomp_lock_waiter_keys k
-         JOIN stomp_lock_waiters w ON w.ticket = k.ticket
-        WHERE ${where} AND k.ticket < ? ORDER BY k.ticket`,
-      ...params,
+    const { blocker, locks, retryMs } = yield* this.#inTheWay(
+      request,
       ticket ?? BigInt(counters.ticket ?? 0) + 1n,
+      now,
     );
-    const blocker = blockerOf(request, locks.map(lockOf), ahead.map(waiterOf));
     const seen = expired.map(expiredOf);
     if (!blocker) {
       const grant = yield* this.#grant(request, counters, locks, { now, grantedAt });
       if (ticket !== undefined) yield* rows('DELETE FROM stomp_lock_waiters WHERE ticket = ?', ticket);
       yield* this.#tellOwnWaiters(request.owner);
-      const abandoned = yield* this.#abandoned(where, params);
+      const abandoned = yield* this.#abandoned(request.keys);
       return { outcome: { grant }, ticket: undefined, retryMs: undefined, expired: seen, abandoned };
     }
-    const retryMs = nextExpiry(locks, now);
+    if (ticket !== undefined) yield* this.#takePlace(request, ticket, now);
     const place = ticket ?? (enqueue ? yield* this.#enqueue(request, counters, now) : undefined);
     return { outcome: { blocker }, ticket: place, retryMs, expired: seen, abandoned: [] };
   }
@@ -112,7 +146,8 @@ export class SqlLocks {
   }
 
   /** Files that somebody has staged for these keys and holds them no more. */
-  *#abandoned(where: string, params: readonly SqlValue[]): Work<readonly string[]> {
+  *#abandoned(keys: LockRequest['keys']): Work<readonly string[]> {
+    const { where, params } = around(keys.map(({ key }) => key));
     const found = yield* rows(
       `SELECT s.path FROM stomp_staged s
         WHERE ${where} AND NOT EXISTS (SELECT 1 FROM stomp_locks l WHERE l.key = s.key AND l.token = s.token)`,
@@ -166,22 +201,28 @@ export class SqlLocks {
   *#enqueue(request: LockRequest, counters: Row, now: number): Work<bigint> {
     const ticket = BigInt(counters.ticket ?? 0) + 1n;
     yield* rows('UPDATE stomp_lock_counters SET ticket = ? WHERE id = 1', ticket);
+    yield* this.#takePlace(request, ticket, now);
+    return ticket;
+  }
+
+  /** Also again, of one who was taken for dead. */
+  *#takePlace({ owner, keys }: LockRequest, ticket: bigint, now: number): Work<void> {
     yield* rows(
-      'INSERT INTO stomp_lock_waiters (ticket, agent_id, session_id, alive_until) VALUES (?, ?, ?, ?)',
+      `INSERT INTO stomp_lock_waiters (ticket, agent_id, session_id, alive_until) VALUES (?, ?, ?, ?)
+         ON CONFLICT (ticket) DO UPDATE SET alive_until = excluded.alive_until`,
       ticket,
-      request.owner.agentId,
-      request.owner.sessionId,
+      owner.agentId,
+      owner.sessionId,
       now + waiterAliveMs,
     );
-    for (const { key, mode } of request.keys) {
+    for (const { key, mode } of keys) {
       yield* rows(
-        'INSERT INTO stomp_lock_waiter_keys (ticket, key, mode) VALUES (?, ?, ?)',
+        'INSERT INTO stomp_lock_waiter_keys (ticket, key, mode) VALUES (?, ?, ?) ON CONFLICT (key, ticket) DO NOTHING',
         ticket,
         key,
         mode,
       );
     }
-    return ticket;
   }
 
   *renew(grant: Grant, ttlMs: number): Work<boolean> {
@@ -303,9 +344,9 @@ function blockerOf(
   return undefined;
 }
 
-function nextExpiry(locks: readonly Row[], now: number): number | undefined {
-  if (locks.length === 0) return undefined;
-  return Math.max(0, Math.min(...locks.map((row) => Number(row.expires_at))) - now);
+function nextExpiry(rowsInTheWay: readonly Row[], now: number): number | undefined {
+  if (rowsInTheWay.length === 0) return undefined;
+  return Math.max(0, Math.min(...rowsInTheWay.map((row) => Number(row.expires_at))) - now);
 }
 
 const isOwner = (row: Row, owner: Owner) =>

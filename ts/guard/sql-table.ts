@@ -16,12 +16,16 @@ import type {
 import { type Attempt, type Expired, lockChannel, SqlLocks } from './sql-locks.js';
 import { lockMigrations } from './sql-schema.js';
 
-const heartbeatMs = 1000;
+const heartbeatMs = 300;
+// While the database does not answer.
+const againMs = 1000;
 const largestBatch = 64;
 
 interface LocalWaiter {
   readonly ticket: bigint;
   readonly request: LockRequest;
+  /** Its last attempt is on its way: what is said of it later would bring it back into the queue. */
+  leaving: boolean;
   settle(outcome: Outcome): void;
   refuse(error: unknown): void;
 }
@@ -149,6 +153,7 @@ export class SqlTable implements LockTable {
     const ticket = first.ticket as bigint;
     return new Promise((resolve, reject) => {
       const leave = () => {
+        waiter.leaving = true;
         callOff();
         signal?.removeEventListener('abort', abort);
         this.#waiters.delete(ticket);
@@ -157,6 +162,7 @@ export class SqlTable implements LockTable {
       const waiter: LocalWaiter = {
         ticket,
         request,
+        leaving: false,
         settle: (outcome) => {
           leave();
           resolve(outcome);
@@ -183,6 +189,7 @@ export class SqlTable implements LockTable {
   }
 
   async #timeOut(waiter: LocalWaiter): Promise<void> {
+    waiter.leaving = true;
     try {
       const last = await this.#write(() => this.#lastAttempt(waiter));
       await this.#settle(waiter, last);
@@ -226,7 +233,15 @@ export class SqlTable implements LockTable {
   /** False when the database does not answer: the deadlines go on. */
   async #tryFor(waiter: LocalWaiter): Promise<boolean> {
     try {
-      const attempt = await this.#write(() => this.#locks.attempt(waiter.request, waiter.ticket, false));
+      const { ticket, request } = waiter;
+      // Reading keeps nobody from writing, and mostly there is still somebody in the way.
+      const look = await this.#storage.read(() => this.#locks.look(request, ticket));
+      if (waiter.leaving) return true;
+      if (look.blocker && look.queued) {
+        this.#retryIn(look.retryMs);
+        return true;
+      }
+      const attempt = await this.#write(() => this.#locks.attempt(request, ticket, false));
       if ('grant' in attempt.outcome) await this.#settle(waiter, attempt);
       else {
         this.#tell(attempt.expired);
@@ -234,7 +249,7 @@ export class SqlTable implements LockTable {
       }
       return true;
     } catch {
-      this.#retryIn(heartbeatMs);
+      this.#retryIn(againMs);
       return false;
     }
   }

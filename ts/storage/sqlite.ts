@@ -17,7 +17,7 @@ export interface SqliteOptions {
 
 // Of a wait that holds up this thread; longer ones go through its event loop.
 const blockingWaitMs = 10;
-const longestPauseMs = 40;
+const longestPauseMs = 10;
 
 type Prepared = Database.Statement<SqlValue[], Row>;
 

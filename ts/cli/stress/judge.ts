@@ -42,7 +42,7 @@ export function judgeTokens(done: readonly Done[]): readonly string[] {
     seen.add(token);
   }
   for (const [before, after] of successors(done)) {
-    if (after.acquiredAt >= before.releasedAt) continue;
+    if (after.acquiredAt >= (before.releasedAt ?? 0)) continue;
     problems.push(`${after.key}: token ${after.token} was held while ${before.token} was`);
   }
   return problems;
@@ -50,9 +50,9 @@ export function judgeTokens(done: readonly Done[]): readonly string[] {
 
 /** Milliseconds from one holder's release until the next one has the key, of those who were waiting for it. */
 export function handOvers(done: readonly Done[]): number[] {
-  return successors(done)
-    .filter(([before, after]) => after.askedAt < before.releasedAt)
-    .map(([before, after]) => after.acquiredAt - before.releasedAt);
+  return successors(done).flatMap(([{ releasedAt = 0 }, { askedAt, acquiredAt }]) =>
+    askedAt < releasedAt ? [acquiredAt - releasedAt] : [],
+  );
 }
 
 /** Where a change is merged it may have been made without holding anything. */

@@ -31,7 +31,8 @@ export interface Done {
   readonly token: string;
   readonly askedAt: number;
   readonly acquiredAt: number;
-  readonly releasedAt: number;
+  /** Undefined when the lease was lost meanwhile: then others may have had the key before. */
+  readonly releasedAt: number | undefined;
 }
 
 /** How often each agent was told that its change of a target is made. */

@@ -17,7 +17,8 @@ export async function guarded(
       // What was changed within was accepted under the same token.
       guard.committed();
       const [[key, token] = ['', 0n]] = guard.tokens;
-      const releasedAt = machineClock.now();
+      const now = machineClock.now();
+      const releasedAt = guard.held ? now : undefined;
       return { scenario, target, count, key, token: token.toString(), askedAt, acquiredAt, releasedAt };
     },
     [resource],
