@@ -20,6 +20,8 @@ const heartbeatMs = 300;
 // While the database does not answer.
 const againMs = 1000;
 const largestBatch = 64;
+// How long the database may take to answer.
+const answerMs = 2000;
 
 interface LocalWaiter {
   readonly ticket: bigint;
@@ -81,10 +83,40 @@ export class SqlTable implements LockTable {
     if (limit.signal?.aborted) throw cancelledError(limit.signal.reason);
     const wait = limit.maxWaitMs > 0;
     const deadline = this.#clock.now() + limit.maxWaitMs;
-    const attempt = await this.#write(() => this.#locks.attempt(request, undefined, wait));
+    const attempt = await this.#firstAttempt(request, wait, limit.maxWaitMs + answerMs);
     if (attempt.ticket === undefined) return this.#deliver(attempt);
     this.#tell(attempt.expired);
     return this.#wait(request, attempt, deadline, limit.signal);
+  }
+
+  /** A database that does not answer is not waited for much longer than the lock would have been. */
+  #firstAttempt(request: LockRequest, wait: boolean, patienceMs: number): Promise<Attempt> {
+    const attempt = this.#write(() => this.#locks.attempt(request, undefined, wait));
+    return new Promise((resolve, reject) => {
+      let late = false;
+      const callOff = this.#clock.after(patienceMs, () => {
+        late = true;
+        const message = `The lock database does not answer; waited ${Math.round(patienceMs)} ms. Check that it runs.`;
+        reject(new StompError('DB_BUSY', message, { fields: { description: 'no answer' } }));
+      });
+      attempt.then(
+        (result) => {
+          callOff();
+          if (late) this.#takeBack(result);
+          else resolve(result);
+        },
+        (error: unknown) => {
+          callOff();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** What nobody waits for any more. Failing that, it expires. */
+  #takeBack({ outcome, ticket }: Attempt): void {
+    if (ticket !== undefined) void this.#withdraw([ticket]);
+    else if ('grant' in outcome) this.release(outcome.grant).catch(() => undefined);
   }
 
   renew(grant: Grant, ttlMs: number): Promise<boolean> {

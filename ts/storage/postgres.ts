@@ -158,6 +158,8 @@ export class PostgresStorage implements Storage {
       if (gone || this.#closed) return;
       gone = true;
       this.#listening = this.#reconnectListener();
+      // Whoever listens then hears of it; perhaps nobody does.
+      this.#listening.catch(() => undefined);
     };
     client.on('error', again);
     client.on('end', again);
