@@ -242,18 +242,18 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       expect(await locks.snapshot()).toEqual([]);
     });
 
-    it('serves a crowd in order', async () => {
+    it('serves a thousand who wait for one key in order', async () => {
       const locks = await begin();
       const held = await locks.acquire('code:/a', as('ann'));
       const served: number[] = [];
-      const crowd = Array.from({ length: 100 }, async (_, i) => {
-        const lease = await locks.acquire('code:/a', as(`agent-${i}`, { maxWaitMs: 20_000 }));
+      const crowd = Array.from({ length: 1000 }, async (_, i) => {
+        const lease = await locks.acquire('code:/a', as(`agent-${i}`, { maxWaitMs: 120_000 }));
         served.push(i);
         await lease.release();
       });
       await held.release();
       await Promise.all(crowd);
-      expect(served).toEqual(Array.from({ length: 100 }, (_, i) => i));
+      expect(served).toEqual(Array.from({ length: 1000 }, (_, i) => i));
     });
 
     it('refuses what makes no sense', async () => {
