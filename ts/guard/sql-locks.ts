@@ -1,15 +1,16 @@
 /** What the lock table does in a database, each method within the transaction of whoever calls it. */
+import { randomUUID } from 'node:crypto';
 import { StompError } from '../errors.js';
 import { type Row, rows, type Storage, type Work } from '../storage/storage.js';
 import type { Clock } from './clock.js';
 import { conflict, type KeyRequest, type LockMode } from './keys.js';
-import type { Blocker, Grant, HeldLock, LockRequest, Outcome, Owner } from './lock-table.js';
+import type { Blocker, Grant, HeldLock, LockRequest, Outcome, Owner, WaitingRequest } from './lock-table.js';
 import { around } from './sql-keys.js';
 
 /** Changes of locks are told on it. */
 export const lockChannel = 'locks';
-// A waiter whose process is gone stands in the way no longer than this.
-const waiterAliveMs = 1000;
+// Waiters whose process is gone stand in the way no longer than this.
+const aliveMs = 1000;
 
 export type Expired = Owner & { readonly key: string; readonly token: bigint };
 
@@ -46,6 +47,7 @@ interface Moment {
 export class SqlLocks {
   readonly #storage: Storage;
   readonly #clock: Clock;
+  readonly #process = randomUUID();
 
   constructor(storage: Storage, clock: Clock) {
     this.#storage = storage;
@@ -71,7 +73,7 @@ export class SqlLocks {
     const now = yield* this.#storage.now();
     if (now >= Number(counters.seen_at)) return [];
     yield* rows('DELETE FROM stomp_locks');
-    yield* rows('DELETE FROM stomp_lock_waiters');
+    yield* rows('DELETE FROM stomp_lock_processes');
     // Nobody from then lives to bring a lower token.
     yield* rows('DELETE FROM stomp_fences');
     yield* rows('UPDATE stomp_lock_counters SET seen_at = ? WHERE id = 1', now);
@@ -93,9 +95,9 @@ export class SqlLocks {
       now,
     );
     const ahead = yield* rows(
-      `SELECT w.agent_id, w.session_id, w.alive_until AS expires_at, k.key, k.mode FROM stomp_lock_waiter_keys k
-         JOIN stomp_lock_waiters w ON w.ticket = k.ticket
-        WHERE ${where} AND k.ticket < ? AND w.alive_until > ? ORDER BY k.ticket`,
+      `SELECT w.agent_id, w.session_id, p.alive_until AS expires_at, k.key, k.mode FROM stomp_lock_waiter_keys k
+         JOIN stomp_lock_waiters w ON w.ticket = k.ticket JOIN stomp_lock_processes p ON p.id = w.process
+        WHERE ${where} AND k.ticket < ? AND p.alive_until > ? ORDER BY k.ticket`,
       ...params,
       ticket,
       now,
@@ -116,7 +118,7 @@ export class SqlLocks {
       'DELETE FROM stomp_locks WHERE expires_at <= ? RETURNING key, agent_id, session_id, token',
       now,
     );
-    yield* rows('DELETE FROM stomp_lock_waiters WHERE alive_until <= ?', now);
+    yield* rows('DELETE FROM stomp_lock_processes WHERE alive_until <= ?', now);
     const { blocker, locks, retryMs } = yield* this.#inTheWay(
       request,
       ticket ?? BigInt(counters.ticket ?? 0) + 1n,
@@ -207,13 +209,14 @@ export class SqlLocks {
 
   /** Also again, of one who was taken for dead. */
   *#takePlace({ owner, keys }: LockRequest, ticket: bigint, now: number): Work<void> {
+    yield* this.#aliveUntil(now + aliveMs);
     yield* rows(
-      `INSERT INTO stomp_lock_waiters (ticket, agent_id, session_id, alive_until) VALUES (?, ?, ?, ?)
-         ON CONFLICT (ticket) DO UPDATE SET alive_until = excluded.alive_until`,
+      `INSERT INTO stomp_lock_waiters (ticket, agent_id, session_id, process) VALUES (?, ?, ?, ?)
+         ON CONFLICT (ticket) DO NOTHING`,
       ticket,
       owner.agentId,
       owner.sessionId,
-      now + waiterAliveMs,
+      this.#process,
     );
     for (const { key, mode } of keys) {
       yield* rows(
@@ -281,7 +284,8 @@ export class SqlLocks {
     const found = yield* rows(
       `SELECT l.key, l.agent_id, l.session_id, l.token, l.mode, l.acquired_at, l.expires_at,
               (SELECT count(*) FROM stomp_lock_waiter_keys k JOIN stomp_lock_waiters w ON w.ticket = k.ticket
-                WHERE k.key = l.key AND w.alive_until > ?) AS n
+                 JOIN stomp_lock_processes p ON p.id = w.process
+                WHERE k.key = l.key AND p.alive_until > ?) AS n
          FROM stomp_locks l WHERE l.expires_at > ? ORDER BY l.key, l.token`,
       now,
       now,
@@ -295,20 +299,42 @@ export class SqlLocks {
     }));
   }
 
+  *waiting(): Work<WaitingRequest[]> {
+    const now = yield* this.#storage.now();
+    const found = yield* rows(
+      `SELECT w.ticket, w.agent_id, w.session_id, k.key, k.mode FROM stomp_lock_waiters w
+         JOIN stomp_lock_waiter_keys k ON k.ticket = w.ticket JOIN stomp_lock_processes p ON p.id = w.process
+        WHERE p.alive_until > ? ORDER BY w.ticket, k.key`,
+      now,
+    );
+    const requests = new Map<string, Owner & { keys: KeyRequest[] }>();
+    for (const row of found) {
+      const { key, mode, agentId, sessionId } = waiterOf(row);
+      const ticket = String(row.ticket);
+      const request = requests.get(ticket) ?? { agentId, sessionId, keys: [] };
+      requests.set(ticket, request);
+      request.keys.push({ key, mode });
+    }
+    return [...requests.values()];
+  }
+
   *leave(tickets: readonly bigint[]): Work<void> {
     for (const ticket of tickets) yield* rows('DELETE FROM stomp_lock_waiters WHERE ticket = ?', ticket);
     yield* this.#storage.notify(lockChannel);
   }
 
-  *beat(tickets: readonly bigint[]): Work<void> {
-    const now = yield* this.#storage.now();
-    for (const ticket of tickets) {
-      yield* rows(
-        'UPDATE stomp_lock_waiters SET alive_until = ? WHERE ticket = ?',
-        now + waiterAliveMs,
-        ticket,
-      );
-    }
+  /** Those of this process who wait are still there. */
+  *beat(): Work<void> {
+    yield* this.#aliveUntil((yield* this.#storage.now()) + aliveMs);
+  }
+
+  *#aliveUntil(time: number): Work<void> {
+    yield* rows(
+      `INSERT INTO stomp_lock_processes (id, alive_until) VALUES (?, ?)
+         ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until`,
+      this.#process,
+      time,
+    );
   }
 
   /** The files are gone. */

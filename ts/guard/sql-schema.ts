@@ -15,9 +15,15 @@ export const lockMigrations: readonly Migration[] = [
          PRIMARY KEY (key, agent_id, session_id)
        ) STRICT, WITHOUT ROWID`,
       'CREATE INDEX stomp_locks_expiry ON stomp_locks (expires_at)',
+      `CREATE TABLE stomp_lock_processes (
+         id TEXT PRIMARY KEY, alive_until REAL NOT NULL
+       ) STRICT, WITHOUT ROWID`,
       `CREATE TABLE stomp_lock_waiters (
-         ticket INTEGER PRIMARY KEY, agent_id TEXT NOT NULL, session_id TEXT NOT NULL, alive_until REAL NOT NULL
+         ticket INTEGER PRIMARY KEY, agent_id TEXT NOT NULL, session_id TEXT NOT NULL,
+         process TEXT NOT NULL REFERENCES stomp_lock_processes (id) ON DELETE CASCADE
        ) STRICT`,
+      'CREATE INDEX stomp_lock_waiters_owner ON stomp_lock_waiters (agent_id, session_id)',
+      'CREATE INDEX stomp_lock_waiters_process ON stomp_lock_waiters (process)',
       `CREATE TABLE stomp_lock_waiter_keys (
          key TEXT NOT NULL, ticket INTEGER NOT NULL REFERENCES stomp_lock_waiters (ticket) ON DELETE CASCADE,
          mode TEXT NOT NULL, PRIMARY KEY (key, ticket)
@@ -41,9 +47,13 @@ export const lockMigrations: readonly Migration[] = [
          PRIMARY KEY (key, agent_id, session_id)
        )`,
       'CREATE INDEX stomp_locks_expiry ON stomp_locks (expires_at)',
+      'CREATE TABLE stomp_lock_processes (id text PRIMARY KEY, alive_until float8 NOT NULL)',
       `CREATE TABLE stomp_lock_waiters (
-         ticket bigint PRIMARY KEY, agent_id text NOT NULL, session_id text NOT NULL, alive_until float8 NOT NULL
+         ticket bigint PRIMARY KEY, agent_id text NOT NULL, session_id text NOT NULL,
+         process text NOT NULL REFERENCES stomp_lock_processes ON DELETE CASCADE
        )`,
+      'CREATE INDEX stomp_lock_waiters_owner ON stomp_lock_waiters (agent_id, session_id)',
+      'CREATE INDEX stomp_lock_waiters_process ON stomp_lock_waiters (process)',
       `CREATE TABLE stomp_lock_waiter_keys (
          key text COLLATE "C" NOT NULL, ticket bigint NOT NULL REFERENCES stomp_lock_waiters ON DELETE CASCADE,
          mode text NOT NULL, PRIMARY KEY (key, ticket)

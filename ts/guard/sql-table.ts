@@ -11,6 +11,7 @@ import type {
   LockTable,
   Outcome,
   TableEvents,
+  WaitingRequest,
   WaitLimit,
 } from './lock-table.js';
 import { type Attempt, type Expired, lockChannel, SqlLocks } from './sql-locks.js';
@@ -135,6 +136,10 @@ export class SqlTable implements LockTable {
 
   held(): Promise<HeldLock[]> {
     return this.#storage.read(() => this.#locks.held());
+  }
+
+  waiting(): Promise<WaitingRequest[]> {
+    return this.#storage.read(() => this.#locks.waiting());
   }
 
   async close(): Promise<void> {
@@ -346,7 +351,7 @@ export class SqlTable implements LockTable {
   async #heartbeat(): Promise<void> {
     this.#callOffBeat = undefined;
     if (this.#waiters.size === 0 || this.#closed) return;
-    await this.#write(() => this.#locks.beat([...this.#waiters.keys()])).catch(() => undefined);
+    await this.#write(() => this.#locks.beat()).catch(() => undefined);
     if (this.#waiters.size > 0 && !this.#closed) this.#watch();
   }
 
