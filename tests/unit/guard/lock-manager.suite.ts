@@ -242,9 +242,6 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       expect(await locks.snapshot()).toEqual([]);
     });
 
-<<<<<<< HEAD
-    it('serves a thousand who wait for one key in order', async () => 
-=======
     it('names those who wait, in the order in which they asked', async () => {
       const locks = await begin();
       const other = await manager();
@@ -307,5 +304,6 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       expect(await waiting).toMatch(/SHUTTING_DOWN|ok/);
       expect(await codeOf(locks.acquire('code:/a', as('cid')))).toBe('SHUTTING_DOWN');
       expect(await codeOf(other.acquire('code:/a', as('cid')))).toBe('ok');
-    }););
+    });
+  });
 }
