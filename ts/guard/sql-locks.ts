@@ -57,20 +57,24 @@ export class SqlLocks {
   /** Keeps all other changes of locks out until the transaction ends. */
   *lockCounters(): Work<Row> {
     const forUpdate = this.#storage.dialect === 'postgres' ? ' FOR UPDATE' : '';
+    const { sql, params } = this.#storage.clock();
     const found = yield* rows(
-      `SELECT token, ticket, seen_at FROM stomp_lock_counters WHERE id = 1${forUpdate}`,
+      `SELECT token, ticket, seen_at, ${sql} AS now FROM stomp_lock_counters WHERE id = 1${forUpdate}`,
+      ...params,
     );
     const counters = found[0];
     if (!counters) throw new StompError('INTERNAL_ERROR', 'The lock table has lost its counters.');
     return counters;
   }
 
-  // The machine's clock begins anew when it starts: what is dated later is from before.
-  /** @returns the files that were staged then */
+  /**
+   * The machine's clock begins anew when it starts: what is dated later is from before.
+   * @returns the files that were staged then
+   */
   *forgetEarlierBoot(): Work<readonly string[]> {
     if (this.#storage.dialect !== 'sqlite') return [];
     const counters = yield* this.lockCounters();
-    const now = yield* this.#storage.now();
+    const now = Number(counters.now);
     if (now >= Number(counters.seen_at)) return [];
     yield* rows('DELETE FROM stomp_locks');
     yield* rows('DELETE FROM stomp_lock_processes');
@@ -82,9 +86,13 @@ export class SqlLocks {
 
   /** Who is in the way of a waiter, for one who changes nothing; with the time until that may expire. */
   *look(request: LockRequest, ticket: bigint): Work<Look> {
-    const now = yield* this.#storage.now();
-    const found = yield* rows('SELECT 1 AS n FROM stomp_lock_waiters WHERE ticket = ?', ticket);
-    return { ...(yield* this.#inTheWay(request, ticket, now)), queued: found.length > 0 };
+    const { sql, params } = this.#storage.clock();
+    const [found] = yield* rows(
+      `SELECT ${sql} AS now, (SELECT count(*) FROM stomp_lock_waiters WHERE ticket = ?) AS n`,
+      ...params,
+      ticket,
+    );
+    return { ...(yield* this.#inTheWay(request, ticket, Number(found?.now))), queued: Number(found?.n) > 0 };
   }
 
   *#inTheWay(request: LockRequest, ticket: bigint, now: number): Work<InTheWay> {
@@ -111,14 +119,13 @@ export class SqlLocks {
 
   /** @param ticket of a waiter; without one, and with `enqueue`, a new one where it cannot be granted. */
   *attempt(request: LockRequest, ticket: bigint | undefined, enqueue: boolean): Work<Attempt> {
-    const counters = yield* this.lockCounters();
     const grantedAt = this.#clock.now();
-    const now = yield* this.#storage.now();
+    const counters = yield* this.lockCounters();
+    const now = Number(counters.now);
     const expired = yield* rows(
       'DELETE FROM stomp_locks WHERE expires_at <= ? RETURNING key, agent_id, session_id, token',
       now,
     );
-    yield* rows('DELETE FROM stomp_lock_processes WHERE alive_until <= ?', now);
     const { blocker, locks, retryMs } = yield* this.#inTheWay(
       request,
       ticket ?? BigInt(counters.ticket ?? 0) + 1n,
@@ -209,6 +216,7 @@ export class SqlLocks {
 
   /** Also again, of one who was taken for dead. */
   *#takePlace({ owner, keys }: LockRequest, ticket: bigint, now: number): Work<void> {
+    yield* rows('DELETE FROM stomp_lock_processes WHERE alive_until <= ?', now);
     yield* this.#aliveUntil(now + aliveMs);
     yield* rows(
       `INSERT INTO stomp_lock_waiters (ticket, agent_id, session_id, process) VALUES (?, ?, ?, ?)
@@ -229,8 +237,7 @@ export class SqlLocks {
   }
 
   *renew(grant: Grant, ttlMs: number): Work<boolean> {
-    yield* this.lockCounters();
-    const now = yield* this.#storage.now();
+    const now = Number((yield* this.lockCounters()).now);
     if (!(yield* this.#valid(grant.tokens, now))) return false;
     for (const [key, token] of grant.tokens) {
       yield* rows(
@@ -246,20 +253,31 @@ export class SqlLocks {
   }
 
   *release(grant: Grant): Work<boolean> {
-    yield* this.lockCounters();
-    const now = yield* this.#storage.now();
-    const whole = yield* this.#valid(grant.tokens, now);
+    const now = Number((yield* this.lockCounters()).now);
+    let whole = true;
     for (const [key, token] of grant.tokens) {
-      yield* rows('DELETE FROM stomp_locks WHERE key = ? AND token = ? AND holds <= 1', key, token);
-      yield* rows('UPDATE stomp_locks SET holds = holds - 1 WHERE key = ? AND token = ?', key, token);
-      yield* rows(
-        'DELETE FROM stomp_staged WHERE token = ? AND NOT EXISTS (SELECT 1 FROM stomp_locks l WHERE l.token = ?)',
-        token,
-        token,
-      );
+      const expiresAt = yield* this.#releaseOne(key, token);
+      if (expiresAt === undefined || expiresAt <= now) whole = false;
     }
     yield* this.#storage.notify(lockChannel);
     return whole;
+  }
+
+  /** @returns when it would have expired; undefined when it had gone. */
+  *#releaseOne(key: string, token: bigint): Work<number | undefined> {
+    const again = yield* rows(
+      'UPDATE stomp_locks SET holds = holds - 1 WHERE key = ? AND token = ? AND holds > 1 RETURNING expires_at',
+      key,
+      token,
+    );
+    if (again[0]) return Number(again[0].expires_at);
+    const last = yield* rows(
+      'DELETE FROM stomp_locks WHERE key = ? AND token = ? RETURNING expires_at',
+      key,
+      token,
+    );
+    yield* rows('DELETE FROM stomp_staged WHERE token = ?', token);
+    return last[0] && Number(last[0].expires_at);
   }
 
   *#valid(tokens: ReadonlyMap<string, bigint>, now: number): Work<boolean> {
@@ -276,11 +294,11 @@ export class SqlLocks {
   }
 
   *holds(grant: Grant): Work<boolean> {
-    return yield* this.#valid(grant.tokens, yield* this.#storage.now());
+    return yield* this.#valid(grant.tokens, yield* this.#now());
   }
 
   *held(): Work<HeldLock[]> {
-    const now = yield* this.#storage.now();
+    const now = yield* this.#now();
     const found = yield* rows(
       `SELECT l.key, l.agent_id, l.session_id, l.token, l.mode, l.acquired_at, l.expires_at,
               (SELECT count(*) FROM stomp_lock_waiter_keys k JOIN stomp_lock_waiters w ON w.ticket = k.ticket
@@ -300,7 +318,7 @@ export class SqlLocks {
   }
 
   *waiting(): Work<WaitingRequest[]> {
-    const now = yield* this.#storage.now();
+    const now = yield* this.#now();
     const found = yield* rows(
       `SELECT w.ticket, w.agent_id, w.session_id, k.key, k.mode FROM stomp_lock_waiters w
          JOIN stomp_lock_waiter_keys k ON k.ticket = w.ticket JOIN stomp_lock_processes p ON p.id = w.process
@@ -325,7 +343,7 @@ export class SqlLocks {
 
   /** Those of this process who wait are still there. */
   *beat(): Work<void> {
-    yield* this.#aliveUntil((yield* this.#storage.now()) + aliveMs);
+    yield* this.#aliveUntil((yield* this.#now()) + aliveMs);
   }
 
   *#aliveUntil(time: number): Work<void> {
@@ -337,6 +355,12 @@ export class SqlLocks {
     );
   }
 
+  *#now(): Work<number> {
+    const { sql, params } = this.#storage.clock();
+    const [found] = yield* rows(`SELECT ${sql} AS now`, ...params);
+    return Number(found?.now);
+  }
+
   /** The files are gone. */
   *cleared(paths: readonly string[]): Work<void> {
     for (const path of paths) yield* rows('DELETE FROM stomp_staged WHERE path = ?', path);
@@ -344,8 +368,8 @@ export class SqlLocks {
 
   /** Whether all of it is held; it stays so until the transaction ends. */
   *live(tokens: ReadonlyMap<string, bigint>): Work<boolean> {
-    yield* this.lockCounters();
-    return yield* this.#valid(tokens, yield* this.#storage.now());
+    const { now } = yield* this.lockCounters();
+    return yield* this.#valid(tokens, Number(now));
   }
 }
 

@@ -73,12 +73,8 @@ export class PostgresStorage implements Storage {
     );
   }
 
-  *now(): Work<number> {
-    const found = yield {
-      sql: 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now',
-      params: [],
-    };
-    return Number(found[0]?.now);
+  clock(): Statement {
+    return { sql: '(extract(epoch FROM clock_timestamp()) * 1000)::float8', params: [] };
   }
 
   *notify(channel: string): Work<void> {
@@ -136,8 +132,7 @@ export class PostgresStorage implements Storage {
     };
     client.on('error', noteBroken);
     try {
-      await client.query(begin);
-      await client.query(`SET LOCAL search_path TO ${quoted(this.#schema)}`);
+      await client.query(`${begin}; SET LOCAL search_path TO ${quoted(this.#schema)}`);
       const result = await work(client);
       await client.query('COMMIT');
       return result;
@@ -210,16 +205,17 @@ async function drive<T>(client: pg.PoolClient, work: Work<T>): Promise<T> {
   return step.value;
 }
 
-const translations = new Map<string, string>();
+/** Each statement under a name, so that the server plans it once per connection. */
+const translations = new Map<string, { readonly name: string; readonly text: string }>();
 
 function translated({ sql, params }: Statement): pg.QueryConfig {
-  let text = translations.get(sql);
-  if (text === undefined) {
+  let known = translations.get(sql);
+  if (known === undefined) {
     let n = 0;
-    text = sql.replace(/\?/g, () => `$${++n}`);
-    translations.set(sql, text);
+    known = { name: `stomp_${translations.size}`, text: sql.replace(/\?/g, () => `$${++n}`) };
+    translations.set(sql, known);
   }
-  return { text, values: params.map((value) => (typeof value === 'bigint' ? value.toString() : value)) };
+  return { ...known, values: params.map((value) => (typeof value === 'bigint' ? value.toString() : value)) };
 }
 
 // As SQLite gives them: integers exact, all else as the driver does.

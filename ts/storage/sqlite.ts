@@ -71,9 +71,8 @@ export class SqliteStorage implements Storage {
     return this.#attempt('read', () => this.#db.transaction(() => this.#drive(work())).deferred());
   }
 
-  // biome-ignore lint/correctness/useYield: other databases must be asked
-  *now(): Work<number> {
-    return Number(process.hrtime.bigint()) / 1e6;
+  clock(): Statement {
+    return { sql: '?', params: [Number(process.hrtime.bigint()) / 1e6] };
   }
 
   // biome-ignore lint/correctness/useYield: other databases must be told

@@ -7,7 +7,7 @@ export type SqlValue = string | number | bigint | null;
 export type Row = Readonly<Record<string, SqlValue>>;
 
 export interface Statement {
-  /** With `?` for parameters, whatever the database calls them. */
+  /** A statement or a part of one, with `?` for parameters, whatever the database calls them. */
   readonly sql: string;
   readonly params: readonly SqlValue[];
 }
@@ -40,8 +40,8 @@ export interface Storage {
   write<T>(work: () => Work<T>): Promise<T>;
   /** One transaction that sees one state of the database. */
   read<T>(work: () => Work<T>): Promise<T>;
-  /** Milliseconds that only rise, the same for everybody who uses this database: an expression of its SQL, or a value. */
-  now(): Work<number>;
+  /** An expression for milliseconds that only rise, the same for everybody who uses this database. */
+  clock(): Statement;
   /** Tells everybody who listens that something changed, once the running transaction is committed. */
   notify(channel: string): Work<void>;
   /**
