@@ -26,6 +26,11 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
 
 const tokenOf = (lease: Lease, key = lease.keys[0] ?? '') => lease.tokens.get(key) ?? -1n;
 
+/** Until so many wait. */
+async function queued(locks: LockManager, count: number): Promise<void> {
+  while ((await locks.waiting()).length !== count) await sleep(2);
+}
+
 export function lockManagerSuite(name: string, start: () => Promise<Bench>): void {
   describe(`lock manager, ${name}`, () => {
     let bench: Bench;
@@ -91,11 +96,11 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       const held = await locks.acquire('code:/a', as('ann'));
       const order: string[] = [];
       const waiting = ['bob', 'cid', 'dan'].map(async (agent) => {
-        const lease = await locks.acquire('code:/a', as(agent, { maxWaitMs: 5000 }));
+        const lease = await locks.acquire('code:/a', as(agent, { maxWaitMs: 15_000 }));
         order.push(agent);
         await lease.release();
       });
-      await sleep(30);
+      await queued(locks, 3);
       await held.release();
       await Promise.all(waiting);
       expect(order).toEqual(['bob', 'cid', 'dan']);
@@ -106,14 +111,14 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       const a = await locks.acquire('code:/a', as('ann'));
       const order: string[] = [];
       const take = async (agent: string, keys: string[]) => {
-        const lease = await locks.acquire(keys, as(agent, { maxWaitMs: 5000 }));
+        const lease = await locks.acquire(keys, as(agent, { maxWaitMs: 15_000 }));
         order.push(agent);
         await lease.release();
       };
       const both = take('bob', ['code:/a', 'code:/b']);
-      await sleep(20);
+      await queued(locks, 1);
       const late = take('cid', ['code:/b']); // free, but bob asked first
-      await sleep(20);
+      await queued(locks, 2);
       expect(order).toEqual([]);
       await a.release();
       await Promise.all([both, late]);
@@ -124,8 +129,8 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       const locks = await begin();
       const one = await locks.acquire('code:/a', as('ann', { mode: 'shared' }));
       const two = await locks.acquire('code:/a', as('bob', { mode: 'shared' }));
-      const writer = locks.acquire('code:/a', as('cid', { maxWaitMs: 5000 }));
-      await sleep(20);
+      const writer = locks.acquire('code:/a', as('cid', { maxWaitMs: 15_000 }));
+      await queued(locks, 1);
       expect(await codeOf(locks.acquire('code:/a', as('dan', { mode: 'shared' })))).toBe('RESOURCE_BUSY');
       await Promise.all([one.release(), two.release()]);
       await (await writer).release();
@@ -140,11 +145,11 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
           { key: 'code:/a', mode: 'shared' },
           { key: 'code:/z', mode: 'exclusive' },
         ],
-        as('bob', { maxWaitMs: 5000 }),
+        as('bob', { maxWaitMs: 15_000 }),
       );
-      await sleep(20);
-      const second = locks.acquire('code:/a', as('cid', { mode: 'shared', maxWaitMs: 5000 }));
-      await sleep(20);
+      await queued(locks, 1);
+      const second = locks.acquire('code:/a', as('cid', { mode: 'shared', maxWaitMs: 15_000 }));
+      await queued(locks, 2);
       await writer.release();
       await (await second).release();
       await other.release();
@@ -168,11 +173,11 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
 
     it('renews, by hand and by itself', async () => {
       const locks = await begin();
-      const lease = await locks.acquire('code:/a', as('ann', { ttlMs: 100 }));
-      const kept = await locks.acquire('code:/b', as('ann', { ttlMs: 100, autoRenew: true }));
-      await sleep(60);
-      await lease.renew(1000);
-      await sleep(140);
+      const lease = await locks.acquire('code:/a', as('ann', { ttlMs: 500 }));
+      const kept = await locks.acquire('code:/b', as('ann', { ttlMs: 500, autoRenew: true }));
+      await sleep(300);
+      await lease.renew(10_000);
+      await sleep(600);
       expect(lease.held).toBe(true);
       expect(kept.held).toBe(true);
       expect(await codeOf(locks.acquire(['code:/a'], as('bob')))).toBe('RESOURCE_BUSY');
@@ -182,8 +187,8 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
     it('counts what one session holds again, under one token', async () => {
       const locks = await begin();
       const outer = await locks.acquire('code:/a', as('ann'));
-      const waiting = locks.acquire('code:/a', as('bob', { maxWaitMs: 5000 }));
-      await sleep(20);
+      const waiting = locks.acquire('code:/a', as('bob', { maxWaitMs: 15_000 }));
+      await queued(locks, 1);
       const inner = await locks.acquire('code:/a', as('ann')); // not behind bob, who waits for it
       expect(tokenOf(inner)).toBe(tokenOf(outer));
       await inner.release();
@@ -201,8 +206,8 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       await folder.release();
       const file = await locks.acquire('code:/a/b/c', as('bob'));
       expect(await codeOf(locks.acquire('code:/a/', as('ann')))).toBe('RESOURCE_BUSY');
-      const waiting = locks.acquire('code:/a/b/', as('ann', { maxWaitMs: 5000 }));
-      await sleep(20);
+      const waiting = locks.acquire('code:/a/b/', as('ann', { maxWaitMs: 15_000 }));
+      await queued(locks, 1);
       expect(await codeOf(locks.acquire('code:/a/b/d', as('cid')))).toBe('RESOURCE_BUSY');
       await file.release();
       await (await waiting).release();
@@ -212,14 +217,14 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       const locks = await begin();
       const held = await locks.acquire('code:/a', as('ann'));
       const abort = new AbortController();
-      const gone = codeOf(locks.acquire('code:/a', as('bob', { maxWaitMs: 5000, signal: abort.signal })));
-      const late = codeOf(locks.acquire('code:/a', as('cid', { maxWaitMs: 60 })));
-      await sleep(20);
+      const gone = codeOf(locks.acquire('code:/a', as('bob', { maxWaitMs: 15_000, signal: abort.signal })));
+      const late = codeOf(locks.acquire('code:/a', as('cid', { maxWaitMs: 1000 })));
+      await queued(locks, 2);
       expect((await locks.snapshot())[0]?.waiters).toBe(2);
       abort.abort();
       expect(await gone).toBe('CANCELLED');
       expect(await late).toBe('RESOURCE_BUSY');
-      await sleep(20);
+      await queued(locks, 0);
       expect((await locks.snapshot())[0]?.waiters).toBe(0);
       await held.release();
       await (await locks.acquire('code:/a', as('dan'))).release();
@@ -248,10 +253,10 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       const held = await locks.acquire('code:/a', as('ann'));
       expect(await locks.waiting()).toEqual([]);
       const abort = new AbortController();
-      const first = locks.acquire(['code:/a', 'code:/0'], as('bob', { maxWaitMs: 5000 }));
-      await sleep(20);
-      const second = codeOf(locks.acquire('code:/a', as('cid', { maxWaitMs: 5000, signal: abort.signal })));
-      await sleep(20);
+      const first = locks.acquire(['code:/a', 'code:/0'], as('bob', { maxWaitMs: 15_000 }));
+      await queued(locks, 1);
+      const second = codeOf(locks.acquire('code:/a', as('cid', { maxWaitMs: 15_000, signal: abort.signal })));
+      await queued(locks, 2);
       const bob = { agent_id: 'bob', session_id: 'bob-1', resource_keys: ['code:/0', 'code:/a'] };
       const cid = { agent_id: 'cid', session_id: 'cid-1', resource_keys: ['code:/a'] };
       expect(await locks.waiting()).toEqual([bob, cid]);
@@ -298,8 +303,8 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       const locks = await begin();
       const other = await manager();
       await locks.acquire('code:/a', as('ann'));
-      const waiting = codeOf(locks.acquire('code:/a', as('bob', { maxWaitMs: 5000 })));
-      await sleep(20);
+      const waiting = codeOf(locks.acquire('code:/a', as('bob', { maxWaitMs: 15_000 })));
+      await queued(locks, 1);
       await locks.close();
       expect(await waiting).toMatch(/SHUTTING_DOWN|ok/);
       expect(await codeOf(locks.acquire('code:/a', as('cid')))).toBe('SHUTTING_DOWN');
