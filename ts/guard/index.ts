@@ -1,4 +1,5 @@
 /** The stomp guard: leases, fencing tokens and guards that keep agents from overwriting each other. */
+export type { JsonValue } from './canonical-json.js';
 export { type Clock, machineClock } from './clock.js';
 export {
   DbBusyError,
@@ -22,6 +23,16 @@ export {
   type ReadResult,
   type WriteOptions,
 } from './files.js';
+export {
+  type GraphCall,
+  GraphGuard,
+  type KnowledgeGraph,
+  type MergeResult,
+} from './graph.js';
+export type { EdgeKey, GraphChange, GraphConflict } from './graph-conflicts.js';
+export type { GraphEdge, GraphNode } from './graph-content.js';
+export type { GraphCounts } from './graph-merge.js';
+export type { EdgeToAdd, GraphElement, GraphPatch, NodeToAdd, Properties } from './graph-patch.js';
 export type { KeyRequest, LockMode } from './keys.js';
 export type { Lease } from './lease.js';
 export { type AcquireOptions, LockManager, type LockSnapshot, type LockWaiter } from './lock-manager.js';

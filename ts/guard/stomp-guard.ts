@@ -52,14 +52,15 @@ export class StompGuard {
   }
 
   /**
-   * @internal Compares with what the caller believes to hold.
+   * @internal Compares with what the caller believes to hold; what is left open it does not hold.
    * @throws FencedError
    */
   async checkToken(believed: bigint | undefined): Promise<void> {
     if (believed === undefined) return;
-    for (const [key, token] of this.tokens) {
+    const left = this.open.map((key) => [key, undefined] as const);
+    for (const [key, token] of [...this.tokens, ...left]) {
       if (token === believed) continue;
-      const error = fencedError(key, believed, token > believed ? token : believed);
+      const error = fencedError(key, believed, token !== undefined && token > believed ? token : believed);
       await this.leave(error);
       throw error;
     }

@@ -174,6 +174,17 @@ describe('maasl', () => {
     expect(await maasl.locks.snapshot()).toEqual([]);
   });
 
+  it('refuses a token for what others hold, also where it would be left open', async () => {
+    await open({ maasl: { resource: { MERGE_META: { interactive_max_wait_ms: 0 } } } });
+    const mine = await maasl.stompGuard(graph, as('ann'));
+    const [token = 0n] = mine.tokens.values();
+    await mine.release();
+    const other = await maasl.stompGuard(graph, as('bob'));
+    const late = maasl.callWithStompGuard(() => undefined, graph, as('ann', { token }));
+    expect(await late.catch(code)).toBe('FENCED');
+    await other.release();
+  });
+
   it('locks nothing when it is switched off', async () => {
     await open({ maasl: { enabled: false } });
     await using_(code1(), async () => {
