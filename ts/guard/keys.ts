@@ -12,7 +12,8 @@ export interface KeyRequest {
   readonly mode: LockMode;
 }
 
-const maxKeyLength = 4096;
+// What an index of PostgreSQL takes, beside the names of a holder.
+const maxKeyBytes = 2048;
 
 /** Whether a key covers others. */
 export function isDirectory(key: string): boolean {
@@ -57,8 +58,15 @@ export function checkKeys(keys: unknown, mode: LockMode): KeyRequest[] {
 }
 
 function checkKey(key: unknown): string {
-  const fits = typeof key === 'string' && key.length > 0 && key.length <= maxKeyLength && !key.includes('\0');
-  return fits ? key : refuse('keys', key, `texts of 1 to ${maxKeyLength} characters`);
+  return isName(key, maxKeyBytes) ? key : refuse('keys', key, `texts of 1 to ${maxKeyBytes} bytes`);
+}
+
+/** Text that every database keeps as it is. */
+export function isName(value: unknown, maxBytes: number): value is string {
+  if (typeof value !== 'string' || value === '' || value.includes('\0')) return false;
+  const bytes = Buffer.from(value);
+  // A lone surrogate does not come back from UTF-8 as it was.
+  return bytes.length <= maxBytes && bytes.toString() === value;
 }
 
 function checkMode(mode: unknown): LockMode {

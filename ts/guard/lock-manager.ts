@@ -1,8 +1,8 @@
 /** Leases on keys, for any number of agents, over a lock table in memory or in a database. */
-import { checkBoolean, checkFields, checkNumber, checkSignal, checkText, refuse } from '../arguments.js';
+import { checkBoolean, checkFields, checkNumber, checkSignal, refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
 import { type Clock, machineClock } from './clock.js';
-import { checkKeys, type KeyRequest, type LockMode } from './keys.js';
+import { checkKeys, isName, type KeyRequest, type LockMode } from './keys.js';
 import { Lease, longestTtlMs } from './lease.js';
 import type { Blocker, Grant, HeldLock, LockTable, Outcome, Owner } from './lock-table.js';
 import { Telemetry } from './telemetry.js';
@@ -53,7 +53,7 @@ export interface LockManagerSetup {
 
 const fields = ['agentId', 'sessionId', 'ttlMs', 'maxWaitMs', 'mode', 'autoRenew', 'detached', 'signal'];
 
-const maxIdLength = 256;
+const maxIdBytes = 256;
 
 export class LockManager {
   readonly #table: LockTable;
@@ -205,13 +205,17 @@ export class LockManager {
   }
 }
 
+/** @throws StompError INVALID_REQUEST */
+export function checkOwner({ agentId, sessionId }: Owner): Owner {
+  for (const [name, value] of Object.entries({ agentId, sessionId })) {
+    if (!isName(value, maxIdBytes)) refuse(name, value, `the name of who asks, 1 to ${maxIdBytes} bytes`);
+  }
+  return { agentId, sessionId };
+}
+
 function checkOptions(options: AcquireOptions) {
   checkFields('options', options, fields);
-  const { agentId, sessionId } = options;
-  for (const [name, value] of Object.entries({ agentId, sessionId })) {
-    if (value === undefined || value === '') refuse(name, value, 'the name of who asks');
-    checkText(name, value, '', maxIdLength);
-  }
+  const { agentId, sessionId } = checkOwner(options);
   return {
     owner: { agentId, sessionId },
     ttlMs: checkNumber('ttlMs', options.ttlMs, 30_000, { min: 0, max: longestTtlMs, aboveMin: true }),

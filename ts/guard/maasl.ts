@@ -7,7 +7,7 @@ import { ResourceBusyError } from './errors.js';
 import { Fences, highestToken } from './fences.js';
 import { overlap } from './keys.js';
 import type { Lease } from './lease.js';
-import { LockManager } from './lock-manager.js';
+import { checkOwner, LockManager } from './lock-manager.js';
 import { MemoryTable } from './memory-table.js';
 import { PolicyRegistry, type ResourceClass, type WaitMode } from './policy.js';
 import { type ResolvedResource, type ResourceDescriptor, resolveResources } from './resources.js';
@@ -171,6 +171,7 @@ export class Maasl {
     options: StompGuardOptions,
   ): Promise<ResolvedResource[]> {
     checkFields('options', options, callFields);
+    checkOwner(options);
     if (options.intent === undefined) refuse('intent', options.intent, 'a word for what is done');
     checkText('intent', options.intent, '', 256);
     checkChoice('mode', options.mode, 'interactive', ['interactive', 'batch'] as const);

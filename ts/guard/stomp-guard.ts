@@ -52,18 +52,16 @@ export class StompGuard {
   }
 
   /**
-   * @internal Compares with what the caller believes to hold; what is left open it does not hold.
+   * @internal Whether the caller holds what it believes to hold: it may have taken more by now, but not that anew.
    * @throws FencedError
    */
   async checkToken(believed: bigint | undefined): Promise<void> {
-    if (believed === undefined) return;
-    const left = this.open.map((key) => [key, undefined] as const);
-    for (const [key, token] of [...this.tokens, ...left]) {
-      if (token === believed) continue;
-      const error = fencedError(key, believed, token !== undefined && token > believed ? token : believed);
-      await this.leave(error);
-      throw error;
-    }
+    const held = [...this.tokens];
+    if (believed === undefined || held.some(([, token]) => token === believed)) return;
+    const [key, token] = held[0] ?? [this.open[0] ?? '', believed];
+    const error = fencedError(key, believed, token > believed ? token : believed);
+    await this.leave(error);
+    throw error;
   }
 
   /**

@@ -34,7 +34,8 @@ export interface Storage {
   /** Brings the tables to what this version knows; safe when several processes do it at once. */
   migrate(migrations: readonly Migration[]): Promise<void>;
   /**
-   * One transaction, alone among writers.
+   * One transaction. SQLite has one writer at a time; in PostgreSQL (READ COMMITTED) work that writes what it has read
+   * locks the rows.
    * @throws StompError DB_BUSY when the database is held by others for too long or out of reach.
    */
   write<T>(work: () => Work<T>): Promise<T>;

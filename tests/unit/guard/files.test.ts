@@ -256,6 +256,15 @@ describe('file guard', () => {
     await maasl.callWithStompGuard(() => undefined, resources, { ...ann, intent: 'look' });
   });
 
+  it('lets a holder that names its token change several names at once', async () => {
+    await files.mkdir(at('d'), ann);
+    const lease = await maasl.locks.acquire(`code:${at('d')}`, holder('ann'));
+    const [token = 0n] = lease.tokens.values();
+    await files.move(at('d'), at('e'), {}, as('ann', { token }));
+    expect(await files.delete(at('e'), {}, as('ann', { token })).catch(code)).toBe('FENCED');
+    await lease.release();
+  });
+
   it('removes what a lost holder has staged before anybody else holds the file', async () => {
     await files.write(at('a'), 'before', {}, ann);
     const key = `code:${at('a')}`;

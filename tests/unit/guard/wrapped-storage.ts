@@ -33,8 +33,8 @@ export class WrappedStorage implements Storage {
     return this.#inner.read(work);
   }
 
-  now(): Work<number> {
-    return this.#inner.now();
+  clock(): Statement {
+    return this.#inner.clock();
   }
 
   notify(channel: string): Work<void> {
