@@ -1,7 +1,9 @@
 /** All scenarios by name. */
 import type { Scenario, ScenarioName } from '../scenario.js';
 import { filesScenario } from './files.js';
+import { graphScenario } from './graph.js';
 
 export const scenarios: Readonly<Partial<Record<ScenarioName, Scenario>>> = {
   files: filesScenario,
+  graph: graphScenario,
 };
