@@ -100,6 +100,14 @@ export class FileGuard {
   }
 
   /**
+   * Where the file is, or would be, without links.
+   * @throws StompError PATH_DENIED outside of the roots, INVALID_REQUEST
+   */
+  locate(path: string): Promise<string> {
+    return this.#allowed(path);
+  }
+
+  /**
    * Reads a file while nobody changes it.
    * @throws StompError NOT_FOUND, PATH_DENIED, PAYLOAD_TOO_LARGE, INVALID_REQUEST for a binary file read as text
    */

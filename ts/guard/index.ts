@@ -1,6 +1,9 @@
 /** The stomp guard: leases, fencing tokens and guards that keep agents from overwriting each other. */
 export type { JsonValue } from './canonical-json.js';
 export { type Clock, machineClock } from './clock.js';
+export { DocgenGuard, type DocgenOptions, type DocgenRequest, type DocgenResult } from './docgen.js';
+export type { DocgenRecord, DocgenStatus } from './docgen-ring.js';
+export type { DocgenContext, DocgenMake } from './docgen-run.js';
 export {
   DbBusyError,
   DocgenStaleError,
