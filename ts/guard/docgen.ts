@@ -27,6 +27,7 @@ import {
 } from './docgen-run.js';
 import { ResourceBusyError } from './errors.js';
 import { type FileCall, FileGuard } from './files.js';
+import { checkOwner } from './lock-manager.js';
 import { Maasl } from './maasl.js';
 import { deniedPath, isWithin } from './paths.js';
 import { Turns } from './turns.js';
@@ -89,7 +90,6 @@ const requestFields = ['repo', 'repoName', 'source', 'target', 'overwrite'];
 const callFields = ['mode', 'agentId', 'sessionId', 'maxWaitMs', 'ttlMs', 'token', 'signal'];
 const resourceClassName = 'IDEMP_DOCS';
 const longestWaitMs = 24 * 3600 * 1000;
-const maxIdLength = 256;
 const maxReasonLength = 500;
 
 export class DocgenGuard {
@@ -249,11 +249,7 @@ export class DocgenGuard {
 /** What the lock and the files refuse later is refused here, before anything is done in its name. */
 function checkCall(call: FileCall): void {
   checkFields('call', call, callFields);
-  const { agentId, sessionId } = call;
-  for (const [name, value] of Object.entries({ agentId, sessionId })) {
-    const fits = typeof value === 'string' && value !== '' && value.length <= maxIdLength;
-    if (!fits) refuse(name, value, `a text of 1 to ${maxIdLength} characters`);
-  }
+  checkOwner(call);
   checkChoice('mode', call.mode, 'interactive', ['interactive', 'batch'] as const);
   checkNumber('maxWaitMs', call.maxWaitMs, 0, { min: 0, max: longestWaitMs });
   checkSignal('signal', call.signal);

@@ -44,6 +44,7 @@ export function directoriesOf(key: string): string[] {
  * @throws StompError INVALID_REQUEST
  */
 export function checkKeys(keys: unknown, mode: LockMode): KeyRequest[] {
+  if (typeof keys === 'string') return [{ key: checkKey(keys), mode: checkMode(mode) }];
   const list: unknown[] = Array.isArray(keys) ? keys : [keys];
   if (list.length === 0) refuse('keys', keys, 'at least one key');
   const modes = new Map<string, LockMode>();
@@ -63,11 +64,13 @@ function checkKey(key: unknown): string {
 
 /** Text that every database keeps as it is. */
 export function isName(value: unknown, maxBytes: number): value is string {
-  if (typeof value !== 'string' || value === '' || value.includes('\0')) return false;
-  const bytes = Buffer.from(value);
-  // A lone surrogate does not come back from UTF-8 as it was.
-  return bytes.length <= maxBytes && bytes.toString() === value;
+  if (typeof value !== 'string' || value === '' || value.length > maxBytes) return false;
+  // A character is three bytes at most.
+  return !unfit.test(value) && (value.length * 3 <= maxBytes || Buffer.byteLength(value) <= maxBytes);
 }
+
+// A lone surrogate does not come back from UTF-8 as it was.
+const unfit = /\0|\p{Surrogate}/u;
 
 function checkMode(mode: unknown): LockMode {
   return mode === 'exclusive' || mode === 'shared' ? mode : refuse('mode', mode, '"exclusive" or "shared"');

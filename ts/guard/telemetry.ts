@@ -39,8 +39,17 @@ export class Telemetry {
     this.#sink = sink;
   }
 
+  /** Whether anybody listens; without, counting is enough. */
+  get listened(): boolean {
+    return this.#sink !== undefined;
+  }
+
+  count(event: StompEventName): void {
+    this.#counts.set(event, (this.#counts.get(event) ?? 0) + 1);
+  }
+
   emit(event: StompEvent): void {
-    this.#counts.set(event.event, (this.#counts.get(event.event) ?? 0) + 1);
+    this.count(event.event);
     if (!this.#sink) return;
     try {
       this.#sink({ timestamp: Date.now(), ...event });
