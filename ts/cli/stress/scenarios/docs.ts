@@ -37,7 +37,7 @@ export const docsScenario: Scenario = {
 
   async counts(arena, target) {
     await generate(arena, target);
-    const call = { agentId: arena.agentId, sessionId: arena.agentId };
+    const call = { agentId: arena.agentId, sessionId: arena.agentId, ttlMs: arena.ttlMs };
     const { content } = await arena.files.read(join(arena.folder, documentOf(target)), {}, call);
     return JSON.parse(content.slice(content.indexOf('\n'))) as Counts;
   },

@@ -40,7 +40,7 @@ export async function countInFile(worker: Worker, path: string): Promise<number>
   return count;
 }
 
-export async function countsIn({ files, agentId, maxWaitMs }: Worker, path: string): Promise<Counts> {
-  const { content } = await files.read(path, {}, { agentId, sessionId: agentId, maxWaitMs });
+export async function countsIn({ files, agentId, maxWaitMs, ttlMs }: Worker, path: string): Promise<Counts> {
+  const { content } = await files.read(path, {}, { agentId, sessionId: agentId, maxWaitMs, ttlMs });
   return JSON.parse(content) as Counts;
 }
