@@ -24,7 +24,7 @@ export {
 } from './files.js';
 export type { KeyRequest, LockMode } from './keys.js';
 export type { Lease } from './lease.js';
-export { type AcquireOptions, LockManager, type LockSnapshot } from './lock-manager.js';
+export { type AcquireOptions, LockManager, type LockSnapshot, type LockWaiter } from './lock-manager.js';
 export type { LockTable, Owner } from './lock-table.js';
 export { Maasl, type MaaslOptions, type StompGuardOptions } from './maasl.js';
 export {

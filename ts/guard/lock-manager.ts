@@ -37,6 +37,14 @@ export interface LockSnapshot {
   waiters: number;
 }
 
+/** A request that waits, as `waiting` tells it; the names are those on the wire. */
+export interface LockWaiter {
+  agent_id: string;
+  session_id: string;
+  /** All that it asks for. */
+  resource_keys: string[];
+}
+
 export interface LockManagerSetup {
   table: LockTable;
   clock?: Clock;
@@ -98,6 +106,16 @@ export class LockManager {
   /** Everything held, by key. */
   async snapshot(): Promise<LockSnapshot[]> {
     return (await this.#table.held()).map(snapshotOf);
+  }
+
+  /** Everybody who waits, whoever asked first before the others. */
+  async waiting(): Promise<LockWaiter[]> {
+    const waiting = await this.#table.waiting();
+    return waiting.map(({ agentId, sessionId, keys }) => ({
+      agent_id: agentId,
+      session_id: sessionId,
+      resource_keys: keys.map(({ key }) => key),
+    }));
   }
 
   /** Refuses those who wait and releases every lease of this manager. */

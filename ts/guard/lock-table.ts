@@ -57,6 +57,12 @@ export interface HeldLock extends Owner {
   readonly waiters: number;
 }
 
+/** A request that waits. */
+export interface WaitingRequest extends Owner {
+  /** All that it asks for, sorted. */
+  readonly keys: readonly KeyRequest[];
+}
+
 /** What a table tells of by itself. */
 export interface TableEvents {
   expired(lock: Owner & { readonly key: string; readonly token: bigint }): void;
@@ -80,6 +86,8 @@ export interface LockTable {
   /** The same within a transaction of the table's storage, where it has one: it stays so until that ends. */
   live(tokens: ReadonlyMap<string, bigint>): Work<boolean>;
   held(): Promise<HeldLock[]>;
+  /** In the order in which they asked. */
+  waiting(): Promise<WaitingRequest[]>;
   /** Waiters are refused, what is held stays held until it expires. */
   close(): Promise<void>;
 }

@@ -12,6 +12,7 @@ import type {
   Outcome,
   Owner,
   TableEvents,
+  WaitingRequest,
   WaitLimit,
 } from './lock-table.js';
 
@@ -112,6 +113,11 @@ export class MemoryTable implements LockTable {
       waiters: this.#queues.get(lock.key)?.size ?? 0,
     }));
     return Promise.resolve(all.sort((a, b) => (a.key < b.key ? -1 : 1)));
+  }
+
+  waiting(): Promise<WaitingRequest[]> {
+    this.#admit(this.#expire());
+    return Promise.resolve(Array.from(this.#waiters, ({ request: { owner, keys } }) => ({ ...owner, keys })));
   }
 
   close(): Promise<void> {

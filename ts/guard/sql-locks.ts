@@ -3,7 +3,7 @@ import { StompError } from '../errors.js';
 import { type Row, rows, type SqlValue, type Storage, type Work } from '../storage/storage.js';
 import type { Clock } from './clock.js';
 import { conflict, type KeyRequest, type LockMode } from './keys.js';
-import type { Blocker, Grant, HeldLock, LockRequest, Outcome, Owner } from './lock-table.js';
+import type { Blocker, Grant, HeldLock, LockRequest, Outcome, Owner, WaitingRequest } from './lock-table.js';
 import { around } from './sql-keys.js';
 
 /** Changes of locks are told on it. */
@@ -241,6 +241,25 @@ export class SqlLocks {
       ttlRemainingMs: Number(row.expires_at) - now,
       waiters: Number(row.n),
     }));
+  }
+
+  *waiting(): Work<WaitingRequest[]> {
+    const now = yield* this.#storage.now();
+    const found = yield* rows(
+      `SELECT w.ticket, w.agent_id, w.session_id, k.key, k.mode FROM stomp_lock_waiters w
+         JOIN stomp_lock_waiter_keys k ON k.ticket = w.ticket
+        WHERE w.alive_until > ? ORDER BY w.ticket, k.key`,
+      now,
+    );
+    const requests = new Map<string, Owner & { keys: KeyRequest[] }>();
+    for (const row of found) {
+      const { key, mode, agentId, sessionId } = waiterOf(row);
+      const ticket = String(row.ticket);
+      const request = requests.get(ticket) ?? { agentId, sessionId, keys: [] };
+      requests.set(ticket, request);
+      request.keys.push({ key, mode });
+    }
+    return [...requests.values()];
   }
 
   *leave(tickets: readonly bigint[]): Work<void> {

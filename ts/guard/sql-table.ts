@@ -11,6 +11,7 @@ import type {
   LockTable,
   Outcome,
   TableEvents,
+  WaitingRequest,
   WaitLimit,
 } from './lock-table.js';
 import { type Attempt, type Expired, lockChannel, SqlLocks } from './sql-locks.js';
@@ -99,6 +100,10 @@ export class SqlTable implements LockTable {
 
   held(): Promise<HeldLock[]> {
     return this.#storage.read(() => this.#locks.held());
+  }
+
+  waiting(): Promise<WaitingRequest[]> {
+    return this.#storage.read(() => this.#locks.waiting());
   }
 
   async close(): Promise<void> {

@@ -242,6 +242,27 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       expect(await locks.snapshot()).toEqual([]);
     });
 
+    it('names those who wait, in the order in which they asked', async () => {
+      const locks = await begin();
+      const other = await manager();
+      const held = await locks.acquire('code:/a', as('ann'));
+      expect(await locks.waiting()).toEqual([]);
+      const abort = new AbortController();
+      const first = locks.acquire(['code:/a', 'code:/0'], as('bob', { maxWaitMs: 5000 }));
+      await sleep(20);
+      const second = codeOf(locks.acquire('code:/a', as('cid', { maxWaitMs: 5000, signal: abort.signal })));
+      await sleep(20);
+      const bob = { agent_id: 'bob', session_id: 'bob-1', resource_keys: ['code:/0', 'code:/a'] };
+      const cid = { agent_id: 'cid', session_id: 'cid-1', resource_keys: ['code:/a'] };
+      expect(await locks.waiting()).toEqual([bob, cid]);
+      if (locks.durable) expect(await other.waiting()).toEqual([bob, cid]);
+      abort.abort();
+      expect(await second).toBe('CANCELLED');
+      await held.release();
+      await (await first).release();
+      expect(await locks.waiting()).toEqual([]);
+    });
+
     it('serves a crowd in order', async () => {
       const locks = await begin();
       const held = await locks.acquire('code:/a', as('ann'));
