@@ -99,6 +99,11 @@ export class FileGuard {
     return this.#roots;
   }
 
+  /** Largest file that is read and written. */
+  get maxFileBytes(): number {
+    return this.#maxBytes;
+  }
+
   /**
    * Reads a file while nobody changes it.
    * @throws StompError NOT_FOUND, PATH_DENIED, PAYLOAD_TOO_LARGE, INVALID_REQUEST for a binary file read as text
