@@ -214,9 +214,8 @@ describe('lock tools', () => {
     abort.abort();
     expect((await waiting).code).toBe('CANCELLED');
     const late = new AbortController();
+    maasl.telemetry.sink = ({ event }) => event === 'lock_acquired' && late.abort();
     const granted = errorOf('lock_acquire', { keys: ['code:/free'] }, { ...bob, signal: late.signal });
-    await Promise.resolve();
-    late.abort();
     expect((await granted).code).toBe('CANCELLED');
     expect((await maasl.locks.snapshot()).map((lock) => lock.resource_key)).toEqual(['code:/a']);
   });
