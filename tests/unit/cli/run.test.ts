@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { run } from '../../../ts/cli/run.js';
-import { packageVersion } from '../../../ts/cli/version.js';
+import { packageVersion } from '../../../ts/version.js';
 
 let folder: string;
 const servers: Server[] = [];

@@ -3,11 +3,11 @@ import type { Settings } from '../../config/index.js';
 import type { Engine } from '../../engine/engine.js';
 import type { EngineInfo, EngineStats } from '../../engine/types.js';
 import { createServer, type StompServer } from '../../serve/index.js';
+import { packageVersion } from '../../version.js';
 import type { Command, Invocation } from '../command.js';
 import { loadEngine, servedNames } from '../load-engine.js';
 import { print, say, type Terminal } from '../terminal.js';
 import { formatBytes, plural } from '../units.js';
-import { packageVersion } from '../version.js';
 
 export const serve: Command = {
   name: 'serve',
