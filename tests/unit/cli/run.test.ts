@@ -14,6 +14,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'stomp-cli-'));
   vi.spyOn(process, 'cwd').mockReturnValue(folder);
   vi.stubEnv('STOMP_MODEL_DIR', join(folder, 'models'));
+  vi.stubEnv('STOMP_DATABASE', join(folder, 'stomp.db'));
 });
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();

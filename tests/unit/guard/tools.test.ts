@@ -1,15 +1,14 @@
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { StompError } from '../../../ts/errors.js';
-import { FileGuard } from '../../../ts/guard/files.js';
 import { Maasl } from '../../../ts/guard/maasl.js';
 import { type Fault, GuardTools } from '../../../ts/guard/tools/guard-tools.js';
 import { SessionLeases } from '../../../ts/guard/tools/session-leases.js';
 import type { Caller } from '../../../ts/guard/tools/tool.js';
+import { type OpenGuard, openGuard } from './open-guard.js';
 
 const ann: Caller = { agentId: 'ann', sessionId: 'ann-1' };
 const bob: Caller = { agentId: 'bob', sessionId: 'bob-1' };
@@ -33,27 +32,15 @@ interface LocksBody {
   waiting: { agent_id: string; resource_keys: string[] }[];
 }
 
-let folder: string;
+let guard: OpenGuard;
 let root: string;
 let maasl: Maasl;
 let tools: GuardTools;
-const faults: Fault[] = [];
+let faults: Fault[];
 
 beforeEach(async () => {
-  folder = realpathSync(mkdtempSync(join(tmpdir(), 'stomp-tools-')));
-  root = join(folder, 'root');
-  mkdirSync(root);
-  maasl = await Maasl.open({
-    database: join(folder, 'stomp.db'),
-    maasl: { resource: { CRIT_CODE: { interactive_max_wait_ms: 0, batch_max_wait_ms: 2000 } } },
-  });
-  const files = await FileGuard.open(maasl, { roots: [root] });
-  tools = new GuardTools({ maasl, files, onFault: (fault) => faults.push(fault) });
-  faults.length = 0;
-});
-afterEach(async () => {
-  await maasl.close();
-  rmSync(folder, { recursive: true });
+  guard = await openGuard();
+  ({ root, maasl, tools, faults } = guard);
 });
 
 const call = async <T>(name: string, args: unknown, caller?: Caller): Promise<T> =>
@@ -110,7 +97,7 @@ describe('file tools', () => {
   });
 
   it('stay within the roots', async () => {
-    for (const path of ['../out.txt', '/etc/hosts', join(folder, 'stomp.db')]) {
+    for (const path of ['../out.txt', '/etc/hosts', guard.database]) {
       expect((await errorOf('fs_write', { path, content: '' })).code).toBe('PATH_DENIED');
     }
     expect((await errorOf('fs_delete', { path: '.' })).code).toBe('PATH_DENIED');
@@ -223,10 +210,11 @@ describe('lock tools', () => {
   it('outlive the server that took them', async () => {
     const { leases } = await call<LeaseBody>('lock_acquire', { keys: ['code:/a'] }, ann);
     await maasl.close();
-    maasl = await Maasl.open({ database: join(folder, 'stomp.db') });
-    expect((await maasl.locks.snapshot()).map((lock) => lock.fencing_token)).toEqual([
+    const next = await Maasl.open({ database: guard.database });
+    expect((await next.locks.snapshot()).map((lock) => lock.fencing_token)).toEqual([
       leases[0]?.fencing_token,
     ]);
+    await next.close();
   });
 
   it('end with their session where it says so, each as often as it was taken', async () => {
@@ -258,7 +246,7 @@ describe('looking tools', () => {
     expect(stats).toMatchObject({
       enabled: true,
       backend: 'sqlite',
-      database: join(folder, 'stomp.db'),
+      database: guard.database,
       roots: [root],
       held: 0,
       waiting: 0,

@@ -29,7 +29,7 @@ async function runMcp(invocation: Invocation): Promise<number> {
     });
     const server = await serveStdio({
       tools,
-      onError: (error) => log('warn', 'a message does not fit the protocol', errorFields(error)),
+      onError: (error) => log('warn', 'a message does not fit the protocol', { reason: error.message }),
     });
     const { roots } = files;
     log('info', 'ready', { version: packageVersion(), database: maasl.storage?.name, roots });
