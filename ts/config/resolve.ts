@@ -108,7 +108,8 @@ function refuseUnavailable(
 }
 
 function defaultValue(setting: Setting, cwd: string): Value | undefined {
-  return setting.type === 'path' ? resolve(cwd, expandHome(setting.default)) : setting.default;
+  if (setting.type === 'path') return resolve(cwd, expandHome(setting.default));
+  return setting.type === 'string' ? expandHome(setting.default) : setting.default;
 }
 
 function userFile(named: string | true | undefined, cwd: string): FileLayer {
