@@ -116,6 +116,12 @@ describe('the guard that serve and mcp open', () => {
     expect(err).toContain('Did you mean "lease_ttl_sec"?');
   });
 
+  it.each(['serve', 'mcp'])('stops %s with exit code 2 when a root is no folder', async (command) => {
+    const { code, out, err } = await stomp(command, '--roots', `${folder}:${join(folder, 'absent')}`);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain(`--roots: ${join(folder, 'absent')} does not exist`);
+  });
+
   it.each(['serve', 'mcp', 'locks'])('stops %s when the database cannot be opened', async (command) => {
     writeFileSync(join(folder, 'file'), '');
     const { code, err } = await stomp(command, '--database', join(folder, 'file', 'stomp.db'));
