@@ -12,15 +12,10 @@ import {
   type Tool,
 } from '@modelcontextprotocol/sdk/types.js';
 import { StompError } from '../errors.js';
-import {
-  type Caller,
-  type GuardTool,
-  type GuardTools,
-  guardErrorBody,
-  SessionLeases,
-} from '../guard/index.js';
+import { type Caller, type GuardTool, type GuardTools, SessionLeases } from '../guard/index.js';
 import { packageVersion } from '../version.js';
 import { type Headers, resolveCaller } from './identity.js';
+import { toolError, toolResult } from './tool-result.js';
 
 export interface McpSessionSetup {
   readonly tools: GuardTools;
@@ -138,19 +133,14 @@ export class McpSession {
       const caller: Caller = { agentId, sessionId, signal, leases: this.#leases };
       const body = await this.#tools.call(name, args, caller);
       return {
-        ...result(body),
+        ...toolResult(body),
         _meta: { 'stomp-serve/agent_id': agentId, 'stomp-serve/session_id': sessionId },
       };
     } catch (error) {
       if (!(error instanceof StompError)) throw error;
-      return { ...result(guardErrorBody(error)), isError: true };
+      return toolError(error);
     }
   }
-}
-
-/** Clients that know no structured content show the text. */
-function result(body: object): CallToolResult {
-  return { content: [{ type: 'text', text: JSON.stringify(body) }], structuredContent: { ...body } };
 }
 
 function describe({ name, title, description, inputSchema, hints }: GuardTool): Tool {

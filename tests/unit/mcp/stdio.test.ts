@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -190,6 +190,27 @@ describe('MCP over two streams', () => {
     client.say({ id: 11, result: {} });
     client.call(12, 'fs_write', { path: 'a', content: '\n'.repeat(1000) });
     expect((await client.answer(12)).result?.structuredContent).toMatchObject({ bytes: 1000 });
+  });
+
+  it('sends nothing that would cost a common client its connection', async () => {
+    const guard = await openGuard();
+    const client = await connect(guard);
+    let id = 0;
+    const read = async (content: string) => {
+      writeFileSync(join(guard.root, 'a'), content);
+      client.call(++id, 'fs_read', { path: 'a' });
+      const { result } = await client.answer(id);
+      return { ...result, bytes: Buffer.byteLength(JSON.stringify(result)) };
+    };
+    // Each of them takes twice its bytes in JSON, and twice that in the JSON of a text.
+    const short = await read('\n'.repeat(900_000));
+    expect(JSON.parse(short.content?.[0]?.text ?? '')).toEqual(short.structuredContent);
+    const long = await read('\n'.repeat(2_000_000));
+    expect(long.content?.[0]?.text).toMatch(/structuredContent/);
+    expect(long.structuredContent).toMatchObject({ bytes: 2_000_000 });
+    const tooLong = await read('x'.repeat(9 << 20));
+    expect(tooLong.structuredContent).toMatchObject({ error: { code: 'PAYLOAD_TOO_LARGE' } });
+    for (const { bytes } of [short, long, tooLong]) expect(bytes).toBeLessThan(10 << 20);
   });
 
   it('puts together what arrives in pieces', async () => {
