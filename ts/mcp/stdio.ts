@@ -6,6 +6,7 @@ import type { GuardTools } from '../guard/index.js';
 import { McpSession } from './session.js';
 import { StdioTransport } from './stdio-transport.js';
 
+/** What to serve, and over which streams. */
 export interface StdioServerOptions {
   readonly tools: GuardTools;
   /** @default standard input */
@@ -16,6 +17,7 @@ export interface StdioServerOptions {
   onError?(error: Error): void;
 }
 
+/** A server at work. */
 export interface StdioServer {
   /**
    * Resolves when the client has gone, or `close` was called, and all is given back.

@@ -15,6 +15,7 @@ export interface Fault {
   readonly error: unknown;
 }
 
+/** What the tools work with, and who writes down what goes wrong. */
 export interface GuardToolsOptions extends ToolContext {
   /** Writes faults down. */
   onFault(fault: Fault): void;
@@ -31,7 +32,9 @@ const aliases: Readonly<Record<string, string>> = {
 const longestEncoding = 2;
 const otherArgumentsBytes = 64 << 10;
 
+/** Every tool of a guard. */
 export class GuardTools {
+  /** In the order in which they are shown. */
   readonly list: readonly GuardTool[];
   readonly context: ToolContext;
   readonly #onFault: GuardToolsOptions['onFault'];

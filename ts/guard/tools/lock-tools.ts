@@ -7,6 +7,7 @@ import { refuse } from '../../arguments.js';
 import { StompError } from '../../errors.js';
 import type { KeyRequest } from '../keys.js';
 import { type Lease, longestTtlMs } from '../lease.js';
+import type { ResourceClass } from '../policy.js';
 import { resolveResources } from '../resources.js';
 import { given } from './parameters.js';
 import { actingTool, type Caller, type GuardTool, type ToolContext } from './tool.js';
@@ -145,7 +146,7 @@ function acquireTool(context: ToolContext): GuardTool {
 async function acquire(context: ToolContext, args: AcquireArguments, caller: Caller): Promise<object> {
   const { policy, locks } = context.maasl;
   const wanted = await requestsOf(context, args);
-  const classes = wanted.map(({ key }) => policy.ofKey(key));
+  const classes = wanted.map(({ resourceClass }) => resourceClass);
   const mode = args.batch ? 'batch' : 'interactive';
   const ttl = args.ttl_ms ?? Math.min(...classes.map(({ leaseTtlMs }) => leaseTtlMs));
   const lease = await locks.acquire(wanted, {
@@ -167,7 +168,10 @@ async function acquire(context: ToolContext, args: AcquireArguments, caller: Cal
   return leaseBody(lease, ttl);
 }
 
-async function requestsOf(context: ToolContext, args: AcquireArguments): Promise<KeyRequest[]> {
+async function requestsOf(
+  context: ToolContext,
+  args: AcquireArguments,
+): Promise<(KeyRequest & { readonly resourceClass: ResourceClass })[]> {
   const { keys = [], access: accessOfAll = 'write' } = args;
   const { policy } = context.maasl;
   const descriptors = (args.resources ?? []).map((one) => ({
@@ -176,9 +180,14 @@ async function requestsOf(context: ToolContext, args: AcquireArguments): Promise
     access: one.access ?? accessOfAll,
   }));
   const resolved = await resolveResources(policy, descriptors);
-  const wanted = [...resolved, ...keys.map((key) => ({ key, access: accessOfAll }))];
+  const byKey = keys.map((key) => ({ key, access: accessOfAll, resourceClass: policy.ofKey(key) }));
+  const wanted = [...resolved, ...byKey];
   if (wanted.length === 0) refuse('resources', args.resources, 'given, or "keys"');
-  return wanted.map((one) => ({ key: one.key, mode: one.access === 'read' ? 'shared' : 'exclusive' }));
+  return wanted.map(({ key, access: wish, resourceClass }) => ({
+    key,
+    resourceClass,
+    mode: wish === 'read' ? 'shared' : 'exclusive',
+  }));
 }
 
 /** Relative paths begin at the first root, for the fs_ tools as well. */
@@ -228,8 +237,8 @@ function releaseTool({ maasl }: ToolContext): GuardTool {
     run: async (args, caller) => {
       const tokens = tokensOf(args);
       const lease = maasl.locks.resume(tokens, { agentId: caller.agentId, sessionId: caller.sessionId });
-      caller.leases?.released(lease);
       await lease.release();
+      caller.leases?.released(lease);
       return { released: [...tokens.keys()] };
     },
   });

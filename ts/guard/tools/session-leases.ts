@@ -15,9 +15,11 @@ interface Taken extends Owner {
 
 const nameOf = (key: string, token: bigint) => `${token} ${key}`;
 
+/** Kept by whoever serves the client; the lock tools tell it what they do. */
 export class SessionLeases {
   readonly #taken = new Map<string, Taken>();
 
+  /** A lease was taken. */
   acquired(lease: Lease, ttlMs: number): void {
     this.#dropExpired();
     const until = performance.now() + ttlMs;
@@ -31,6 +33,7 @@ export class SessionLeases {
     }
   }
 
+  /** It lives on. */
   renewed(lease: Lease, ttlMs: number): void {
     for (const [key, token] of lease.tokens) {
       const taken = this.#taken.get(nameOf(key, token));
@@ -38,6 +41,7 @@ export class SessionLeases {
     }
   }
 
+  /** It was given back. */
   released(lease: Lease): void {
     for (const [key, token] of lease.tokens) {
       const name = nameOf(key, token);

@@ -25,13 +25,17 @@ export interface ToolHints {
   readonly idempotent: boolean;
 }
 
+/** One tool, as clients see it and as it is called. */
 export interface GuardTool {
   readonly name: string;
   readonly title: string;
   readonly description: string;
   readonly inputSchema: ObjectSchema;
   readonly hints: ToolHints;
-  /** @throws StompError, and whatever goes wrong unforeseen */
+  /**
+   * Does it.
+   * @throws StompError, and whatever goes wrong unforeseen
+   */
   call(args: unknown, caller: Caller | undefined): Promise<object>;
 }
 
