@@ -189,6 +189,18 @@ describe('locks', () => {
     expect(out.endsWith('\u001b[?1049l')).toBe(true);
   });
 
+  it('are shown on a terminal that does not know its size', async () => {
+    let out = '';
+    const stop = new AbortController();
+    const output = { columns: 0, rows: 0, write: (text: string) => (out += text) };
+    const view = async () => {
+      stop.abort();
+      return 'a\nb\nc';
+    };
+    await watch(output, view, stop.signal);
+    expect(out).toContain('a\nb\nc\nCtrl-C ends.');
+  });
+
   it('leave the terminal as it was when the database fails', async () => {
     let out = '';
     const output = { write: (text: string) => (out += text) };

@@ -65,7 +65,10 @@ export async function watch(output: Output, view: () => Promise<string>, stop: A
 }
 
 /** As much as the screen shows: what is too wide or too long would make it scroll. */
-function page(text: string, { columns = 80, rows = 24 }: Output): string {
+function page(text: string, output: Output): string {
+  // A terminal that does not know its size says 0.
+  const columns = output.columns || 80;
+  const rows = output.rows || 24;
   const lines = [...text.split('\n'), 'Ctrl-C ends.'].map((line) => line.slice(0, columns));
   if (lines.length <= rows) return lines.join('\n');
   const shown = Math.max(0, rows - 1);
