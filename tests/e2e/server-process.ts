@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach } from 'vitest';
 
 const root = join(import.meta.dirname, '../..');
-const main = join(root, 'dist/cli/main.js');
+export const main = join(root, 'dist/cli/main.js');
 
 /** Three layers, 512 tokens of context, no sense in what it says. */
 export const tinyModel = join(root, 'tests/fixtures/models/tiny-llama.Q4_1.gguf');
@@ -86,6 +86,8 @@ export function stomp(...args: string[]): Promise<Finished> {
 export interface ServerSetup {
   readonly model?: string;
   readonly cacheDir?: string;
+  /** Of the guard. */
+  readonly database?: string;
   readonly args?: readonly string[];
   /** Lives until the end of the file, not of the test. */
   readonly shared?: boolean;
@@ -93,10 +95,12 @@ export interface ServerSetup {
 
 export class ServerProcess extends StompProcess {
   readonly cacheDir: string;
+  readonly database: string;
 
   constructor({
     model = tinyModel,
     cacheDir = temporaryFolder(),
+    database = join(temporaryFolder(), 'stomp.db'),
     args = [],
     shared: isShared = false,
   }: ServerSetup = {}) {
@@ -110,9 +114,12 @@ export class ServerProcess extends StompProcess {
       cacheDir,
       '--cache-budget-mb',
       '256',
+      '--database',
+      database,
       ...args,
     ]);
     this.cacheDir = cacheDir;
+    this.database = database;
     if (isShared) shared.add(this.child);
   }
 

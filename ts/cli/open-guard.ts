@@ -1,6 +1,8 @@
 /** The stomp guard that the settings describe. */
+import { stat } from 'node:fs/promises';
 import { delimiter } from 'node:path';
 import type { Resolved } from '../config/index.js';
+import { StompError } from '../errors.js';
 import { FileGuard, Maasl, type TelemetrySink } from '../guard/index.js';
 
 /** @throws StompError CONFIG_INVALID, DB_BUSY */
@@ -8,8 +10,22 @@ export function openMaasl({ settings, maasl }: Resolved, sink?: TelemetrySink): 
   return Maasl.open({ database: settings.database, maasl, ...(sink ? { sink } : {}) });
 }
 
-/** @throws StompError PATH_DENIED for a root that is not there. */
-export function openFiles(maasl: Maasl, { settings }: Resolved): Promise<FileGuard> {
+/** @throws StompError CONFIG_INVALID for a root that is no folder. */
+export async function openFiles(maasl: Maasl, { settings, origins }: Resolved): Promise<FileGuard> {
   const roots = settings.roots.split(delimiter).filter((root) => root !== '');
+  for (const root of roots) await checkFolder(root, origins.roots);
   return FileGuard.open(maasl, { roots, maxFileBytes: settings.maxFileMb << 20 });
+}
+
+async function checkFolder(root: string, origin: string): Promise<void> {
+  const found = await stat(root).catch(() => undefined);
+  if (found?.isDirectory()) return;
+  const what = found ? 'is no folder' : 'does not exist';
+  throw new StompError(
+    'CONFIG_INVALID',
+    `${origin}: ${root} ${what}; name folders that agents may work in.`,
+    {
+      fields: { field: 'roots', value: root, source: origin },
+    },
+  );
 }

@@ -7,9 +7,9 @@ import {
   suggestion,
 } from '../config/index.js';
 import { StompError, toStompError } from '../errors.js';
+import { packageVersion } from '../version.js';
 import type { Command, CommandLoader } from './command.js';
 import { print, say, type Terminal } from './terminal.js';
-import { packageVersion } from './version.js';
 
 const EXIT_FAILURE = 1;
 /** The command line or a setting is wrong. */

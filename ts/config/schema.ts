@@ -291,6 +291,14 @@ export const SETTINGS = [
     commands: ['serve', 'mcp'],
   },
   {
+    name: 'once',
+    toml: 'locks.once',
+    type: 'boolean',
+    default: false,
+    doc: 'Show the locks once; without it a terminal is kept up to date until Ctrl-C',
+    commands: ['locks'],
+  },
+  {
     name: 'agents',
     toml: 'stress.agents',
     type: 'integer',

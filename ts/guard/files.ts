@@ -99,6 +99,11 @@ export class FileGuard {
     return this.#roots;
   }
 
+  /** Largest file that is read and written. */
+  get maxFileBytes(): number {
+    return this.#maxBytes;
+  }
+
   /**
    * Where the file is, or would be, without links.
    * @throws StompError PATH_DENIED outside of the roots, INVALID_REQUEST

@@ -74,6 +74,11 @@ export class LockManager {
     return this.#table.durable;
   }
 
+  /** Where the locks are. */
+  get backend(): LockTable['kind'] {
+    return this.#table.kind;
+  }
+
   /**
    * All of the keys or none, within one deadline.
    * @throws StompError RESOURCE_BUSY, CANCELLED, INVALID_REQUEST, SHUTTING_DOWN
@@ -86,7 +91,7 @@ export class LockManager {
     const waitMs = this.#clock.now() - askedAt;
     if (this.#closed) return this.#tooLate(outcome);
     if ('blocker' in outcome) throw this.#busy(outcome.blocker, owner, waitMs, maxWaitMs);
-    const lease = this.#lease(outcome.grant, autoRenew);
+    const lease = this.#lease(outcome.grant, autoRenew, this.#clock.now());
     if (!detached) this.#leases.add(lease);
     this.#tell('lock_acquired', lease, { wait_ms: waitMs, ttl_ms: ttlMs });
     return lease;
@@ -100,7 +105,7 @@ export class LockManager {
     const checked = checkOptions({ ...owner, ...(ttlMs === undefined ? {} : { ttlMs }) });
     if (tokens.size === 0) refuse('tokens', 'none', 'at least one key with its token');
     const grant = { owner: checked.owner, tokens, ttlMs: checked.ttlMs, grantedAt: this.#clock.now() };
-    return this.#lease(grant, false);
+    return this.#lease(grant, false, undefined);
   }
 
   /** Everything held, by key. */
@@ -129,8 +134,8 @@ export class LockManager {
     return this.close();
   }
 
-  #lease(grant: Grant, autoRenew: boolean): Lease {
-    const since = this.#clock.now();
+  /** @param since undefined where nobody here knows when it was acquired. */
+  #lease(grant: Grant, autoRenew: boolean, since: number | undefined): Lease {
     return new Lease({
       table: this.#table,
       clock: this.#clock,
@@ -148,9 +153,10 @@ export class LockManager {
     throw new StompError('SHUTTING_DOWN', 'The lock manager is closed.');
   }
 
-  #ended(lease: Lease, how: 'released' | 'lost', since: number): void {
+  #ended(lease: Lease, how: 'released' | 'lost', since: number | undefined): void {
     this.#leases.delete(lease);
-    if (how === 'released') this.#tell('lock_released', lease, { held_ms: this.#clock.now() - since });
+    if (how === 'lost') return;
+    this.#tell('lock_released', lease, since === undefined ? {} : { held_ms: this.#clock.now() - since });
   }
 
   #busy(blocker: Blocker, owner: { agentId: string; sessionId: string }, waitMs: number, maxWaitMs: number) {

@@ -102,6 +102,7 @@ export class PolicyRegistry {
   /** False: operations run without any lock. */
   readonly enabled: boolean;
   readonly #classes = new Map<string, ResourceClass>();
+  readonly #other: ResourceClass;
 
   /**
    * @param maasl the table `[maasl]` of a TOML file, parsed; keys as the seed has them.
@@ -118,6 +119,7 @@ export class PolicyRegistry {
       ),
       batchMaxWaitMs: wait('maasl.default_batch_max_wait_ms', maasl.default_batch_max_wait_ms),
     };
+    this.#other = { ...lowest, ...defined(defaults), name: 'OTHER', prefix: '' };
     for (const known of builtIn) this.#classes.set(known.name, known);
     for (const [name, own] of Object.entries(table('maasl.resource', maasl.resource))) {
       this.#classes.set(name, classOf(name, own, this.#classes.get(name), defaults));
@@ -138,6 +140,12 @@ export class PolicyRegistry {
 
   classes(): readonly ResourceClass[] {
     return [...this.#classes.values()];
+  }
+
+  /** The class of a lock key by what it begins with; for any other key what holds where nobody says anything. */
+  ofKey(key: string): ResourceClass {
+    const prefix = key.slice(0, key.indexOf(':') + 1);
+    return this.classes().find((known) => `${known.prefix}:` === prefix) ?? this.#other;
   }
 
   maxWaitMs(resourceClass: ResourceClass, mode: WaitMode): number {

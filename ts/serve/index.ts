@@ -1,3 +1,9 @@
 /** The HTTP server of stomp-serve, to run or to mount in a server of your own. */
-export { createServer, type ListenOptions, type ServerOptions, type StompServer } from './server.js';
+export {
+  createServer,
+  type GuardServices,
+  type ListenOptions,
+  type ServerOptions,
+  type StompServer,
+} from './server.js';
 export type { Phase, ServedEngine } from './service.js';

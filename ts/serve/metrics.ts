@@ -11,7 +11,8 @@ const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56];
 
 export class Metrics {
-  readonly #registry = new Registry();
+  /** For metrics that others collect. */
+  readonly registry = new Registry();
   readonly #rate: RateWindow;
   readonly #requests: Counter<'model' | 'route' | 'status'>;
   readonly #duration: Histogram;
@@ -24,7 +25,7 @@ export class Metrics {
 
   /** @param now milliseconds, never going back. */
   constructor(now: () => number = () => performance.now()) {
-    const registers = [this.#registry];
+    const registers = [this.registry];
     this.#rate = new RateWindow(now);
     this.#requests = new Counter({
       name: 'stomp_request_total',
@@ -67,7 +68,7 @@ export class Metrics {
   }
 
   get contentType(): string {
-    return this.#registry.contentType;
+    return this.registry.contentType;
   }
 
   request(model: string, route: string, status: number): void {
@@ -94,7 +95,7 @@ export class Metrics {
   /** @param stats undefined while no engine is loaded: its metrics are then left out. */
   async scrape(stats: EngineStats | undefined): Promise<string> {
     if (stats) this.#engine.update(stats);
-    return this.#registry.metrics();
+    return this.registry.metrics();
   }
 }
 

@@ -4,6 +4,19 @@ import { StompError } from '../errors.js';
 
 export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
 
+export interface ResourceOptions {
+  /** Instead of the server's. */
+  readonly bodyLimitBytes?: number;
+  /** Words errors of this path. */
+  readonly errorBody?: (error: StompError) => object;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    errorBody?: ResourceOptions['errorBody'];
+  }
+}
+
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 /** Registers the handlers of `url`. HEAD comes with GET. */
@@ -11,13 +24,18 @@ export function resource(
   app: FastifyInstance,
   url: string,
   handlers: Readonly<Partial<Record<'GET' | 'POST' | 'DELETE', Handler>>>,
+  { bodyLimitBytes, errorBody }: ResourceOptions = {},
 ): void {
+  const config = errorBody ? { errorBody } : {};
+  const limit = bodyLimitBytes === undefined ? {} : { bodyLimit: bodyLimitBytes };
   const served = Object.keys(handlers);
   if (handlers.GET) served.push('HEAD');
   for (const [method, handler] of Object.entries(handlers)) {
     app.route({
       method: method as HTTPMethods,
       url,
+      config,
+      ...limit,
       handler: async (request, reply) => handler(request, reply),
     });
   }
@@ -25,6 +43,7 @@ export function resource(
   app.route({
     method: refused,
     url,
+    config,
     // Before the body is read: nothing in it could help.
     onRequest: async (request, reply) => {
       reply.header('allow', served.join(', '));

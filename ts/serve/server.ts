@@ -14,6 +14,7 @@ import Fastify, {
 } from 'fastify';
 import { isLoopback } from '../config/schema.js';
 import { StompError } from '../errors.js';
+import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
 import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
 import { health } from './health.js';
@@ -26,6 +27,13 @@ import { models } from './openai/models.js';
 import { type Phase, type ServedEngine, Service } from './service.js';
 import { errorBody, errorForWire, retryAfterSeconds } from './wire-errors.js';
 
+/** A stomp guard to offer over HTTP and MCP. Whoever opened it closes it, after the server. */
+export interface GuardServices {
+  maasl: Maasl;
+  files: FileGuard;
+  docgen?: Pick<DocgenGuard, 'status'>;
+}
+
 export interface ServerOptions {
   /** Name under which the model is served. @default the name it was loaded by */
   model?: string;
@@ -37,6 +45,8 @@ export interface ServerOptions {
   shutdownTimeoutMs?: number;
   /** Host names to answer to beside the loopback ones, where the handler is mounted elsewhere. */
   allowedHosts?: readonly string[];
+  /** Adds `/v1/locks`, `/v1/tools`, `/v1/stomp/stats`, `/v1/docgen/status`, `/mcp` and the guard's metrics. */
+  guard?: GuardServices;
   /** Structured log lines; none from `info` upwards holds text of a prompt or an answer. @default off */
   log?: {
     level: string;
@@ -58,7 +68,7 @@ export interface StompServer {
   /** For routes and plug-ins of your own; add them before `listen` or `handler`. */
   readonly app: FastifyInstance;
   readonly phase: Phase;
-  /** Requests that are generating now. */
+  /** Requests that are generating, or work at the guard, now. */
   readonly runningTurns: number;
   /** Handles one request of another server. Paths stay as they are. */
   handler(request: IncomingMessage, response: ServerResponse): void;
@@ -94,6 +104,7 @@ export function createServer(
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
   for (const route of [chatCompletions, models, agents, generate, health, metrics]) route(app, service);
+  if (options.guard) addGuard(app, service, options.guard);
   const close = closer(app, service, options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS);
   return {
     app,
@@ -109,6 +120,11 @@ export function createServer(
     listen: (where) => listen(app, where ?? {}),
     close,
   };
+}
+
+/** Loaded when there is a guard: without one, nobody needs MCP. */
+function addGuard(app: FastifyInstance, service: Service, services: GuardServices): void {
+  app.register(async (scope) => (await import('./guard/guard.js')).guard(scope, service, services));
 }
 
 function createApp(options: ServerOptions): FastifyInstance {
@@ -154,8 +170,13 @@ function addHooks(app: FastifyInstance, service: Service, allowedHosts: readonly
     reply.raw.once('close', () => finished(service, request, reply, performance.now() - started));
     checkLocal(request.headers, allowedHosts);
     if (service.phase === 'draining') reply.header('connection', 'close');
-    if (request.url.startsWith('/v1/')) service.refuseWhileDraining();
+    if (isApi(request.url)) service.refuseWhileDraining();
   });
+}
+
+/** Paths that do something, beside those that watch over the server. */
+function isApi(path: string): boolean {
+  return path.startsWith('/v1/') || path.startsWith('/mcp');
 }
 
 /** Counts and logs one request, once its connection is done with it. */
@@ -164,7 +185,7 @@ function finished(service: Service, request: FastifyRequest, reply: FastifyReply
   const { method, notes } = request;
   if (!reply.raw.writableFinished) Object.assign(notes, { status: 499, error: 'CANCELLED' });
   const status = notes.status ?? reply.raw.statusCode;
-  if (route.startsWith('/v1/')) service.metrics.request(service.model.id, route, status);
+  if (isApi(route)) service.metrics.request(service.model.id, route, status);
   const line = { method, route, ...notes, status, ms: Math.round(ms) };
   if (route.startsWith('/health') || route === '/metrics') request.log.debug(line, 'request');
   else request.log.info(line, 'request');
@@ -180,7 +201,8 @@ async function sendError(
   if (error.status >= 500 && error.status !== 503) request.log.error({ err: caught }, 'a request failed');
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
-  return reply.code(error.status).header('x-request-id', request.id).send(errorBody(error));
+  const body = request.routeOptions?.config?.errorBody ?? errorBody;
+  return reply.code(error.status).header('x-request-id', request.id).send(body(error));
 }
 
 /** Takes in what is still being sent, for a while: a client reads no answer before it has sent its body. */

@@ -153,7 +153,7 @@ function note(request: FastifyRequest, service: Service, result: GenerationResul
 }
 
 /** An aborted generation says CANCELLED; why it was aborted says more. */
-function reasonOf(caught: unknown, signal: AbortSignal): unknown {
+export function reasonOf(caught: unknown, signal: AbortSignal): unknown {
   return signal.aborted && signal.reason instanceof StompError ? signal.reason : caught;
 }
 

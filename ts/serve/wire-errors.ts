@@ -14,9 +14,10 @@ export interface ErrorBody {
 
 /** Seconds after which a refused client should try again. */
 const RETRY_AFTER_SECONDS: Partial<Record<number, number>> = { 429: 1, 503: 2 };
+const BUSY_SECONDS = 1;
 
 const codeByFrameworkError: Readonly<Record<string, readonly [code: StompError['code'], message: string]>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: ['PAYLOAD_TOO_LARGE', 'The request body is too large; send at most 4 MB.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['PAYLOAD_TOO_LARGE', 'The request body is larger than this route takes.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: [
     'UNSUPPORTED_MEDIA_TYPE',
     'The body must be JSON: send Content-Type: application/json.',
@@ -69,9 +70,15 @@ export function errorBody(error: StompError): ErrorBody {
   };
 }
 
+/** The same with the fields beside the code, as the guard's tools say it on every wire. */
+export function flatErrorBody(error: StompError): { readonly error: Readonly<Record<string, unknown>> } {
+  const { fields, ...rest } = errorBody(error).error;
+  return { error: { ...fields, ...rest } };
+}
+
 /** Value of the `Retry-After` header, if the error is one that passes. */
 export function retryAfterSeconds(error: StompError): number | undefined {
-  return RETRY_AFTER_SECONDS[error.status];
+  return error.code === 'RESOURCE_BUSY' ? BUSY_SECONDS : RETRY_AFTER_SECONDS[error.status];
 }
 
 function errorType(status: number): string {

@@ -36,7 +36,10 @@ function trace(program: string): string[] {
   return output.split('\n').flatMap((line) => (line.startsWith('loaded ') ? [line.slice(7)] : []));
 }
 
-const server = /fastify|prom-client|@huggingface\/hub|\/serve\/|\/cli\/|smol-toml|better-sqlite3/;
+const server =
+  /fastify|prom-client|@huggingface\/hub|\/(serve|cli|guard|mcp)\/|smol-toml|better-sqlite3|@modelcontextprotocol/;
+const database = /better-sqlite3|node_modules\/pg\//;
+const engine = /dist\/engine\/(?!agent-id)|dist\/native/;
 const addon = /stomp_serve\.node|libstomp|node-gyp-build/;
 
 describe("import 'stomp-serve'", () => {
@@ -44,6 +47,17 @@ describe("import 'stomp-serve'", () => {
     const loaded = trace("await import('stomp-serve');");
     expect(loaded.some((path) => path.endsWith('/dist/engine/engine.js'))).toBe(true);
     expect(loaded.filter((path) => server.test(path) || addon.test(path))).toEqual([]);
+  });
+
+  it('stands apart from the other parts, each of which loads what it is and no more', () => {
+    const mcp = /@modelcontextprotocol/;
+    const part = (name: string, ...without: RegExp[]) =>
+      trace(`await import('stomp-serve/${name}');`).filter((path) =>
+        [addon, ...without].some((pattern) => pattern.test(path)),
+      );
+    expect(part('guard', database, engine, mcp, /fastify/)).toEqual([]);
+    expect(part('mcp', database, engine, /fastify/)).toEqual([]);
+    expect(part('serve', database, mcp)).toEqual([]);
   });
 
   it('would be caught if it did', () => {

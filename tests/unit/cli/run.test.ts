@@ -4,8 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { watch } from '../../../ts/cli/commands/locks.js';
 import { run } from '../../../ts/cli/run.js';
-import { packageVersion } from '../../../ts/cli/version.js';
+import type { StompError } from '../../../ts/errors.js';
+import { Maasl } from '../../../ts/guard/maasl.js';
+import { packageVersion } from '../../../ts/version.js';
 
 let folder: string;
 const servers: Server[] = [];
@@ -14,6 +17,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'stomp-cli-'));
   vi.spyOn(process, 'cwd').mockReturnValue(folder);
   vi.stubEnv('STOMP_MODEL_DIR', join(folder, 'models'));
+  vi.stubEnv('STOMP_DATABASE', join(folder, 'stomp.db'));
 });
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();
@@ -36,7 +40,7 @@ describe('the command line', () => {
   it('has a help with every command, and one for each', async () => {
     const general = await stomp('--help');
     expect(general.code).toBe(0);
-    for (const name of ['serve', 'demo', 'agents', 'models', 'doctor', 'perplexity']) {
+    for (const name of ['serve', 'mcp', 'demo', 'agents', 'locks', 'models', 'doctor', 'perplexity']) {
       expect(general.out).toContain(`\n  ${name}`);
       const own = await stomp(name, '--help');
       expect(own).toMatchObject({ code: 0, err: '' });
@@ -101,6 +105,108 @@ describe('serve', () => {
     const { code, err } = await stomp('--port', '0', '--log-level', 'silent', '--model', './absent.gguf');
     expect(code).toBe(1);
     expect(err).toContain('absent.gguf');
+  });
+});
+
+describe('the guard that serve and mcp open', () => {
+  it.each(['serve', 'mcp', 'locks'])('stops %s with exit code 2 when [maasl] is wrong', async (command) => {
+    writeFileSync(join(folder, 'stomp.toml'), '[maasl.resource.CRIT_CODE]\nlease_ttl_secs = 5\n');
+    const { code, out, err } = await stomp(command);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain('Did you mean "lease_ttl_sec"?');
+  });
+
+  it.each(['serve', 'mcp'])('stops %s with exit code 2 when a root is no folder', async (command) => {
+    const { code, out, err } = await stomp(command, '--roots', `${folder}:${join(folder, 'absent')}`);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain(`--roots: ${join(folder, 'absent')} does not exist`);
+  });
+
+  it.each(['serve', 'mcp', 'locks'])('stops %s when the database cannot be opened', async (command) => {
+    writeFileSync(join(folder, 'file'), '');
+    const { code, err } = await stomp(command, '--database', join(folder, 'file', 'stomp.db'));
+    expect(code).toBe(1);
+    expect(err).toContain(`Cannot open the database ${join(folder, 'file', 'stomp.db')}`);
+    expect(err).not.toContain('    at ');
+  });
+});
+
+describe('locks', () => {
+  async function guarded(work: (maasl: Maasl) => Promise<void>): Promise<void> {
+    const maasl = await Maasl.open({ database: join(folder, 'stomp.db') });
+    try {
+      await work(maasl);
+    } finally {
+      await maasl.close();
+    }
+  }
+
+  it('are shown with who holds them and who waits', async () => {
+    await guarded(async (maasl) => {
+      const maxWaitMs = 60_000;
+      await maasl.locks.acquire('code:/a/', { agentId: 'ann', sessionId: 's1', ttlMs: 200_000 });
+      const both = ['code:/a/x', 'code:/z'];
+      const waiting = [
+        maasl.locks.acquire(both, { agentId: 'bob', sessionId: 's2', maxWaitMs }),
+        maasl.locks.acquire('code:/z', { agentId: 'cid', sessionId: '\u001b[2J', maxWaitMs }),
+      ].map((promise) => promise.catch((error: StompError) => error.code));
+      await vi.waitFor(async () => expect(await maasl.locks.waiting()).toHaveLength(2));
+      const { code, out } = await stomp('locks');
+      expect(code).toBe(0);
+      expect(out).toMatch(/^KEY +HOLDER +SESSION +TOKEN +HELD +TTL LEFT +WAITING$/m);
+      expect(out).toMatch(/^code:\/a\/ +ann +s1 +1 +[\d.]+ m?s +3 min +bob\/s2$/m);
+      expect(out).toMatch(/^code:\/z +\(nobody\) +bob\/s2, cid\/\?\[2J$/m);
+      expect(out).toContain(`From ${join(folder, 'stomp.db')}.`);
+      await maasl.close();
+      expect(await Promise.all(waiting)).toEqual(['SHUTTING_DOWN', 'SHUTTING_DOWN']);
+    });
+  });
+
+  it('are none in a new database', async () => {
+    expect(await stomp('locks', '--once')).toMatchObject({ code: 0, err: '' });
+    expect((await stomp('locks')).out).toContain('Nothing is locked.');
+  });
+
+  it('are drawn anew on a terminal until it is told to stop, no larger than the screen', async () => {
+    let out = '';
+    const stop = new AbortController();
+    const output = { columns: 20, rows: 4, write: (text: string) => (out += text) };
+    let draws = 0;
+    const view = async () => {
+      draws++;
+      if (draws === 2) stop.abort();
+      return Array.from({ length: 10 }, (_, i) => `line ${draws}.${i} ${'x'.repeat(40)}`).join('\n');
+    };
+    await watch(output, view, stop.signal);
+    expect(draws).toBe(2);
+    const [before, first, second] = out.split('\u001b[H\u001b[2J');
+    expect(before).toBe('\u001b[?1049h');
+    const lines = first?.split('\n') ?? [];
+    expect(lines).toHaveLength(4);
+    expect(lines.every((line) => line.length <= 20)).toBe(true);
+    expect(lines.at(-1)).toBe('… 8 more lines');
+    expect(second).toContain('line 2.0');
+    expect(out.endsWith('\u001b[?1049l')).toBe(true);
+  });
+
+  it('are shown on a terminal that does not know its size', async () => {
+    let out = '';
+    const stop = new AbortController();
+    const output = { columns: 0, rows: 0, write: (text: string) => (out += text) };
+    const view = async () => {
+      stop.abort();
+      return 'a\nb\nc';
+    };
+    await watch(output, view, stop.signal);
+    expect(out).toContain('a\nb\nc\nCtrl-C ends.');
+  });
+
+  it('leave the terminal as it was when the database fails', async () => {
+    let out = '';
+    const output = { write: (text: string) => (out += text) };
+    const view = () => Promise.reject(new Error('gone'));
+    await expect(watch(output, view, new AbortController().signal)).rejects.toThrow('gone');
+    expect(out.endsWith('\u001b[?1049l')).toBe(true);
   });
 });
 

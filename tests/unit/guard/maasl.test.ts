@@ -221,10 +221,20 @@ describe('maasl', () => {
     ]);
     expect(events[2]).toMatchObject({ agent_id: 'ann', intent: 'test', mode: 'interactive', outcome: 'ok' });
     expect(events[5]).toMatchObject({ agent_id: 'bob', outcome: 'failed' });
+    expect(events[1]).toHaveProperty('held_ms');
     maasl.telemetry.sink = undefined;
     await maasl.callWithStompGuard(() => undefined, code1(), as('ann'));
     expect(events.length).toBe(6);
     expect(maasl.telemetry.counts()).toMatchObject({ stomp_guard_call: 3 });
+  });
+
+  it('does not make up how long a lease was held that another has acquired', async () => {
+    await open();
+    const owner = { agentId: 'ann', sessionId: 'ann-1' };
+    const lease = await maasl.locks.acquire('code:/x', { ...owner, detached: true });
+    await maasl.locks.resume(lease.tokens, owner).release();
+    expect(events.at(-1)).toMatchObject({ event: 'lock_released', resource_key: 'code:/x' });
+    expect(events.at(-1)).not.toHaveProperty('held_ms');
   });
 
   it('refuses what it does not know', async () => {

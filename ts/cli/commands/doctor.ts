@@ -9,10 +9,10 @@ import { defaultModel, knownModels } from '../../engine/models/known-models.js';
 import { modelFolder } from '../../engine/models/registry.js';
 import { toStompError } from '../../errors.js';
 import { native } from '../../native.js';
+import { packageVersion } from '../../version.js';
 import type { Command, Invocation } from '../command.js';
 import { print } from '../terminal.js';
 import { formatBytes } from '../units.js';
-import { packageVersion } from '../version.js';
 import { isDownloaded } from './models.js';
 
 export const doctor: Command = {

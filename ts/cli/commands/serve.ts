@@ -2,12 +2,14 @@
 import type { Settings } from '../../config/index.js';
 import type { Engine } from '../../engine/engine.js';
 import type { EngineInfo, EngineStats } from '../../engine/types.js';
-import { createServer, type StompServer } from '../../serve/index.js';
+import { DocgenGuard } from '../../guard/index.js';
+import { createServer, type GuardServices, type StompServer } from '../../serve/index.js';
+import { packageVersion } from '../../version.js';
 import type { Command, Invocation } from '../command.js';
 import { loadEngine, servedNames } from '../load-engine.js';
+import { openFiles, openMaasl } from '../open-guard.js';
 import { print, say, type Terminal } from '../terminal.js';
 import { formatBytes, plural } from '../units.js';
-import { packageVersion } from '../version.js';
 
 export const serve: Command = {
   name: 'serve',
@@ -22,7 +24,18 @@ const EXIT_INTERRUPTED = 130;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-async function runServer({ settings, terminal }: Invocation): Promise<number> {
+/** The guard first: what is wrong with it shows before a model is brought. */
+async function runServer(invocation: Invocation): Promise<number> {
+  const maasl = await openMaasl(invocation);
+  try {
+    const files = await openFiles(maasl, invocation);
+    return await serveModel(invocation, { maasl, files, docgen: await DocgenGuard.open(maasl, files) });
+  } finally {
+    await maasl.close();
+  }
+}
+
+async function serveModel({ settings, terminal }: Invocation, guard: GuardServices): Promise<number> {
   const { id, aliases } = servedNames(settings.model);
   const stopLoading = new AbortController();
   const { engine, load } = deferredEngine(() =>
@@ -32,15 +45,17 @@ async function runServer({ settings, terminal }: Invocation): Promise<number> {
     model: id,
     aliases,
     shutdownTimeoutMs: settings.shutdownTimeoutSeconds * 1000,
+    guard,
     log: { level: settings.logLevel, stream: process.stderr },
   });
+  guard.maasl.telemetry.sink = (event) => server.app.log.debug(event, event.event);
   const stop = stopSignals(server, settings, terminal, stopLoading);
   let loaded: Engine | undefined;
   try {
     // Before the model: a taken port is found out at once, and supervisors can watch the load.
     const { url } = await server.listen({ host: settings.host, port: settings.port });
     loaded = await load();
-    await announce(loaded, id, url, terminal);
+    await announce(loaded, guard, id, url, terminal);
     await stop.closed;
   } catch (caught) {
     await Promise.all([server.close(), server.close()]);
@@ -113,7 +128,13 @@ function stopSignals(
   };
 }
 
-async function announce(engine: Engine, id: string, url: string, terminal: Terminal): Promise<void> {
+async function announce(
+  engine: Engine,
+  { maasl, files }: GuardServices,
+  id: string,
+  url: string,
+  terminal: Terminal,
+): Promise<void> {
   const { info } = engine;
   const [stats, agents] = await Promise.all([engine.stats(), engine.agents()]);
   const kept =
@@ -128,7 +149,9 @@ async function announce(engine: Engine, id: string, url: string, terminal: Termi
   print(terminal, `  executor  ${executorLine(info)}`);
   print(terminal, `  memory    ${memoryLine(stats)}`);
   print(terminal, `  agents    ${kept}`);
+  print(terminal, `  guard     ${files.roots.join(', ')}, locks in ${maasl.storage?.name}`);
   print(terminal, `  url       ${url}`);
+  print(terminal, `  mcp       ${url}/mcp`);
   print(terminal, `Ready. Ctrl-C saves every agent and stops.`);
 }
 

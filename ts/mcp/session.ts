@@ -1,0 +1,169 @@
+/** One MCP client: its tools, the calls that run for it, and the leases that it has taken. */
+import { Server } from '@modelcontextprotocol/sdk/server/index.js';
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import {
+  type CallToolRequest,
+  CallToolRequestSchema,
+  type CallToolResult,
+  ErrorCode,
+  ListToolsRequestSchema,
+  McpError,
+  type RequestId,
+  type Tool,
+} from '@modelcontextprotocol/sdk/types.js';
+import { StompError } from '../errors.js';
+import { type Caller, type GuardTool, type GuardTools, SessionLeases } from '../guard/index.js';
+import { packageVersion } from '../version.js';
+import { type Headers, resolveCaller } from './identity.js';
+import { toolError, toolResult } from './tool-result.js';
+
+export interface McpSessionSetup {
+  readonly tools: GuardTools;
+  /** Names the connection: unless a request says otherwise, its calls are made for this session. */
+  readonly id: string;
+  /** Is told of what does not fit the protocol, and of answers that could not be sent. */
+  onError(error: Error): void;
+}
+
+interface RunningCall {
+  readonly id: RequestId;
+  readonly abort: AbortController;
+  readonly done: Promise<unknown>;
+}
+
+/** What a handler is told of a request, as far as it is used here. */
+interface RequestExtra {
+  readonly signal: AbortSignal;
+  readonly requestId: RequestId;
+  readonly _meta?: Readonly<Record<string, unknown>> | undefined;
+  readonly requestInfo?: { readonly headers: Headers } | undefined;
+}
+
+export class McpSession {
+  readonly id: string;
+  readonly #tools: GuardTools;
+  readonly #server: Server;
+  readonly #leases = new SessionLeases();
+  readonly #calls = new Set<RunningCall>();
+
+  constructor({ tools, id, onError }: McpSessionSetup) {
+    this.id = id;
+    this.#tools = tools;
+    this.#server = new Server(
+      { name: 'stomp-serve', title: 'stomp-serve: locks and guarded files', version: packageVersion() },
+      { capabilities: { tools: {} }, instructions: instructions(tools) },
+    );
+    this.#server.onerror = onError;
+    this.#server.setRequestHandler(ListToolsRequestSchema, ({ params }) => {
+      if (params?.cursor !== undefined) {
+        throw new McpError(ErrorCode.InvalidParams, 'There is one page of tools; ask without a cursor.');
+      }
+      return { tools: tools.list.map(describe) };
+    });
+    this.#server.setRequestHandler(CallToolRequestSchema, ({ params }, extra) => this.#call(params, extra));
+  }
+
+  /** Begins to serve. The transport is the session's from now on. */
+  connect(transport: Transport): Promise<void> {
+    return this.#server.connect(transport);
+  }
+
+  /** Takes calls that wait for locks out of their queues; what is at work goes on. */
+  cancel(ids?: readonly RequestId[]): void {
+    for (const { id, abort } of this.#calls) if (!ids || ids.includes(id)) abort.abort();
+  }
+
+  /** Resolves when no call runs. */
+  async idle(): Promise<void> {
+    while (this.#calls.size > 0) await Promise.allSettled(Array.from(this.#calls, ({ done }) => done));
+  }
+
+  /**
+   * The client is gone: gives back the leases that it has taken.
+   * @throws StompError DB_BUSY: they expire.
+   */
+  async giveBack(): Promise<void> {
+    this.cancel();
+    await this.idle();
+    await this.#leases.releaseAll(this.#tools.context.maasl.locks);
+  }
+
+  close(): Promise<void> {
+    return this.#server.close();
+  }
+
+  async #call(params: CallToolRequest['params'], extra: RequestExtra): Promise<CallToolResult> {
+    const tool = this.#tool(params.name);
+    const abort = new AbortController();
+    const follow = () => abort.abort(extra.signal.reason);
+    if (extra.signal.aborted) follow();
+    extra.signal.addEventListener('abort', follow, { once: true });
+    const done = this.#run(tool, params.arguments, extra, abort.signal);
+    const call = { id: extra.requestId, abort, done };
+    this.#calls.add(call);
+    try {
+      return await done;
+    } finally {
+      this.#calls.delete(call);
+      extra.signal.removeEventListener('abort', follow);
+    }
+  }
+
+  #tool(name: string): GuardTool {
+    try {
+      return this.#tools.get(name);
+    } catch (error) {
+      throw error instanceof StompError ? new McpError(ErrorCode.InvalidParams, error.message) : error;
+    }
+  }
+
+  async #run(
+    { name }: GuardTool,
+    args: unknown,
+    { _meta: meta, requestInfo }: RequestExtra,
+    signal: AbortSignal,
+  ): Promise<CallToolResult> {
+    try {
+      const { agentId, sessionId } = resolveCaller({
+        meta,
+        headers: requestInfo?.headers,
+        connectionId: this.id,
+        clientName: this.#server.getClientVersion()?.name,
+      });
+      const caller: Caller = { agentId, sessionId, signal, leases: this.#leases };
+      const body = await this.#tools.call(name, args, caller);
+      return {
+        ...toolResult(body),
+        _meta: { 'stomp-serve/agent_id': agentId, 'stomp-serve/session_id': sessionId },
+      };
+    } catch (error) {
+      if (!(error instanceof StompError)) throw error;
+      return toolError(error);
+    }
+  }
+}
+
+function describe({ name, title, description, inputSchema, hints }: GuardTool): Tool {
+  return {
+    name,
+    title,
+    description,
+    inputSchema: inputSchema as unknown as Tool['inputSchema'],
+    annotations: {
+      title,
+      readOnlyHint: hints.readOnly,
+      destructiveHint: hints.destructive,
+      idempotentHint: hints.idempotent,
+      openWorldHint: false,
+    },
+  };
+}
+
+function instructions({ context }: GuardTools): string {
+  return (
+    `Several agents work on the files below ${context.files.roots.join(', ')} at the same time; these tools keep them ` +
+    'from overwriting each other. Read a file with fs_read and pass its sha256 as expected_sha256 when you write or ' +
+    'edit it: STALE_VERSION says that somebody was faster; read again. RESOURCE_BUSY says who is at work on it. To ' +
+    'keep something to yourself over several calls take it with lock_acquire, and give it back with lock_release.'
+  );
+}

@@ -1,0 +1,46 @@
+/** `/mcp`: MCP over Streamable HTTP. */
+import { ErrorCode } from '@modelcontextprotocol/sdk/types.js';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { StompError } from '../../errors.js';
+import type { GuardTools } from '../../guard/index.js';
+import { McpHttp } from '../../mcp/index.js';
+import { resource } from '../resource.js';
+import type { Service } from '../service.js';
+
+export function mcpRoute(app: FastifyInstance, service: Service, tools: GuardTools): void {
+  const mcp = new McpHttp({
+    tools,
+    onError: (error) => app.log.debug({ reason: error.message }, 'a message does not fit the protocol'),
+  });
+  const answer = async (request: FastifyRequest, reply: FastifyReply, signal?: AbortSignal) => {
+    reply.hijack();
+    reply.raw.setHeader('x-request-id', request.id);
+    await mcp.handle(request.raw, reply.raw, request.body, signal).catch((error: unknown) => {
+      request.log.error({ err: error }, 'a request failed');
+      reply.raw.destroy();
+    });
+  };
+  resource(
+    app,
+    '/mcp',
+    {
+      // A stream that stays open until either side closes it: no work that closing would wait for.
+      GET: (request, reply) => answer(request, reply),
+      DELETE: (request, reply) => answer(request, reply),
+      POST: async (request, reply) => {
+        const turn = service.beginTurn(reply.raw);
+        reply.raw.once('close', () => service.endTurn(turn));
+        await answer(request, reply, turn.signal);
+      },
+    },
+    { errorBody: rpcErrorBody, bodyLimitBytes: tools.maxRequestBytes },
+  );
+  app.addHook('preClose', () => mcp.close());
+}
+
+/** What is refused before it reaches a session. */
+function rpcErrorBody(error: StompError): object {
+  const code = error.fields.field === 'body' ? ErrorCode.ParseError : ErrorCode.InvalidRequest;
+  const { message, fields } = error;
+  return { jsonrpc: '2.0', error: { code, message, data: { ...fields, code: error.code } }, id: null };
+}
