@@ -54,12 +54,14 @@ export interface LockManagerSetup {
 const fields = ['agentId', 'sessionId', 'ttlMs', 'maxWaitMs', 'mode', 'autoRenew', 'detached', 'signal'];
 
 const maxIdBytes = 256;
+const leastSweep = 1024;
 
 export class LockManager {
   readonly #table: LockTable;
   readonly #clock: Clock;
   readonly #telemetry: Telemetry;
   readonly #leases = new Set<Lease>();
+  #sweepAt = leastSweep;
   #closed = false;
 
   constructor({ table, clock = machineClock, telemetry = new Telemetry() }: LockManagerSetup) {
@@ -89,10 +91,13 @@ export class LockManager {
     const askedAt = this.#clock.now();
     const outcome = await this.#table.acquire({ owner, keys: wanted, ttlMs }, { maxWaitMs, signal });
     const waitMs = this.#clock.now() - askedAt;
-    if (this.#closed) return this.#tooLate(outcome);
+    if (this.#closed) return this.#tooLate(outcome, 'SHUTTING_DOWN', 'The lock manager is closed.');
+    if (signal?.aborted) {
+      return this.#tooLate(outcome, 'CANCELLED', 'The request for the lock was cancelled.', signal.reason);
+    }
     if ('blocker' in outcome) throw this.#busy(outcome.blocker, owner, waitMs, maxWaitMs);
     const lease = this.#lease(outcome.grant, autoRenew, this.#clock.now());
-    if (!detached) this.#leases.add(lease);
+    if (!detached) this.#keep(lease);
     this.#tell('lock_acquired', lease, { wait_ms: waitMs, ttl_ms: ttlMs });
     return lease;
   }
@@ -147,10 +152,23 @@ export class LockManager {
     });
   }
 
-  /** Closed while the table was asked. */
-  async #tooLate(outcome: Outcome): Promise<never> {
+  /** Nobody wants it any more: that came to be while the table was asked. */
+  async #tooLate(
+    outcome: Outcome,
+    code: 'SHUTTING_DOWN' | 'CANCELLED',
+    message: string,
+    cause?: unknown,
+  ): Promise<never> {
     if ('grant' in outcome) await this.#table.release(outcome.grant);
-    throw new StompError('SHUTTING_DOWN', 'The lock manager is closed.');
+    throw new StompError(code, message, { cause });
+  }
+
+  /** Leases that nobody released drop out when they have expired. */
+  #keep(lease: Lease): void {
+    this.#leases.add(lease);
+    if (this.#leases.size < this.#sweepAt) return;
+    for (const one of this.#leases) if (!one.held) this.#leases.delete(one);
+    this.#sweepAt = Math.max(leastSweep, 2 * this.#leases.size);
   }
 
   #ended(lease: Lease, how: 'released' | 'lost', since: number | undefined): void {

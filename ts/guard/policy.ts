@@ -1,5 +1,5 @@
 /**
- * Resource classes: how a kind of resource is guarded. The seed's four are built in; TOML changes them and adds others,
+ * Resource classes: how a kind of resource is guarded. Four are built in; TOML changes them and adds others,
  * for one registry, never for all.
  */
 import { suggestion } from '../config/nearest.js';
@@ -105,7 +105,7 @@ export class PolicyRegistry {
   readonly #other: ResourceClass;
 
   /**
-   * @param maasl the table `[maasl]` of a TOML file, parsed; keys as the seed has them.
+   * @param maasl the table `[maasl]` of a TOML file, parsed.
    * @throws StompError CONFIG_INVALID
    */
   constructor(maasl: Table = {}) {

@@ -230,6 +230,15 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       await (await locks.acquire('code:/a', as('dan'))).release();
     });
 
+    it('gives back what was granted to one who no longer wants it', async () => {
+      const locks = await begin();
+      const abort = new AbortController();
+      const gone = codeOf(locks.acquire('code:/a', as('ann', { signal: abort.signal })));
+      abort.abort();
+      expect(await gone).toBe('CANCELLED');
+      await (await locks.acquire('code:/a', as('bob', { maxWaitMs: 15_000 }))).release();
+    });
+
     it('shows what is held, and no more when it is not', async () => {
       const locks = await begin();
       const lease = await locks.acquire(['code:/a', 'db:x'], as('ann', { ttlMs: 5000 }));

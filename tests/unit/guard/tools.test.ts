@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { StompError } from '../../../ts/errors.js';
+import type { DocgenRecord } from '../../../ts/guard/docgen-ring.js';
 import { Maasl } from '../../../ts/guard/maasl.js';
 import { type Fault, GuardTools } from '../../../ts/guard/tools/guard-tools.js';
 import { SessionLeases } from '../../../ts/guard/tools/session-leases.js';
@@ -267,10 +268,11 @@ describe('looking tools', () => {
 
   it('show the docs that were made, none where nobody makes any', async () => {
     expect(await call('docgen_status', {})).toEqual({ operations: [] });
-    const docgen = { status: () => [{ file: 'a.md', status: 'noop' }] };
+    const record = { file: 'a.md', status: 'noop' } as DocgenRecord;
+    const docgen = { status: async () => [record] };
     const withDocs = new GuardTools({ ...tools.context, docgen, onFault: () => undefined });
     expect(await withDocs.call('llmc.docgen_status', {})).toEqual({
-      operations: [{ file: 'a.md', status: 'noop' }],
+      operations: [record],
     });
   });
 });
