@@ -44,6 +44,15 @@ interface Moment {
   readonly grantedAt: number;
 }
 
+/**
+ * Of a transaction whose end was not heard, so that it may have been made. It is run again, under the same name.
+ * Whoever looks finds what the first run has left.
+ */
+export interface Run {
+  readonly id: string;
+  readonly again: boolean;
+}
+
 export class SqlLocks {
   readonly #storage: Storage;
   readonly #clock: Clock;
@@ -117,11 +126,12 @@ export class SqlLocks {
     };
   }
 
-  /** @param ticket of a waiter; without one, and with `enqueue`, a new one where it cannot be granted. */
-  *attempt(request: LockRequest, ticket: bigint | undefined, enqueue: boolean): Work<Attempt> {
+  /** @param given the ticket of a waiter; without one, and with `enqueue`, a new one where it cannot be granted. */
+  *attempt(request: LockRequest, given: bigint | undefined, enqueue: boolean, run: Run): Work<Attempt> {
     const grantedAt = this.#clock.now();
     const counters = yield* this.lockCounters();
     const now = Number(counters.now);
+    const ticket = given ?? (run.again ? yield* this.#ticketOf(run.id) : undefined);
     const expired = yield* rows(
       'DELETE FROM stomp_locks WHERE expires_at <= ? RETURNING key, agent_id, session_id, token',
       now,
@@ -133,15 +143,20 @@ export class SqlLocks {
     );
     const seen = expired.map(expiredOf);
     if (!blocker) {
-      const grant = yield* this.#grant(request, counters, locks, { now, grantedAt });
+      const grant = yield* this.#grant(request, counters, locks, { now, grantedAt }, run.id);
       if (ticket !== undefined) yield* rows('DELETE FROM stomp_lock_waiters WHERE ticket = ?', ticket);
       yield* this.#tellOwnWaiters(request.owner);
       const abandoned = yield* this.#abandoned(request.keys);
       return { outcome: { grant }, ticket: undefined, retryMs: undefined, expired: seen, abandoned };
     }
-    if (ticket !== undefined) yield* this.#takePlace(request, ticket, now);
-    const place = ticket ?? (enqueue ? yield* this.#enqueue(request, counters, now) : undefined);
+    if (ticket !== undefined) yield* this.#takePlace(request, ticket, now, run.id);
+    const place = ticket ?? (enqueue ? yield* this.#enqueue(request, counters, now, run.id) : undefined);
     return { outcome: { blocker }, ticket: place, retryMs, expired: seen, abandoned: [] };
+  }
+
+  *#ticketOf(id: string): Work<bigint | undefined> {
+    const found = yield* rows('SELECT ticket FROM stomp_lock_waiters WHERE request = ?', id);
+    return found[0] && BigInt(found[0].ticket ?? 0);
   }
 
   /** What an owner is granted may be what it waits for elsewhere. */
@@ -170,6 +185,7 @@ export class SqlLocks {
     counters: Row,
     locks: readonly Row[],
     { now, grantedAt }: Moment,
+    id: string,
   ): Work<Grant> {
     const { owner, ttlMs } = request;
     const tokens = new Map<string, bigint>();
@@ -178,10 +194,12 @@ export class SqlLocks {
       const own = locks.find((row) => row.key === key && isOwner(row, owner));
       if (own) {
         yield* rows(
-          `UPDATE stomp_locks SET holds = holds + 1, mode = ?, expires_at = ?
-            WHERE key = ? AND agent_id = ? AND session_id = ?`,
+          `UPDATE stomp_locks SET holds = holds + 1, mode = ?, expires_at = ?, last_change = ?
+            WHERE last_change <> ? AND key = ? AND agent_id = ? AND session_id = ?`,
           mode === 'exclusive' ? mode : (own.mode ?? mode),
           Math.max(Number(own.expires_at), now + ttlMs),
+          id,
+          id,
           key,
           owner.agentId,
           owner.sessionId,
@@ -191,13 +209,15 @@ export class SqlLocks {
       }
       last++;
       yield* rows(
-        `INSERT INTO stomp_locks (key, agent_id, session_id, token, mode, holds, acquired_at, expires_at)
-         VALUES (?, ?, ?, ?, ?, 1, ?, ?)`,
+        `INSERT INTO stomp_locks
+           (key, agent_id, session_id, token, mode, holds, last_change, acquired_at, expires_at)
+         VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?)`,
         key,
         owner.agentId,
         owner.sessionId,
         last,
         mode,
+        id,
         now,
         now + ttlMs,
       );
@@ -207,23 +227,24 @@ export class SqlLocks {
     return { owner, tokens, ttlMs, grantedAt };
   }
 
-  *#enqueue(request: LockRequest, counters: Row, now: number): Work<bigint> {
+  *#enqueue(request: LockRequest, counters: Row, now: number, id: string): Work<bigint> {
     const ticket = BigInt(counters.ticket ?? 0) + 1n;
     yield* rows('UPDATE stomp_lock_counters SET ticket = ? WHERE id = 1', ticket);
-    yield* this.#takePlace(request, ticket, now);
+    yield* this.#takePlace(request, ticket, now, id);
     return ticket;
   }
 
   /** Also again, of one who was taken for dead. */
-  *#takePlace({ owner, keys }: LockRequest, ticket: bigint, now: number): Work<void> {
+  *#takePlace({ owner, keys }: LockRequest, ticket: bigint, now: number, id: string): Work<void> {
     yield* rows('DELETE FROM stomp_lock_processes WHERE alive_until <= ?', now);
     yield* this.#aliveUntil(now + aliveMs);
     yield* rows(
-      `INSERT INTO stomp_lock_waiters (ticket, agent_id, session_id, process) VALUES (?, ?, ?, ?)
+      `INSERT INTO stomp_lock_waiters (ticket, agent_id, session_id, request, process) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (ticket) DO NOTHING`,
       ticket,
       owner.agentId,
       owner.sessionId,
+      id,
       this.#process,
     );
     for (const { key, mode } of keys) {
@@ -252,23 +273,29 @@ export class SqlLocks {
     return true;
   }
 
-  *release(grant: Grant): Work<boolean> {
+  /** @returns false when a key was lost before; of one that is run again, what is gone counts as released. */
+  *release(grant: Grant, run: Run): Work<boolean> {
     const now = Number((yield* this.lockCounters()).now);
     let whole = true;
     for (const [key, token] of grant.tokens) {
-      const expiresAt = yield* this.#releaseOne(key, token);
-      if (expiresAt === undefined || expiresAt <= now) whole = false;
+      const expiresAt = yield* this.#releaseOne(key, token, run.id);
+      const held = expiresAt === undefined ? run.again : expiresAt > now;
+      if (!held) whole = false;
     }
     yield* this.#storage.notify(lockChannel);
     return whole;
   }
 
   /** @returns when it would have expired; undefined when it had gone. */
-  *#releaseOne(key: string, token: bigint): Work<number | undefined> {
+  *#releaseOne(key: string, token: bigint, id: string): Work<number | undefined> {
     const again = yield* rows(
-      'UPDATE stomp_locks SET holds = holds - 1 WHERE key = ? AND token = ? AND holds > 1 RETURNING expires_at',
+      `UPDATE stomp_locks SET holds = CASE WHEN last_change = ? THEN holds ELSE holds - 1 END, last_change = ?
+        WHERE key = ? AND token = ? AND (holds > 1 OR last_change = ?) RETURNING expires_at`,
+      id,
+      id,
       key,
       token,
+      id,
     );
     if (again[0]) return Number(again[0].expires_at);
     const last = yield* rows(

@@ -11,7 +11,7 @@ export const lockMigrations: readonly Migration[] = [
       'INSERT INTO stomp_lock_counters (id, token, ticket, seen_at) VALUES (1, 0, 0, 0)',
       `CREATE TABLE stomp_locks (
          key TEXT NOT NULL, agent_id TEXT NOT NULL, session_id TEXT NOT NULL, token INTEGER NOT NULL,
-         mode TEXT NOT NULL, holds INTEGER NOT NULL, acquired_at REAL NOT NULL, expires_at REAL NOT NULL,
+         mode TEXT NOT NULL, holds INTEGER NOT NULL, last_change TEXT NOT NULL, acquired_at REAL NOT NULL, expires_at REAL NOT NULL,
          PRIMARY KEY (key, agent_id, session_id)
        ) STRICT, WITHOUT ROWID`,
       'CREATE INDEX stomp_locks_expiry ON stomp_locks (expires_at)',
@@ -20,7 +20,7 @@ export const lockMigrations: readonly Migration[] = [
        ) STRICT, WITHOUT ROWID`,
       `CREATE TABLE stomp_lock_waiters (
          ticket INTEGER PRIMARY KEY, agent_id TEXT NOT NULL, session_id TEXT NOT NULL,
-         process TEXT NOT NULL REFERENCES stomp_lock_processes (id) ON DELETE CASCADE
+         request TEXT NOT NULL UNIQUE, process TEXT NOT NULL REFERENCES stomp_lock_processes (id) ON DELETE CASCADE
        ) STRICT`,
       'CREATE INDEX stomp_lock_waiters_owner ON stomp_lock_waiters (agent_id, session_id)',
       'CREATE INDEX stomp_lock_waiters_process ON stomp_lock_waiters (process)',
@@ -43,14 +43,14 @@ export const lockMigrations: readonly Migration[] = [
       'INSERT INTO stomp_lock_counters (id, token, ticket, seen_at) VALUES (1, 0, 0, 0)',
       `CREATE TABLE stomp_locks (
          key text COLLATE "C" NOT NULL, agent_id text NOT NULL, session_id text NOT NULL, token bigint NOT NULL,
-         mode text NOT NULL, holds bigint NOT NULL, acquired_at float8 NOT NULL, expires_at float8 NOT NULL,
+         mode text NOT NULL, holds bigint NOT NULL, last_change text NOT NULL, acquired_at float8 NOT NULL, expires_at float8 NOT NULL,
          PRIMARY KEY (key, agent_id, session_id)
        )`,
       'CREATE INDEX stomp_locks_expiry ON stomp_locks (expires_at)',
       'CREATE TABLE stomp_lock_processes (id text PRIMARY KEY, alive_until float8 NOT NULL)',
       `CREATE TABLE stomp_lock_waiters (
          ticket bigint PRIMARY KEY, agent_id text NOT NULL, session_id text NOT NULL,
-         process text NOT NULL REFERENCES stomp_lock_processes ON DELETE CASCADE
+         request text NOT NULL UNIQUE, process text NOT NULL REFERENCES stomp_lock_processes ON DELETE CASCADE
        )`,
       'CREATE INDEX stomp_lock_waiters_owner ON stomp_lock_waiters (agent_id, session_id)',
       'CREATE INDEX stomp_lock_waiters_process ON stomp_lock_waiters (process)',

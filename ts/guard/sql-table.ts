@@ -1,4 +1,5 @@
 /** The lock table in a database, for all processes that use it. */
+import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { StompError } from '../errors.js';
 import type { Storage, Work } from '../storage/storage.js';
@@ -14,7 +15,7 @@ import type {
   WaitingRequest,
   WaitLimit,
 } from './lock-table.js';
-import { type Attempt, type Expired, lockChannel, SqlLocks } from './sql-locks.js';
+import { type Attempt, type Expired, lockChannel, type Run, SqlLocks } from './sql-locks.js';
 import { lockMigrations } from './sql-schema.js';
 
 const heartbeatMs = 300;
@@ -25,10 +26,13 @@ const largestBatch = 64;
 const answerMs = 2000;
 
 interface LocalWaiter {
+  readonly id: string;
   readonly ticket: bigint;
   readonly request: LockRequest;
   /** Its last attempt is on its way: what is said of it later would bring it back into the queue. */
   leaving: boolean;
+  /** It has its lease: a second attempt, made before that was known, was granted the same one. */
+  granted: boolean;
   settle(outcome: Outcome): void;
   refuse(error: unknown): void;
 }
@@ -84,15 +88,16 @@ export class SqlTable implements LockTable {
     if (limit.signal?.aborted) throw cancelledError(limit.signal.reason);
     const wait = limit.maxWaitMs > 0;
     const deadline = this.#clock.now() + limit.maxWaitMs;
-    const attempt = await this.#firstAttempt(request, wait, limit.maxWaitMs + answerMs);
+    const id = randomUUID();
+    const attempt = await this.#firstAttempt(request, wait, limit.maxWaitMs + answerMs, id);
     if (attempt.ticket === undefined) return this.#deliver(attempt);
     this.#tell(attempt.expired);
-    return this.#wait(request, attempt, deadline, limit.signal);
+    return this.#wait(request, attempt, { id, deadline, signal: limit.signal });
   }
 
   /** A database that does not answer is not waited for much longer than the lock would have been. */
-  #firstAttempt(request: LockRequest, wait: boolean, patienceMs: number): Promise<Attempt> {
-    const attempt = this.#write(() => this.#locks.attempt(request, undefined, wait));
+  #firstAttempt(request: LockRequest, wait: boolean, patienceMs: number, id: string): Promise<Attempt> {
+    const attempt = this.#writeAs(id, (run) => this.#locks.attempt(request, undefined, wait, run));
     return new Promise((resolve, reject) => {
       let late = false;
       const callOff = this.#clock.after(patienceMs, () => {
@@ -125,7 +130,7 @@ export class SqlTable implements LockTable {
   }
 
   async release(grant: Grant): Promise<boolean> {
-    const whole = await this.#write(() => this.#locks.release(grant));
+    const whole = await this.#writeAs(randomUUID(), (run) => this.#locks.release(grant, run));
     if (this.#waiters.size > 0) void this.#pump();
     return whole;
   }
@@ -168,6 +173,16 @@ export class SqlTable implements LockTable {
     });
   }
 
+  /** Of work that must not be done twice, should its first end not be heard. */
+  #writeAs<T>(id: string, work: (run: Run) => Work<T>): Promise<T> {
+    let again = false;
+    return this.#write(() => {
+      const run = { id, again };
+      again = true;
+      return work(run);
+    });
+  }
+
   async #drain(): Promise<void> {
     this.#draining = true;
     while (this.#queue.length > 0) {
@@ -186,7 +201,11 @@ export class SqlTable implements LockTable {
 
   // ---- waiting ----
 
-  #wait(request: LockRequest, first: Attempt, deadline: number, signal?: AbortSignal): Promise<Outcome> {
+  #wait(
+    request: LockRequest,
+    first: Attempt,
+    { id, deadline, signal }: { id: string; deadline: number; signal: AbortSignal | undefined },
+  ): Promise<Outcome> {
     const ticket = first.ticket as bigint;
     return new Promise((resolve, reject) => {
       const leave = () => {
@@ -197,9 +216,11 @@ export class SqlTable implements LockTable {
         if (this.#waiters.size === 0) this.#rest();
       };
       const waiter: LocalWaiter = {
+        id,
         ticket,
         request,
         leaving: false,
+        granted: false,
         settle: (outcome) => {
           leave();
           resolve(outcome);
@@ -228,15 +249,15 @@ export class SqlTable implements LockTable {
   async #timeOut(waiter: LocalWaiter): Promise<void> {
     waiter.leaving = true;
     try {
-      const last = await this.#write(() => this.#lastAttempt(waiter));
+      const last = await this.#writeAs(waiter.id, (run) => this.#lastAttempt(waiter, run));
       await this.#settle(waiter, last);
     } catch (error) {
       waiter.refuse(error);
     }
   }
 
-  *#lastAttempt(waiter: LocalWaiter): Work<Attempt> {
-    const attempt = yield* this.#locks.attempt(waiter.request, waiter.ticket, false);
+  *#lastAttempt(waiter: LocalWaiter, run: Run): Work<Attempt> {
+    const attempt = yield* this.#locks.attempt(waiter.request, waiter.ticket, false, run);
     if ('blocker' in attempt.outcome) yield* this.#locks.leave([waiter.ticket]);
     return attempt;
   }
@@ -270,7 +291,7 @@ export class SqlTable implements LockTable {
   /** False when the database does not answer: the deadlines go on. */
   async #tryFor(waiter: LocalWaiter): Promise<boolean> {
     try {
-      const { ticket, request } = waiter;
+      const { id, ticket, request } = waiter;
       // Reading keeps nobody from writing, and mostly there is still somebody in the way.
       const look = await this.#storage.read(() => this.#locks.look(request, ticket));
       if (waiter.leaving) return true;
@@ -278,7 +299,7 @@ export class SqlTable implements LockTable {
         this.#retryIn(look.retryMs);
         return true;
       }
-      const attempt = await this.#write(() => this.#locks.attempt(request, ticket, false));
+      const attempt = await this.#writeAs(id, (run) => this.#locks.attempt(request, ticket, false, run));
       if ('grant' in attempt.outcome) await this.#settle(waiter, attempt);
       else {
         this.#tell(attempt.expired);
@@ -295,8 +316,10 @@ export class SqlTable implements LockTable {
     const waits = () => this.#waiters.has(waiter.ticket);
     try {
       const outcome = await this.#deliver(attempt);
-      if (waits()) waiter.settle(outcome);
-      else if ('grant' in outcome) await this.release(outcome.grant);
+      if (waits()) {
+        waiter.granted = 'grant' in outcome;
+        waiter.settle(outcome);
+      } else if ('grant' in outcome && !waiter.granted) await this.release(outcome.grant);
     } catch (error) {
       if (waits()) waiter.refuse(error);
     }
