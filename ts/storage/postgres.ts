@@ -86,7 +86,10 @@ export class PostgresStorage implements Storage {
     const listeners = this.#listeners.get(name) ?? new Set();
     const first = listeners.size === 0;
     this.#listeners.set(name, listeners.add(call));
-    this.#listening ??= this.#connectListener();
+    this.#listening ??= this.#connectListener().catch((error: unknown) => {
+      this.#listening = undefined; // the next one tries anew
+      throw error;
+    });
     const client = await this.#listening;
     if (first) await client.query(`LISTEN ${quoted(name)}`).catch(() => undefined); // a new connection listens anew
     return async () => {
@@ -161,9 +164,13 @@ export class PostgresStorage implements Storage {
     client.on('notification', ({ channel }) => this.#call(channel));
     await client.connect().catch((error: unknown) => {
       gone = true;
-      this.#listening = undefined;
       throw this.#failed(error);
     });
+    if (this.#closed) {
+      gone = true;
+      await client.end();
+      throw new StompError('SHUTTING_DOWN', 'The database is closed.');
+    }
     for (const name of this.#listeners.keys()) await client.query(`LISTEN ${quoted(name)}`);
     return client;
   }

@@ -131,6 +131,7 @@ describe('PostgreSQL', () => {
     await held.release();
     expect((await waiting).tokens.get('db:y')).toBeGreaterThan(held.tokens.get('db:y') ?? 0n);
     await maasl.close();
+    expect(await connections(server.url)).toBe(0);
   });
 
   it('says that the server does not answer when it does not', async () => {
@@ -145,6 +146,18 @@ describe('PostgreSQL', () => {
     await maasl.close();
   });
 });
+
+/** Of ours that are still open. */
+async function connections(url: string): Promise<number> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await sleep(200); // the server notices a moment later
+  const { rows } = await client.query(
+    `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name LIKE 'stomp-serve%'`,
+  );
+  await client.end();
+  return rows[0].n;
+}
 
 async function cutAll(url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
