@@ -8,6 +8,7 @@ import {
   type Work,
 } from '../storage/storage.js';
 
+/** What came of a request for a document. */
 export type DocgenStatus = 'generated' | 'noop' | 'skipped' | 'error';
 
 /** What became of one call; the names are those on the wire. */

@@ -32,6 +32,7 @@ import { Maasl } from './maasl.js';
 import { deniedPath, isWithin } from './paths.js';
 import { Turns } from './turns.js';
 
+/** Limits of a docgen guard. */
 export interface DocgenOptions {
   /** How often it is tried while the source keeps changing, and as often while others change the document. @default 3 */
   maxAttempts?: number;
@@ -41,6 +42,7 @@ export interface DocgenOptions {
   capacity?: number;
 }
 
+/** Which document is to be made, and of what. */
 export interface DocgenRequest {
   /** The folder of the repository. */
   repo: string;
@@ -92,6 +94,7 @@ const resourceClassName = 'IDEMP_DOCS';
 const longestWaitMs = 24 * 3600 * 1000;
 const maxReasonLength = 500;
 
+/** Makes documents from sources, each once for each state of its source, whoever asks. */
 export class DocgenGuard {
   readonly #maasl: Maasl;
   readonly #files: FileGuard;

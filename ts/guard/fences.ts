@@ -8,6 +8,7 @@ import type { LockTable } from './lock-table.js';
 import { around } from './sql-keys.js';
 import { lockMigrations } from './sql-schema.js';
 
+/** Fencing tokens by lock key. */
 export type Tokens = ReadonlyMap<string, bigint>;
 
 /** A file that will take the place of another: it is removed before anybody else gets the key. */
@@ -16,6 +17,7 @@ export interface StagedFile {
   readonly key: string;
 }
 
+/** The highest tokens that resources have accepted, kept where the locks are. */
 export class Fences {
   readonly #storage: Storage;
   readonly #table: LockTable;

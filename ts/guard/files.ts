@@ -22,6 +22,7 @@ import { canonicalPath, deniedPath, isWithin } from './paths.js';
 import type { ResourceDescriptor } from './resources.js';
 import type { StompGuard } from './stomp-guard.js';
 
+/** What a file guard may touch. */
 export interface FileGuardOptions {
   /** Folders in which files may be read and changed; nothing is allowed outside. */
   roots: readonly string[];
@@ -32,6 +33,7 @@ export interface FileGuardOptions {
 /** Whose call it is and how patient it is; `intent` is set by the operation. */
 export type FileCall = Omit<StompGuardOptions, 'intent' | 'idempotencyKey'>;
 
+/** A file as it was read. */
 export interface ReadResult {
   path: string;
   content: string;
@@ -51,6 +53,7 @@ export interface FileResult {
   token: bigint | undefined;
 }
 
+/** How a file is to be written. */
 export interface WriteOptions {
   /** @default 'rewrite' */
   mode?: 'rewrite' | 'append';
@@ -59,6 +62,7 @@ export interface WriteOptions {
   expectedSha256?: string | null;
 }
 
+/** Which text is to be replaced by which. */
 export interface EditOptions {
   oldText: string;
   newText: string;
@@ -71,6 +75,7 @@ const defaultMaxBytes = 10 << 20;
 const writeFields = ['mode', 'encoding', 'expectedSha256'];
 const editFields = ['oldText', 'newText', 'expectedReplacements', 'expectedSha256'];
 
+/** Reads and changes files for several agents, within its roots. */
 export class FileGuard {
   readonly #maasl: Maasl;
   readonly #roots: readonly string[];

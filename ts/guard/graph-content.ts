@@ -4,6 +4,7 @@ import type { EdgeKey } from './graph-conflicts.js';
 import type { Properties } from './graph-patch.js';
 import { compareTexts, type Facet, type GraphState, type Shown } from './graph-state.js';
 
+/** A node as it is seen now. */
 export interface GraphNode {
   id: string;
   type?: string;

@@ -13,6 +13,7 @@ import {
   type Write,
 } from './graph-state.js';
 
+/** Values of a node or an edge, by name. */
 export type Properties = Readonly<Record<string, JsonValue>>;
 
 /** Adding one that is there keeps its other properties, and its type unless one is given. */

@@ -46,6 +46,7 @@ export interface MergeResult extends GraphCounts {
   token: bigint | undefined;
 }
 
+/** A graph as it is seen now. */
 export interface KnowledgeGraph {
   /** 0 for one that nobody has written to. */
   version: number;
@@ -75,6 +76,7 @@ interface Settled extends WaitingPatch {
   readonly merged: Merged & { readonly version: number };
 }
 
+/** Keeps knowledge graphs that several agents patch at once. */
 export class GraphGuard {
   readonly #maasl: Maasl;
   readonly #storage: Storage;

@@ -7,6 +7,7 @@ import { refuse } from '../arguments.js';
 /** How a key is held: any number of holders may share it, or one has it alone. */
 export type LockMode = 'exclusive' | 'shared';
 
+/** A key and how it is wanted. */
 export interface KeyRequest {
   readonly key: string;
   readonly mode: LockMode;

@@ -7,6 +7,7 @@ import { Lease, longestTtlMs } from './lease.js';
 import type { Blocker, Grant, HeldLock, LockTable, Outcome, Owner } from './lock-table.js';
 import { Telemetry } from './telemetry.js';
 
+/** For whom, how long, and how patiently. */
 export interface AcquireOptions {
   /** Who asks. Two sessions of an agent exclude each other, two requests of one session do not. */
   agentId: string;
@@ -56,6 +57,7 @@ const fields = ['agentId', 'sessionId', 'ttlMs', 'maxWaitMs', 'mode', 'autoRenew
 const maxIdBytes = 256;
 const leastSweep = 1024;
 
+/** Gives leases on keys to the agents of one process, over a table that others may share. */
 export class LockManager {
   readonly #table: LockTable;
   readonly #clock: Clock;
@@ -135,6 +137,7 @@ export class LockManager {
     await Promise.all([...this.#leases].map((lease) => lease[Symbol.asyncDispose]()));
   }
 
+  /** As `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -13,6 +13,7 @@
 import type { Work } from '../storage/storage.js';
 import type { KeyRequest, LockMode } from './keys.js';
 
+/** Who holds or asks: two sessions of an agent exclude each other. */
 export interface Owner {
   readonly agentId: string;
   readonly sessionId: string;
@@ -68,6 +69,7 @@ export interface TableEvents {
   expired(lock: Owner & { readonly key: string; readonly token: bigint }): void;
 }
 
+/** Where leases and those who wait for them are kept. */
 export interface LockTable {
   /** Names the kind in messages and events. */
   readonly kind: 'memory' | 'sqlite' | 'postgres';
@@ -85,6 +87,7 @@ export interface LockTable {
   holds(grant: Grant): Promise<boolean>;
   /** The same within a transaction of the table's storage, where it has one: it stays so until that ends. */
   live(tokens: ReadonlyMap<string, bigint>): Work<boolean>;
+  /** Everything that is held, by key. */
   held(): Promise<HeldLock[]>;
   /** In the order in which they asked. */
   waiting(): Promise<WaitingRequest[]>;

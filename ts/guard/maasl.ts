@@ -14,6 +14,7 @@ import { type ResolvedResource, type ResourceDescriptor, resolveResources } from
 import { StompGuard } from './stomp-guard.js';
 import { Telemetry, type TelemetrySink } from './telemetry.js';
 
+/** Where locks are kept, and by which rules. */
 export interface MaaslOptions {
   /**
    * Where locks, fences and graphs are kept: a file for SQLite, `postgres://…` for PostgreSQL, or a storage that the
@@ -28,6 +29,7 @@ export interface MaaslOptions {
   clock?: Clock;
 }
 
+/** Who calls, what for, and how patiently. */
 export interface StompGuardOptions {
   /** What for, in a word or two, for whoever watches: `write_file`. */
   intent: string;
@@ -62,6 +64,7 @@ const callFields = [
 ];
 const optionFields = ['database', 'locks', 'maasl', 'sink', 'clock'];
 
+/** The multi-agent anti-stomp layer: guarded calls, their policy, locks and telemetry. */
 export class Maasl {
   readonly policy: PolicyRegistry;
   readonly locks: LockManager;
@@ -157,11 +160,13 @@ export class Maasl {
     return this.#enter(await this.#resolve(resources, options), options);
   }
 
+  /** Refuses those who wait, gives back every lease, and closes the database if it was opened here. */
   async close(): Promise<void> {
     await this.locks.close();
     if (this.#ownsStorage) await this.storage?.close();
   }
 
+  /** As `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -20,6 +20,7 @@ export type Strategy = 'fail_closed' | 'fail_open_merge';
 /** How patient the caller is: a person looks on, or nobody does. */
 export type WaitMode = 'interactive' | 'batch';
 
+/** How a kind of resource is guarded; times in milliseconds. */
 export interface ResourceClass {
   readonly name: string;
   readonly concurrency: Concurrency;
@@ -98,6 +99,7 @@ const classKeys = [
 
 type Table = Readonly<Record<string, unknown>>;
 
+/** The resource classes of one installation. */
 export class PolicyRegistry {
   /** False: operations run without any lock. */
   readonly enabled: boolean;
@@ -138,6 +140,7 @@ export class PolicyRegistry {
     );
   }
 
+  /** All of them, the built-in ones first. */
   classes(): readonly ResourceClass[] {
     return [...this.#classes.values()];
   }
@@ -148,6 +151,7 @@ export class PolicyRegistry {
     return this.classes().find((known) => `${known.prefix}:` === prefix) ?? this.#other;
   }
 
+  /** How long a caller of this patience waits. */
   maxWaitMs(resourceClass: ResourceClass, mode: WaitMode): number {
     return mode === 'batch' ? resourceClass.batchMaxWaitMs : resourceClass.interactiveMaxWaitMs;
   }

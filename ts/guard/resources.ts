@@ -3,6 +3,7 @@ import { checkChoice, checkFields, refuse } from '../arguments.js';
 import { canonicalPath } from './paths.js';
 import type { PolicyRegistry, ResourceClass } from './policy.js';
 
+/** Something to be guarded. */
 export interface ResourceDescriptor {
   /** `CRIT_CODE`, `CRIT_DB`, `MERGE_META`, `IDEMP_DOCS`, or one that the configuration adds. */
   resourceClass: string;

@@ -23,6 +23,7 @@ export interface StompEvent {
   [field: string]: unknown;
 }
 
+/** Takes events as they happen; it must not take long. */
 export type TelemetrySink = (event: StompEvent) => void;
 
 /** Counts every event and hands it to the sink, if there is one. A sink that throws does not break the guard. */
@@ -44,10 +45,12 @@ export class Telemetry {
     return this.#sink !== undefined;
   }
 
+  /** Counts an event that nobody hears. */
   count(event: StompEventName): void {
     this.#counts.set(event, (this.#counts.get(event) ?? 0) + 1);
   }
 
+  /** Counts an event and hands it to the sink, with the time. */
   emit(event: StompEvent): void {
     this.count(event.event);
     if (!this.#sink) return;
@@ -60,6 +63,7 @@ export class Telemetry {
     }
   }
 
+  /** How often each event was emitted. */
   counts(): Partial<Record<StompEventName, number>> {
     return Object.fromEntries(this.#counts);
   }
