@@ -45,7 +45,7 @@ export class Fences {
       const highest = yield* highestAround(key);
       if (!live || highest > token) throw fencedError(key, token, highest);
       yield* rows(
-        'INSERT INTO stomp_fences (key, token) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET token = excluded.token',
+        'INSERT INTO stomp_lock_fences (key, token) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET token = excluded.token',
         key,
         token,
       );
@@ -73,14 +73,14 @@ export class Fences {
 /** The highest token anything in this storage has accepted; 0 for none. */
 export function highestToken(storage: Storage): Promise<bigint> {
   return storage.read(function* () {
-    const found = yield* rows('SELECT max(token) AS token FROM stomp_fences');
+    const found = yield* rows('SELECT max(token) AS token FROM stomp_lock_fences');
     return tokenOf(found[0]);
   });
 }
 
 function* highestAround(key: string): Work<bigint> {
   const { where, params } = around([key]);
-  const fences = yield* rows(`SELECT max(token) AS token FROM stomp_fences WHERE ${where}`, ...params);
+  const fences = yield* rows(`SELECT max(token) AS token FROM stomp_lock_fences WHERE ${where}`, ...params);
   return tokenOf(fences[0]);
 }
 

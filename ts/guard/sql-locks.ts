@@ -60,7 +60,7 @@ export class SqlLocks {
     yield* rows('DELETE FROM stomp_locks');
     yield* rows('DELETE FROM stomp_lock_waiters');
     // Nobody from then lives to bring a lower token.
-    yield* rows('DELETE FROM stomp_fences');
+    yield* rows('DELETE FROM stomp_lock_fences');
     yield* rows('UPDATE stomp_lock_counters SET seen_at = ? WHERE id = 1', now);
     return (yield* rows('DELETE FROM stomp_staged RETURNING path')).map(({ path }) => String(path));
   }

@@ -23,7 +23,7 @@ export const lockMigrations: readonly Migration[] = [
          mode TEXT NOT NULL, PRIMARY KEY (key, ticket)
        ) STRICT, WITHOUT ROWID`,
       'CREATE INDEX stomp_lock_waiter_keys_ticket ON stomp_lock_waiter_keys (ticket)',
-      'CREATE TABLE stomp_fences (key TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT, WITHOUT ROWID',
+      'CREATE TABLE stomp_lock_fences (key TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT, WITHOUT ROWID',
       `CREATE TABLE stomp_staged (
          path TEXT PRIMARY KEY, key TEXT NOT NULL, token INTEGER NOT NULL
        ) STRICT, WITHOUT ROWID`,
@@ -49,7 +49,7 @@ export const lockMigrations: readonly Migration[] = [
          mode text NOT NULL, PRIMARY KEY (key, ticket)
        )`,
       'CREATE INDEX stomp_lock_waiter_keys_ticket ON stomp_lock_waiter_keys (ticket)',
-      'CREATE TABLE stomp_fences (key text COLLATE "C" PRIMARY KEY, token bigint NOT NULL)',
+      'CREATE TABLE stomp_lock_fences (key text COLLATE "C" PRIMARY KEY, token bigint NOT NULL)',
       'CREATE TABLE stomp_staged (path text PRIMARY KEY, key text COLLATE "C" NOT NULL, token bigint NOT NULL)',
       'CREATE INDEX stomp_staged_key ON stomp_staged (key)',
       'CREATE INDEX stomp_staged_token ON stomp_staged (token)',
