@@ -1,5 +1,15 @@
 /** The stomp guard: leases, fencing tokens and guards that keep agents from overwriting each other. */
 export { type Clock, machineClock } from './clock.js';
+export type { DatabaseClient, DatabaseRow } from './database-client.js';
+export type { DatabaseOperation } from './database-scope.js';
+export type { Isolation } from './database-session.js';
+export {
+  type DatabaseCall,
+  DatabaseGuard,
+  type DatabaseGuardOptions,
+  type ReadOptions,
+  type TransactionOptions,
+} from './databases.js';
 export {
   DbBusyError,
   DocgenStaleError,
