@@ -1,6 +1,16 @@
 /** The stomp guard: leases, fencing tokens and guards that keep agents from overwriting each other. */
 export type { JsonValue } from './canonical-json.js';
 export { type Clock, machineClock } from './clock.js';
+export type { DatabaseClient, DatabaseRow } from './database-client.js';
+export type { DatabaseOperation } from './database-scope.js';
+export type { Isolation } from './database-session.js';
+export {
+  type DatabaseCall,
+  DatabaseGuard,
+  type DatabaseGuardOptions,
+  type ReadOptions,
+  type TransactionOptions,
+} from './databases.js';
 export { DocgenGuard, type DocgenOptions, type DocgenRequest, type DocgenResult } from './docgen.js';
 export type { DocgenRecord, DocgenStatus } from './docgen-ring.js';
 export type { DocgenContext, DocgenMake } from './docgen-run.js';
