@@ -11,7 +11,7 @@ export interface AttemptRequest<T> extends SessionRequest {
   /** Under which is written. */
   readonly token: bigint | undefined;
   /** Called when the database has accepted a higher token. */
-  refused(error: StompError): void;
+  refused(error: StompError): Promise<void>;
   /** Called once it is written. */
   committed(): void;
 }
@@ -82,7 +82,7 @@ export class Attempt<T> {
     const higher = await session.accept(resourceKey, token);
     if (higher === undefined) return;
     const error = fencedError(resourceKey, token, higher);
-    this.#request.refused(error);
+    await this.#request.refused(error);
     throw error;
   }
 

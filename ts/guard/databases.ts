@@ -7,8 +7,8 @@
  * transaction: nobody can note a higher one before it ends, so that a holder that was asleep is either refused before it
  * has changed anything, or waited for.
  *
- * Tokens rise within one lock database: all who write a guarded database must share it. If it is ever replaced, empty
- * `stomp_fences`.
+ * Tokens rise within one lock database: all who write a guarded database must share it. Should it be replaced, the first
+ * write is refused, and tokens go on from what the guarded database has seen.
  */
 import type Database from 'better-sqlite3';
 import type { Pool } from 'pg';
@@ -286,7 +286,7 @@ export class DatabaseGuard {
       scopes: this.#scopes,
       resourceKey: this.resourceKey,
       token: access === 'write' ? guard.tokens.get(this.resourceKey) : undefined,
-      refused: (error) => this.#tellFenced(guard, error),
+      refused: (error) => this.#refused(guard, error),
       committed: () => guard.committed(),
     });
   }
@@ -300,6 +300,12 @@ export class DatabaseGuard {
       if (error instanceof StompError && error.code === 'FENCED') this.#tellFenced(guard, error);
       throw error;
     }
+  }
+
+  /** Of a holder that does hold it the database has seen tokens of other locks. */
+  async #refused(guard: StompGuard, error: StompError): Promise<void> {
+    this.#tellFenced(guard, error);
+    if (guard.held) await this.#maasl.locks.raise(BigInt(String(error.fields.highest_token)));
   }
 
   #tellFenced({ agentId, sessionId }: StompGuard, { fields }: StompError): void {

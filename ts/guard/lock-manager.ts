@@ -130,6 +130,14 @@ export class LockManager {
     }));
   }
 
+  /**
+   * A resource has seen a higher token than these locks have given, and its holder does hold it: the locks were made
+   * anew, or others are used elsewhere. From now on tokens are above that one.
+   */
+  raise(token: bigint): Promise<void> {
+    return this.#table.raise(token);
+  }
+
   /** Refuses those who wait and releases every lease of this manager. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -91,6 +91,8 @@ export interface LockTable {
   held(): Promise<HeldLock[]>;
   /** In the order in which they asked. */
   waiting(): Promise<WaitingRequest[]>;
+  /** From now on tokens are above this one. */
+  raise(token: bigint): Promise<void>;
   /** Waiters are refused, what is held stays held until it expires. */
   close(): Promise<void>;
 }

@@ -120,6 +120,11 @@ export class MemoryTable implements LockTable {
     return Promise.resolve(Array.from(this.#waiters, ({ request: { owner, keys } }) => ({ ...owner, keys })));
   }
 
+  raise(token: bigint): Promise<void> {
+    if (token > this.#token) this.#token = token;
+    return Promise.resolve();
+  }
+
   close(): Promise<void> {
     this.#closed = true;
     this.#callOff?.();

@@ -382,6 +382,10 @@ export class SqlLocks {
     );
   }
 
+  *raise(token: bigint): Work<void> {
+    yield* rows('UPDATE stomp_lock_counters SET token = ? WHERE id = 1 AND token < ?', token, token);
+  }
+
   *#now(): Work<number> {
     const { sql, params } = this.#storage.clock();
     const [found] = yield* rows(`SELECT ${sql} AS now`, ...params);

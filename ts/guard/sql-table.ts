@@ -147,6 +147,10 @@ export class SqlTable implements LockTable {
     return this.#storage.read(() => this.#locks.waiting());
   }
 
+  raise(token: bigint): Promise<void> {
+    return this.#write(() => this.#locks.raise(token));
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -272,6 +272,16 @@ describe('the database guard on SQLite: a stale holder', () => {
     expect(tokens).toEqual([...new Set(tokens)].sort((a, b) => Number(a - b)));
     expect(tokens.length).toBe(4);
   });
+
+  it('is no holder whose locks were made anew: after one refusal tokens go on above what the database has seen', async () => {
+    rig.outside();
+    const old = await rig.maasl({ database: join(rig.folder, 'old.db') });
+    const before = await rig.guard({}, old);
+    for (let i = 0; i < 3; i++) await before.transaction((tx) => set(tx, i), as('ann'));
+    const after = await rig.guard({}, await rig.maasl({ database: join(rig.folder, 'new.db') }));
+    expect((await caught(after.transaction((tx) => set(tx, 7), as('bob'))))?.code).toBe('FENCED');
+    expect(await after.transaction((tx) => set(tx, 8).then(() => tx.token), as('bob'))).toBeGreaterThan(3n);
+  });
 });
 
 describe('the database guard on SQLite: a database that others lock', () => {

@@ -67,7 +67,7 @@ export async function runStress(options: StressOptions): Promise<StressReport> {
   const heard = new Heard();
   const began = performance.now();
   try {
-    for (const name of options.scenarios) await scenarios[name]?.prepare(worker);
+    for (const name of options.scenarios) await scenarios[name].prepare(worker);
     const crew = new Crew(setup, heard);
     await crew.start(options.agents);
     await work(crew, heard, options, began);
@@ -167,9 +167,9 @@ async function report(
 ): Promise<ScenarioReport> {
   const scenario = scenarios[name];
   let lost = 0;
-  for (const target of scenario?.targets ?? []) {
+  for (const target of scenario.targets) {
     try {
-      const counts = (await scenario?.counts(judge, target)) ?? {};
+      const counts = await scenario.counts(judge, target);
       const judgement = judgeCounts(`${name} ${target}`, heard.told(name, target), counts, killed);
       lost += judgement.lost;
       problems.push(...judgement.problems);

@@ -54,7 +54,7 @@ async function main(): Promise<void> {
   process.on('disconnect', orphaned);
   await tell({ kind: 'ready' });
   await go;
-  const chosen = setup.scenarios.flatMap((name) => scenarios[name] ?? []);
+  const chosen = setup.scenarios.map((name) => scenarios[name]);
   while (!stopped) await change(worker, pick(chosen));
   await close();
   process.off('disconnect', orphaned);
