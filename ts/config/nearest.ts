@@ -2,21 +2,24 @@
 
 /**
  * The candidate closest to `name`, or undefined when none is close enough to be a likely slip:
- * at most a third of the name may differ.
+ * at most a third of the name may differ, or it is the beginning of the candidate.
  */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
+  const known = [...candidates];
   const typed = name.slice(0, 64);
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(typed.length / 3)) + 1;
-  for (const candidate of candidates) {
+  for (const candidate of known) {
     const distance = editDistance(typed.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
     }
   }
-  return best;
+  return best ?? known.find((candidate) => typed.length >= leastBeginning && candidate.startsWith(typed));
 }
+
+const leastBeginning = 4;
 
 /** ` Did you mean "x"?`, or nothing. */
 export function suggestion(name: string, candidates: Iterable<string>): string {

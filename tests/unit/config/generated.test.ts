@@ -99,6 +99,11 @@ describe('nearestName', () => {
     );
   });
 
+  it('finds a name by its beginning', () => {
+    expect(nearestName('lease_ttl', ['scope', 'lease_ttl_sec'])).toBe('lease_ttl_sec');
+    expect(nearestName('l', ['lease_ttl_sec'])).toBeUndefined();
+  });
+
   it('guesses nothing for something else', () => {
     expect(nearestName('zebra', ['port', 'host'])).toBeUndefined();
     expect(nearestName('x'.repeat(100_000), ['port'])).toBeUndefined();
