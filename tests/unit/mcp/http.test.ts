@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { McpHttp, type McpHttpOptions } from '../../../ts/mcp/index.js';
 import { openGuard } from '../guard/open-guard.js';
 
@@ -99,6 +99,20 @@ describe('sessions', () => {
     await until(() => mcp.sessions === 0);
     await mcp.close();
     expect((await open()).status).toBe(503);
+  });
+
+  it('end the response of a call that was cancelled, without an answer', async () => {
+    const { guard, open, send } = await start();
+    const { id } = await open();
+    await guard.maasl.locks.acquire('k', { agentId: 'other', sessionId: 'other' });
+    const session = { 'mcp-session-id': id };
+    const params = { name: 'lock_acquire', arguments: { keys: ['k'], max_wait_ms: 60_000 } };
+    const response = await send({ id: 7, method: 'tools/call', params }, session);
+    await vi.waitFor(async () => expect(await guard.maasl.locks.waiting()).toHaveLength(1));
+    const cancelled = { id: undefined, method: 'notifications/cancelled', params: { requestId: 7 } };
+    expect((await send(cancelled, session)).status).toBe(202);
+    expect(await response.text()).not.toContain('"id":7');
+    expect(await guard.maasl.locks.waiting()).toEqual([]);
   });
 
   it('have limits that make sense', async () => {
