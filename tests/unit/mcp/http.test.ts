@@ -56,7 +56,7 @@ async function until(check: () => boolean): Promise<void> {
 
 describe('sessions', () => {
   it('are forgotten when they are idle for long, but not while they listen; their leases stay', async () => {
-    const { guard, mcp, open, send, ping, listen } = await start({ sessionTimeoutMs: 100 });
+    const { guard, mcp, open, send, ping, listen } = await start({ sessionTimeoutMs: 500 });
     const [idle, listening] = [await open(), await open()];
     const acquire = { name: 'lock_acquire', arguments: { keys: ['k'] } };
     await (await send({ method: 'tools/call', params: acquire }, { 'mcp-session-id': idle.id })).text();
