@@ -268,11 +268,11 @@ describe('looking tools', () => {
 
   it('show the docs that were made, none where nobody makes any', async () => {
     expect(await call('docgen_status', {})).toEqual({ operations: [] });
-    const record = { file: 'a.md', status: 'noop' } as DocgenRecord;
-    const docgen = { status: async () => [record] };
+    const [first, second] = ['a.md', 'b.md'].map((file) => ({ file, status: 'noop' }) as DocgenRecord);
+    const docgen = { status: async () => [first, second] as DocgenRecord[] };
     const withDocs = new GuardTools({ ...tools.context, docgen, onFault: () => undefined });
     expect(await withDocs.call('llmc.docgen_status', {})).toEqual({
-      operations: [record],
+      operations: [second, first],
     });
   });
 });
