@@ -133,10 +133,11 @@ export class PolicyRegistry {
     const found = this.#classes.get(name);
     if (found) return found;
     const known = [...this.#classes.keys()];
+    const shown = String(name).slice(0, 100);
     throw new StompError(
       'UNKNOWN_RESOURCE_CLASS',
-      `There is no resource class ${JSON.stringify(name)}.${suggestion(name, known)} There are ${known.join(', ')}.`,
-      { fields: { resource_class: name, known } },
+      `There is no resource class ${JSON.stringify(shown)}.${suggestion(shown, known)} There are ${known.join(', ')}.`,
+      { fields: { resource_class: shown, known } },
     );
   }
 

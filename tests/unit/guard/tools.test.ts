@@ -400,6 +400,20 @@ describe('every tool', () => {
     expect(fault).toMatchObject({ tool: 'docgen_status', error: secret });
   });
 
+  it('names what it was given in errors, but not all of it', async () => {
+    const long = 'x'.repeat(100_000);
+    const lease = { resource_key: long, fencing_token: '1' };
+    const errors = [
+      await errorOf('lock_acquire', { resources: [{ resource_class: long, identifier: 'x' }] }),
+      await errorOf('lock_renew', lease),
+      await errorOf('lock_release', lease),
+      await errorOf('fs_read', { path: long }),
+    ];
+    for (const { message, fields } of errors) {
+      expect(message.length + JSON.stringify(fields).length).toBeLessThan(1000);
+    }
+  });
+
   it('gives an id to internal errors that the guard tells itself', async () => {
     const told = new StompError('INTERNAL_ERROR', 'The disk is full.', { fields: { file: '/a' } });
     const broken = new GuardTools({
