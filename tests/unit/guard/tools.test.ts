@@ -414,6 +414,14 @@ describe('every tool', () => {
     }
   });
 
+  it('takes an address that cannot be decoded for no fault of its own', async () => {
+    const resources = [{ resource_class: 'CRIT_DB', identifier: 'file:///%zz' }];
+    expect(await errorOf('lock_acquire', { resources })).toMatchObject({
+      code: 'INVALID_REQUEST',
+      fields: { field: 'identifier' },
+    });
+  });
+
   it('gives an id to internal errors that the guard tells itself', async () => {
     const told = new StompError('INTERNAL_ERROR', 'The disk is full.', { fields: { file: '/a' } });
     const broken = new GuardTools({
