@@ -72,6 +72,8 @@ export class McpHttp {
     body?: unknown,
     signal?: AbortSignal,
   ): Promise<void> {
+    // Nobody would hear the answer; a goodbye counts all the same.
+    if (response.closed && request.method !== 'DELETE') return;
     const connection = await this.#connectionOf(request, response, body);
     if (!connection) return;
     this.#use(connection, response, requestIds(body), signal);
@@ -144,6 +146,8 @@ export class McpHttp {
     ids: readonly RequestId[],
     signal: AbortSignal | undefined,
   ): void {
+    // Nothing would tell of its end.
+    if (response.closed) return;
     const { session, alone } = connection;
     const cancel = () => session.cancel(ids);
     const [only] = ids.length === 1 ? ids : [];

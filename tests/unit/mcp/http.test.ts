@@ -1,6 +1,6 @@
 /** Sessions of MCP over HTTP, in a server of one's own. */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -16,11 +16,17 @@ afterEach(async () => {
   }
 });
 
-async function start(options: Omit<McpHttpOptions, 'tools'> = {}) {
+/** @param before what the server does before it hands a request over */
+async function start(
+  options: Omit<McpHttpOptions, 'tools'> = {},
+  before: (response: ServerResponse) => unknown = () => undefined,
+) {
   const guard = await openGuard();
   const mcp = new McpHttp({ tools: guard.tools, ...options });
   const server = createServer(async (request, response) => {
-    await mcp.handle(request, response, request.method === 'POST' ? await json(request) : undefined);
+    const body = request.method === 'POST' ? await json(request) : undefined;
+    await before(response);
+    await mcp.handle(request, response, body);
   });
   running.push({ server, mcp });
   server.listen(0, '127.0.0.1');
@@ -113,6 +119,23 @@ describe('sessions', () => {
     expect((await send(cancelled, session)).status).toBe(202);
     expect(await response.text()).not.toContain('"id":7');
     expect(await guard.maasl.locks.waiting()).toEqual([]);
+  });
+
+  it('are not begun for, nor kept by, a client that has gone before', async () => {
+    let gone = true;
+    const { mcp, open, listen } = await start({ maxSessions: 1 }, async (response) => {
+      if (!gone) return;
+      response.destroy();
+      if (!response.closed) await once(response, 'close');
+    });
+    await expect(open()).rejects.toThrow();
+    expect(mcp.sessions).toBe(0);
+    gone = false;
+    const { id } = await open();
+    gone = true;
+    await expect(listen(id)).rejects.toThrow();
+    gone = false;
+    expect((await open()).status).toBe(200);
   });
 
   it('have limits that make sense', async () => {
