@@ -231,6 +231,24 @@ describe('lock tools', () => {
     await leases.releaseAll(maasl.locks);
     expect((await maasl.locks.snapshot()).map((lock) => lock.resource_key)).toEqual(['code:/d']);
   });
+
+  it('end with their session also when they were prolonged, or given back less often than taken', async () => {
+    const leases = new SessionLeases();
+    const caller = { ...ann, leases };
+    const take = (key: string, ttlMs: number) =>
+      call<LeaseBody>('lock_acquire', { keys: [key], ttl_ms: ttlMs }, caller);
+    const renewed = await take('code:/renewed', 500);
+    await call('lock_renew', { leases: renewed.leases, ttl_ms: 60_000 }, caller);
+    await take('code:/again', 500);
+    await take('code:/again', 60_000);
+    const twice = await take('code:/twice', 60_000);
+    await take('code:/twice', 60_000);
+    await call('lock_release', twice.leases[0], caller);
+    await sleep(550);
+    expect(await maasl.locks.snapshot()).toHaveLength(3);
+    await leases.releaseAll(maasl.locks);
+    expect(await maasl.locks.snapshot()).toEqual([]);
+  });
 });
 
 describe('looking tools', () => {

@@ -16,25 +16,30 @@ afterEach(async () => {
   }
 });
 
-/** @param before what the server does before it hands a request over */
+/**
+ * @param before what the server does before it hands a request over
+ * @param signal what it hands over with each
+ */
 async function start(
   options: Omit<McpHttpOptions, 'tools'> = {},
   before: (response: ServerResponse) => unknown = () => undefined,
+  signal?: AbortSignal,
 ) {
   const guard = await openGuard();
   const mcp = new McpHttp({ tools: guard.tools, ...options });
   const server = createServer(async (request, response) => {
     const body = request.method === 'POST' ? await json(request) : undefined;
     await before(response);
-    await mcp.handle(request, response, body);
+    await mcp.handle(request, response, body, signal);
   });
   running.push({ server, mcp });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const send = (message: object, headers: Record<string, string> = {}) =>
+  const send = (message: object, headers: Record<string, string> = {}, signal?: AbortSignal) =>
     fetch(url, {
       method: 'POST',
+      ...(signal ? { signal } : {}),
       headers: {
         'content-type': 'application/json',
         accept: 'application/json, text/event-stream',
@@ -119,6 +124,25 @@ describe('sessions', () => {
     expect((await send(cancelled, session)).status).toBe(202);
     expect(await response.text()).not.toContain('"id":7');
     expect(await guard.maasl.locks.waiting()).toEqual([]);
+  });
+
+  it('wait for no lock any more when the client or the server gives up', async () => {
+    const giveUp = new AbortController();
+    const { guard, open, send } = await start({}, () => undefined, giveUp.signal);
+    const session = { 'mcp-session-id': (await open()).id };
+    await guard.maasl.locks.acquire('k', { agentId: 'other', sessionId: 'other' });
+    const params = { name: 'lock_acquire', arguments: { keys: ['k'], max_wait_ms: 60_000 } };
+    const waiters = async (count: number) =>
+      vi.waitFor(async () => expect(await guard.maasl.locks.waiting()).toHaveLength(count));
+    const leaving = new AbortController();
+    await send({ id: 2, method: 'tools/call', params }, session, leaving.signal);
+    const told = await send({ id: 3, method: 'tools/call', params }, session);
+    await waiters(2);
+    leaving.abort();
+    await waiters(1);
+    giveUp.abort();
+    expect(await told.text()).toContain('CANCELLED');
+    await waiters(0);
   });
 
   it('are not begun for, nor kept by, a client that has gone before', async () => {
