@@ -111,7 +111,7 @@ export function layerFromToml(path: string, cwd: string, required: boolean): Fil
 function layerFromDocument(document: Record<string, unknown>, path: string, cwd: string): FileLayer {
   const layer = new Map<string, { value: Value; origin: Origin }>();
   const { [MAASL_TABLE]: maasl, ...rest } = document;
-  if (maasl !== undefined && !isTable(maasl)) throw unknownKey(MAASL_TABLE, [...byTomlKey.keys()], path);
+  if (maasl !== undefined && !isTable(maasl)) throw noTable(MAASL_TABLE, path);
   for (const [key, raw] of flatten(rest, path)) {
     const setting = byTomlKey.get(key);
     if (!setting) throw unknownKey(key, [...byTomlKey.keys()], path);
@@ -149,6 +149,12 @@ function unknownKey(key: string, candidates: readonly string[], path: string): S
   const near = suggestion(key, candidates);
   return new StompError('CONFIG_INVALID', `${path}: "${key}" is not a setting.${near}`, {
     fields: { field: key, allowed: candidates.join(', '), source: path },
+  });
+}
+
+function noTable(key: string, path: string): StompError {
+  return new StompError('CONFIG_INVALID', `${path}: "${key}" must be a table: write [${key}].`, {
+    fields: { field: key, allowed: 'a table', source: path },
   });
 }
 

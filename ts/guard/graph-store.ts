@@ -45,24 +45,31 @@ export function* keepWithin(graphId: string, waiting: WaitingPatch): Work<number
   return yield* versionOf(graphId);
 }
 
-/** Takes patches that wait, `limit` at most; they are gone with the transaction. */
-export function* takeWithin(graphId: string, limit: number): Work<WaitingPatch[]> {
+/**
+ * Takes patches that wait: `limit` at most, and no second one that makes them longer than `characters` together. They
+ * are gone with the transaction.
+ */
+export function* takeWithin(graphId: string, limit: number, characters: number): Work<WaitingPatch[]> {
   // Two that take at once must not take the same.
   yield* lockedVersion(graphId);
   const found = yield* rows(
-    'SELECT id, patch FROM stomp_graph_pending WHERE graph_id = ? ORDER BY id LIMIT ?',
+    'SELECT id, length(patch) AS length FROM stomp_graph_pending WHERE graph_id = ? ORDER BY id LIMIT ?',
     graphId,
     limit,
   );
-  const ids = found.map(({ id }) => String(id));
-  for (const some of inLists(ids)) {
-    yield* rows(
-      `DELETE FROM stomp_graph_pending WHERE graph_id = ? AND id IN (${marks(some.length)})`,
+  const taken: WaitingPatch[] = [];
+  let length = 0;
+  for (const row of found) {
+    length += Number(row.length);
+    if (taken.length > 0 && length > characters) break;
+    const [one] = yield* rows(
+      'DELETE FROM stomp_graph_pending WHERE graph_id = ? AND id = ? RETURNING patch',
       graphId,
-      ...some,
+      row.id ?? null,
     );
+    taken.push(JSON.parse(String(one?.patch)) as WaitingPatch);
   }
-  return found.map(({ patch }) => JSON.parse(String(patch)) as WaitingPatch);
+  return taken;
 }
 
 export function* waitingWithin(graphId: string): Work<number> {

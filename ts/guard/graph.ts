@@ -7,6 +7,7 @@
  * `graph-state.ts`; what was removed is remembered for good, so that a late patch does not bring it back.
  */
 import { randomUUID } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { checkFields, refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
 import type { Storage, Work } from '../storage/storage.js';
@@ -60,8 +61,9 @@ export interface KnowledgeGraph {
 
 const callFields = ['mode', 'agentId', 'sessionId', 'maxWaitMs', 'ttlMs', 'token', 'signal'];
 const maxNameLength = 256;
-// Of patches that wait, in one transaction.
+// Of patches that wait, in one transaction: it must end long before the lease, which is not renewed meanwhile.
 const largestBatch = 32;
+const longestBatch = 2 ** 18;
 const nothing: GraphCounts = {
   nodesAdded: 0,
   nodesRemoved: 0,
@@ -172,6 +174,8 @@ export class GraphGuard {
       const began = performance.now();
       const settled = await this.#fenced(guard, () => settleWithin(graphId));
       for (const one of settled) this.#tellLate(graphId, one, guard, since(began));
+      // SQLite lets nothing else have a turn: the lease is to be renewed, others are to be served.
+      await setImmediate();
     }
   }
 
@@ -250,7 +254,7 @@ interface Told extends Partial<Omit<MergeResult, 'token'>> {
 
 function* settleWithin(graphId: string): Work<Settled[]> {
   const settled: Settled[] = [];
-  for (const waiting of yield* takeWithin(graphId, largestBatch)) {
+  for (const waiting of yield* takeWithin(graphId, largestBatch, longestBatch)) {
     settled.push({ ...waiting, merged: yield* mergeWithin(graphId, waiting.patch) });
   }
   return settled;

@@ -111,6 +111,7 @@ export class LockManager {
   resume(tokens: ReadonlyMap<string, bigint>, owner: Owner, ttlMs?: number): Lease {
     const checked = checkOptions({ ...owner, ...(ttlMs === undefined ? {} : { ttlMs }) });
     if (tokens.size === 0) refuse('tokens', 'none', 'at least one key with its token');
+    checkKeys([...tokens.keys()], checked.mode);
     const grant = { owner: checked.owner, tokens, ttlMs: checked.ttlMs, grantedAt: this.#clock.now() };
     return this.#lease(grant, false, undefined);
   }

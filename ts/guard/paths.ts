@@ -4,13 +4,16 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
 
+// Longer ones no system takes; each folder of a path is looked up.
+const maxPathLength = 4096;
+
 /**
  * The absolute path without links, also of what does not exist yet.
  * @throws StompError PATH_DENIED for a link that leads nowhere, INVALID_REQUEST
  */
 export async function canonicalPath(path: string): Promise<string> {
-  if (typeof path !== 'string' || path === '' || path.includes('\0'))
-    refuse('path', path, 'the path of a file');
+  if (typeof path !== 'string' || path === '' || path.includes('\0') || path.length > maxPathLength)
+    refuse('path', path, `the path of a file, up to ${maxPathLength} characters`);
   const absolute = resolve(path);
   try {
     return await realpath(absolute);

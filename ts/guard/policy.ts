@@ -133,10 +133,11 @@ export class PolicyRegistry {
     const found = this.#classes.get(name);
     if (found) return found;
     const known = [...this.#classes.keys()];
+    const shown = String(name).slice(0, 100);
     throw new StompError(
       'UNKNOWN_RESOURCE_CLASS',
-      `There is no resource class ${JSON.stringify(name)}.${suggestion(name, known)} There are ${known.join(', ')}.`,
-      { fields: { resource_class: name, known } },
+      `There is no resource class ${JSON.stringify(shown)}.${suggestion(shown, known)} There are ${known.join(', ')}.`,
+      { fields: { resource_class: shown, known } },
     );
   }
 
@@ -175,17 +176,30 @@ function classOf(
   const own = table(at, given);
   checkKnown(at, own, classKeys);
   const base = known ?? { ...lowest, ...defined(defaults), prefix: name.toLowerCase() };
+  const concurrency = choice(`${at}.concurrency`, own.concurrency, concurrencies) ?? base.concurrency;
+  const strategy = choice(`${at}.strategy`, own.strategy, strategies) ?? base.strategy;
+  if (strategy === 'fail_open_merge') checkMerged(at, concurrency, known);
   return {
     name,
-    concurrency: choice(`${at}.concurrency`, own.concurrency, concurrencies) ?? base.concurrency,
+    concurrency,
     scope: text(`${at}.scope`, own.scope) ?? base.scope,
     prefix: text(`${at}.prefix`, own.prefix) ?? base.prefix,
-    strategy: choice(`${at}.strategy`, own.strategy, strategies) ?? base.strategy,
+    strategy,
     leaseTtlMs: seconds(`${at}.lease_ttl_sec`, own.lease_ttl_sec) ?? base.leaseTtlMs,
     interactiveMaxWaitMs:
       wait(`${at}.interactive_max_wait_ms`, own.interactive_max_wait_ms) ?? base.interactiveMaxWaitMs,
     batchMaxWaitMs: wait(`${at}.batch_max_wait_ms`, own.batch_max_wait_ms) ?? base.batchMaxWaitMs,
   };
+}
+
+/** Without a lock goes only who leaves a change to be merged: the guards of files, databases and docs do not. */
+function checkMerged(at: string, concurrency: Concurrency, known: ResourceClass | undefined): void {
+  if (known && known.strategy !== 'fail_open_merge') {
+    throw invalid(`${at}.strategy`, 'must be fail_closed: changes of this class are not merged');
+  }
+  if (concurrency !== 'merge') {
+    throw invalid(`${at}.strategy`, 'may be fail_open_merge only where concurrency is merge');
+  }
 }
 
 // Of classes that the user adds, where neither they nor the general keys say.

@@ -63,11 +63,19 @@ async function canonicalFile(path: string): Promise<string> {
   return path.endsWith('/') && !canonical.endsWith('/') ? `${canonical}/` : canonical;
 }
 
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return refuse('identifier', path, 'an address with % only before two hexadecimal digits of UTF-8');
+  }
+}
+
 /** Of an address only where it leads to: neither who connects nor how. */
 function canonicalDatabase(database: string): Promise<string> | string {
   if (!/^[a-z][a-z+]*:\/\//i.test(database)) return canonicalPath(database);
   if (!URL.canParse(database)) refuse('identifier', database, 'a path or an address of a database');
   const { protocol, hostname, port, pathname } = new URL(database);
-  if (protocol === 'file:') return canonicalPath(decodeURIComponent(pathname));
+  if (protocol === 'file:') return canonicalPath(decoded(pathname));
   return `${hostname.toLowerCase()}:${port || 5432}${pathname}`;
 }

@@ -32,7 +32,7 @@ export class Turns {
       leave = resolve;
     });
     // Whoever gives up leaves a place that is free only when those before it are done.
-    const place = Promise.all([before, left]);
+    const place = left.then(() => before);
     this.#last.set(name, place);
     void place.then(() => {
       if (this.#last.get(name) === place) this.#last.delete(name);

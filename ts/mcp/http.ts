@@ -25,6 +25,8 @@ interface Connection {
   readonly transport: StreamableHTTPServerTransport;
   /** Responses that are not at their end. */
   open: number;
+  /** Requests that have such a response for themselves. */
+  readonly alone: Set<RequestId>;
   /** Of `performance.now()`. */
   usedAt: number;
 }
@@ -70,6 +72,8 @@ export class McpHttp {
     body?: unknown,
     signal?: AbortSignal,
   ): Promise<void> {
+    // Nobody would hear the answer; a goodbye counts all the same.
+    if (response.closed && request.method !== 'DELETE') return;
     const connection = await this.#connectionOf(request, response, body);
     if (!connection) return;
     this.#use(connection, response, requestIds(body), signal);
@@ -117,14 +121,19 @@ export class McpHttp {
     }
     const id = randomUUID();
     const { tools, onError = () => undefined } = this.#options;
-    const session = new McpSession({ tools, id, onError });
+    const alone = new Set<RequestId>();
+    // The transport would keep the response open for an answer; one of several requests waits for theirs.
+    const onUnanswered = (request: RequestId) => {
+      if (alone.has(request)) transport.closeSSEStream(request);
+    };
+    const session = new McpSession({ tools, id, onError, onUnanswered });
     const transport = new StreamableHTTPServerTransport({
       sessionIdGenerator: () => id,
       // The client says goodbye: it will not come back for its leases.
       onsessionclosed: () => session.giveBack(),
     });
     transport.onclose = () => this.#connections.delete(id);
-    const connection = { session, transport, open: 0, usedAt: performance.now() };
+    const connection = { session, transport, open: 0, alone, usedAt: performance.now() };
     this.#connections.set(id, connection);
     // Its accessors admit undefined, the interface's optional fields do not.
     await session.connect(transport as Parameters<McpSession['connect']>[0]);
@@ -137,8 +146,12 @@ export class McpHttp {
     ids: readonly RequestId[],
     signal: AbortSignal | undefined,
   ): void {
-    const { session } = connection;
+    // Nothing would tell of its end.
+    if (response.closed) return;
+    const { session, alone } = connection;
     const cancel = () => session.cancel(ids);
+    const [only] = ids.length === 1 ? ids : [];
+    if (only !== undefined) alone.add(only);
     connection.open++;
     this.#touch(connection);
     signal?.addEventListener('abort', cancel, { once: true });
@@ -146,6 +159,7 @@ export class McpHttp {
       signal?.removeEventListener('abort', cancel);
       // What is not answered now never will be.
       if (!response.writableFinished) cancel();
+      if (only !== undefined) alone.delete(only);
       connection.open--;
       this.#touch(connection);
     });

@@ -23,6 +23,8 @@ export interface McpSessionSetup {
   readonly id: string;
   /** Is told of what does not fit the protocol, and of answers that could not be sent. */
   onError(error: Error): void;
+  /** Is told of a call that the client has cancelled, at its end: it gets no answer. */
+  onUnanswered?(id: RequestId): void;
 }
 
 interface RunningCall {
@@ -45,10 +47,12 @@ export class McpSession {
   readonly #server: Server;
   readonly #leases = new SessionLeases();
   readonly #calls = new Set<RunningCall>();
+  readonly #onUnanswered: (id: RequestId) => void;
 
-  constructor({ tools, id, onError }: McpSessionSetup) {
+  constructor({ tools, id, onError, onUnanswered = () => undefined }: McpSessionSetup) {
     this.id = id;
     this.#tools = tools;
+    this.#onUnanswered = onUnanswered;
     this.#server = new Server(
       { name: 'stomp-serve', title: 'stomp-serve: locks and guarded files', version: packageVersion() },
       { capabilities: { tools: {} }, instructions: instructions(tools) },
@@ -106,6 +110,7 @@ export class McpSession {
     } finally {
       this.#calls.delete(call);
       extra.signal.removeEventListener('abort', follow);
+      if (extra.signal.aborted) this.#onUnanswered(extra.requestId);
     }
   }
 

@@ -182,6 +182,8 @@ describe('unknown names', () => {
     expect(failure({}).message).toContain('"port" is not a setting');
     write(join(cwd, 'stomp.toml'), '[server.port]\nx = 1');
     expect(failure({}).fields.field).toBe('port');
+    write(join(cwd, 'stomp.toml'), 'maasl = 1');
+    expect(failure({}).message).toContain('"maasl" must be a table');
   });
 
   it('are warned about in the environment, with the nearest', () => {

@@ -194,6 +194,8 @@ describe('file guard', () => {
     expect(await files.write(join(base, 'secret'), 'x', {}, ann).catch(code)).toBe('PATH_DENIED');
     expect(await files.delete(root, { recursive: true }, ann).catch(code)).toBe('PATH_DENIED');
     expect(await files.move(root, at('x'), {}, ann).catch(code)).toBe('PATH_DENIED');
+    // Looked up folder by folder, it would take hours.
+    expect(await files.read(at('a/'.repeat(1e6)), {}, ann).catch(code)).toBe('INVALID_REQUEST');
     expect(readFileSync(join(base, 'secret'), 'utf8')).toBe('s');
     symlinkSync(root, at('self'));
     await files.write(at('self/inside'), 'x', {}, ann);

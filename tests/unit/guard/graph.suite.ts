@@ -373,6 +373,26 @@ export function graphSuite(name: string, start: () => Promise<GraphBench>): void
         expect((await other.read('main')).nodes.length).toBe(71);
       });
 
+      it('lets others have their turn between large patches that wait, so that the lease lives on', async () => {
+        let turn = 0;
+        const turns: number[] = [];
+        const { graph } = await open({ sink: ({ event }) => event === 'graph_merge' && turns.push(turn) });
+        const { graph: other, maasl } = await open({ maasl: impatient });
+        const held = await hold(maasl, 'ann');
+        for (const id of ['a', 'b', 'c']) {
+          const nodesToAdd = [{ id, properties: { p: 'x'.repeat(200_000) } }];
+          await other.merge('main', { nodesToAdd, timestamp: 1 }, as('bob'));
+        }
+        await held.release();
+        const count = (): void => {
+          if (++turn > 0) setImmediate(count);
+        };
+        count();
+        expect((await graph.read('main')).pending).toBe(0);
+        turn = Number.NEGATIVE_INFINITY;
+        expect(new Set(turns).size).toBe(3);
+      });
+
       it('gives a patch that waits the place of its own stamp', async () => {
         const { graph, maasl } = await open({ maasl: impatient });
         await graph.merge('main', addNode('a', 1), as('ann'));

@@ -254,6 +254,17 @@ describe('maasl', () => {
     expect(() => maasl.fences).toThrow(/database/);
   });
 
+  it('lets nobody in beside a holder but where changes are merged', async () => {
+    const strategy = 'fail_open_merge';
+    const start = (resource: object) => open({ maasl: { resource } });
+    await expect(start({ CRIT_CODE: { strategy } })).rejects.toThrow(/CRIT_CODE.strategy/);
+    await expect(start({ CRIT_DB: { strategy, concurrency: 'merge' } })).rejects.toThrow(/CRIT_DB.strategy/);
+    await expect(start({ MERGE_META: { concurrency: 'mutex' } })).rejects.toThrow(/concurrency/);
+    await expect(start({ MINE: { strategy } })).rejects.toThrow(/concurrency/);
+    await start({ MERGE_META: { strategy: 'fail_closed' }, MINE: { strategy, concurrency: 'merge' } });
+    expect(maasl.policy.get('MINE')).toMatchObject({ strategy });
+  });
+
   it('applies an override to one registry only', async () => {
     await open({
       maasl: { resource: { CRIT_CODE: { lease_ttl_sec: 7 }, MINE: { strategy: 'fail_closed' } } },

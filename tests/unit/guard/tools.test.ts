@@ -231,6 +231,24 @@ describe('lock tools', () => {
     await leases.releaseAll(maasl.locks);
     expect((await maasl.locks.snapshot()).map((lock) => lock.resource_key)).toEqual(['code:/d']);
   });
+
+  it('end with their session also when they were prolonged, or given back less often than taken', async () => {
+    const leases = new SessionLeases();
+    const caller = { ...ann, leases };
+    const take = (key: string, ttlMs: number) =>
+      call<LeaseBody>('lock_acquire', { keys: [key], ttl_ms: ttlMs }, caller);
+    const renewed = await take('code:/renewed', 500);
+    await call('lock_renew', { leases: renewed.leases, ttl_ms: 60_000 }, caller);
+    await take('code:/again', 500);
+    await take('code:/again', 60_000);
+    const twice = await take('code:/twice', 60_000);
+    await take('code:/twice', 60_000);
+    await call('lock_release', twice.leases[0], caller);
+    await sleep(550);
+    expect(await maasl.locks.snapshot()).toHaveLength(3);
+    await leases.releaseAll(maasl.locks);
+    expect(await maasl.locks.snapshot()).toEqual([]);
+  });
 });
 
 describe('looking tools', () => {
@@ -268,11 +286,11 @@ describe('looking tools', () => {
 
   it('show the docs that were made, none where nobody makes any', async () => {
     expect(await call('docgen_status', {})).toEqual({ operations: [] });
-    const record = { file: 'a.md', status: 'noop' } as DocgenRecord;
-    const docgen = { status: async () => [record] };
+    const [first, second] = ['a.md', 'b.md'].map((file) => ({ file, status: 'noop' }) as DocgenRecord);
+    const docgen = { status: async () => [first, second] as DocgenRecord[] };
     const withDocs = new GuardTools({ ...tools.context, docgen, onFault: () => undefined });
     expect(await withDocs.call('llmc.docgen_status', {})).toEqual({
-      operations: [record],
+      operations: [second, first],
     });
   });
 });
@@ -398,6 +416,28 @@ describe('every tool', () => {
     expect(error).toMatchObject({ code: 'INTERNAL_ERROR', fields: { correlation_id: fault?.correlationId } });
     expect((error as StompError).message).not.toContain('secret');
     expect(fault).toMatchObject({ tool: 'docgen_status', error: secret });
+  });
+
+  it('names what it was given in errors, but not all of it', async () => {
+    const long = 'x'.repeat(100_000);
+    const lease = { resource_key: long, fencing_token: '1' };
+    const errors = [
+      await errorOf('lock_acquire', { resources: [{ resource_class: long, identifier: 'x' }] }),
+      await errorOf('lock_renew', lease),
+      await errorOf('lock_release', lease),
+      await errorOf('fs_read', { path: long }),
+    ];
+    for (const { message, fields } of errors) {
+      expect(message.length + JSON.stringify(fields).length).toBeLessThan(1000);
+    }
+  });
+
+  it('takes an address that cannot be decoded for no fault of its own', async () => {
+    const resources = [{ resource_class: 'CRIT_DB', identifier: 'file:///%zz' }];
+    expect(await errorOf('lock_acquire', { resources })).toMatchObject({
+      code: 'INVALID_REQUEST',
+      fields: { field: 'identifier' },
+    });
   });
 
   it('gives an id to internal errors that the guard tells itself', async () => {

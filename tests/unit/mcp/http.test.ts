@@ -1,9 +1,9 @@
 /** Sessions of MCP over HTTP, in a server of one's own. */
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { McpHttp, type McpHttpOptions } from '../../../ts/mcp/index.js';
 import { openGuard } from '../guard/open-guard.js';
 
@@ -16,19 +16,30 @@ afterEach(async () => {
   }
 });
 
-async function start(options: Omit<McpHttpOptions, 'tools'> = {}) {
+/**
+ * @param before what the server does before it hands a request over
+ * @param signal what it hands over with each
+ */
+async function start(
+  options: Omit<McpHttpOptions, 'tools'> = {},
+  before: (response: ServerResponse) => unknown = () => undefined,
+  signal?: AbortSignal,
+) {
   const guard = await openGuard();
   const mcp = new McpHttp({ tools: guard.tools, ...options });
   const server = createServer(async (request, response) => {
-    await mcp.handle(request, response, request.method === 'POST' ? await json(request) : undefined);
+    const body = request.method === 'POST' ? await json(request) : undefined;
+    await before(response);
+    await mcp.handle(request, response, body, signal);
   });
   running.push({ server, mcp });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const send = (message: object, headers: Record<string, string> = {}) =>
+  const send = (message: object, headers: Record<string, string> = {}, signal?: AbortSignal) =>
     fetch(url, {
       method: 'POST',
+      ...(signal ? { signal } : {}),
       headers: {
         'content-type': 'application/json',
         accept: 'application/json, text/event-stream',
@@ -56,7 +67,7 @@ async function until(check: () => boolean): Promise<void> {
 
 describe('sessions', () => {
   it('are forgotten when they are idle for long, but not while they listen; their leases stay', async () => {
-    const { guard, mcp, open, send, ping, listen } = await start({ sessionTimeoutMs: 100 });
+    const { guard, mcp, open, send, ping, listen } = await start({ sessionTimeoutMs: 500 });
     const [idle, listening] = [await open(), await open()];
     const acquire = { name: 'lock_acquire', arguments: { keys: ['k'] } };
     await (await send({ method: 'tools/call', params: acquire }, { 'mcp-session-id': idle.id })).text();
@@ -99,6 +110,56 @@ describe('sessions', () => {
     await until(() => mcp.sessions === 0);
     await mcp.close();
     expect((await open()).status).toBe(503);
+  });
+
+  it('end the response of a call that was cancelled, without an answer', async () => {
+    const { guard, open, send } = await start();
+    const { id } = await open();
+    await guard.maasl.locks.acquire('k', { agentId: 'other', sessionId: 'other' });
+    const session = { 'mcp-session-id': id };
+    const params = { name: 'lock_acquire', arguments: { keys: ['k'], max_wait_ms: 60_000 } };
+    const response = await send({ id: 7, method: 'tools/call', params }, session);
+    await vi.waitFor(async () => expect(await guard.maasl.locks.waiting()).toHaveLength(1));
+    const cancelled = { id: undefined, method: 'notifications/cancelled', params: { requestId: 7 } };
+    expect((await send(cancelled, session)).status).toBe(202);
+    expect(await response.text()).not.toContain('"id":7');
+    expect(await guard.maasl.locks.waiting()).toEqual([]);
+  });
+
+  it('wait for no lock any more when the client or the server gives up', async () => {
+    const giveUp = new AbortController();
+    const { guard, open, send } = await start({}, () => undefined, giveUp.signal);
+    const session = { 'mcp-session-id': (await open()).id };
+    await guard.maasl.locks.acquire('k', { agentId: 'other', sessionId: 'other' });
+    const params = { name: 'lock_acquire', arguments: { keys: ['k'], max_wait_ms: 60_000 } };
+    const waiters = async (count: number) =>
+      vi.waitFor(async () => expect(await guard.maasl.locks.waiting()).toHaveLength(count));
+    const leaving = new AbortController();
+    await send({ id: 2, method: 'tools/call', params }, session, leaving.signal);
+    const told = await send({ id: 3, method: 'tools/call', params }, session);
+    await waiters(2);
+    leaving.abort();
+    await waiters(1);
+    giveUp.abort();
+    expect(await told.text()).toContain('CANCELLED');
+    await waiters(0);
+  });
+
+  it('are not begun for, nor kept by, a client that has gone before', async () => {
+    let gone = true;
+    const { mcp, open, listen } = await start({ maxSessions: 1 }, async (response) => {
+      if (!gone) return;
+      response.destroy();
+      if (!response.closed) await once(response, 'close');
+    });
+    await expect(open()).rejects.toThrow();
+    expect(mcp.sessions).toBe(0);
+    gone = false;
+    const { id } = await open();
+    gone = true;
+    await expect(listen(id)).rejects.toThrow();
+    gone = false;
+    expect((await open()).status).toBe(200);
   });
 
   it('have limits that make sense', async () => {

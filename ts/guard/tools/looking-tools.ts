@@ -49,7 +49,7 @@ export function lookingTools({ maasl, files, docgen }: ToolContext): GuardTool[]
       description: 'The last operations of the docgen guard, latest first.',
       inputSchema: nothing,
       hints,
-      run: async () => ({ operations: (await docgen?.status()) ?? [] }),
+      run: async () => ({ operations: ((await docgen?.status()) ?? []).toReversed() }),
     }),
   ];
 }
