@@ -119,7 +119,6 @@ export class DatabaseGuard {
     const limit = checkInteger('maxDurationMs', options.maxDurationMs, defaultMaxDurationMs, durations);
     const connections = checkInteger('connections', options.connections, 4, { min: 1, max: 1000 });
     maasl.fences; // refuses at once what every call would
-    if (maasl.policy.get(resourceClass).strategy === 'fail_open_merge') throw unmergeable();
     const database = await openDatabase(options.database, { connections, locks: maasl.storage });
     const { identifier } = database;
     const [resource] = await resolveResources(maasl.policy, [{ resourceClass, identifier }]);
@@ -311,12 +310,4 @@ export class DatabaseGuard {
   #tellFenced({ agentId, sessionId }: StompGuard, { fields }: StompError): void {
     this.#maasl.telemetry.emit({ event: 'fenced', agent_id: agentId, session_id: sessionId, ...fields });
   }
-}
-
-function unmergeable(): StompError {
-  return new StompError(
-    'CONFIG_INVALID',
-    `Transactions cannot be merged: give the resource class ${resourceClass} the strategy fail_closed.`,
-    { fields: { setting: `maasl.resource.${resourceClass}.strategy` } },
-  );
 }

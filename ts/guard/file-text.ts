@@ -12,8 +12,11 @@ export function sha256(bytes: Buffer | string): string {
 export function contentOf(content: unknown, encoding: 'utf8' | 'base64' | undefined): Buffer {
   if (typeof content !== 'string') refuse('content', content, 'a text');
   const kind = checkChoice('encoding', encoding, 'utf8', ['utf8', 'base64'] as const);
-  if (kind === 'base64' && !/^[A-Za-z0-9+/]*={0,2}$/.test(content)) refuse('content', content, 'base64');
-  return Buffer.from(content, kind);
+  const bytes = Buffer.from(content, kind);
+  // Both would be taken for something else without a word.
+  if (bytes.toString(kind) !== content)
+    refuse('content', content, kind === 'utf8' ? 'text without lone surrogates' : 'base64');
+  return bytes;
 }
 
 /** @throws StompError INVALID_REQUEST when it is not UTF-8 text */

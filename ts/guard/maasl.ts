@@ -11,6 +11,7 @@ import { checkOwner, LockManager } from './lock-manager.js';
 import { MemoryTable } from './memory-table.js';
 import { PolicyRegistry, type ResourceClass, type WaitMode } from './policy.js';
 import { type ResolvedResource, type ResourceDescriptor, resolveResources } from './resources.js';
+import { SharedCalls } from './shared-calls.js';
 import { StompGuard } from './stomp-guard.js';
 import { Telemetry, type TelemetrySink } from './telemetry.js';
 
@@ -73,7 +74,7 @@ export class Maasl {
   readonly storage: Storage | undefined;
   readonly #fences: Fences | undefined;
   readonly #ownsStorage: boolean;
-  readonly #running = new Map<string, Promise<unknown>>();
+  readonly #shared = new SharedCalls();
 
   private constructor(parts: {
     policy: PolicyRegistry;
@@ -141,12 +142,10 @@ export class Maasl {
       resolved.every(({ resourceClass }) => resourceClass.concurrency === 'idempotent');
     if (!once || idempotencyKey === undefined) return this.#call(op, resolved, options);
     const name = JSON.stringify([idempotencyKey, ...resolved.map(({ key }) => key)]);
-    const running = this.#running.get(name) as Promise<T> | undefined;
-    // What failed for another may well succeed here.
-    if (running) return running.catch(() => this.callWithStompGuard(op, resources, options));
-    const call = this.#call(op, resolved, options).finally(() => this.#running.delete(name));
-    this.#running.set(name, call);
-    return call;
+    const { agentId, sessionId, signal } = options;
+    const key = resolved[0]?.key ?? '';
+    const follower = { agentId, sessionId, key, maxWaitMs: this.#maxWaitMs(resolved, options), signal };
+    return this.#shared.run(name, follower, () => this.#call(op, resolved, options));
   }
 
   /**

@@ -77,6 +77,7 @@ const builtIn: readonly ResourceClass[] = [
 ];
 
 const concurrencies: readonly Concurrency[] = ['mutex', 'single_writer', 'merge', 'idempotent'];
+const scopes = ['file', 'db', 'graph', 'repo', 'resource'] as const;
 const strategies: readonly Strategy[] = ['fail_closed', 'fail_open_merge'];
 const longestMs = 24 * 3600 * 1000;
 
@@ -126,6 +127,7 @@ export class PolicyRegistry {
     for (const [name, own] of Object.entries(table('maasl.resource', maasl.resource))) {
       this.#classes.set(name, classOf(name, own, this.#classes.get(name), defaults));
     }
+    checkPrefixes(this.classes());
   }
 
   /** @throws StompError UNKNOWN_RESOURCE_CLASS */
@@ -175,21 +177,53 @@ function classOf(
   const at = `maasl.resource.${name}`;
   const own = table(at, given);
   checkKnown(at, own, classKeys);
+  if (!known && own.concurrency === undefined) checkMeant(at, name);
   const base = known ?? { ...lowest, ...defined(defaults), prefix: name.toLowerCase() };
   const concurrency = choice(`${at}.concurrency`, own.concurrency, concurrencies) ?? base.concurrency;
-  const strategy = choice(`${at}.strategy`, own.strategy, strategies) ?? base.strategy;
-  if (strategy === 'fail_open_merge') checkMerged(at, concurrency, known);
   return {
     name,
     concurrency,
-    scope: text(`${at}.scope`, own.scope) ?? base.scope,
-    prefix: text(`${at}.prefix`, own.prefix) ?? base.prefix,
-    strategy,
+    scope: choice(`${at}.scope`, own.scope, scopes) ?? base.scope,
+    prefix: text(`${at}.prefix`, own.prefix ?? base.prefix),
+    strategy: strategyOf(at, own.strategy, concurrency, known),
     leaseTtlMs: seconds(`${at}.lease_ttl_sec`, own.lease_ttl_sec) ?? base.leaseTtlMs,
     interactiveMaxWaitMs:
       wait(`${at}.interactive_max_wait_ms`, own.interactive_max_wait_ms) ?? base.interactiveMaxWaitMs,
     batchMaxWaitMs: wait(`${at}.batch_max_wait_ms`, own.batch_max_wait_ms) ?? base.batchMaxWaitMs,
   };
+}
+
+/** Two classes with one prefix would lock each other's keys. */
+function checkPrefixes(classes: readonly ResourceClass[]): void {
+  const owners = new Map<string, string>();
+  for (const { name, prefix } of classes) {
+    const other = owners.get(prefix);
+    if (other)
+      throw invalid(`maasl.resource.${name}.prefix`, `is "${prefix}", as that of ${other}; say another`);
+    owners.set(prefix, name);
+  }
+}
+
+/** A slip in the name of a class would leave that class as it is, and nobody would hear of it. */
+function checkMeant(at: string, name: string): void {
+  const near = suggestion(
+    name,
+    builtIn.map((known) => known.name),
+  );
+  if (near === '') return;
+  throw invalid(at, `is no class.${near} A class of your own with such a name says its concurrency`);
+}
+
+function strategyOf(
+  at: string,
+  given: unknown,
+  concurrency: Concurrency,
+  known: ResourceClass | undefined,
+): Strategy {
+  const usual = concurrency === 'merge' ? (known ?? lowest).strategy : 'fail_closed';
+  const strategy = choice(`${at}.strategy`, given, strategies) ?? usual;
+  if (strategy === 'fail_open_merge') checkMerged(at, concurrency, known);
+  return strategy;
 }
 
 /** Without a lock goes only who leaves a change to be merged: the guards of files, databases and docs do not. */
@@ -247,8 +281,8 @@ function wait(at: string, value: unknown): number | undefined {
   throw invalid(at, `must be a number of milliseconds from 0 to ${longestMs}`);
 }
 
-function text(at: string, value: unknown): string | undefined {
-  if (value === undefined || (typeof value === 'string' && /^[^:/\s]{1,64}$/.test(value))) return value;
+function text(at: string, value: unknown): string {
+  if (typeof value === 'string' && /^[^:/\s]{1,64}$/.test(value)) return value;
   throw invalid(at, 'must be a word of up to 64 characters without colons and slashes');
 }
 

@@ -408,8 +408,6 @@ describe('the database guard on SQLite: the guard', () => {
     expect(await open(rig.file, { connections: 0 })).toBe('INVALID_REQUEST');
     const memory = rig.closing(await Maasl.open());
     expect((await caught(DatabaseGuard.open(memory, { database: rig.file })))?.code).toBe('CONFIG_INVALID');
-    const merging = await rig.maasl({ maasl: { resource: { CRIT_DB: { strategy: 'fail_open_merge' } } } });
-    expect((await caught(DatabaseGuard.open(merging, { database: rig.file })))?.code).toBe('CONFIG_INVALID');
   });
 
   it('refuses calls that it does not understand', async () => {

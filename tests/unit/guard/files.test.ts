@@ -228,7 +228,12 @@ describe('file guard', () => {
     expect(await files.write(at('a'), 'a', { encoding: 'hex' as never }, ann).catch(code)).toBe(
       'INVALID_REQUEST',
     );
-    expect(await files.write(at('a'), '%', { encoding: 'base64' }, ann).catch(code)).toBe('INVALID_REQUEST');
+    for (const wrong of ['%', 'a', 'AQ']) {
+      expect(await files.write(at('a'), wrong, { encoding: 'base64' }, ann).catch(code)).toBe(
+        'INVALID_REQUEST',
+      );
+    }
+    expect(await files.write(at('a'), 'a\ud800', {}, ann).catch(code)).toBe('INVALID_REQUEST');
     expect(await files.write(at('a'), 'a', { expected: 1 } as never, ann).catch(code)).toBe(
       'UNSUPPORTED_FIELD',
     );

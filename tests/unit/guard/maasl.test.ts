@@ -132,6 +132,23 @@ describe('maasl', () => {
     expect(two.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
   });
 
+  it('lets nobody wait for what another makes longer than it would for the lock', async () => {
+    await open();
+    let finish: () => void = () => undefined;
+    const slow = () => new Promise<void>((resolve) => (finish = resolve));
+    const first = maasl.callWithStompGuard(slow, docs, as('ann', { idempotencyKey: 'x' }));
+    const ask = (more: object) =>
+      maasl.callWithStompGuard(() => undefined, docs, as('bob', { idempotencyKey: 'x', ...more }));
+    await sleep(5);
+    expect(await ask({ maxWaitMs: 10 }).catch((e: StompError) => e)).toMatchObject({
+      code: 'RESOURCE_BUSY',
+      fields: { holder_agent_id: 'ann', resource_key: 'docgen:repo/a.md' },
+    });
+    expect(await ask({ maxWaitMs: 60_000, signal: AbortSignal.timeout(10) }).catch(code)).toBe('CANCELLED');
+    finish();
+    await first;
+  });
+
   it('lets readers of a single writer read beside it, and nobody read beside a mutex', async () => {
     await open({ maasl: { resource: { CRIT_CODE: { interactive_max_wait_ms: 0 } } } });
     const db = [{ resourceClass: 'CRIT_DB', identifier: join(folder, 'x.db') }];
@@ -259,7 +276,7 @@ describe('maasl', () => {
     const start = (resource: object) => open({ maasl: { resource } });
     await expect(start({ CRIT_CODE: { strategy } })).rejects.toThrow(/CRIT_CODE.strategy/);
     await expect(start({ CRIT_DB: { strategy, concurrency: 'merge' } })).rejects.toThrow(/CRIT_DB.strategy/);
-    await expect(start({ MERGE_META: { concurrency: 'mutex' } })).rejects.toThrow(/concurrency/);
+    await expect(start({ MERGE_META: { concurrency: 'mutex', strategy } })).rejects.toThrow(/concurrency/);
     await expect(start({ MINE: { strategy } })).rejects.toThrow(/concurrency/);
     await start({ MERGE_META: { strategy: 'fail_closed' }, MINE: { strategy, concurrency: 'merge' } });
     expect(maasl.policy.get('MINE')).toMatchObject({ strategy });

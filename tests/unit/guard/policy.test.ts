@@ -99,6 +99,24 @@ describe('resource classes', () => {
     expect(refusal('[maasl]\nenabled = "yes"').code).toBe('CONFIG_INVALID');
   });
 
+  it('of a user are told from slips, and have keys of their own', () => {
+    expect(refusal('[maasl.resource.CRIT_COD]\nlease_ttl_sec = 1').message).toContain(
+      'Did you mean "CRIT_CODE"?',
+    );
+    expect(registry('[maasl.resource.CRIT_COD]\nconcurrency = "mutex"').get('CRIT_COD').prefix).toBe(
+      'crit_cod',
+    );
+    expect(refusal('[maasl.resource.CODE]\nconcurrency = "mutex"').message).toContain('CRIT_CODE');
+    expect(refusal('[maasl.resource."A/B"]\nconcurrency = "mutex"').message).toContain('prefix');
+    expect(refusal('[maasl.resource.X]\nscope = "files"').message).toContain('scope');
+  });
+
+  it('that do not merge are closed while they are held', () => {
+    expect(registry('[maasl.resource.MERGE_META]\nconcurrency = "mutex"').get('MERGE_META').strategy).toBe(
+      'fail_closed',
+    );
+  });
+
   it('that nobody knows are named with those that there are', () => {
     const ask = () => new PolicyRegistry().get('CRIT_CODES');
     expect(ask).toThrow(/Did you mean "CRIT_CODE"/);
