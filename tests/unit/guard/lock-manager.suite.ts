@@ -308,6 +308,39 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       );
     });
 
+    it('refuses more keys than a database takes at once, and nobody else suffers for it', async () => {
+      const locks = await begin();
+      const numbered = (count: number, name: (i: number) => string) =>
+        Array.from({ length: count }, (_, i) => name(i));
+      const held = await locks.acquire('code:/a', as('ann'));
+      const answers = await Promise.all([
+        codeOf(locks.acquire(numbered(33_000, String), as('bob'))),
+        codeOf(
+          locks.acquire(
+            numbered(1001, (i) => `code:/${i}/`),
+            as('bob'),
+          ),
+        ),
+        codeOf(
+          locks.acquire(
+            numbered(40, (i) => `code:/${i}${'/d'.repeat(1000)}`),
+            as('bob'),
+          ),
+        ),
+        codeOf(locks.acquire('code:/b', as('ann'))),
+        codeOf(held.release()),
+      ]);
+      expect(answers).toEqual(['INVALID_REQUEST', 'INVALID_REQUEST', 'INVALID_REQUEST', 'ok', 'ok']);
+      expect(
+        await codeOf(
+          locks.acquire(
+            numbered(500, (i) => `code:/${i}/`),
+            as('bob'),
+          ),
+        ),
+      ).toBe('ok');
+    });
+
     it('refuses those who wait when it closes, and releases what it held', async () => {
       const locks = await begin();
       const other = await manager();
