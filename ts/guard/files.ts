@@ -326,10 +326,8 @@ export class FileGuard {
   }
 
   async #accept(guard: StompGuard, file: string, staged?: string): Promise<void> {
-    const [key] = guard.tokens.keys();
-    const noted = staged !== undefined && key !== undefined ? { path: staged, key } : undefined;
     try {
-      await this.#maasl.fences.accept(guard.tokens, noted);
+      await this.#maasl.fences.accept(guard.tokens, staged);
     } catch (error) {
       if (error instanceof StompError && error.code === 'FENCED') this.#tellFenced(guard, error);
       throw error;

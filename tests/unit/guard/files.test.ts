@@ -270,10 +270,22 @@ describe('file guard', () => {
     const key = `code:${at('a')}`;
     const stale = await maasl.locks.acquire(key, { ...holder('ann'), ttlMs: 30 });
     writeFileSync(at('.a.staged'), 'late');
-    await maasl.fences.accept(stale.tokens, { path: at('.a.staged'), key });
+    await maasl.fences.accept(stale.tokens, at('.a.staged'));
     const next = await maasl.locks.acquire(key, { ...holder('bob'), maxWaitMs: 2000 });
     expect(existsSync(at('.a.staged'))).toBe(false);
     await next.release();
+  });
+
+  it('keeps a late removal of a folder away from what others have written in it since', async () => {
+    await files.mkdir(at('d'), ann);
+    await files.write(at('d/a'), 'before', {}, ann);
+    const keys = [`code:${at('d')}`, `code:${at('d')}/`];
+    const stale = await maasl.locks.acquire(keys, { ...holder('ann'), ttlMs: 30 });
+    mkdirSync(at('.d.bin'));
+    await maasl.fences.accept(stale.tokens, at('.d.bin'));
+    await files.write(at('d/a'), 'of bob', {}, as('bob', { maxWaitMs: 2000 }));
+    expect(existsSync(at('.d.bin'))).toBe(false);
+    await tidy();
   });
 
   it('needs a database to keep tokens in', async () => {
