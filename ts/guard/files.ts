@@ -392,10 +392,14 @@ function notEmpty(file: string): StompError {
   return new StompError('INVALID_REQUEST', message, { fields: { field: 'recursive', file } });
 }
 
+// File systems allow names of 255 bytes; a character is four at most.
+const maxNamePart = 50;
+
 /** Beside the file, so that a rename is enough. */
 function stagedName(file: string, guard: StompGuard): string {
   const unique = `${tokenOf(guard) ?? 0}-${randomBytes(6).toString('hex')}`;
-  return join(dirname(file), `.${basename(file).slice(0, 100)}.${unique}.stomp`);
+  const name = [...basename(file)].slice(0, maxNamePart).join('');
+  return join(dirname(file), `.${name}.${unique}.stomp`);
 }
 
 async function writeDurably(file: string, bytes: Buffer, mode: number | undefined): Promise<void> {

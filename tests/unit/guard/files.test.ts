@@ -235,6 +235,15 @@ describe('file guard', () => {
     await tidy();
   });
 
+  it('takes every name that the file system takes', async () => {
+    for (const name of ['字'.repeat(85), `${'😀'.repeat(63)}abc`, 'a'.repeat(255)]) {
+      await files.write(at(name), 'x', {}, ann);
+      await files.edit(at(name), { oldText: 'x', newText: 'y' }, ann);
+      await files.delete(at(name), {}, ann);
+    }
+    await tidy();
+  });
+
   it('refuses the write of a holder whose lease has passed on, and leaves the file alone', async () => {
     await files.write(at('a'), 'before', {}, ann);
     const resources = [{ resourceClass: 'CRIT_CODE', identifier: at('a') }];
