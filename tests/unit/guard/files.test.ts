@@ -24,6 +24,7 @@ import { Maasl } from '../../../ts/guard/maasl.js';
 const holder = (agentId: string): Owner => ({ agentId, sessionId: `${agentId}-1` });
 const as = (agentId: string, more: Partial<FileCall> = {}): FileCall => ({ ...holder(agentId), ...more });
 const ann: FileCall = as('ann');
+const patient = { maxWaitMs: 15_000 };
 const code = (error: StompError) => error.code;
 
 describe('file guard', () => {
@@ -232,6 +233,21 @@ describe('file guard', () => {
     );
     expect(await files.write('', 'a', {}, ann).catch(code)).toBe('INVALID_REQUEST');
     expect(await files.write(at('a'), 'a', {}, {} as never).catch(code)).toBe('INVALID_REQUEST');
+    await tidy();
+  });
+
+  it('keeps what several calls of one session change at once', async () => {
+    const lines = Array.from({ length: 10 }, (_, i) => `${i}\n`);
+    await Promise.all(
+      lines.map((line) => files.write(at('a'), line, { mode: 'append' }, as('ann', patient))),
+    );
+    const sorted = () => text('a').match(/.*\n/g)?.sort();
+    expect(sorted()).toEqual(lines);
+    const edits = lines.map((oldText, i) => ({ oldText, newText: `line ${i}\n` }));
+    await Promise.all(edits.map((edit) => files.edit(at('a'), edit, as('ann', patient))));
+    expect(sorted()).toEqual(edits.map(({ newText }) => newText));
+    const moves = ['b', 'c'].map((to) => files.move(at('a'), at(to), {}, as('ann', patient)).catch(code));
+    expect(await Promise.all(moves)).toContain('NOT_FOUND');
     await tidy();
   });
 
