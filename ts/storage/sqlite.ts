@@ -31,6 +31,7 @@ export class SqliteStorage implements Storage {
   readonly #busyTimeoutMs: number;
   #notified = new Set<string>();
   #version = 0;
+  #isSetUp = false;
   #poll: NodeJS.Timeout | undefined;
 
   constructor({ path, busyTimeoutMs = 5000, pollMs = 4 }: SqliteOptions) {
@@ -40,14 +41,9 @@ export class SqliteStorage implements Storage {
     try {
       mkdirSync(dirname(path), { recursive: true });
       this.#db = new Database(path, { timeout: blockingWaitMs });
-      this.#db.pragma('journal_mode = WAL');
-      // A token given out must not be given out again after a power cut.
-      this.#db.pragma('synchronous = FULL');
-      this.#db.pragma('foreign_keys = ON');
     } catch (error) {
       throw this.#failed('open', error);
     }
-    this.#version = this.#dataVersion();
   }
 
   migrate(migrations: readonly Migration[]): Promise<void> {
@@ -118,6 +114,7 @@ export class SqliteStorage implements Storage {
     const deadline = performance.now() + this.#busyTimeoutMs;
     while (true) {
       try {
+        this.#setUp();
         return call();
       } catch (error) {
         if (error instanceof StompError) throw error;
@@ -125,6 +122,17 @@ export class SqliteStorage implements Storage {
       }
       await sleep(1 + Math.random() * longestPauseMs);
     }
+  }
+
+  /** Tried again like everything else: of several processes that open a new file at once, some find it busy. */
+  #setUp(): void {
+    if (this.#isSetUp) return;
+    this.#db.pragma('journal_mode = WAL');
+    // A token given out must not be given out again after a power cut.
+    this.#db.pragma('synchronous = FULL');
+    this.#db.pragma('foreign_keys = ON');
+    this.#version = this.#dataVersion();
+    this.#isSetUp = true;
   }
 
   #drive<T>(work: Work<T>): T {
