@@ -90,17 +90,20 @@ export class Lease {
   }
 
   /**
-   * Gives the keys back. A second call does nothing.
+   * Gives the keys back. Once that has succeeded, a second call does nothing.
    * @throws StompError LEASE_LOST
    */
   async release(): Promise<void> {
     if (this.#state === 'released') return;
-    const lostBefore = this.#state === 'lost';
+    const before = this.#state;
     this.#state = 'released';
     this.#rest();
     await this.#renewing;
-    const whole = await this.#setup.table.release(this.#setup.grant);
-    if (lostBefore) throw this.#lost();
+    const whole = await this.#setup.table.release(this.#setup.grant).catch((error: unknown) => {
+      this.#state = before;
+      throw error;
+    });
+    if (before === 'lost') throw this.#lost();
     if (!whole) {
       this.#abort?.abort(this.#lost());
       this.#setup.onEnd(this, 'lost');

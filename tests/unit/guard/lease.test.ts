@@ -40,4 +40,18 @@ describe('lease', () => {
     expect(lease.held).toBe(true);
     await lease.release();
   });
+
+  it('can be released again when the table has failed', async () => {
+    const table = new MemoryTable();
+    const locks = new LockManager({ table });
+    const release = table.release.bind(table);
+    let failures = 1;
+    table.release = (grant) => (failures-- > 0 ? Promise.reject(new Error('out')) : release(grant));
+    const lease = await locks.acquire('code:/a', ann);
+    await expect(lease.release()).rejects.toThrow('out');
+    await lease.release();
+    await lease.release();
+    expect(failures).toBe(-1);
+    expect(await locks.snapshot()).toEqual([]);
+  });
 });
