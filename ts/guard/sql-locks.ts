@@ -324,6 +324,18 @@ export class SqlLocks {
     return yield* this.#valid(grant.tokens, yield* this.#now());
   }
 
+  /** The names of all who hold anything. */
+  *holders(): Work<ReadonlySet<string>> {
+    const now = yield* this.#now();
+    const found = yield* rows(
+      'SELECT DISTINCT agent_id, session_id FROM stomp_locks WHERE expires_at > ?',
+      now,
+    );
+    return new Set(
+      found.map((row) => ownerName({ agentId: String(row.agent_id), sessionId: String(row.session_id) })),
+    );
+  }
+
   *held(): Work<HeldLock[]> {
     const now = yield* this.#now();
     const found = yield* rows(
@@ -398,6 +410,10 @@ export class SqlLocks {
     const { now } = yield* this.lockCounters();
     return yield* this.#valid(tokens, Number(now));
   }
+}
+
+export function ownerName({ agentId, sessionId }: Owner): string {
+  return JSON.stringify([agentId, sessionId]);
 }
 
 type AroundLock = Owner & KeyRequest;

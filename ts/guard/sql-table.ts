@@ -15,7 +15,7 @@ import type {
   WaitingRequest,
   WaitLimit,
 } from './lock-table.js';
-import { type Attempt, type Expired, lockChannel, type Run, SqlLocks } from './sql-locks.js';
+import { type Attempt, type Expired, lockChannel, ownerName, type Run, SqlLocks } from './sql-locks.js';
 import { lockMigrations } from './sql-schema.js';
 
 const heartbeatMs = 300;
@@ -287,9 +287,15 @@ export class SqlTable implements LockTable {
 
   async #pumpOnce(): Promise<void> {
     const claimed: LockRequest[] = [];
+    let holders: ReadonlySet<string> | undefined;
     for (const waiter of [...this.#waiters.values()]) {
-      if (claimed.some((earlier) => standsBefore(earlier, waiter.request))) continue;
-      claimed.push(waiter.request);
+      const { request } = waiter;
+      if (claimed.some((earlier) => standsBefore(earlier, request))) {
+        // Who holds something may be in the way of those who stand before it, and then passes by.
+        holders ??= await this.#storage.read(() => this.#locks.holders()).catch(() => undefined);
+        if (!holders?.has(ownerName(request.owner))) continue;
+      }
+      claimed.push(request);
       if (!(await this.#tryFor(waiter))) return;
     }
   }

@@ -198,6 +198,20 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       expect(await codeOf(locks.acquire('code:/a', as('ann', { sessionId: 'another' })))).toBe('ok');
     });
 
+    it('lets a holder pass those who wait for it, also where it has to wait for something else', async () => {
+      const locks = await begin();
+      const mine = await locks.acquire('code:/a', as('ann'));
+      const other = await locks.acquire('code:/z', as('cid'));
+      const behind = locks.acquire('code:/a', as('bob', { maxWaitMs: 15_000 }));
+      await queued(locks, 1);
+      const again = locks.acquire(['code:/a', 'code:/z'], as('ann', { maxWaitMs: 60_000 }));
+      await queued(locks, 2);
+      await other.release();
+      await (await again).release();
+      await mine.release();
+      await (await behind).release();
+    });
+
     it('keeps a directory and what lies in it apart from each other', async () => {
       const locks = await begin();
       const folder = await locks.acquire('code:/a/', as('ann'));
