@@ -47,7 +47,8 @@ export class Fences {
         token,
       );
     }
-    if (staged === undefined) return;
+    // Locks of one process pass on only while it runs; nobody would take the note back.
+    if (staged === undefined || !this.#table.durable) return;
     // Under each key: whoever takes over what lies in a folder does not ask for the folder's own name.
     for (const [key, token] of tokens) {
       yield* rows(
@@ -70,10 +71,13 @@ export class Fences {
   }
 }
 
-/** The highest token anything in this storage has accepted; 0 for none. */
+/** The highest token that anything in this storage has given or accepted; 0 for none. */
 export function highestToken(storage: Storage): Promise<bigint> {
   return storage.read(function* () {
-    const found = yield* rows('SELECT max(token) AS token FROM stomp_lock_fences');
+    const found = yield* rows(
+      `SELECT max(token) AS token FROM
+         (SELECT token FROM stomp_lock_fences UNION ALL SELECT token FROM stomp_lock_counters) AS tokens`,
+    );
     return tokenOf(found[0]);
   });
 }

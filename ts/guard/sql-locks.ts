@@ -93,6 +93,15 @@ export class SqlLocks {
     return (yield* rows('DELETE FROM stomp_staged RETURNING path')).map(({ path }) => String(path));
   }
 
+  /** Locks in memory over this storage count their tokens by themselves; what was accepted of them is not given again. */
+  *passFences(): Work<void> {
+    yield* this.lockCounters();
+    yield* rows(
+      `UPDATE stomp_lock_counters SET token = (SELECT max(token) FROM stomp_lock_fences)
+        WHERE token < (SELECT max(token) FROM stomp_lock_fences)`,
+    );
+  }
+
   /** Who is in the way of a waiter, for one who changes nothing; with the time until that may expire. */
   *look(request: LockRequest, ticket: bigint): Work<Look> {
     const { sql, params } = this.#storage.clock();

@@ -83,6 +83,7 @@ export class SqlTable implements LockTable {
   static async open(options: SqlTableOptions): Promise<SqlTable> {
     await options.storage.migrate(lockMigrations);
     const table = new SqlTable(options);
+    await options.storage.write(() => table.#locks.passFences());
     await unlinkAll(await options.storage.write(() => table.#locks.forgetEarlierBoot()));
     return table;
   }

@@ -20,6 +20,7 @@ import { sha256 } from '../../../ts/guard/file-text.js';
 import { type FileCall, FileGuard } from '../../../ts/guard/files.js';
 import type { Owner } from '../../../ts/guard/lock-table.js';
 import { Maasl } from '../../../ts/guard/maasl.js';
+import { rows } from '../../../ts/storage/storage.js';
 
 const holder = (agentId: string): Owner => ({ agentId, sessionId: `${agentId}-1` });
 const as = (agentId: string, more: Partial<FileCall> = {}): FileCall => ({ ...holder(agentId), ...more });
@@ -326,6 +327,15 @@ describe('file guard', () => {
     const own = await FileGuard.open(local, { roots: [root] });
     const next = await own.write(at('a'), 'y', {}, as('bob'));
     expect(next.token).toBeGreaterThan(token);
+    const lease = await maasl.locks.acquire('code:/else', holder('cid'));
+    await lease.release();
+    for (let i = 0; i < 5; i++) await own.write(at('a'), 'z', {}, as('bob'));
+    const staged = await local.storage?.read(() => rows('SELECT path FROM stomp_staged'));
+    expect(staged).toEqual([]);
     await local.close();
+    const again = await Maasl.open({ database: join(base, 'stomp.db') });
+    const shared = await FileGuard.open(again, { roots: [root] });
+    expect(await shared.write(at('a'), 'of bob', {}, as('bob')).catch(code)).toMatchObject({ bytes: 6 });
+    await again.close();
   });
 });
