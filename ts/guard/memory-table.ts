@@ -31,6 +31,7 @@ interface Waiter {
   refuse(error: Error): void;
 }
 
+const leastSweep = 1024;
 const sameOwner = (a: Owner, b: Owner) => a.agentId === b.agentId && a.sessionId === b.sessionId;
 
 export interface MemoryTableOptions {
@@ -52,6 +53,7 @@ export class MemoryTable implements LockTable {
   readonly #queues = new Map<string, Set<Waiter>>();
   /** Keys that are held or waited for and cover others: rare, and then every key must be looked at. */
   #directories = 0;
+  #sweepAt = leastSweep;
   #token: bigint;
   #callOff: (() => void) | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
@@ -66,6 +68,7 @@ export class MemoryTable implements LockTable {
     if (this.#closed) return Promise.reject(closedError());
     let blocker = this.#blocker(request, undefined);
     if (blocker && this.#admit(this.#expire())) blocker = this.#blocker(request, undefined);
+    if (this.#held.size >= this.#sweepAt) this.#sweep();
     if (!blocker) return Promise.resolve({ grant: this.#grant(request) });
     if (limit.maxWaitMs <= 0) return Promise.resolve({ blocker });
     return this.#wait(request, limit);
@@ -343,6 +346,12 @@ export class MemoryTable implements LockTable {
     this.#callOff?.();
     this.#callOff = undefined;
     this.#wakeAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** Keys that nobody asks for again would stay for good. */
+  #sweep(): void {
+    this.#admit(this.#expire());
+    this.#sweepAt = Math.max(leastSweep, 2 * this.#held.size);
   }
 
   /** Drops what has expired; returns its keys. */
