@@ -18,6 +18,8 @@ export interface SqliteOptions {
 // Of a wait that holds up this thread; longer ones go through its event loop.
 const blockingWaitMs = 10;
 const longestPauseMs = 10;
+// Statements about many keys come in ever new lengths.
+const mostPrepared = 500;
 
 type Prepared = Database.Statement<SqlValue[], Row>;
 
@@ -145,7 +147,7 @@ export class SqliteStorage implements Storage {
     let prepared = this.#prepared.get(sql);
     if (!prepared) {
       prepared = this.#db.prepare<SqlValue[], Row>(sql).safeIntegers(true);
-      this.#prepared.set(sql, prepared);
+      if (this.#prepared.size < mostPrepared) this.#prepared.set(sql, prepared);
     }
     if (prepared.reader) return prepared.all(...params);
     prepared.run(...params);
