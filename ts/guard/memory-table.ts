@@ -312,13 +312,16 @@ export class MemoryTable implements LockTable {
 
   #admitFrom(queue: Iterable<Waiter>, key?: string): LockRequest[] {
     const granted: LockRequest[] = [];
+    let passing: readonly Held[] | undefined;
     for (const waiter of queue) {
       const { request } = waiter;
+      if (passing && !passing.some((lock) => sameOwner(lock, request.owner))) continue;
       if (!this.#blocker(request, waiter)) {
         waiter.grant(this.#grant(request));
         granted.push(request);
-      } else if (request.keys.some((wanted) => wanted.key === key && wanted.mode === 'exclusive')) {
-        break; // everybody behind waits for it
+      } else if (key && request.keys.some((wanted) => wanted.key === key && wanted.mode === 'exclusive')) {
+        // Everybody behind waits for it, but for those who hold the key.
+        passing ??= this.#locksAround(key);
       }
     }
     return granted;

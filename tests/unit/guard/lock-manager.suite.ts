@@ -212,6 +212,24 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       await (await behind).release();
     });
 
+    it('lets one who has just become a holder pass those who wait for it and for something else', async () => {
+      const locks = await begin();
+      const key = await locks.acquire('code:/a', as('bob'));
+      const other = await locks.acquire('db:x', as('bob'));
+      const patient = { maxWaitMs: 60_000 };
+      const first = locks.acquire('code:/a', as('ann', patient));
+      await queued(locks, 1);
+      const second = locks.acquire(['code:/a', 'db:x'], as('ann', patient));
+      await queued(locks, 2);
+      const third = locks.acquire('code:/a', as('ann', patient));
+      await queued(locks, 3);
+      await key.release();
+      const both = await Promise.all([first, third]);
+      await Promise.all(both.map((lease) => lease.release()));
+      await other.release();
+      await (await second).release();
+    });
+
     it('keeps a directory and what lies in it apart from each other', async () => {
       const locks = await begin();
       const folder = await locks.acquire('code:/a/', as('ann'));
