@@ -11,12 +11,6 @@ import { lockMigrations } from './sql-schema.js';
 /** Fencing tokens by lock key. */
 export type Tokens = ReadonlyMap<string, bigint>;
 
-/** A file that will take the place of another: it is removed before anybody else gets the key. */
-export interface StagedFile {
-  readonly path: string;
-  readonly key: string;
-}
-
 /** The highest tokens that resources have accepted, kept where the locks are. */
 export class Fences {
   readonly #storage: Storage;
@@ -33,15 +27,16 @@ export class Fences {
   }
 
   /**
-   * Accepts the tokens, or refuses all of them. What they guard may be changed right after, by way of the staged file.
+   * Accepts the tokens, or refuses all of them. What they guard may be changed right after, by way of a staged file.
+   * @param staged its path: it is removed before anybody else gets one of the keys
    * @throws FencedError
    */
-  accept(tokens: Tokens, staged?: StagedFile): Promise<void> {
+  accept(tokens: Tokens, staged?: string): Promise<void> {
     return this.#storage.write(() => this.acceptWithin(tokens, staged));
   }
 
   /** The same within a transaction of the storage, which also changes what they guard. */
-  *acceptWithin(tokens: Tokens, staged?: StagedFile): Work<void> {
+  *acceptWithin(tokens: Tokens, staged?: string): Work<void> {
     const live = yield* this.#table.live(tokens);
     for (const [key, token] of tokens) {
       const highest = yield* highestAround(key);
@@ -52,13 +47,17 @@ export class Fences {
         token,
       );
     }
-    if (!staged) return;
-    yield* rows(
-      'INSERT INTO stomp_staged (path, key, token) VALUES (?, ?, ?) ON CONFLICT (path) DO NOTHING',
-      staged.path,
-      staged.key,
-      tokens.get(staged.key) ?? 0n,
-    );
+    // Locks of one process pass on only while it runs; nobody would take the note back.
+    if (staged === undefined || !this.#table.durable) return;
+    // Under each key: whoever takes over what lies in a folder does not ask for the folder's own name.
+    for (const [key, token] of tokens) {
+      yield* rows(
+        'INSERT INTO stomp_staged (path, key, token) VALUES (?, ?, ?) ON CONFLICT (path, token) DO NOTHING',
+        staged,
+        key,
+        token,
+      );
+    }
   }
 
   /** @throws FencedError when one of them is lower than what was accepted, whether or not it is still held. */
@@ -72,10 +71,13 @@ export class Fences {
   }
 }
 
-/** The highest token anything in this storage has accepted; 0 for none. */
+/** The highest token that anything in this storage has given or accepted; 0 for none. */
 export function highestToken(storage: Storage): Promise<bigint> {
   return storage.read(function* () {
-    const found = yield* rows('SELECT max(token) AS token FROM stomp_lock_fences');
+    const found = yield* rows(
+      `SELECT max(token) AS token FROM
+         (SELECT token FROM stomp_lock_fences UNION ALL SELECT token FROM stomp_lock_counters) AS tokens`,
+    );
     return tokenOf(found[0]);
   });
 }

@@ -14,13 +14,14 @@ import { type FileHandle, lstat, mkdir, open, readdir, rm } from 'node:fs/promis
 import { basename, dirname, join } from 'node:path';
 import { checkBoolean, checkChoice, checkFields, checkInteger, refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
-import { StaleVersionError } from './errors.js';
+import { ResourceBusyError, StaleVersionError } from './errors.js';
 import { fencedError } from './fences.js';
 import { contentOf, editedText, sha256, textOf } from './file-text.js';
 import type { Maasl, StompGuardOptions } from './maasl.js';
 import { canonicalPath, deniedPath, isWithin } from './paths.js';
 import type { ResourceDescriptor } from './resources.js';
 import type { StompGuard } from './stomp-guard.js';
+import { Turns } from './turns.js';
 
 /** What a file guard may touch. */
 export interface FileGuardOptions {
@@ -71,6 +72,7 @@ export interface EditOptions {
   expectedSha256?: string;
 }
 
+const resourceClassName = 'CRIT_CODE';
 const defaultMaxBytes = 10 << 20;
 const writeFields = ['mode', 'encoding', 'expectedSha256'];
 const editFields = ['oldText', 'newText', 'expectedReplacements', 'expectedSha256'];
@@ -80,6 +82,7 @@ export class FileGuard {
   readonly #maasl: Maasl;
   readonly #roots: readonly string[];
   readonly #maxBytes: number;
+  readonly #turns = new Turns();
 
   private constructor(maasl: Maasl, roots: readonly string[], maxBytes: number) {
     this.#maasl = maasl;
@@ -232,10 +235,11 @@ export class FileGuard {
     op: (guard: StompGuard) => Promise<T>,
   ): Promise<T> {
     const resources: ResourceDescriptor[] = files.map(({ path, access = 'write' }) => ({
-      resourceClass: 'CRIT_CODE',
+      resourceClass: resourceClassName,
       identifier: path,
       access,
     }));
+    const changed = files.flatMap(({ path, access = 'write' }) => (access === 'write' ? [path] : []));
     const guarded = async (guard: StompGuard) => {
       // What was a plain folder may be a link by now.
       for (const { path } of files) {
@@ -244,7 +248,35 @@ export class FileGuard {
       }
       return op(guard);
     };
-    return this.#maasl.callWithStompGuard(guarded, resources, { ...call, intent });
+    return this.#maasl.callWithStompGuard(
+      (guard) => this.#inTurn(changed.sort(), call, this.#patienceMs(call), () => guarded(guard)),
+      resources,
+      { ...call, intent },
+    );
+  }
+
+  /** Calls of one session, which the lock lets in together, would overwrite what the others have changed. */
+  async #inTurn<T>(
+    paths: readonly string[],
+    call: FileCall,
+    maxWaitMs: number,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const [path, ...others] = paths;
+    if (path === undefined) return work();
+    const { agentId, sessionId, signal } = call;
+    const ended = await this.#turns.run(
+      JSON.stringify([path, agentId, sessionId]),
+      (leftMs) => this.#inTurn(others, call, leftMs, work),
+      { maxWaitMs, signal },
+    );
+    if (ended === 'late') throw busyWithItself(path, call, maxWaitMs);
+    return ended.result;
+  }
+
+  #patienceMs({ maxWaitMs, mode = 'interactive' }: FileCall): number {
+    const { policy } = this.#maasl;
+    return maxWaitMs ?? policy.maxWaitMs(policy.get(resourceClassName), mode);
   }
 
   async #allowed(path: string, moved?: string): Promise<string> {
@@ -326,10 +358,8 @@ export class FileGuard {
   }
 
   async #accept(guard: StompGuard, file: string, staged?: string): Promise<void> {
-    const [key] = guard.tokens.keys();
-    const noted = staged !== undefined && key !== undefined ? { path: staged, key } : undefined;
     try {
-      await this.#maasl.fences.accept(guard.tokens, noted);
+      await this.#maasl.fences.accept(guard.tokens, staged);
     } catch (error) {
       if (error instanceof StompError && error.code === 'FENCED') this.#tellFenced(guard, error);
       throw error;
@@ -347,6 +377,18 @@ export class FileGuard {
   #tellFenced({ agentId, sessionId }: StompGuard, { fields }: StompError): void {
     this.#maasl.telemetry.emit({ event: 'fenced', agent_id: agentId, session_id: sessionId, ...fields });
   }
+}
+
+function busyWithItself(file: string, { agentId, sessionId }: FileCall, waitMs: number): StompError {
+  const fields = {
+    resource_key: `code:${file}`,
+    holder_agent_id: agentId,
+    holder_session_id: sessionId,
+    wait_ms: waitMs,
+    max_wait_ms: waitMs,
+  };
+  const message = `Another call of this session is at ${file}; waited ${waitMs} ms. Try again later, or wait longer.`;
+  return new ResourceBusyError(message, { fields });
 }
 
 /** The path itself and, should it be a folder, all that is in it. */
@@ -394,10 +436,14 @@ function notEmpty(file: string): StompError {
   return new StompError('INVALID_REQUEST', message, { fields: { field: 'recursive', file } });
 }
 
+// File systems allow names of 255 bytes; a character is four at most.
+const maxNamePart = 50;
+
 /** Beside the file, so that a rename is enough. */
 function stagedName(file: string, guard: StompGuard): string {
   const unique = `${tokenOf(guard) ?? 0}-${randomBytes(6).toString('hex')}`;
-  return join(dirname(file), `.${basename(file).slice(0, 100)}.${unique}.stomp`);
+  const name = [...basename(file)].slice(0, maxNamePart).join('');
+  return join(dirname(file), `.${name}.${unique}.stomp`);
 }
 
 async function writeDurably(file: string, bytes: Buffer, mode: number | undefined): Promise<void> {

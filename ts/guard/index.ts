@@ -26,7 +26,7 @@ export {
   ResourceBusyError,
   StaleVersionError,
 } from './errors.js';
-export type { Fences, StagedFile, Tokens } from './fences.js';
+export type { Fences, Tokens } from './fences.js';
 export {
   type EditOptions,
   type FileCall,

@@ -15,6 +15,9 @@ export interface KeyRequest {
 
 // What an index of PostgreSQL takes, beside the names of a holder.
 const maxKeyBytes = 2048;
+// What one statement of SQLite takes: each key and each folder above it is a parameter, each folder key a condition.
+const maxKeys = 500;
+const maxPlaces = 10_000;
 
 /** Whether a key covers others. */
 export function isDirectory(key: string): boolean {
@@ -55,8 +58,15 @@ export function checkKeys(keys: unknown, mode: LockMode): KeyRequest[] {
     const asked = checkMode(wanted?.mode ?? mode);
     if (modes.get(key) !== 'exclusive') modes.set(key, asked);
   }
+  checkCount([...modes.keys()]);
   const requests = Array.from(modes, ([key, asked]) => ({ key, mode: asked }));
   return requests.sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+function checkCount(keys: readonly string[]): void {
+  const places = keys.reduce((sum, key) => sum + 1 + directoriesOf(key).length, 0);
+  if (keys.length <= maxKeys && places <= maxPlaces) return;
+  refuse('keys', keys, `at most ${maxKeys} keys, and ${maxPlaces} with all folders above them`);
 }
 
 function checkKey(key: unknown): string {

@@ -34,7 +34,8 @@ export class Lease {
   #until: number; // of this process's clock
   #state: 'held' | 'released' | 'lost' = 'held';
   #abort: AbortController | undefined;
-  #callOff: (() => void) | undefined;
+  #callOffRenewal: (() => void) | undefined;
+  #callOffExpiry: (() => void) | undefined;
   #renewing: Promise<unknown> | undefined;
 
   /** @internal */
@@ -48,7 +49,7 @@ export class Lease {
     this.acquiredAt = setup.acquiredAt;
     this.#ttlMs = grant.ttlMs;
     this.#until = grant.grantedAt + grant.ttlMs;
-    if (setup.autoRenew) this.#renewLater();
+    this.#renewLater();
   }
 
   /** Milliseconds since 1970. */
@@ -72,7 +73,7 @@ export class Lease {
   }
 
   /**
-   * Lets it live `ttlMs` from now, by default as long as was asked at first.
+   * Lets it live `ttlMs` from now, by default as long as was asked the last time.
    * @throws StompError LEASE_LOST; whoever holds the keys now does not notice.
    */
   async renew(ttlMs: number = this.#ttlMs): Promise<void> {
@@ -80,24 +81,29 @@ export class Lease {
     if (this.#state !== 'held') throw this.#lost();
     const askedAt = this.#setup.clock.now();
     if (!(await this.#setup.table.renew(this.#setup.grant, ttlMs))) throw this.#lose();
+    if (this.#state !== 'held') throw this.#lost();
     this.#ttlMs = ttlMs;
     this.#until = askedAt + ttlMs;
     this.#setup.onRenew(this);
     this.#watch();
+    this.#renewLater();
   }
 
   /**
-   * Gives the keys back. A second call does nothing.
+   * Gives the keys back. Once that has succeeded, a second call does nothing.
    * @throws StompError LEASE_LOST
    */
   async release(): Promise<void> {
     if (this.#state === 'released') return;
-    const lostBefore = this.#state === 'lost';
+    const before = this.#state;
     this.#state = 'released';
-    this.#callOff?.();
+    this.#rest();
     await this.#renewing;
-    const whole = await this.#setup.table.release(this.#setup.grant);
-    if (lostBefore) throw this.#lost();
+    const whole = await this.#setup.table.release(this.#setup.grant).catch((error: unknown) => {
+      this.#state = before;
+      throw error;
+    });
+    if (before === 'lost') throw this.#lost();
     if (!whole) {
       this.#abort?.abort(this.#lost());
       this.#setup.onEnd(this, 'lost');
@@ -113,11 +119,12 @@ export class Lease {
     });
   }
 
+  /** Also of one that renews itself: the table may not answer before its time is up. */
   #watch(): void {
-    if (!this.#abort || this.#state !== 'held' || this.#setup.autoRenew) return;
-    this.#callOff?.();
+    if (!this.#abort || this.#state !== 'held') return;
+    this.#callOffExpiry?.();
     const left = this.#until - this.#setup.clock.now();
-    this.#callOff = this.#setup.clock.after(left, () => this.#expire());
+    this.#callOffExpiry = this.#setup.clock.after(left, () => this.#expire());
   }
 
   #expire(): void {
@@ -127,27 +134,32 @@ export class Lease {
   }
 
   #renewLater(): void {
-    this.#callOff = this.#setup.clock.after(this.#ttlMs / 3, () => {
+    if (!this.#setup.autoRenew || this.#state !== 'held') return;
+    this.#callOffRenewal?.();
+    this.#callOffRenewal = this.#setup.clock.after(this.#ttlMs / 3, () => {
       if (this.#state !== 'held') return;
-      this.#renewing = this.renew()
-        .catch((error: unknown) => this.#renewalFailed(error))
-        .finally(() => {
-          if (this.#state === 'held') this.#renewLater();
-        });
+      this.#renewing = this.renew().catch((error: unknown) => this.#renewalFailed(error));
     });
   }
 
   // The table may be out of reach for a while; the lease is lost when its time is up.
   #renewalFailed(error: unknown): void {
     const lost = error instanceof StompError && error.code === 'LEASE_LOST';
-    if (!lost && this.#state === 'held' && this.#setup.clock.now() >= this.#until) this.#lose();
+    if (lost) return;
+    if (this.#setup.clock.now() >= this.#until) this.#lose();
+    else this.#renewLater();
+  }
+
+  #rest(): void {
+    this.#callOffRenewal?.();
+    this.#callOffExpiry?.();
   }
 
   #lose(): StompError {
     const error = this.#lost();
     if (this.#state === 'held') {
       this.#state = 'lost';
-      this.#callOff?.();
+      this.#rest();
       this.#abort?.abort(error);
       this.#setup.onEnd(this, 'lost');
     }

@@ -105,10 +105,15 @@ export class Maasl {
     if (kind === 'database' && database === undefined) refuse('database', database, 'a file or an address');
     const ownsStorage = typeof database === 'string';
     const storage = ownsStorage ? await (await import('../storage/open.js')).openStorage(database) : database;
-    const table = await lockTable(kind, storage, clock);
-    const fences = storage && (await Fences.open(storage, table));
-    const locks = new LockManager({ table, clock, telemetry });
-    return new Maasl({ policy, locks, telemetry, storage, fences, ownsStorage });
+    try {
+      const table = await lockTable(kind, storage, clock);
+      const fences = storage && (await Fences.open(storage, table));
+      const locks = new LockManager({ table, clock, telemetry });
+      return new Maasl({ policy, locks, telemetry, storage, fences, ownsStorage });
+    } catch (error) {
+      if (ownsStorage) await storage?.close();
+      throw error;
+    }
   }
 
   /**
@@ -216,15 +221,13 @@ export class Maasl {
         outcome,
         ...(releaseFailure === undefined ? {} : { release_failure: releaseFailure }),
       });
-    try {
-      const { lease, open } = await this.#acquire(resources, options);
-      const guard = new StompGuard({ options, lease, open, end: tell });
-      await guard.checkToken(options.token);
-      return guard;
-    } catch (error) {
+    const taken = await this.#acquire(resources, options).catch((error: unknown) => {
       tell(error instanceof StompError ? error.code : 'failed');
       throw error;
-    }
+    });
+    const guard = new StompGuard({ options, ...taken, end: tell });
+    await guard.checkToken(options.token);
+    return guard;
   }
 
   /** Without those that stay open to others, should they be busy: changes of them are merged. */

@@ -31,6 +31,7 @@ interface Waiter {
   refuse(error: Error): void;
 }
 
+const leastSweep = 1024;
 const sameOwner = (a: Owner, b: Owner) => a.agentId === b.agentId && a.sessionId === b.sessionId;
 
 export interface MemoryTableOptions {
@@ -52,6 +53,7 @@ export class MemoryTable implements LockTable {
   readonly #queues = new Map<string, Set<Waiter>>();
   /** Keys that are held or waited for and cover others: rare, and then every key must be looked at. */
   #directories = 0;
+  #sweepAt = leastSweep;
   #token: bigint;
   #callOff: (() => void) | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
@@ -66,6 +68,7 @@ export class MemoryTable implements LockTable {
     if (this.#closed) return Promise.reject(closedError());
     let blocker = this.#blocker(request, undefined);
     if (blocker && this.#admit(this.#expire())) blocker = this.#blocker(request, undefined);
+    if (this.#held.size >= this.#sweepAt) this.#sweep();
     if (!blocker) return Promise.resolve({ grant: this.#grant(request) });
     if (limit.maxWaitMs <= 0) return Promise.resolve({ blocker });
     return this.#wait(request, limit);
@@ -314,13 +317,16 @@ export class MemoryTable implements LockTable {
 
   #admitFrom(queue: Iterable<Waiter>, key?: string): LockRequest[] {
     const granted: LockRequest[] = [];
+    let passing: readonly Held[] | undefined;
     for (const waiter of queue) {
       const { request } = waiter;
+      if (passing && !passing.some((lock) => sameOwner(lock, request.owner))) continue;
       if (!this.#blocker(request, waiter)) {
         waiter.grant(this.#grant(request));
         granted.push(request);
-      } else if (request.keys.some((wanted) => wanted.key === key && wanted.mode === 'exclusive')) {
-        break; // everybody behind waits for it
+      } else if (key && request.keys.some((wanted) => wanted.key === key && wanted.mode === 'exclusive')) {
+        // Everybody behind waits for it, but for those who hold the key.
+        passing ??= this.#locksAround(key);
       }
     }
     return granted;
@@ -348,6 +354,12 @@ export class MemoryTable implements LockTable {
     this.#callOff?.();
     this.#callOff = undefined;
     this.#wakeAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** Keys that nobody asks for again would stay for good. */
+  #sweep(): void {
+    this.#admit(this.#expire());
+    this.#sweepAt = Math.max(leastSweep, 2 * this.#held.size);
   }
 
   /** Drops what has expired; returns its keys. */

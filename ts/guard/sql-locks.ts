@@ -93,6 +93,15 @@ export class SqlLocks {
     return (yield* rows('DELETE FROM stomp_staged RETURNING path')).map(({ path }) => String(path));
   }
 
+  /** Locks in memory over this storage count their tokens by themselves; what was accepted of them is not given again. */
+  *passFences(): Work<void> {
+    yield* this.lockCounters();
+    yield* rows(
+      `UPDATE stomp_lock_counters SET token = (SELECT max(token) FROM stomp_lock_fences)
+        WHERE token < (SELECT max(token) FROM stomp_lock_fences)`,
+    );
+  }
+
   /** Who is in the way of a waiter, for one who changes nothing; with the time until that may expire. */
   *look(request: LockRequest, ticket: bigint): Work<Look> {
     const { sql, params } = this.#storage.clock();
@@ -324,6 +333,18 @@ export class SqlLocks {
     return yield* this.#valid(grant.tokens, yield* this.#now());
   }
 
+  /** The names of all who hold anything. */
+  *holders(): Work<ReadonlySet<string>> {
+    const now = yield* this.#now();
+    const found = yield* rows(
+      'SELECT DISTINCT agent_id, session_id FROM stomp_locks WHERE expires_at > ?',
+      now,
+    );
+    return new Set(
+      found.map((row) => ownerName({ agentId: String(row.agent_id), sessionId: String(row.session_id) })),
+    );
+  }
+
   *held(): Work<HeldLock[]> {
     const now = yield* this.#now();
     const found = yield* rows(
@@ -402,6 +423,10 @@ export class SqlLocks {
     const { now } = yield* this.lockCounters();
     return yield* this.#valid(tokens, Number(now));
   }
+}
+
+export function ownerName({ agentId, sessionId }: Owner): string {
+  return JSON.stringify([agentId, sessionId]);
 }
 
 type AroundLock = Owner & KeyRequest;

@@ -31,7 +31,7 @@ export const lockMigrations: readonly Migration[] = [
       'CREATE INDEX stomp_lock_waiter_keys_ticket ON stomp_lock_waiter_keys (ticket)',
       'CREATE TABLE stomp_lock_fences (key TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT, WITHOUT ROWID',
       `CREATE TABLE stomp_staged (
-         path TEXT PRIMARY KEY, key TEXT NOT NULL, token INTEGER NOT NULL
+         path TEXT NOT NULL, key TEXT NOT NULL, token INTEGER NOT NULL, PRIMARY KEY (path, token)
        ) STRICT, WITHOUT ROWID`,
       'CREATE INDEX stomp_staged_key ON stomp_staged (key)',
       'CREATE INDEX stomp_staged_token ON stomp_staged (token)',
@@ -60,7 +60,9 @@ export const lockMigrations: readonly Migration[] = [
        )`,
       'CREATE INDEX stomp_lock_waiter_keys_ticket ON stomp_lock_waiter_keys (ticket)',
       'CREATE TABLE stomp_lock_fences (key text COLLATE "C" PRIMARY KEY, token bigint NOT NULL)',
-      'CREATE TABLE stomp_staged (path text PRIMARY KEY, key text COLLATE "C" NOT NULL, token bigint NOT NULL)',
+      `CREATE TABLE stomp_staged (
+         path text NOT NULL, key text COLLATE "C" NOT NULL, token bigint NOT NULL, PRIMARY KEY (path, token)
+       )`,
       'CREATE INDEX stomp_staged_key ON stomp_staged (key)',
       'CREATE INDEX stomp_staged_token ON stomp_staged (token)',
     ],

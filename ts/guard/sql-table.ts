@@ -15,7 +15,7 @@ import type {
   WaitingRequest,
   WaitLimit,
 } from './lock-table.js';
-import { type Attempt, type Expired, lockChannel, type Run, SqlLocks } from './sql-locks.js';
+import { type Attempt, type Expired, lockChannel, ownerName, type Run, SqlLocks } from './sql-locks.js';
 import { lockMigrations } from './sql-schema.js';
 
 const heartbeatMs = 300;
@@ -24,6 +24,8 @@ const againMs = 1000;
 const largestBatch = 64;
 // How long the database may take to answer.
 const answerMs = 2000;
+// To those who give up: a thousand may at once.
+const lastAnswerMs = 5000;
 
 interface LocalWaiter {
   readonly id: string;
@@ -60,6 +62,8 @@ export class SqlTable implements LockTable {
   #draining = false;
   /** Of this process, in the order of their tickets. */
   readonly #waiters = new Map<bigint, LocalWaiter>();
+  /** Tickets that nobody waits for any more, and that are not known to be out of the queue yet. */
+  readonly #gone = new Set<bigint>();
   #unlisten: Promise<() => Promise<void>> | undefined;
   #callOffBeat: (() => void) | undefined;
   #callOffRetry: (() => void) | undefined;
@@ -79,6 +83,7 @@ export class SqlTable implements LockTable {
   static async open(options: SqlTableOptions): Promise<SqlTable> {
     await options.storage.migrate(lockMigrations);
     const table = new SqlTable(options);
+    await options.storage.write(() => table.#locks.passFences());
     await unlinkAll(await options.storage.write(() => table.#locks.forgetEarlierBoot()));
     return table;
   }
@@ -89,15 +94,15 @@ export class SqlTable implements LockTable {
     const wait = limit.maxWaitMs > 0;
     const deadline = this.#clock.now() + limit.maxWaitMs;
     const id = randomUUID();
-    const attempt = await this.#firstAttempt(request, wait, limit.maxWaitMs + answerMs, id);
+    const first = this.#writeAs(id, (run) => this.#locks.attempt(request, undefined, wait, run));
+    const attempt = await this.#answer(first, limit.maxWaitMs + answerMs, (late) => this.#takeBack(late));
     if (attempt.ticket === undefined) return this.#deliver(attempt);
     this.#tell(attempt.expired);
     return this.#wait(request, attempt, { id, deadline, signal: limit.signal });
   }
 
   /** A database that does not answer is not waited for much longer than the lock would have been. */
-  #firstAttempt(request: LockRequest, wait: boolean, patienceMs: number, id: string): Promise<Attempt> {
-    const attempt = this.#writeAs(id, (run) => this.#locks.attempt(request, undefined, wait, run));
+  #answer(attempt: Promise<Attempt>, patienceMs: number, tooLate: (late: Attempt) => void): Promise<Attempt> {
     return new Promise((resolve, reject) => {
       let late = false;
       const callOff = this.#clock.after(patienceMs, () => {
@@ -108,7 +113,7 @@ export class SqlTable implements LockTable {
       attempt.then(
         (result) => {
           callOff();
-          if (late) this.#takeBack(result);
+          if (late) tooLate(result);
           else resolve(result);
         },
         (error: unknown) => {
@@ -253,10 +258,12 @@ export class SqlTable implements LockTable {
   async #timeOut(waiter: LocalWaiter): Promise<void> {
     waiter.leaving = true;
     try {
-      const last = await this.#writeAs(waiter.id, (run) => this.#lastAttempt(waiter, run));
-      await this.#settle(waiter, last);
+      const last = this.#writeAs(waiter.id, (run) => this.#lastAttempt(waiter, run));
+      const answer = this.#answer(last, lastAnswerMs, (late) => void this.#settle(waiter, late));
+      await this.#settle(waiter, await answer);
     } catch (error) {
       waiter.refuse(error);
+      void this.#withdraw([waiter.ticket]);
     }
   }
 
@@ -285,9 +292,15 @@ export class SqlTable implements LockTable {
 
   async #pumpOnce(): Promise<void> {
     const claimed: LockRequest[] = [];
+    let holders: ReadonlySet<string> | undefined;
     for (const waiter of [...this.#waiters.values()]) {
-      if (claimed.some((earlier) => standsBefore(earlier, waiter.request))) continue;
-      claimed.push(waiter.request);
+      const { request } = waiter;
+      if (claimed.some((earlier) => standsBefore(earlier, request))) {
+        // Who holds something may be in the way of those who stand before it, and then passes by.
+        holders ??= await this.#storage.read(() => this.#locks.holders()).catch(() => undefined);
+        if (!holders?.has(ownerName(request.owner))) continue;
+      }
+      claimed.push(request);
       if (!(await this.#tryFor(waiter))) return;
     }
   }
@@ -344,9 +357,20 @@ export class SqlTable implements LockTable {
   }
 
   async #withdraw(tickets: readonly bigint[]): Promise<void> {
-    // Failing that, the waiter is dead to the others in a moment.
-    await this.#write(() => this.#locks.leave(tickets)).catch(() => undefined);
+    for (const ticket of tickets) this.#gone.add(ticket);
+    await this.#leave(false).catch(() => undefined);
     if (this.#waiters.size > 0) void this.#pump();
+  }
+
+  /** Takes those who are gone out of the queue. */
+  async #leave(andBeat: boolean): Promise<void> {
+    const gone = [...this.#gone];
+    const locks = this.#locks;
+    await this.#write(function* () {
+      if (gone.length > 0) yield* locks.leave(gone);
+      if (andBeat) yield* locks.beat();
+    });
+    for (const ticket of gone) this.#gone.delete(ticket);
   }
 
   /** Whoever asks for the earliest moment has it; everybody is tried for then. */
@@ -378,7 +402,8 @@ export class SqlTable implements LockTable {
   async #heartbeat(): Promise<void> {
     this.#callOffBeat = undefined;
     if (this.#waiters.size === 0 || this.#closed) return;
-    await this.#write(() => this.#locks.beat()).catch(() => undefined);
+    // In one transaction: a sign of life would also keep those who could not be taken out of the queue.
+    await this.#leave(true).catch(() => undefined);
     if (this.#waiters.size > 0 && !this.#closed) this.#watch();
   }
 

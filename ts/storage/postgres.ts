@@ -31,6 +31,12 @@ export class PostgresStorage implements Storage {
   #closed = false;
 
   constructor({ url, connections = 4, retryMs = 10_000, schema = 'public' }: PostgresOptions) {
+    if (!URL.canParse(url)) {
+      // Not quoted: it may hold a password.
+      const message =
+        'The address of the database is none: write postgres://user:password@host:port/database.';
+      throw new StompError('CONFIG_INVALID', message, { fields: { setting: 'database' } });
+    }
     const { host, pathname } = new URL(url);
     this.name = `${host}${pathname}`;
     this.#url = url;
@@ -90,7 +96,10 @@ export class PostgresStorage implements Storage {
       this.#listening = undefined; // the next one tries anew
       throw error;
     });
-    const client = await this.#listening;
+    const client = await this.#listening.catch((error: unknown) => {
+      listeners.delete(call);
+      throw error;
+    });
     if (first) await client.query(`LISTEN ${quoted(name)}`).catch(() => undefined); // a new connection listens anew
     return async () => {
       listeners.delete(call);
@@ -212,15 +221,17 @@ async function drive<T>(client: pg.PoolClient, work: Work<T>): Promise<T> {
   return step.value;
 }
 
-/** Each statement under a name, so that the server plans it once per connection. */
-const translations = new Map<string, { readonly name: string; readonly text: string }>();
+/** Each statement under a name, so that the server plans it once per connection; not those of ever new lengths. */
+const mostNamed = 500;
+const translations = new Map<string, { readonly name?: string; readonly text: string }>();
 
 function translated({ sql, params }: Statement): pg.QueryConfig {
   let known = translations.get(sql);
   if (known === undefined) {
     let n = 0;
-    known = { name: `stomp_${translations.size}`, text: sql.replace(/\?/g, () => `$${++n}`) };
-    translations.set(sql, known);
+    const text = sql.replace(/\?/g, () => `$${++n}`);
+    known = translations.size < mostNamed ? { name: `stomp_${translations.size}`, text } : { text };
+    if (known.name) translations.set(sql, known);
   }
   return { ...known, values: params.map((value) => (typeof value === 'bigint' ? value.toString() : value)) };
 }

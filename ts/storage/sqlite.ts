@@ -18,6 +18,8 @@ export interface SqliteOptions {
 // Of a wait that holds up this thread; longer ones go through its event loop.
 const blockingWaitMs = 10;
 const longestPauseMs = 10;
+// Statements about many keys come in ever new lengths.
+const mostPrepared = 500;
 
 type Prepared = Database.Statement<SqlValue[], Row>;
 
@@ -31,6 +33,7 @@ export class SqliteStorage implements Storage {
   readonly #busyTimeoutMs: number;
   #notified = new Set<string>();
   #version = 0;
+  #isSetUp = false;
   #poll: NodeJS.Timeout | undefined;
 
   constructor({ path, busyTimeoutMs = 5000, pollMs = 4 }: SqliteOptions) {
@@ -40,14 +43,9 @@ export class SqliteStorage implements Storage {
     try {
       mkdirSync(dirname(path), { recursive: true });
       this.#db = new Database(path, { timeout: blockingWaitMs });
-      this.#db.pragma('journal_mode = WAL');
-      // A token given out must not be given out again after a power cut.
-      this.#db.pragma('synchronous = FULL');
-      this.#db.pragma('foreign_keys = ON');
     } catch (error) {
       throw this.#failed('open', error);
     }
-    this.#version = this.#dataVersion();
   }
 
   migrate(migrations: readonly Migration[]): Promise<void> {
@@ -118,6 +116,7 @@ export class SqliteStorage implements Storage {
     const deadline = performance.now() + this.#busyTimeoutMs;
     while (true) {
       try {
+        this.#setUp();
         return call();
       } catch (error) {
         if (error instanceof StompError) throw error;
@@ -125,6 +124,17 @@ export class SqliteStorage implements Storage {
       }
       await sleep(1 + Math.random() * longestPauseMs);
     }
+  }
+
+  /** Tried again like everything else: of several processes that open a new file at once, some find it busy. */
+  #setUp(): void {
+    if (this.#isSetUp) return;
+    this.#db.pragma('journal_mode = WAL');
+    // A token given out must not be given out again after a power cut.
+    this.#db.pragma('synchronous = FULL');
+    this.#db.pragma('foreign_keys = ON');
+    this.#version = this.#dataVersion();
+    this.#isSetUp = true;
   }
 
   #drive<T>(work: Work<T>): T {
@@ -137,7 +147,7 @@ export class SqliteStorage implements Storage {
     let prepared = this.#prepared.get(sql);
     if (!prepared) {
       prepared = this.#db.prepare<SqlValue[], Row>(sql).safeIntegers(true);
-      this.#prepared.set(sql, prepared);
+      if (this.#prepared.size < mostPrepared) this.#prepared.set(sql, prepared);
     }
     if (prepared.reader) return prepared.all(...params);
     prepared.run(...params);

@@ -41,6 +41,17 @@ export class Holder {
     return JSON.parse(value) as Said;
   }
 
+  /** Wakes it up; what happens then. */
+  async wake(): Promise<Said> {
+    // It says that it stops before it does.
+    const again = setInterval(() => this.child.kill('SIGCONT'), 50);
+    try {
+      return await this.next();
+    } finally {
+      clearInterval(again);
+    }
+  }
+
   async kill(): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const gone = once(this.child, 'exit');

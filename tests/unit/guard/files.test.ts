@@ -20,10 +20,12 @@ import { sha256 } from '../../../ts/guard/file-text.js';
 import { type FileCall, FileGuard } from '../../../ts/guard/files.js';
 import type { Owner } from '../../../ts/guard/lock-table.js';
 import { Maasl } from '../../../ts/guard/maasl.js';
+import { rows } from '../../../ts/storage/storage.js';
 
 const holder = (agentId: string): Owner => ({ agentId, sessionId: `${agentId}-1` });
 const as = (agentId: string, more: Partial<FileCall> = {}): FileCall => ({ ...holder(agentId), ...more });
 const ann: FileCall = as('ann');
+const patient = { maxWaitMs: 15_000 };
 const code = (error: StompError) => error.code;
 
 describe('file guard', () => {
@@ -242,6 +244,30 @@ describe('file guard', () => {
     await tidy();
   });
 
+  it('keeps what several calls of one session change at once', async () => {
+    const lines = Array.from({ length: 10 }, (_, i) => `${i}\n`);
+    await Promise.all(
+      lines.map((line) => files.write(at('a'), line, { mode: 'append' }, as('ann', patient))),
+    );
+    const sorted = () => text('a').match(/.*\n/g)?.sort();
+    expect(sorted()).toEqual(lines);
+    const edits = lines.map((oldText, i) => ({ oldText, newText: `line ${i}\n` }));
+    await Promise.all(edits.map((edit) => files.edit(at('a'), edit, as('ann', patient))));
+    expect(sorted()).toEqual(edits.map(({ newText }) => newText));
+    const moves = ['b', 'c'].map((to) => files.move(at('a'), at(to), {}, as('ann', patient)).catch(code));
+    expect(await Promise.all(moves)).toContain('NOT_FOUND');
+    await tidy();
+  });
+
+  it('takes every name that the file system takes', async () => {
+    for (const name of ['字'.repeat(85), `${'😀'.repeat(63)}abc`, 'a'.repeat(255)]) {
+      await files.write(at(name), 'x', {}, ann);
+      await files.edit(at(name), { oldText: 'x', newText: 'y' }, ann);
+      await files.delete(at(name), {}, ann);
+    }
+    await tidy();
+  });
+
   it('refuses the write of a holder whose lease has passed on, and leaves the file alone', async () => {
     await files.write(at('a'), 'before', {}, ann);
     const resources = [{ resourceClass: 'CRIT_CODE', identifier: at('a') }];
@@ -277,10 +303,22 @@ describe('file guard', () => {
     const key = `code:${at('a')}`;
     const stale = await maasl.locks.acquire(key, { ...holder('ann'), ttlMs: 30 });
     writeFileSync(at('.a.staged'), 'late');
-    await maasl.fences.accept(stale.tokens, { path: at('.a.staged'), key });
+    await maasl.fences.accept(stale.tokens, at('.a.staged'));
     const next = await maasl.locks.acquire(key, { ...holder('bob'), maxWaitMs: 2000 });
     expect(existsSync(at('.a.staged'))).toBe(false);
     await next.release();
+  });
+
+  it('keeps a late removal of a folder away from what others have written in it since', async () => {
+    await files.mkdir(at('d'), ann);
+    await files.write(at('d/a'), 'before', {}, ann);
+    const keys = [`code:${at('d')}`, `code:${at('d')}/`];
+    const stale = await maasl.locks.acquire(keys, { ...holder('ann'), ttlMs: 30 });
+    mkdirSync(at('.d.bin'));
+    await maasl.fences.accept(stale.tokens, at('.d.bin'));
+    await files.write(at('d/a'), 'of bob', {}, as('bob', { maxWaitMs: 2000 }));
+    expect(existsSync(at('.d.bin'))).toBe(false);
+    await tidy();
   });
 
   it('needs a database to keep tokens in', async () => {
@@ -296,6 +334,15 @@ describe('file guard', () => {
     const own = await FileGuard.open(local, { roots: [root] });
     const next = await own.write(at('a'), 'y', {}, as('bob'));
     expect(next.token).toBeGreaterThan(token);
+    const lease = await maasl.locks.acquire('code:/else', holder('cid'));
+    await lease.release();
+    for (let i = 0; i < 5; i++) await own.write(at('a'), 'z', {}, as('bob'));
+    const staged = await local.storage?.read(() => rows('SELECT path FROM stomp_staged'));
+    expect(staged).toEqual([]);
     await local.close();
+    const again = await Maasl.open({ database: join(base, 'stomp.db') });
+    const shared = await FileGuard.open(again, { roots: [root] });
+    expect(await shared.write(at('a'), 'of bob', {}, as('bob')).catch(code)).toMatchObject({ bytes: 6 });
+    await again.close();
   });
 });

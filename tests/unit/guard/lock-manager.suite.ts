@@ -198,6 +198,38 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       expect(await codeOf(locks.acquire('code:/a', as('ann', { sessionId: 'another' })))).toBe('ok');
     });
 
+    it('lets a holder pass those who wait for it, also where it has to wait for something else', async () => {
+      const locks = await begin();
+      const mine = await locks.acquire('code:/a', as('ann'));
+      const other = await locks.acquire('code:/z', as('cid'));
+      const behind = locks.acquire('code:/a', as('bob', { maxWaitMs: 15_000 }));
+      await queued(locks, 1);
+      const again = locks.acquire(['code:/a', 'code:/z'], as('ann', { maxWaitMs: 60_000 }));
+      await queued(locks, 2);
+      await other.release();
+      await (await again).release();
+      await mine.release();
+      await (await behind).release();
+    });
+
+    it('lets one who has just become a holder pass those who wait for it and for something else', async () => {
+      const locks = await begin();
+      const key = await locks.acquire('code:/a', as('bob'));
+      const other = await locks.acquire('db:x', as('bob'));
+      const patient = { maxWaitMs: 60_000 };
+      const first = locks.acquire('code:/a', as('ann', patient));
+      await queued(locks, 1);
+      const second = locks.acquire(['code:/a', 'db:x'], as('ann', patient));
+      await queued(locks, 2);
+      const third = locks.acquire('code:/a', as('ann', patient));
+      await queued(locks, 3);
+      await key.release();
+      const both = await Promise.all([first, third]);
+      await Promise.all(both.map((lease) => lease.release()));
+      await other.release();
+      await (await second).release();
+    });
+
     it('keeps a directory and what lies in it apart from each other', async () => {
       const locks = await begin();
       const folder = await locks.acquire('code:/a/', as('ann'));
@@ -306,6 +338,39 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       expect(await codeOf(locks.acquire('code:/a', { ...as('ann'), ttl: 5 } as AcquireOptions))).toBe(
         'UNSUPPORTED_FIELD',
       );
+    });
+
+    it('refuses more keys than a database takes at once, and nobody else suffers for it', async () => {
+      const locks = await begin();
+      const numbered = (count: number, name: (i: number) => string) =>
+        Array.from({ length: count }, (_, i) => name(i));
+      const held = await locks.acquire('code:/a', as('ann'));
+      const answers = await Promise.all([
+        codeOf(locks.acquire(numbered(33_000, String), as('bob'))),
+        codeOf(
+          locks.acquire(
+            numbered(1001, (i) => `code:/${i}/`),
+            as('bob'),
+          ),
+        ),
+        codeOf(
+          locks.acquire(
+            numbered(40, (i) => `code:/${i}${'/d'.repeat(1000)}`),
+            as('bob'),
+          ),
+        ),
+        codeOf(locks.acquire('code:/b', as('ann'))),
+        codeOf(held.release()),
+      ]);
+      expect(answers).toEqual(['INVALID_REQUEST', 'INVALID_REQUEST', 'INVALID_REQUEST', 'ok', 'ok']);
+      expect(
+        await codeOf(
+          locks.acquire(
+            numbered(500, (i) => `code:/${i}/`),
+            as('bob'),
+          ),
+        ),
+      ).toBe('ok');
     });
 
     it('refuses those who wait when it closes, and releases what it held', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -291,5 +291,26 @@ describe('maasl', () => {
     expect(other.policy.get('CRIT_CODE').leaseTtlMs).toBe(30_000);
     expect(() => other.policy.get('MINE')).toThrow(/no resource class/);
     await other.close();
+  });
+
+  it('tells of a call once, also of one that is refused for its token', async () => {
+    const { telemetry } = await open();
+    const refused = maasl.callWithStompGuard(() => 1, graph, as('ann', { token: 77n }));
+    expect(await refused.catch(code)).toBe('FENCED');
+    expect(telemetry.counts().stomp_guard_call).toBe(1);
+  });
+
+  it.runIf(process.platform === 'linux')('leaves no file open when it cannot be opened', async () => {
+    const database = join(folder, 'broken.db');
+    writeFileSync(database, 'no database, but long enough for its first page'.repeat(100));
+    expect(await open({ database }).catch(code)).toBe('DB_BUSY');
+    const files = readdirSync('/proc/self/fd').map((fd) => {
+      try {
+        return readlinkSync(join('/proc/self/fd', fd));
+      } catch {
+        return '';
+      }
+    });
+    expect(files).not.toContain(database);
   });
 });
