@@ -8,6 +8,7 @@
  *   many keys is not starved by waiters for one.
  * - An owner, which is an agent in a session, does not exclude itself: what it holds it is granted again, with the
  *   token that it has, and holds until it has released it as often.
+ * - Renewed and released is by key and token, in any session, but only by the agent that holds it.
  * - What has expired is nobody's, whether or not its holder still lives.
  */
 import type { Work } from '../storage/storage.js';

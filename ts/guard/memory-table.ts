@@ -216,12 +216,13 @@ export class MemoryTable implements LockTable {
     return lock.token;
   }
 
-  #own({ tokens }: Pick<Grant, 'tokens'>): Held[] {
+  #own({ tokens, owner }: Pick<Grant, 'tokens'> & { owner?: Owner }): Held[] {
     const now = this.#clock.now();
     const found: Held[] = [];
     for (const [key, token] of tokens) {
       const lock = this.#held.get(key)?.find((held) => held.token === token);
-      if (lock && lock.expiresAt > now) found.push(lock);
+      const theirs = lock && (owner === undefined || lock.agentId === owner.agentId);
+      if (theirs && lock.expiresAt > now) found.push(lock);
     }
     return found;
   }

@@ -268,7 +268,7 @@ export class SqlLocks {
 
   *renew(grant: Grant, ttlMs: number): Work<boolean> {
     const now = Number((yield* this.lockCounters()).now);
-    if (!(yield* this.#valid(grant.tokens, now))) return false;
+    if (!(yield* this.#valid(grant.tokens, now, grant.owner))) return false;
     for (const [key, token] of grant.tokens) {
       yield* rows(
         `UPDATE stomp_locks SET expires_at = CASE WHEN holds > 1 AND expires_at > ? THEN expires_at ELSE ? END
@@ -287,7 +287,7 @@ export class SqlLocks {
     const now = Number((yield* this.lockCounters()).now);
     let whole = true;
     for (const [key, token] of grant.tokens) {
-      const expiresAt = yield* this.#releaseOne(key, token, run.id);
+      const expiresAt = yield* this.#releaseOne(key, token, grant.owner, run.id);
       const held = expiresAt === undefined ? run.again : expiresAt > now;
       if (!held) whole = false;
     }
@@ -296,35 +296,38 @@ export class SqlLocks {
   }
 
   /** @returns when it would have expired; undefined when it had gone. */
-  *#releaseOne(key: string, token: bigint, id: string): Work<number | undefined> {
+  *#releaseOne(key: string, token: bigint, { agentId }: Owner, id: string): Work<number | undefined> {
     const again = yield* rows(
       `UPDATE stomp_locks SET holds = CASE WHEN last_change = ? THEN holds ELSE holds - 1 END, last_change = ?
-        WHERE key = ? AND token = ? AND (holds > 1 OR last_change = ?) RETURNING expires_at`,
+        WHERE key = ? AND token = ? AND agent_id = ? AND (holds > 1 OR last_change = ?) RETURNING expires_at`,
       id,
       id,
       key,
       token,
+      agentId,
       id,
     );
     if (again[0]) return Number(again[0].expires_at);
     const last = yield* rows(
-      'DELETE FROM stomp_locks WHERE key = ? AND token = ? RETURNING expires_at',
+      'DELETE FROM stomp_locks WHERE key = ? AND token = ? AND agent_id = ? RETURNING expires_at',
       key,
       token,
+      agentId,
     );
+    if (!last[0]) return undefined;
     yield* rows('DELETE FROM stomp_staged WHERE token = ?', token);
-    return last[0] && Number(last[0].expires_at);
+    return Number(last[0].expires_at);
   }
 
-  *#valid(tokens: ReadonlyMap<string, bigint>, now: number): Work<boolean> {
+  *#valid(tokens: ReadonlyMap<string, bigint>, now: number, owner?: Owner): Work<boolean> {
     for (const [key, token] of tokens) {
       const found = yield* rows(
-        'SELECT 1 AS n FROM stomp_locks WHERE key = ? AND token = ? AND expires_at > ?',
+        'SELECT agent_id FROM stomp_locks WHERE key = ? AND token = ? AND expires_at > ?',
         key,
         token,
         now,
       );
-      if (found.length === 0) return false;
+      if (!found[0] || (owner && found[0].agent_id !== owner.agentId)) return false;
     }
     return true;
   }

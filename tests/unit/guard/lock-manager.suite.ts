@@ -262,6 +262,18 @@ export function lockManagerSuite(name: string, start: () => Promise<Bench>): voi
       await (await locks.acquire('code:/a', as('dan'))).release();
     });
 
+    it('lets any session of its holder renew and release a lease, and no other agent', async () => {
+      const locks = await begin();
+      const { tokens } = await locks.acquire('code:/a', as('ann', { detached: true }));
+      const of = (agentId: string) => locks.resume(tokens, { agentId, sessionId: 'another' });
+      expect(await codeOf(of('bob').renew())).toBe('LEASE_LOST');
+      expect(await codeOf(of('bob').release())).toBe('LEASE_LOST');
+      expect((await locks.snapshot())[0]?.holder_agent_id).toBe('ann');
+      await of('ann').renew();
+      await of('ann').release();
+      expect(await locks.snapshot()).toEqual([]);
+    });
+
     it('gives back what was granted to one who no longer wants it', async () => {
       const locks = await begin();
       const abort = new AbortController();
