@@ -47,7 +47,7 @@ export interface ReadResult {
 /** What became of a change. */
 export interface FileResult {
   path: string;
-  /** Lower-case hex, of the file as it is now; undefined where there is none. */
+  /** Lower-case hex, of the file as it is now; undefined where there is none, or one too large to be read. */
   sha256: string | undefined;
   bytes: number;
   /** The token under which it was changed. */
@@ -179,10 +179,14 @@ export class FileGuard {
     if (isWithin(target, source)) refuse('to', to, 'outside of what is moved');
     const resources = [...wholly(source), ...wholly(target)];
     return this.#guarded('move_file', call, resources, async (guard) => {
-      await existing(source);
+      const stats = await existing(source);
       const there = await statIfAny(target);
       if (there && (!overwrite || there.isDirectory())) throw taken(target);
-      return this.#land(guard, target, () => renameSync(source, target), [dirname(source), dirname(target)]);
+      const content =
+        stats.isFile() && stats.size <= this.#maxBytes ? await this.#contentIfAny(source) : undefined;
+      const folders = [dirname(source), dirname(target)];
+      const landed = await this.#land(guard, target, () => renameSync(source, target), folders);
+      return { ...landed, sha256: content && sha256(content), bytes: stats.isFile() ? stats.size : 0 };
     });
   }
 

@@ -4,7 +4,16 @@ import { StompError } from '../errors.js';
 import { type Clock, machineClock } from './clock.js';
 import { checkKeys, isName, type KeyRequest, type LockMode } from './keys.js';
 import { Lease, longestTtlMs } from './lease.js';
-import type { Blocker, Grant, HeldLock, LockTable, Outcome, Owner } from './lock-table.js';
+import type {
+  Blocker,
+  Grant,
+  HeldLock,
+  LockRequest,
+  LockTable,
+  Outcome,
+  Owner,
+  WaitLimit,
+} from './lock-table.js';
 import { Telemetry } from './telemetry.js';
 
 /** For whom, how long, and how patiently. */
@@ -64,6 +73,8 @@ export class LockManager {
   readonly #telemetry: Telemetry;
   readonly #leases = new Set<Lease>();
   #sweepAt = leastSweep;
+  #asking = 0;
+  #answered: (() => void) | undefined;
   #closed = false;
 
   constructor({ table, clock = machineClock, telemetry = new Telemetry() }: LockManagerSetup) {
@@ -91,12 +102,8 @@ export class LockManager {
     const { owner, ttlMs, maxWaitMs, mode, autoRenew, detached, signal } = checkOptions(options);
     const wanted = checkKeys(keys, mode);
     const askedAt = this.#clock.now();
-    const outcome = await this.#table.acquire({ owner, keys: wanted, ttlMs }, { maxWaitMs, signal });
+    const outcome = await this.#ask({ owner, keys: wanted, ttlMs }, { maxWaitMs, signal });
     const waitMs = this.#clock.now() - askedAt;
-    if (this.#closed) return this.#tooLate(outcome, 'SHUTTING_DOWN', 'The lock manager is closed.');
-    if (signal?.aborted) {
-      return this.#tooLate(outcome, 'CANCELLED', 'The request for the lock was cancelled.', signal.reason);
-    }
     if ('blocker' in outcome) throw this.#busy(outcome.blocker, owner, waitMs, maxWaitMs);
     const lease = this.#lease(outcome.grant, autoRenew, this.#clock.now());
     if (!detached) this.#keep(lease);
@@ -143,6 +150,8 @@ export class LockManager {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#table.close();
+    // What is granted meanwhile is given back before the table's storage may go.
+    if (this.#asking > 0) await new Promise<void>((resolve) => (this.#answered = resolve));
     await Promise.all([...this.#leases].map((lease) => lease[Symbol.asyncDispose]()));
   }
 
@@ -164,15 +173,25 @@ export class LockManager {
     });
   }
 
-  /** Nobody wants it any more: that came to be while the table was asked. */
-  async #tooLate(
-    outcome: Outcome,
-    code: 'SHUTTING_DOWN' | 'CANCELLED',
-    message: string,
-    cause?: unknown,
-  ): Promise<never> {
-    if ('grant' in outcome) await this.#table.release(outcome.grant);
-    throw new StompError(code, message, { cause });
+  /** @throws StompError SHUTTING_DOWN, CANCELLED: what is granted to one who no longer wants it is given back. */
+  async #ask(request: LockRequest, limit: WaitLimit): Promise<Outcome> {
+    this.#asking++;
+    try {
+      const outcome = await this.#table.acquire(request, limit);
+      const unwanted = this.#unwanted(limit.signal);
+      if (unwanted && 'grant' in outcome) await this.#table.release(outcome.grant);
+      if (unwanted) throw unwanted;
+      return outcome;
+    } finally {
+      this.#asking--;
+      if (this.#asking === 0) this.#answered?.();
+    }
+  }
+
+  #unwanted(signal: AbortSignal | undefined): StompError | undefined {
+    if (this.#closed) return new StompError('SHUTTING_DOWN', 'The lock manager is closed.');
+    if (!signal?.aborted) return undefined;
+    return new StompError('CANCELLED', 'The request for the lock was cancelled.', { cause: signal.reason });
   }
 
   /** Leases that nobody released drop out when they have expired. */

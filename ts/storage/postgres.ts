@@ -18,6 +18,7 @@ export interface PostgresOptions {
 // What a second try may cure: serialisation failures and deadlocks, and connections that were cut.
 const passing = /^(40001|40P01|55P03|57P0[1-3]|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/;
 const longestPauseMs = 400;
+const connectTimeoutMs = 5000;
 
 export class PostgresStorage implements Storage {
   readonly dialect = 'postgres';
@@ -45,7 +46,8 @@ export class PostgresStorage implements Storage {
     this.#pool = new pg.Pool({
       connectionString: url,
       max: connections,
-      connectionTimeoutMillis: 5000,
+      connectionTimeoutMillis: connectTimeoutMs,
+      keepAlive: true,
       application_name: 'stomp-serve',
       types,
       allowExitOnIdle: true,
@@ -159,7 +161,12 @@ export class PostgresStorage implements Storage {
 
   /** One connection for all channels, made anew when it is cut; whoever listens is then called, to be sure. */
   async #connectListener(): Promise<pg.Client> {
-    const client = new pg.Client({ connectionString: this.#url, application_name: 'stomp-serve listen' });
+    const client = new pg.Client({
+      connectionString: this.#url,
+      connectionTimeoutMillis: connectTimeoutMs,
+      keepAlive: true,
+      application_name: 'stomp-serve listen',
+    });
     let gone = false;
     const again = () => {
       if (gone || this.#closed) return;

@@ -156,9 +156,13 @@ export class SqliteStorage implements Storage {
 
   /** Whether another process has committed something since the last look. */
   #look(): void {
-    const version = this.#dataVersion();
-    if (version === this.#version) return;
-    this.#version = version;
+    try {
+      const version = this.#dataVersion();
+      if (version === this.#version) return;
+      this.#version = version;
+    } catch {
+      // Whoever listens meets the fault where somebody waits for it.
+    }
     for (const listeners of this.#listeners.values()) for (const listener of listeners) listener();
   }
 

@@ -131,6 +131,10 @@ describe('file guard', () => {
     const results = await Promise.all(movers);
     expect(results.filter((result) => typeof result === 'object').length).toBe(1);
     expect(results.filter((result) => result === 'NOT_FOUND').length).toBe(2);
+    expect(results.find((result) => typeof result === 'object')).toMatchObject({
+      sha256: sha256('one'),
+      bytes: 3,
+    });
     await files.mkdir(at('x/y'), ann);
     await files.write(at('x/y/z'), 'deep', {}, ann);
     await files.move(at('x'), at('w'), {}, ann);

@@ -11,7 +11,7 @@ const start = async (): Promise<Bench> => ({
 });
 
 lockManagerSuite('in memory', start);
-lockModelSuite('in memory', start, 60, 1);
+lockModelSuite('in memory', start, 100, 1);
 
 describe('lock table in memory', () => {
   it('drops expired leases although nobody asks for their keys again', async () => {

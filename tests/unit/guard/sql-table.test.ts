@@ -53,6 +53,15 @@ describe('lock table whose database fails', () => {
     await locks.close();
   });
 
+  it('gives back what is granted while it closes', async () => {
+    storage.beforeWrite = () => sleep(50);
+    const asked = codeOf(locks.acquire('code:/a', as('bob')));
+    await sleep(10);
+    await locks.close();
+    expect(await asked).toBe('SHUTTING_DOWN');
+    expect(await others.snapshot()).toEqual([]);
+  });
+
   it('does not keep a waiter for much longer than it wanted to wait', async () => {
     await others.acquire('code:/a', as('ann'));
     const late = codeOf(locks.acquire('code:/a', { ...as('bob'), maxWaitMs: 200 }));

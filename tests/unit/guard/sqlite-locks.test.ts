@@ -23,5 +23,5 @@ const start = async (): Promise<Bench> => {
 };
 
 lockManagerSuite('on SQLite', start);
-lockModelSuite('on SQLite, of one process', start, 20, 1);
-lockModelSuite('on SQLite, of several processes', start, 20, 3);
+lockModelSuite('on SQLite, of one process', start, 40, 1);
+lockModelSuite('on SQLite, of several processes', start, 40, 3);

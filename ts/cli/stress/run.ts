@@ -77,6 +77,7 @@ export async function runStress(options: StressOptions): Promise<StressReport> {
     const rows: ScenarioReport[] = [];
     for (const name of options.scenarios) rows.push(await report(name, worker, heard, crew.killed, problems));
     problems.push(...judgeTokens(heard.done));
+    if (heard.done.length === 0) problems.push('nothing was done at all');
     if (problems.length === 0) await rm(folder, { recursive: true });
     return {
       rows,
