@@ -56,7 +56,8 @@ export class StompProcess {
     );
     this.child = spawn(process.execPath, [main, ...args], {
       cwd,
-      env: { ...Object.fromEntries(inherited), ...env },
+      // The models of whoever runs the tests, but not their locks.
+      env: { ...Object.fromEntries(inherited), STOMP_DATABASE: join(cwd, 'home', 'stomp.db'), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     processes.add(this.child);
