@@ -9,13 +9,14 @@
  * once, a process that is stopped for longer than its lease may still move what others have changed.
  */
 import { randomBytes } from 'node:crypto';
-import { constants, renameSync, type Stats } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
+import { constants, renameSync } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { checkBoolean, checkChoice, checkFields, checkInteger, refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
 import { ResourceBusyError, StaleVersionError } from './errors.js';
 import { fencedError } from './fences.js';
+import { existing, fileError, notEmpty, statIfAny, syncFolder, taken, writeDurably } from './file-system.js';
 import { contentOf, editedText, sha256, textOf } from './file-text.js';
 import type { Maasl, StompGuardOptions } from './maasl.js';
 import { canonicalPath, deniedPath, isWithin } from './paths.js';
@@ -418,28 +419,6 @@ function checkVersion(file: string, expected: string | null | undefined, current
   });
 }
 
-async function statIfAny(file: string): Promise<Stats | undefined> {
-  return lstat(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw fileError(error, file);
-  });
-}
-
-async function existing(file: string): Promise<Stats> {
-  const stats = await statIfAny(file);
-  if (stats) return stats;
-  throw new StompError('NOT_FOUND', `There is no ${file}.`, { fields: { file } });
-}
-
-function taken(file: string): StompError {
-  return new StompError('INVALID_REQUEST', `${file} is there already.`, { fields: { field: 'to', file } });
-}
-
-function notEmpty(file: string): StompError {
-  const message = `${file} is not empty; say "recursive" to remove all of it.`;
-  return new StompError('INVALID_REQUEST', message, { fields: { field: 'recursive', file } });
-}
-
 // File systems allow names of 255 bytes; a character is four at most.
 const maxNamePart = 50;
 
@@ -448,58 +427,4 @@ function stagedName(file: string, guard: StompGuard): string {
   const unique = `${tokenOf(guard) ?? 0}-${randomBytes(6).toString('hex')}`;
   const name = [...basename(file)].slice(0, maxNamePart).join('');
   return join(dirname(file), `.${name}.${unique}.stomp`);
-}
-
-async function writeDurably(file: string, bytes: Buffer, mode: number | undefined): Promise<void> {
-  const handle = await open(file, 'wx', mode === undefined ? 0o666 : mode & 0o7777);
-  try {
-    await handle.writeFile(bytes);
-    // The mode that `open` is given passes through the umask.
-    if (mode !== undefined) await handle.chmod(mode & 0o7777);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, constants.O_RDONLY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** What the system refused, in words that help. */
-function fileError(error: unknown, file: string): unknown {
-  if (error instanceof StompError) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  const fields = { file, system_error: code };
-  const options = { fields, cause: error };
-  switch (code) {
-    case 'ENOENT':
-      return new StompError(
-        'NOT_FOUND',
-        `There is no ${file}, or no folder to put it in; make the folder first.`,
-        options,
-      );
-    case 'EACCES':
-    case 'EPERM':
-    case 'ELOOP':
-      return deniedPath(file, `the system says ${code}`, error);
-    case 'EXDEV':
-      return new StompError(
-        'INVALID_REQUEST',
-        `${file} is on another file system; write it there and delete it here.`,
-        options,
-      );
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new StompError('INTERNAL_ERROR', `The disk is full: ${file} is as it was.`, options);
-    default:
-      return code
-        ? new StompError('INTERNAL_ERROR', `${file} cannot be changed: ${message}.`, options)
-        : error;
-  }
 }
