@@ -59,16 +59,6 @@ export class Fences {
       );
     }
   }
-
-  /** @throws FencedError when one of them is lower than what was accepted, whether or not it is still held. */
-  async check(tokens: Tokens): Promise<void> {
-    const highest = await this.#storage.read(function* () {
-      const found: [string, bigint, bigint][] = [];
-      for (const [key, token] of tokens) found.push([key, token, yield* highestAround(key)]);
-      return found;
-    });
-    for (const [key, token, seen] of highest) if (seen > token) throw fencedError(key, token, seen);
-  }
 }
 
 /** The highest token that anything in this storage has given or accepted; 0 for none. */

@@ -1,11 +1,13 @@
 /** A lock table whose database fails or falls silent. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { StompError } from '../../../ts/errors.js';
 import { LockManager } from '../../../ts/guard/lock-manager.js';
+import { Maasl } from '../../../ts/guard/maasl.js';
 import { SqlTable } from '../../../ts/guard/sql-table.js';
 import { SqliteStorage } from '../../../ts/storage/sqlite.js';
 import { WrappedStorage } from './wrapped-storage.js';
@@ -68,5 +70,31 @@ describe('lock table whose database fails', () => {
     await sleep(100);
     storage.beforeWrite = () => new Promise(() => undefined);
     expect(await Promise.race([late, sleep(8000, 'still waiting')])).toBe('DB_BUSY');
+  });
+});
+
+describe('lock table on SQLite after the machine was started anew', () => {
+  it('forgets who held what before and removes what was staged, and goes on with the tokens', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'stomp-boot-'));
+    const path = join(folder, 'stomp.db');
+    const staged = join(folder, '.a.stomp');
+    writeFileSync(staged, 'half');
+    const before = await Maasl.open({ database: path });
+    const held = await before.locks.acquire('code:/a', { ...as('ann'), detached: true });
+    await before.fences.accept(held.tokens, staged);
+    await before.close();
+    // The clock of the machine has begun anew: what is in the file lies in its future.
+    const db = new Database(path);
+    db.exec(
+      'UPDATE stomp_lock_counters SET seen_at = seen_at + 1e12; UPDATE stomp_locks SET expires_at = expires_at + 1e12',
+    );
+    db.close();
+    const after = await Maasl.open({ database: path });
+    expect(await after.locks.snapshot()).toEqual([]);
+    expect(existsSync(staged)).toBe(false);
+    const next = await after.locks.acquire('code:/a', as('bob'));
+    expect(next.tokens.get('code:/a')).toBeGreaterThan(held.tokens.get('code:/a') ?? 0n);
+    await after.close();
+    rmSync(folder, { recursive: true });
   });
 });
