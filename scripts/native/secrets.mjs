@@ -16,10 +16,10 @@ const patterns = [
   ['OpenAI key', /\bsk-(?:proj-|svcacct-|admin-)?[\w-]{20,}T3BlbkFJ[\w-]{20,}/],
   ['Anthropic key', /\bsk-ant-[a-z0-9]+-[\w-]{80,}/],
   ['JSON web token', /\beyJ[\w-]{15,}\.eyJ[\w-]{15,}\.[\w-]{20,}/],
-  // Hosts under the reserved names (RFC 2606) belong to nobody.
+  // Hosts under the reserved names (RFC 2606) belong to nobody, and `user:password` is what manuals write.
   [
     'password in a URL',
-    /\b[a-z][a-z0-9+]*:\/\/[^\s/:@'"`$<{]+:[^\s/:@'"`$<{]{3,}@(?!([\w-]+\.)*(test|example|invalid|localhost)\b)[^\s/'"`]+/i,
+    /\b[a-z][a-z0-9+]*:\/\/(?!user:password@)[^\s/:@'"`$<{]+:[^\s/:@'"`$<{]{3,}@(?!([\w-]+\.)*(test|example|invalid|localhost)\b)[^\s/'"`]+/i,
   ],
 ];
 

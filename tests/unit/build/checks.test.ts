@@ -24,6 +24,7 @@ describe('the search for secrets', () => {
   it('leaves hashes, reserved hosts and binary files alone', () => {
     expect(scan(`sha256 ${'0123456789abcdef'.repeat(4)}`)).toEqual([]);
     expect(scan(['http://user', 'secret@index.test/simple'].join(':'))).toEqual([]);
+    expect(scan('postgres://user:password@host/database')).toEqual([]);
     expect(scan(`\0AKIA${'ABCDEFGH23456777'}`)).toEqual([]);
   });
 

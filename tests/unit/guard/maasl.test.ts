@@ -217,8 +217,8 @@ describe('maasl', () => {
         [{ resourceClass: 'CRIT_DB', identifier }],
         as('ann'),
       );
-    expect(await keyOf('postgres://ann:secret@Host/db')).toBe('db:host:5432/db');
-    expect(await keyOf('postgresql://host:5432/db?sslmode=require')).toBe('db:host:5432/db');
+    expect(await keyOf('postgres://ann:secret@Db.Example/db')).toBe('db:db.example:5432/db');
+    expect(await keyOf('postgresql://db.example:5432/db?sslmode=require')).toBe('db:db.example:5432/db');
     expect(await keyOf(join(folder, '.', 'x.db'))).toBe(await keyOf(`file://${folder}/x.db`));
   });
 
