@@ -296,18 +296,14 @@ export class DatabaseGuard {
     try {
       await this.#maasl.fences.accept(guard.tokens);
     } catch (error) {
-      if (error instanceof StompError && error.code === 'FENCED') this.#tellFenced(guard, error);
+      if (error instanceof StompError && error.code === 'FENCED') this.#maasl.telemetry.fenced(guard, error);
       throw error;
     }
   }
 
   /** Of a holder that does hold it the database has seen tokens of other locks. */
   async #refused(guard: StompGuard, error: StompError): Promise<void> {
-    this.#tellFenced(guard, error);
+    this.#maasl.telemetry.fenced(guard, error);
     if (guard.held) await this.#maasl.locks.raise(BigInt(String(error.fields.highest_token)));
-  }
-
-  #tellFenced({ agentId, sessionId }: StompGuard, { fields }: StompError): void {
-    this.#maasl.telemetry.emit({ event: 'fenced', agent_id: agentId, session_id: sessionId, ...fields });
   }
 }

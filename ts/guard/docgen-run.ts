@@ -198,14 +198,11 @@ export class DocgenRun {
     }
   }
 
-  async #accept({ agentId, sessionId, tokens }: StompGuard): Promise<void> {
+  async #accept(guard: StompGuard): Promise<void> {
     try {
-      await this.#maasl.fences.accept(tokens);
+      await this.#maasl.fences.accept(guard.tokens);
     } catch (error) {
-      if (error instanceof FencedError) {
-        const { fields } = error;
-        this.#maasl.telemetry.emit({ event: 'fenced', agent_id: agentId, session_id: sessionId, ...fields });
-      }
+      if (error instanceof FencedError) this.#maasl.telemetry.fenced(guard, error);
       throw error;
     }
   }

@@ -25,12 +25,11 @@ import {
   type DocgenTask,
   type Verdict,
 } from './docgen-run.js';
-import { ResourceBusyError } from './errors.js';
 import { type FileCall, FileGuard } from './files.js';
 import { checkOwner } from './lock-manager.js';
 import { Maasl } from './maasl.js';
 import { deniedPath, isWithin } from './paths.js';
-import { Turns } from './turns.js';
+import { busyWithItself, Turns } from './turns.js';
 
 /** Limits of a docgen guard. */
 export interface DocgenOptions {
@@ -193,7 +192,7 @@ export class DocgenGuard {
       (leftMs) => this.#locked(job, leftMs),
       { maxWaitMs: patienceMs, signal },
     );
-    if (ended === 'late') throw busyError(job, patienceMs);
+    if (ended === 'late') throw busyWithItself(job.key, job.task.call, patienceMs);
     return ended.result;
   }
 
@@ -266,22 +265,6 @@ function checkRepoName(name: unknown): string | undefined {
   if (name === undefined) return undefined;
   const fits = typeof name === 'string' && /^[^/\0]{1,200}$/.test(name);
   return fits ? name : refuse('repoName', name, 'a name of up to 200 characters without slashes');
-}
-
-function busyError({ key, task }: Job, maxWaitMs: number): ResourceBusyError {
-  const { agentId, sessionId } = task.call;
-  return new ResourceBusyError(
-    `${key} is held or waited for by another call of this session; waited ${maxWaitMs} ms. Try again later, or wait longer.`,
-    {
-      fields: {
-        resource_key: key,
-        holder_agent_id: agentId,
-        holder_session_id: sessionId,
-        wait_ms: maxWaitMs,
-        max_wait_ms: maxWaitMs,
-      },
-    },
-  );
 }
 
 /** For people; a database may not take every character. */

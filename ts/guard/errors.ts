@@ -33,6 +33,36 @@ export class ResourceBusyError extends MaaslError {
   }
 }
 
+/** Who is in the way of what, and how long that was waited for. */
+export interface Busy {
+  readonly key: string;
+  readonly holder: { readonly agentId: string; readonly sessionId: string };
+  readonly waitMs: number;
+  readonly maxWaitMs: number;
+}
+
+/** The error that says so, in the words of whoever found it. */
+export function busyError(message: string, { key, holder, waitMs, maxWaitMs }: Busy): ResourceBusyError {
+  const fields = {
+    resource_key: key,
+    holder_agent_id: holder.agentId,
+    holder_session_id: holder.sessionId,
+    wait_ms: Math.round(waitMs),
+    max_wait_ms: maxWaitMs,
+  };
+  return new ResourceBusyError(message, { fields });
+}
+
+/** No lock is given any more. */
+export function locksClosedError(): StompError {
+  return new StompError('SHUTTING_DOWN', 'The lock manager is closed.');
+}
+
+/** Whoever waited for a lock wants it no more. */
+export function lockCancelledError(cause: unknown): StompError {
+  return new StompError('CANCELLED', 'The request for the lock was cancelled.', { cause });
+}
+
 /** The lease ended before it was released. `fields`: `resource_keys`. */
 export class LeaseLostError extends MaaslError {
   /** True for every error with this code. */

@@ -14,7 +14,7 @@ import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { checkBoolean, checkChoice, checkFields, checkInteger, refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
-import { ResourceBusyError, StaleVersionError } from './errors.js';
+import { StaleVersionError } from './errors.js';
 import { fencedError } from './fences.js';
 import { existing, fileError, notEmpty, statIfAny, syncFolder, taken, writeDurably } from './file-system.js';
 import { contentOf, editedText, sha256, textOf } from './file-text.js';
@@ -22,7 +22,7 @@ import type { Maasl, StompGuardOptions } from './maasl.js';
 import { canonicalPath, deniedPath, isWithin } from './paths.js';
 import type { ResourceDescriptor } from './resources.js';
 import type { StompGuard } from './stomp-guard.js';
-import { Turns } from './turns.js';
+import { busyWithItself, Turns } from './turns.js';
 
 /** What a file guard may touch. */
 export interface FileGuardOptions {
@@ -275,13 +275,18 @@ export class FileGuard {
       (leftMs) => this.#inTurn(others, call, leftMs, work),
       { maxWaitMs, signal },
     );
-    if (ended === 'late') throw busyWithItself(path, call, maxWaitMs);
+    if (ended === 'late') throw busyWithItself(this.#key(path), call, maxWaitMs);
     return ended.result;
   }
 
   #patienceMs({ maxWaitMs, mode = 'interactive' }: FileCall): number {
     const { policy } = this.#maasl;
     return maxWaitMs ?? policy.maxWaitMs(policy.get(resourceClassName), mode);
+  }
+
+  #key(file: string): string {
+    const { policy } = this.#maasl;
+    return policy.keyOf(policy.get(resourceClassName), file);
   }
 
   async #allowed(path: string, moved?: string): Promise<string> {
@@ -366,7 +371,7 @@ export class FileGuard {
     try {
       await this.#maasl.fences.accept(guard.tokens, staged);
     } catch (error) {
-      if (error instanceof StompError && error.code === 'FENCED') this.#tellFenced(guard, error);
+      if (error instanceof StompError && error.code === 'FENCED') this.#maasl.telemetry.fenced(guard, error);
       throw error;
     }
     if (!guard.held) throw this.#fenced(guard, file);
@@ -374,26 +379,10 @@ export class FileGuard {
 
   #fenced(guard: StompGuard, file: string): StompError {
     const token = tokenOf(guard) ?? 0n;
-    const error = fencedError(`code:${file}`, token, token);
-    this.#tellFenced(guard, error);
+    const error = fencedError(this.#key(file), token, token);
+    this.#maasl.telemetry.fenced(guard, error);
     return error;
   }
-
-  #tellFenced({ agentId, sessionId }: StompGuard, { fields }: StompError): void {
-    this.#maasl.telemetry.emit({ event: 'fenced', agent_id: agentId, session_id: sessionId, ...fields });
-  }
-}
-
-function busyWithItself(file: string, { agentId, sessionId }: FileCall, waitMs: number): StompError {
-  const fields = {
-    resource_key: `code:${file}`,
-    holder_agent_id: agentId,
-    holder_session_id: sessionId,
-    wait_ms: waitMs,
-    max_wait_ms: waitMs,
-  };
-  const message = `Another call of this session is at ${file}; waited ${waitMs} ms. Try again later, or wait longer.`;
-  return new ResourceBusyError(message, { fields });
 }
 
 /** The path itself and, should it be a folder, all that is in it. */

@@ -119,7 +119,7 @@ export class GraphGuard {
     } catch (error) {
       const outcome = error instanceof StompError ? error.code : 'failed';
       this.#tell(graphId, waiting, { outcome, duration_ms: since(began) });
-      if (error instanceof StompError && outcome === 'FENCED') this.#tellFenced(call, error);
+      if (error instanceof StompError && outcome === 'FENCED') this.#maasl.telemetry.fenced(call, error);
       throw error;
     }
   }
@@ -239,10 +239,6 @@ export class GraphGuard {
       duration_ms,
       outcome,
     });
-  }
-
-  #tellFenced({ agentId, sessionId }: GraphCall, { fields }: StompError): void {
-    this.#maasl.telemetry.emit({ event: 'fenced', agent_id: agentId, session_id: sessionId, ...fields });
   }
 }
 

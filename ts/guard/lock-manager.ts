@@ -1,7 +1,8 @@
 /** Leases on keys, for any number of agents, over a lock table in memory or in a database. */
 import { checkBoolean, checkFields, checkNumber, checkSignal, refuse } from '../arguments.js';
-import { StompError } from '../errors.js';
+import type { StompError } from '../errors.js';
 import { type Clock, machineClock } from './clock.js';
+import { busyError, lockCancelledError, locksClosedError } from './errors.js';
 import { checkKeys, isName, type KeyRequest, type LockMode } from './keys.js';
 import { Lease, longestTtlMs } from './lease.js';
 import type {
@@ -189,9 +190,8 @@ export class LockManager {
   }
 
   #unwanted(signal: AbortSignal | undefined): StompError | undefined {
-    if (this.#closed) return new StompError('SHUTTING_DOWN', 'The lock manager is closed.');
-    if (!signal?.aborted) return undefined;
-    return new StompError('CANCELLED', 'The request for the lock was cancelled.', { cause: signal.reason });
+    if (this.#closed) return locksClosedError();
+    return signal?.aborted ? lockCancelledError(signal.reason) : undefined;
   }
 
   /** Leases that nobody released drop out when they have expired. */
@@ -209,25 +209,18 @@ export class LockManager {
   }
 
   #busy(blocker: Blocker, owner: { agentId: string; sessionId: string }, waitMs: number, maxWaitMs: number) {
-    const details = {
-      resource_key: blocker.key,
-      holder_agent_id: blocker.agentId,
-      holder_session_id: blocker.sessionId,
-      wait_ms: Math.round(waitMs),
-      max_wait_ms: maxWaitMs,
-    };
+    const error = busyError(
+      `${blocker.key} is held or waited for by agent ${blocker.agentId} (session ${blocker.sessionId}); ` +
+        `waited ${Math.round(waitMs)} of ${maxWaitMs} ms. Try again later, or wait longer.`,
+      { key: blocker.key, holder: blocker, waitMs, maxWaitMs },
+    );
     this.#telemetry.emit({
       event: 'lock_timeout',
       agent_id: owner.agentId,
       session_id: owner.sessionId,
-      ...details,
+      ...error.fields,
     });
-    return new StompError(
-      'RESOURCE_BUSY',
-      `${blocker.key} is held or waited for by agent ${blocker.agentId} (session ${blocker.sessionId}); ` +
-        `waited ${Math.round(waitMs)} of ${maxWaitMs} ms. Try again later, or wait longer.`,
-      { fields: details },
-    );
+    return error;
   }
 
   /** Told by the table that drops it, wherever its holder is: once, over all processes. */

@@ -1,7 +1,7 @@
 /** The lock table of one process: nothing is written, nothing polls. */
-import { StompError } from '../errors.js';
 import type { Work } from '../storage/storage.js';
 import { type Clock, machineClock } from './clock.js';
+import { lockCancelledError, locksClosedError } from './errors.js';
 import { conflict, directoriesOf, isDirectory, type KeyRequest, type LockMode, overlap } from './keys.js';
 import type {
   Blocker,
@@ -65,7 +65,7 @@ export class MemoryTable implements LockTable {
   }
 
   acquire(request: LockRequest, limit: WaitLimit): Promise<Outcome> {
-    if (this.#closed) return Promise.reject(closedError());
+    if (this.#closed) return Promise.reject(locksClosedError());
     let blocker = this.#blocker(request, undefined);
     if (blocker && this.#admit(this.#expire())) blocker = this.#blocker(request, undefined);
     if (this.#held.size >= this.#sweepAt) this.#sweep();
@@ -131,7 +131,7 @@ export class MemoryTable implements LockTable {
   close(): Promise<void> {
     this.#closed = true;
     this.#callOff?.();
-    for (const waiter of [...this.#waiters]) waiter.refuse(closedError());
+    for (const waiter of [...this.#waiters]) waiter.refuse(locksClosedError());
     return Promise.resolve();
   }
 
@@ -261,11 +261,11 @@ export class MemoryTable implements LockTable {
           this.#admit(request.keys.map(({ key }) => key));
         },
       };
-      const abort = () => waiter.refuse(cancelledError(signal?.reason));
+      const abort = () => waiter.refuse(lockCancelledError(signal?.reason));
       const callOff = this.#clock.after(limit.maxWaitMs, () => this.#timeOut(waiter, leave, resolve), true);
       if (signal?.aborted) {
         callOff();
-        reject(cancelledError(signal.reason));
+        reject(lockCancelledError(signal.reason));
         return;
       }
       signal?.addEventListener('abort', abort, { once: true });
@@ -370,12 +370,4 @@ export class MemoryTable implements LockTable {
     for (const lock of expired) this.#lose(lock);
     return expired.map((lock) => lock.key);
   }
-}
-
-function closedError(): StompError {
-  return new StompError('SHUTTING_DOWN', 'The lock manager is closed.');
-}
-
-function cancelledError(cause: unknown): StompError {
-  return new StompError('CANCELLED', 'The request for the lock was cancelled.', { cause });
 }

@@ -1,6 +1,6 @@
 /** One call at work for all in this process who ask for the same at the same time. */
 import { StompError } from '../errors.js';
-import { ResourceBusyError } from './errors.js';
+import { busyError } from './errors.js';
 import type { Owner } from './lock-table.js';
 
 export interface Follower extends Owner {
@@ -80,17 +80,9 @@ function follow<T>(
   });
 }
 
-function stillAtWork({ owner }: Running, { key, maxWaitMs }: Follower): ResourceBusyError {
-  return new ResourceBusyError(
+function stillAtWork({ owner }: Running, { key, maxWaitMs }: Follower): StompError {
+  return busyError(
     `Agent ${owner.agentId} (session ${owner.sessionId}) is still making the same of ${key}; waited ${maxWaitMs} ms. Try again later, or wait longer.`,
-    {
-      fields: {
-        resource_key: key,
-        holder_agent_id: owner.agentId,
-        holder_session_id: owner.sessionId,
-        wait_ms: maxWaitMs,
-        max_wait_ms: maxWaitMs,
-      },
-    },
+    { key, holder: owner, waitMs: maxWaitMs, maxWaitMs },
   );
 }

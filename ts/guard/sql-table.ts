@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises';
 import { StompError } from '../errors.js';
 import type { Storage, Work } from '../storage/storage.js';
 import { type Clock, machineClock } from './clock.js';
+import { lockCancelledError, locksClosedError } from './errors.js';
 import { conflict } from './keys.js';
 import type {
   Grant,
@@ -89,8 +90,8 @@ export class SqlTable implements LockTable {
   }
 
   async acquire(request: LockRequest, limit: WaitLimit): Promise<Outcome> {
-    if (this.#closed) throw closedError();
-    if (limit.signal?.aborted) throw cancelledError(limit.signal.reason);
+    if (this.#closed) throw locksClosedError();
+    if (limit.signal?.aborted) throw lockCancelledError(limit.signal.reason);
     const wait = limit.maxWaitMs > 0;
     const deadline = this.#clock.now() + limit.maxWaitMs;
     const id = randomUUID();
@@ -163,7 +164,7 @@ export class SqlTable implements LockTable {
     this.#callOffRetry?.();
     await this.#pumping;
     const waiting = [...this.#waiters.values()];
-    for (const waiter of waiting) waiter.refuse(closedError());
+    for (const waiter of waiting) waiter.refuse(locksClosedError());
     if (waiting.length > 0) await this.#withdraw(waiting.map(({ ticket }) => ticket));
     const unlisten = await this.#unlisten?.catch(() => undefined);
     await unlisten?.();
@@ -240,7 +241,7 @@ export class SqlTable implements LockTable {
         },
       };
       const abort = () => {
-        waiter.refuse(cancelledError(signal?.reason));
+        waiter.refuse(lockCancelledError(signal?.reason));
         void this.#withdraw([ticket]);
       };
       const left = deadline - this.#clock.now();
@@ -440,12 +441,4 @@ async function unlinkAll(paths: readonly string[]): Promise<void> {
       throw new StompError('INTERNAL_ERROR', message, { fields: { file: path }, cause: error });
     });
   }
-}
-
-function closedError(): StompError {
-  return new StompError('SHUTTING_DOWN', 'The lock manager is closed.');
-}
-
-function cancelledError(cause: unknown): StompError {
-  return new StompError('CANCELLED', 'The request for the lock was cancelled.', { cause });
 }

@@ -1,4 +1,6 @@
 /** Structured events of the guard, to wherever the user wants them. */
+import type { StompError } from '../errors.js';
+import type { Owner } from './lock-table.js';
 
 export type StompEventName =
   | 'lock_acquired'
@@ -61,6 +63,11 @@ export class Telemetry {
         throw error;
       });
     }
+  }
+
+  /** A resource has refused a token. */
+  fenced({ agentId, sessionId }: Owner, { fields }: StompError): void {
+    this.emit({ event: 'fenced', agent_id: agentId, session_id: sessionId, ...fields });
   }
 
   /** How often each event was emitted. */

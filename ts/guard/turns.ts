@@ -4,6 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StompError } from '../errors.js';
+import { busyError } from './errors.js';
+import type { Owner } from './lock-table.js';
 
 export interface TurnLimit {
   /** 0: only if nobody is before it. */
@@ -62,4 +64,12 @@ async function ended(before: Promise<unknown>, { maxWaitMs, signal }: TurnLimit)
   } finally {
     over.abort();
   }
+}
+
+/** That a call of the same session was at it for too long. */
+export function busyWithItself(key: string, session: Owner, maxWaitMs: number): StompError {
+  return busyError(
+    `${key} is held or waited for by another call of this session; waited ${maxWaitMs} ms. Try again later, or wait longer.`,
+    { key, holder: session, waitMs: maxWaitMs, maxWaitMs },
+  );
 }

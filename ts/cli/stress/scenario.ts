@@ -35,9 +35,6 @@ export interface Done {
   readonly releasedAt: number | undefined;
 }
 
-/** How often each agent was told that its change of a target is made. */
-export type Tally = ReadonlyMap<string, ReadonlyMap<string, number>>;
-
 /** What an agent has left behind, by agent. */
 export type Counts = Readonly<Record<string, number>>;
 

@@ -4,7 +4,7 @@
  */
 import { isAbsolute, join } from 'node:path';
 import { refuse } from '../../arguments.js';
-import { StompError } from '../../errors.js';
+import { lockCancelledError } from '../errors.js';
 import type { KeyRequest } from '../keys.js';
 import { type Lease, longestTtlMs } from '../lease.js';
 import type { ResourceClass } from '../policy.js';
@@ -160,9 +160,7 @@ async function acquire(context: ToolContext, args: AcquireArguments, caller: Cal
   // Nobody would learn of it.
   if (caller.signal?.aborted) {
     await lease[Symbol.asyncDispose]();
-    throw new StompError('CANCELLED', 'The request for the lock was cancelled.', {
-      cause: caller.signal.reason,
-    });
+    throw lockCancelledError(caller.signal.reason);
   }
   caller.leases?.acquired(lease, ttl);
   return leaseBody(lease, ttl);
