@@ -2,6 +2,7 @@
 import type { StompError } from '../errors.js';
 import type { Owner } from './lock-table.js';
 
+/** What happened, in the words of the wire. */
 export type StompEventName =
   | 'lock_acquired'
   | 'lock_timeout'
