@@ -11,7 +11,7 @@ export interface PostgresOptions {
   connections?: number;
   /** How long work is tried again while the server is out of reach or transactions collide; 10,000 by default. */
   retryMs?: number;
-  /** A schema of its own keeps several installations in one database apart. */
+  /** `stomp_serve` by default. One of its own keeps several installations in one database apart. */
   schema?: string;
 }
 
@@ -31,7 +31,7 @@ export class PostgresStorage implements Storage {
   #listening: Promise<pg.Client> | undefined;
   #closed = false;
 
-  constructor({ url, connections = 4, retryMs = 10_000, schema = 'public' }: PostgresOptions) {
+  constructor({ url, connections = 4, retryMs = 10_000, schema = 'stomp_serve' }: PostgresOptions) {
     if (!URL.canParse(url)) {
       // Not quoted: it may hold a password.
       const message =
