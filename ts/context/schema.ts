@@ -13,6 +13,8 @@ function tables(identity: string, integer: string, float: string): string[] {
        name TEXT PRIMARY KEY, root TEXT NOT NULL, progress_log_path TEXT NOT NULL UNIQUE, description TEXT NOT NULL,
        tags TEXT NOT NULL, meta TEXT NOT NULL, created_at ${integer} NOT NULL, updated_at ${integer} NOT NULL
      )`,
+    // One row to lock for each agent: its sessions and its current project change one at a time.
+    'CREATE TABLE context_agents (agent_id TEXT PRIMARY KEY)',
     `CREATE TABLE agent_sessions (
        id TEXT PRIMARY KEY, agent_id TEXT NOT NULL, started_at ${integer} NOT NULL, last_active_at ${integer} NOT NULL,
        expires_at ${integer} NOT NULL, status TEXT NOT NULL CHECK (status IN ('active', 'expired')), reason TEXT,
@@ -37,6 +39,7 @@ function tables(identity: string, integer: string, float: string): string[] {
        metadata TEXT NOT NULL, created_at ${integer} NOT NULL
      )`,
     'CREATE INDEX agent_project_events_agent ON agent_project_events (agent_id, id)',
+    "CREATE INDEX agent_project_events_starts ON agent_project_events (agent_id, created_at) WHERE event_type = 'session_started'",
     // line: the number of the entry in its project, from 1, without gaps. sha256: of that of the line before it and its
     // own line in the file. Entries outlive their project's row.
     `CREATE TABLE entries (

@@ -48,6 +48,23 @@ export interface StartOptions {
   readonly metadata?: Meta;
 }
 
+export interface SessionListOptions {
+  readonly agentId?: string;
+  /** Left out: both. */
+  readonly status?: 'active' | 'expired';
+  /** @default 100 */
+  readonly limit?: number;
+}
+
+export interface EventOptions {
+  readonly agentId?: string;
+  readonly type?: ContextEventType;
+  /** Only those with a smaller id, for the next page. */
+  readonly before?: number;
+  /** @default 100 */
+  readonly limit?: number;
+}
+
 export interface SetProjectOptions {
   readonly sessionId: string;
   /** Changes nothing unless this is the version; 0: there is none yet. Left out: whatever it is. */
@@ -66,6 +83,9 @@ export interface ProjectOptions {
   readonly tags?: readonly string[];
   readonly meta?: Meta;
 }
+
+/** What may be changed of a project. Its log is made anew where it now is; files at the old place stay. */
+export type ProjectChanges = Partial<Omit<ProjectOptions, 'name'>>;
 
 /** Something that has happened to an agent's sessions or its current project. */
 export interface ContextEvent {

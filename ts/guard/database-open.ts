@@ -4,10 +4,10 @@ import type Database from 'better-sqlite3';
 import type { Pool } from 'pg';
 import { refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
+import { canonicalPath } from '../paths.js';
 import { isPostgres } from '../storage/open.js';
 import type { Storage } from '../storage/storage.js';
 import type { GuardedDatabase } from './database-session.js';
-import { canonicalPath } from './paths.js';
 
 export interface OpenSetup {
   /** To an SQLite file those that read, to PostgreSQL all. */

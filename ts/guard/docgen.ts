@@ -16,6 +16,7 @@ import {
   refuse,
 } from '../arguments.js';
 import { StompError } from '../errors.js';
+import { deniedPath, isWithin } from '../paths.js';
 import type { Storage } from '../storage/storage.js';
 import { type DocgenRecord, DocgenRing, type DocgenStatus } from './docgen-ring.js';
 import {
@@ -28,7 +29,6 @@ import {
 import { type FileCall, FileGuard } from './files.js';
 import { checkOwner } from './lock-manager.js';
 import { Maasl } from './maasl.js';
-import { deniedPath, isWithin } from './paths.js';
 import { busyWithItself, Turns } from './turns.js';
 
 /** Limits of a docgen guard. */

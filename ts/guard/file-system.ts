@@ -2,7 +2,7 @@
 import { constants, type Stats } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import { StompError } from '../errors.js';
-import { deniedPath } from './paths.js';
+import { deniedPath } from '../paths.js';
 
 /** Of the file or link itself; undefined when there is none. */
 export async function statIfAny(file: string): Promise<Stats | undefined> {

@@ -1,6 +1,6 @@
 /** From what a caller names to the keys that are locked. */
 import { checkChoice, checkFields, refuse } from '../arguments.js';
-import { canonicalPath } from './paths.js';
+import { canonicalPath } from '../paths.js';
 import type { PolicyRegistry, ResourceClass } from './policy.js';
 
 /** Something to be guarded. */

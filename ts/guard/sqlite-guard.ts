@@ -1,6 +1,7 @@
 /** SQLite under the database guard. */
 import type Database from 'better-sqlite3';
 import { StompError } from '../errors.js';
+import { canonicalPath } from '../paths.js';
 import type { Cut } from './cut.js';
 import { codeOf, isLocked } from './database-errors.js';
 import {
@@ -14,7 +15,6 @@ import {
   type Work,
 } from './database-session.js';
 import { DbBusyError } from './errors.js';
-import { canonicalPath } from './paths.js';
 import type { Patience } from './patience.js';
 import { GivenConnection, OwnConnections, openFile, type SqliteConnections } from './sqlite-connections.js';
 

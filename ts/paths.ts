@@ -1,8 +1,8 @@
-/** Paths as the guard compares them: one name for each file, whatever links lead to it. */
+/** Paths as they are compared: one name for each file, whatever links lead to it. */
 import { lstat, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import { refuse } from '../arguments.js';
-import { StompError } from '../errors.js';
+import { refuse } from './arguments.js';
+import { StompError } from './errors.js';
 
 // Longer ones no system takes; each folder of a path is looked up.
 const maxPathLength = 4096;

@@ -1,0 +1,172 @@
+/** What each agent works on: a pointer with a version that says whether somebody else has moved it. */
+import { randomUUID } from 'node:crypto';
+import { StompError } from '../errors.js';
+import { type Row, rows, type Storage, type Work } from '../storage/storage.js';
+import type { Now } from './clock.js';
+import { conflictError, projectNotFound } from './errors.js';
+import { numberOf, recordEvent, textOf } from './events.js';
+import { lockAgent, type Sessions } from './sessions.js';
+import type { ContextEventType, CurrentProject } from './types.js';
+
+export interface ProjectChange {
+  readonly agentId: string;
+  readonly project: string | null;
+  readonly sessionId: string;
+  readonly expectedVersion: number | undefined;
+  readonly updatedBy: string;
+}
+
+const columns = 'agent_id, project_name, version, updated_at, updated_by, session_id, change_id';
+/** Of PostgreSQL: a foreign key leads nowhere. */
+const foreignKeyViolation = '23503';
+
+export class CurrentProjects {
+  readonly #storage: Storage;
+  readonly #now: Now;
+  readonly #sessions: Sessions;
+
+  constructor(storage: Storage, now: Now, sessions: Sessions) {
+    this.#storage = storage;
+    this.#now = now;
+    this.#sessions = sessions;
+  }
+
+  /**
+   * Compares the version and sets the project, both or nothing.
+   * @throws StompError VERSION_CONFLICT, NO_SESSION, SESSION_EXPIRED, SESSION_MISMATCH, PROJECT_NOT_FOUND, DB_BUSY
+   */
+  async set(change: ProjectChange): Promise<CurrentProject> {
+    const changeId = randomUUID();
+    const outcome = await this.#storage
+      .write(() => this.#setWithin(change, changeId))
+      .catch((error: unknown) => {
+        // Deleted by somebody between our look and our change.
+        const state = error instanceof StompError ? error.fields.sql_state : undefined;
+        throw state === foreignKeyViolation ? projectNotFound(change.project ?? '') : error;
+      });
+    if (!outcome.conflict) return outcome.current;
+    throw conflictError(change.expectedVersion ?? 0, outcome.current);
+  }
+
+  get(agentId: string): Promise<CurrentProject> {
+    return this.#storage.read(() => currentWithin(agentId));
+  }
+
+  /** Latest first. */
+  list(limit: number): Promise<CurrentProject[]> {
+    return this.#storage.read(function* () {
+      const found = yield* rows(
+        `SELECT ${columns} FROM agent_projects ORDER BY updated_at DESC, agent_id LIMIT ?`,
+        limit,
+      );
+      return found.map(currentOf);
+    });
+  }
+
+  /** A conflict is an outcome here: its event stays when the change does not. */
+  *#setWithin(change: ProjectChange, changeId: string): Work<{ current: CurrentProject; conflict: boolean }> {
+    const { agentId, project, sessionId, expectedVersion } = change;
+    const now = yield* this.#now();
+    yield* lockAgent(agentId);
+    const [row] = yield* rows(`SELECT ${columns} FROM agent_projects WHERE agent_id = ?`, agentId);
+    const before = row ? currentOf(row) : nothingYet(agentId);
+    // This very change was made, and its commit not heard of.
+    if (row?.change_id === changeId) return { current: before, conflict: false };
+    yield* this.#sessions.checkWithin(sessionId, agentId);
+    if (expectedVersion !== undefined && expectedVersion !== before.version) {
+      yield* this.#recordConflict(change, before, now);
+      return { current: before, conflict: true };
+    }
+    if (project !== null) yield* checkProject(project);
+    const after = yield* compareAndSet(change, before.version, changeId, now);
+    yield* recordEvent({
+      agentId,
+      sessionId,
+      type: eventOf(before.project, project),
+      from: before.project,
+      to: project,
+      expected: expectedVersion,
+      actual: after.version,
+      metadata: { updated_by: change.updatedBy },
+      at: now,
+    });
+    return { current: after, conflict: false };
+  }
+
+  *#recordConflict(change: ProjectChange, before: CurrentProject, at: number): Work<void> {
+    yield* recordEvent({
+      agentId: change.agentId,
+      sessionId: change.sessionId,
+      type: 'conflict_detected',
+      from: before.project,
+      to: change.project,
+      expected: change.expectedVersion,
+      actual: before.version,
+      failure: 'VERSION_CONFLICT',
+      metadata: { updated_by: change.updatedBy },
+      at,
+    });
+  }
+}
+
+export function* currentWithin(agentId: string): Work<CurrentProject> {
+  const [row] = yield* rows(`SELECT ${columns} FROM agent_projects WHERE agent_id = ?`, agentId);
+  return row ? currentOf(row) : nothingYet(agentId);
+}
+
+function* compareAndSet(
+  { agentId, project, sessionId, updatedBy }: ProjectChange,
+  version: number,
+  changeId: string,
+  now: number,
+): Work<CurrentProject> {
+  const [row] = yield* rows(
+    `INSERT INTO agent_projects (${columns}) VALUES (?, ?, 1, ?, ?, ?, ?)
+     ON CONFLICT (agent_id) DO UPDATE SET project_name = excluded.project_name, version = agent_projects.version + 1,
+       updated_at = excluded.updated_at, updated_by = excluded.updated_by, session_id = excluded.session_id,
+       change_id = excluded.change_id
+     WHERE agent_projects.version = ?
+     RETURNING ${columns}`,
+    agentId,
+    project,
+    now,
+    updatedBy,
+    sessionId,
+    changeId,
+    version,
+  );
+  if (!row) throw new StompError('INTERNAL_ERROR', `The row of ${agentId} changed under its lock.`);
+  return currentOf(row);
+}
+
+function* checkProject(name: string): Work<void> {
+  const [row] = yield* rows('SELECT 1 AS found FROM projects WHERE name = ?', name);
+  if (!row) throw projectNotFound(name);
+}
+
+function eventOf(from: string | null, to: string | null): ContextEventType {
+  if (to === null) return 'project_cleared';
+  return from === null || from === to ? 'project_set' : 'project_switched';
+}
+
+function nothingYet(agentId: string): CurrentProject {
+  return {
+    agent_id: agentId,
+    project: null,
+    version: 0,
+    updated_at: null,
+    updated_by: null,
+    session_id: null,
+  };
+}
+
+function currentOf(row: Row): CurrentProject {
+  return {
+    agent_id: String(row.agent_id),
+    project: textOf(row.project_name),
+    version: Number(row.version),
+    updated_at: numberOf(row.updated_at),
+    updated_by: textOf(row.updated_by),
+    session_id: textOf(row.session_id),
+  };
+}
