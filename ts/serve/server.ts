@@ -25,6 +25,7 @@ import { metrics } from './metrics-route.js';
 import { chatCompletions } from './openai/chat-completions.js';
 import { models } from './openai/models.js';
 import { type Phase, type ServedEngine, Service } from './service.js';
+import type { Systems } from './tools/tools.js';
 import { errorBody, errorForWire, retryAfterSeconds } from './wire-errors.js';
 
 /** A stomp guard to offer over HTTP and MCP. Whoever opened it closes it, after the server. */
@@ -104,7 +105,7 @@ export function createServer(
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
   for (const route of [chatCompletions, models, agents, generate, health, metrics]) route(app, service);
-  if (options.guard) addGuard(app, service, options.guard);
+  if (options.guard) addTools(app, service, { guard: options.guard });
   const close = closer(app, service, options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS);
   return {
     app,
@@ -122,9 +123,9 @@ export function createServer(
   };
 }
 
-/** Loaded when there is a guard: without one, nobody needs MCP. */
-function addGuard(app: FastifyInstance, service: Service, services: GuardServices): void {
-  app.register(async (scope) => (await import('./guard/guard.js')).guard(scope, service, services));
+/** Loaded when there are any: without, nobody needs MCP. */
+function addTools(app: FastifyInstance, service: Service, systems: Systems): void {
+  app.register(async (scope) => (await import('./tools/tools.js')).tools(scope, service, systems));
 }
 
 function createApp(options: ServerOptions): FastifyInstance {

@@ -1,6 +1,6 @@
 /** `stomp-serve mcp`: speaks MCP over standard input and output, for the client that has started it. */
-import { DocgenGuard, GuardTools } from '../../guard/index.js';
-import { type StdioServer, serveStdio } from '../../mcp/index.js';
+import { DocgenGuard, guardTools } from '../../guard/index.js';
+import { type StdioServer, serveStdio, Toolbox } from '../../mcp/index.js';
 import { packageVersion } from '../../version.js';
 import type { Command, Invocation } from '../command.js';
 import { errorFields, jsonLog, type Log } from '../json-log.js';
@@ -21,10 +21,8 @@ async function runMcp(invocation: Invocation): Promise<number> {
   const maasl = await openMaasl(invocation, (event) => log('debug', event.event, event));
   try {
     const files = await openFiles(maasl, invocation);
-    const tools = new GuardTools({
-      maasl,
-      files,
-      docgen: await DocgenGuard.open(maasl, files),
+    const docgen = await DocgenGuard.open(maasl, files);
+    const tools = new Toolbox([guardTools({ maasl, files, docgen })], {
       onFault: ({ error, tool, correlationId }) =>
         log('error', 'a tool failed', { tool, correlation_id: correlationId, ...errorFields(error) }),
     });

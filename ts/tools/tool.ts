@@ -1,20 +1,32 @@
-/** What a tool of the guard is, whoever offers it: MCP or HTTP. */
-
-import { StompError } from '../../errors.js';
-import type { DocgenGuard } from '../docgen.js';
-import type { FileGuard } from '../files.js';
-import type { Maasl } from '../maasl.js';
+/** What a tool is, whoever offers it: MCP or HTTP. */
+import { StompError } from '../errors.js';
+import type { Connection } from './connection.js';
 import { type ArgumentsOf, type ObjectSchema, readArguments, snakeCase } from './parameters.js';
-import type { SessionLeases } from './session-leases.js';
+
+/** Who asks, as far as a request says it. */
+export interface CallerNames {
+  readonly agentId: string | undefined;
+  readonly sessionId: string | undefined;
+}
+
+/** For whom something was done. */
+export interface Actor {
+  readonly agentId: string;
+  readonly sessionId?: string;
+}
 
 /** For whom a tool works. */
 export interface Caller {
   readonly agentId: string;
   readonly sessionId: string;
-  /** Takes a request for a lock back out of the queue. */
+  /** What the request itself says, where the names above were made up to complete it. @default they were not */
+  readonly said?: CallerNames;
+  /** Takes a request that waits back out of the queue. */
   readonly signal?: AbortSignal;
-  /** Is told of the leases that are taken, renewed and given back. */
-  readonly leases?: SessionLeases;
+  /** Of the client, where there is one that lasts longer than the call. */
+  readonly connection?: Connection;
+  /** Is told for whom a tool has worked that resolves names by rules of its own. */
+  onActor?(actor: Actor): void;
 }
 
 /** What clients are told of a tool's ways. */
@@ -28,7 +40,7 @@ export interface ToolHints {
 }
 
 /** One tool, as clients see it and as it is called. */
-export interface GuardTool {
+export interface Tool {
   readonly name: string;
   readonly title: string;
   readonly description: string;
@@ -41,14 +53,8 @@ export interface GuardTool {
   call(args: unknown, caller: Caller | undefined): Promise<object>;
 }
 
-/** What the tools work with. */
-export interface ToolContext {
-  readonly maasl: Maasl;
-  readonly files: FileGuard;
-  readonly docgen?: Pick<DocgenGuard, 'status'> | undefined;
-}
-
-interface Definition<S extends ObjectSchema> {
+/** A tool but for what it does. */
+export interface ToolDefinition<S extends ObjectSchema> {
   readonly name: string;
   readonly title: string;
   readonly description: string;
@@ -56,28 +62,43 @@ interface Definition<S extends ObjectSchema> {
   readonly hints: ToolHints;
 }
 
-/** A tool that only looks: nobody needs to say who they are. */
-export function lookingTool<const S extends ObjectSchema>(
-  definition: Definition<S> & { run(args: ArgumentsOf<S>): Promise<object> },
-): GuardTool {
-  const { run, ...rest } = definition;
-  return { ...rest, call: async (args) => run(readArguments(rest.inputSchema, args)) };
-}
-
-/** A tool that acquires or changes something, for somebody. */
-export function actingTool<const S extends ObjectSchema>(
-  definition: Definition<S> & { run(args: ArgumentsOf<S>, caller: Caller): Promise<object> },
-): GuardTool {
+/** A tool that works for anybody, also for those who do not say who they are. */
+export function openTool<const S extends ObjectSchema>(
+  definition: ToolDefinition<S> & { run(args: ArgumentsOf<S>, caller: Caller | undefined): Promise<object> },
+): Tool {
   const { run, ...rest } = definition;
   return {
     ...rest,
     call: async (args, caller) => {
-      if (!caller) throw nobody();
       try {
         return await run(readArguments(rest.inputSchema, args), caller);
       } catch (error) {
         throw withWireName(error, rest.inputSchema);
       }
+    },
+  };
+}
+
+/** A tool that only looks: nobody needs to say who they are. */
+export function lookingTool<const S extends ObjectSchema>(
+  definition: ToolDefinition<S> & { run(args: ArgumentsOf<S>): Promise<object> },
+): Tool {
+  return openTool(definition);
+}
+
+/** A tool that acquires or changes something, for somebody. */
+export function actingTool<const S extends ObjectSchema>(
+  definition: ToolDefinition<S> & { run(args: ArgumentsOf<S>, caller: Caller): Promise<object> },
+): Tool {
+  const { call, ...rest } = openTool({
+    ...definition,
+    run: (args, caller) => definition.run(args, caller as Caller),
+  });
+  return {
+    ...rest,
+    call: async (args, caller) => {
+      if (!caller) throw nobody();
+      return call(args, caller);
     },
   };
 }
@@ -90,7 +111,7 @@ function nobody(): StompError {
   );
 }
 
-/** The guard names its options in camel case. */
+/** Libraries name their options in camel case. */
 function withWireName(error: unknown, { properties }: ObjectSchema): unknown {
   const field = error instanceof StompError ? error.fields.field : undefined;
   if (typeof field !== 'string' || !(error instanceof StompError)) return error;
