@@ -75,7 +75,7 @@ export interface SetProjectOptions {
 
 export interface ProjectOptions {
   readonly name: string;
-  /** @default the working directory */
+  /** @default the first of the folders that projects must lie in, or else the working directory */
   readonly root?: string;
   /** Below the root unless it is absolute. @default `.stomp/<name>/PROGRESS_LOG.md` */
   readonly progressLogPath?: string;
