@@ -8,13 +8,13 @@ export interface Kept {
 
 /** One client, as long as it is connected. */
 export class Connection {
-  readonly #kept = new Map<() => Kept, Kept>();
+  readonly #kept = new Map<() => object, Kept>();
 
   /**
    * What `make` has made for this client; it is called once.
    * @param make its identity stands for what it makes
    */
-  kept<T extends Kept>(make: () => T): T {
+  kept<T extends object>(make: () => T): T {
     const known = this.#kept.get(make);
     if (known) return known as T;
     const made = make();

@@ -56,7 +56,7 @@ export interface FreeObjectSchema extends Described {
 
 /** One of several kinds of values, told apart by their type. */
 export interface AnyOfSchema extends Described {
-  readonly anyOf: readonly (TextSchema | ListSchema | ObjectSchema)[];
+  readonly anyOf: readonly (TextSchema | NumberSchema | ListSchema | ObjectSchema)[];
 }
 
 export type ValueSchema =
@@ -203,13 +203,24 @@ function readFree(value: unknown, path: string): Record<string, unknown> {
   return isRecord(value) ? value : refuse(path, value, 'an object');
 }
 
-const kinds = { string: 'a text', array: 'a list', object: 'an object' } as const;
+const kinds = {
+  string: 'a text',
+  integer: 'a whole number',
+  number: 'a number',
+  array: 'a list',
+  object: 'an object',
+} as const;
 
 /** The one for values of this type. */
 function alternative({ anyOf }: AnyOfSchema, value: unknown, path: string): ValueSchema {
-  const type = Array.isArray(value) ? 'array' : typeof value;
-  const found = anyOf.find((schema) => schema.type === type && value !== null);
+  const type = typeOf(value);
+  const found = anyOf.find((schema) => (schema.type === 'integer' ? 'number' : schema.type) === type);
   return found ?? refuse(path, value, anyOf.map((schema) => kinds[schema.type]).join(' or '));
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'array' : typeof value;
 }
 
 function readList({ items, minItems, maxItems }: ListSchema, value: unknown, path: string): unknown[] {

@@ -15,12 +15,8 @@ export interface Actor {
   readonly sessionId?: string;
 }
 
-/** For whom a tool works. */
-export interface Caller {
-  readonly agentId: string;
-  readonly sessionId: string;
-  /** What the request itself says, where the names above were made up to complete it. @default they were not */
-  readonly said?: CallerNames;
+/** What comes with a call. */
+export interface Call {
   /** Takes a request that waits back out of the queue. */
   readonly signal?: AbortSignal;
   /** Of the client, where there is one that lasts longer than the call. */
@@ -28,6 +24,22 @@ export interface Caller {
   /** Is told for whom a tool has worked that resolves names by rules of its own. */
   onActor?(actor: Actor): void;
 }
+
+/** For whom a tool works. */
+export interface Caller extends Call {
+  readonly agentId: string;
+  readonly sessionId: string;
+  /** What the request itself says, where the names above were made up to complete it. @default they were not */
+  readonly said?: CallerNames;
+}
+
+/** Somebody who has not said who it is. */
+export interface Anonymous extends Call {
+  readonly agentId?: undefined;
+}
+
+/** Whoever calls. */
+export type AnyCaller = Caller | Anonymous | undefined;
 
 /** What clients are told of a tool's ways. */
 export interface ToolHints {
@@ -50,7 +62,7 @@ export interface Tool {
    * Does it.
    * @throws StompError, and whatever goes wrong unforeseen
    */
-  call(args: unknown, caller: Caller | undefined): Promise<object>;
+  call(args: unknown, caller: AnyCaller): Promise<object>;
 }
 
 /** A tool but for what it does. */
@@ -64,7 +76,7 @@ export interface ToolDefinition<S extends ObjectSchema> {
 
 /** A tool that works for anybody, also for those who do not say who they are. */
 export function openTool<const S extends ObjectSchema>(
-  definition: ToolDefinition<S> & { run(args: ArgumentsOf<S>, caller: Caller | undefined): Promise<object> },
+  definition: ToolDefinition<S> & { run(args: ArgumentsOf<S>, caller: AnyCaller): Promise<object> },
 ): Tool {
   const { run, ...rest } = definition;
   return {
@@ -97,7 +109,7 @@ export function actingTool<const S extends ObjectSchema>(
   return {
     ...rest,
     call: async (args, caller) => {
-      if (!caller) throw nobody();
+      if (caller?.agentId === undefined) throw nobody();
       return call(args, caller);
     },
   };

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { suggestion } from '../config/nearest.js';
 import { StompError } from '../errors.js';
-import type { Caller, Tool } from './tool.js';
+import type { AnyCaller, Tool } from './tool.js';
 
 /** Something went wrong that nobody foresaw; whoever called was told the id and no more. */
 export interface Fault {
@@ -81,7 +81,7 @@ export class Toolbox {
    * @param caller may be left out where nothing is acquired or changed, or the tool works for anybody.
    * @throws StompError and nothing else; INTERNAL_ERROR with `correlation_id` for what nobody foresaw
    */
-  async call(name: string, args: unknown, caller?: Caller): Promise<object> {
+  async call(name: string, args: unknown, caller?: AnyCaller): Promise<object> {
     const tool = this.get(name);
     try {
       return await tool.call(args, caller);

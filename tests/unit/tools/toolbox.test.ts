@@ -2,7 +2,14 @@
 import { describe, expect, it, vi } from 'vitest';
 import { StompError } from '../../../ts/errors.js';
 import { Connection } from '../../../ts/tools/connection.js';
-import { actingTool, type Caller, lookingTool, openTool, type Tool } from '../../../ts/tools/tool.js';
+import {
+  type AnyCaller,
+  actingTool,
+  type Caller,
+  lookingTool,
+  openTool,
+  type Tool,
+} from '../../../ts/tools/tool.js';
 import { type Fault, Toolbox, type ToolSet } from '../../../ts/tools/toolbox.js';
 
 const nothing = { type: 'object', properties: {}, required: [], additionalProperties: false } as const;
@@ -77,9 +84,10 @@ describe('a tool', () => {
   const ann: Caller = { agentId: 'ann', sessionId: 's' };
 
   it('that acts wants to know for whom; one that is open does not', async () => {
-    const run = async (_: object, caller?: Caller) => ({ agent: caller?.agentId ?? null });
+    const run = async (_: object, caller?: AnyCaller) => ({ agent: caller?.agentId ?? null });
     const acting = actingTool({ ...definition, run });
     await expect(acting.call({}, undefined)).rejects.toThrow(/Say who you are/);
+    await expect(acting.call({}, { onActor: () => undefined })).rejects.toThrow(/Say who you are/);
     expect(await acting.call({}, ann)).toEqual({ agent: 'ann' });
     const open = openTool({ ...definition, run });
     expect(await open.call({}, undefined)).toEqual({ agent: null });

@@ -1,7 +1,7 @@
 /** Calls a tool for an HTTP request. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { namesFromHeaders } from '../../mcp/identity.js';
-import type { Actor, Caller } from '../../tools/tool.js';
+import type { Actor, Anonymous, Caller } from '../../tools/tool.js';
 import type { Toolbox } from '../../tools/toolbox.js';
 import type { Service } from '../service.js';
 import { reasonOf } from '../turn.js';
@@ -24,11 +24,10 @@ export async function callTool(
     void reply.header('x-agent-id', agentId);
   };
   const caller = callerOf(request);
-  if (caller) tellActor(caller);
+  if (caller.agentId !== undefined) tellActor(caller);
   const turn = service.beginTurn(reply.raw);
   try {
-    const full = caller && { ...caller, signal: turn.signal, onActor: tellActor };
-    return await tools.call(name, args, full);
+    return await tools.call(name, args, { ...caller, signal: turn.signal, onActor: tellActor });
   } catch (error) {
     throw reasonOf(error, turn.signal);
   } finally {
@@ -37,8 +36,8 @@ export async function callTool(
 }
 
 /** @throws StompError INVALID_REQUEST for what is no agent id */
-function callerOf(request: FastifyRequest): Caller | undefined {
+function callerOf(request: FastifyRequest): Caller | Anonymous {
   const said = namesFromHeaders(request.headers);
   const name = said.agentId ?? said.sessionId;
-  return name === undefined ? undefined : { agentId: name, sessionId: said.sessionId ?? name, said };
+  return name === undefined ? {} : { agentId: name, sessionId: said.sessionId ?? name, said };
 }

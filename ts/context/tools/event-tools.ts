@@ -1,0 +1,42 @@
+/** What has happened, as a tool. */
+import { given } from '../../tools/parameters.js';
+import { openTool, type Tool } from '../../tools/tool.js';
+import type { ToolParts } from './context-tools.js';
+import { looks, text, whole } from './parameters.js';
+
+export function eventTools({ manager }: ToolParts): Tool[] {
+  return [
+    openTool({
+      name: 'context_events',
+      title: 'Show what has happened',
+      description: 'What has happened to sessions and current projects, conflicts included, newest first.',
+      inputSchema: {
+        type: 'object',
+        properties: {
+          agent_id: text('Only what has happened to this agent'),
+          type: {
+            type: 'string',
+            enum: [
+              'project_set',
+              'project_switched',
+              'project_cleared',
+              'session_started',
+              'session_ended',
+              'session_expired',
+              'conflict_detected',
+            ],
+            description: 'Only events of this type',
+          },
+          before: whole('Only those with a smaller id, for the next page', 1),
+          limit: whole('At most so many. Default: 100', 1, 1000),
+        },
+        required: [],
+        additionalProperties: false,
+      },
+      hints: looks,
+      run: async ({ agent_id: agentId, type, before, limit }) => ({
+        events: await manager.listEvents(given({ agentId, type, before, limit })),
+      }),
+    }),
+  ];
+}
