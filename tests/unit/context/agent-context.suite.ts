@@ -1,0 +1,503 @@
+/** What sessions and current projects promise, whatever the database. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AgentContextManager, type AgentContextOptions } from '../../../ts/context/agent-context-manager.js';
+import { Maasl } from '../../../ts/guard/index.js';
+import type { Storage } from '../../../ts/storage/storage.js';
+
+/** A database that nobody else uses. */
+export interface ContextBench {
+  /** Each as another process would open it. */
+  open(): Promise<Storage>;
+  close(): Promise<void>;
+}
+
+const minute = 60_000;
+
+export function agentContextSuite(where: string, start: () => Promise<ContextBench>): void {
+  let bench: ContextBench;
+  let folder: string;
+  let time: number;
+  const opened: { manager: AgentContextManager; maasl: Maasl }[] = [];
+
+  const open = async (options: Partial<AgentContextOptions> = {}): Promise<AgentContextManager> => {
+    const maasl = await Maasl.open({ database: await bench.open(), locks: 'memory' });
+    const manager = await AgentContextManager.open({ maasl, cleanUpMs: 0, now: () => time, ...options });
+    opened.push({ manager, maasl });
+    return manager;
+  };
+  const project = (manager: AgentContextManager, name: string) => {
+    mkdirSync(join(folder, name), { recursive: true });
+    return manager.createProject({ name, root: join(folder, name) });
+  };
+
+  beforeEach(async () => {
+    time = Date.UTC(2026, 0, 2, 3, 4, 5);
+    folder = mkdtempSync(join(tmpdir(), 'stomp-context-'));
+    bench = await start();
+  });
+  afterEach(async () => {
+    for (const { manager, maasl } of opened.splice(0)) {
+      await manager.close();
+      await maasl.close();
+    }
+    await bench.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  describe(`sessions ${where}`, () => {
+    it('live for fifteen minutes, and as long again after each heartbeat', async () => {
+      const manager = await open();
+      const session = await manager.startSession('A', { sessionId: 'a1', metadata: { pid: 7 } });
+      expect(session).toEqual({
+        session_id: 'a1',
+        agent_id: 'A',
+        status: 'active',
+        started_at: time,
+        last_active_at: time,
+        expires_at: time + 15 * minute,
+        reason: null,
+        metadata: { pid: 7 },
+      });
+      time += 14 * minute;
+      expect(await manager.heartbeat('a1', 'A')).toMatchObject({
+        last_active_at: time,
+        expires_at: time + 15 * minute,
+      });
+      time += 15 * minute - 1;
+      expect(await manager.getSession('a1')).toMatchObject({ status: 'active' });
+    });
+
+    it('are not revived by a heartbeat once their lease is over', async () => {
+      const manager = await open({ sessionTtlMs: 1000 });
+      await manager.startSession('A', { sessionId: 'a1' });
+      time += 1000;
+      const failure = { code: 'SESSION_EXPIRED', fields: { session_id: 'a1', reason: 'lease' } };
+      await expect(manager.heartbeat('a1', 'A')).rejects.toMatchObject(failure);
+      expect(await manager.listSessions({ status: 'active' })).toEqual([]);
+      expect(await manager.listSessions({ status: 'expired' })).toMatchObject([
+        { session_id: 'a1', status: 'expired', reason: 'lease' },
+      ]);
+    });
+
+    it('outlive the process that started them', async () => {
+      await (await open()).startSession('A', { sessionId: 'a1' });
+      await project(await open(), 'P');
+      const later = await open();
+      await later.setCurrentProject('A', 'P', { sessionId: 'a1', expectedVersion: 0 });
+      expect(await later.heartbeat('a1', 'A')).toMatchObject({ status: 'active' });
+    });
+
+    it('supersede one another: an agent has one at a time', async () => {
+      const [here, there] = [await open(), await open()];
+      await here.startSession('A', { sessionId: 'a1' });
+      await there.startSession('A', { sessionId: 'a2' });
+      await expect(here.heartbeat('a1', 'A')).rejects.toMatchObject({
+        code: 'SESSION_EXPIRED',
+        fields: { reason: 'superseded' },
+      });
+      expect(await here.listSessions({ agentId: 'A', status: 'active' })).toMatchObject([
+        { session_id: 'a2' },
+      ]);
+      const events = await here.listEvents({ agentId: 'A' });
+      expect(events.map((event) => [event.event_type, event.session_id])).toEqual([
+        ['session_started', 'a2'],
+        ['session_expired', 'a1'],
+        ['session_started', 'a1'],
+      ]);
+      expect(events[1]?.metadata).toEqual({ reason: 'superseded', by: 'a2' });
+    });
+
+    it('of one agent that start at once in several processes leave one alive', async () => {
+      const managers = await Promise.all([open(), open(), open(), open()]);
+      await Promise.all(managers.map((manager, n) => manager.startSession('A', { sessionId: `a${n}` })));
+      expect(await managers[0]?.listSessions({ agentId: 'A', status: 'active' })).toHaveLength(1);
+    });
+
+    it('are one agent’s, and nobody else’s', async () => {
+      const manager = await open();
+      await manager.startSession('A', { sessionId: 'a1' });
+      await project(manager, 'P');
+      const failure = { code: 'SESSION_MISMATCH', fields: { session_agent_id: 'A' } };
+      await expect(manager.setCurrentProject('B', 'P', { sessionId: 'a1' })).rejects.toMatchObject(failure);
+      await expect(manager.heartbeat('a1', 'B')).rejects.toMatchObject(failure);
+      await expect(manager.endSession('a1', 'B')).rejects.toMatchObject(failure);
+      await expect(manager.startSession('B', { sessionId: 'a1' })).rejects.toMatchObject(failure);
+      expect(await manager.getCurrentProject('B')).toMatchObject({ project: null, version: 0 });
+    });
+
+    it('end as often as one likes', async () => {
+      const manager = await open();
+      await manager.startSession('A', { sessionId: 'a1' });
+      const ended = await manager.endSession('a1', 'A');
+      expect(ended).toMatchObject({ status: 'expired', reason: 'ended' });
+      time += 5;
+      expect(await manager.endSession('a1', 'A')).toEqual(ended);
+      const types = (await manager.listEvents({ agentId: 'A' })).map(({ event_type: type }) => type);
+      expect(types).toEqual(['session_ended', 'session_started']);
+    });
+
+    it('that nobody has started are named as such', async () => {
+      const manager = await open();
+      const failure = { code: 'NO_SESSION', fields: { session_id: 'x' } };
+      await expect(manager.heartbeat('x')).rejects.toMatchObject(failure);
+      await expect(manager.endSession('x')).rejects.toMatchObject(failure);
+      await expect(manager.getSession('x')).rejects.toMatchObject(failure);
+      await expect(manager.setCurrentProject('A', null, { sessionId: 'x' })).rejects.toMatchObject(failure);
+      const unnamed = manager.setCurrentProject('A', null, {} as never);
+      await expect(unnamed).rejects.toMatchObject({ code: 'NO_SESSION' });
+    });
+
+    it('whose lease is over are cleaned up once, and counted', async () => {
+      const [here, there] = [await open({ sessionTtlMs: 1000 }), await open()];
+      for (const agent of ['A', 'B', 'C']) await here.startSession(agent);
+      await there.startSession('D');
+      time += 1000;
+      const counts = await Promise.all([here.cleanupExpired(), there.cleanupExpired()]);
+      expect(counts[0] + counts[1]).toBe(3);
+      expect(await here.cleanupExpired()).toBe(0);
+      expect(
+        (await here.listEvents({ type: 'session_expired' })).map(({ agent_id: id }) => id).sort(),
+      ).toEqual(['A', 'B', 'C']);
+      expect(await here.listSessions({ status: 'active' })).toMatchObject([{ agent_id: 'D' }]);
+    });
+
+    it('are cleaned up by themselves', async () => {
+      const manager = await open({ sessionTtlMs: 1, cleanUpMs: 5 });
+      await manager.startSession('A', { sessionId: 'a1' });
+      time += 1;
+      await expect.poll(() => manager.listEvents({ type: 'session_expired' })).toHaveLength(1);
+    });
+
+    it('cannot be started by one agent without end', async () => {
+      const manager = await open({ sessionStartsPerMinute: 3 });
+      for (let n = 0; n < 3; n++) {
+        await manager.startSession('A');
+        time += 1000;
+      }
+      await expect(manager.startSession('A')).rejects.toMatchObject({
+        code: 'RATE_LIMITED',
+        fields: { agent_id: 'A', limit: 3, retry_after_ms: 57_000 },
+      });
+      await manager.startSession('B');
+      time += 57_000;
+      await manager.startSession('A');
+    });
+
+    it('are not more than so many at once', async () => {
+      const manager = await open({ maxActiveSessions: 2 });
+      await manager.startSession('A');
+      await manager.startSession('B', { sessionId: 'b1' });
+      await expect(manager.startSession('C')).rejects.toMatchObject({
+        code: 'TOO_MANY_SESSIONS',
+        fields: { limit: 2 },
+      });
+      // Its own makes room.
+      await manager.startSession('B', { sessionId: 'b2' });
+      await manager.endSession('b2');
+      await manager.startSession('C');
+    });
+
+    it('may be begun anew by their agent under the name they had', async () => {
+      const manager = await open();
+      await manager.startSession('A', { sessionId: 'a1' });
+      await manager.endSession('a1');
+      time += 1;
+      expect(await manager.startSession('A', { sessionId: 'a1' })).toMatchObject({
+        status: 'active',
+        started_at: time,
+        reason: null,
+      });
+      await manager.heartbeat('a1', 'A');
+    });
+
+    it('are made for those who name none, unless somebody holds one', async () => {
+      const [here, there] = [await open(), await open()];
+      const session = await here.implicitSession();
+      expect(await there.implicitSession()).toBe(session);
+      time += 10 * minute;
+      expect(await there.implicitSession()).toBe(session);
+      expect(await here.getSession(session)).toMatchObject({
+        agent_id: 'Scribe',
+        expires_at: time + 15 * minute,
+      });
+      time += 15 * minute;
+      expect(await here.implicitSession()).not.toBe(session);
+      await here.startSession('A', { sessionId: 'a1' });
+      await expect(here.implicitSession('A')).rejects.toMatchObject({ code: 'NO_SESSION' });
+    });
+  });
+
+  describe(`current projects ${where}`, () => {
+    it('are each agent’s own', async () => {
+      const [here, there] = [await open(), await open()];
+      for (const name of ['P', 'Q']) await project(here, name);
+      await here.startSession('A', { sessionId: 'a1' });
+      await there.startSession('B', { sessionId: 'b1' });
+      await here.setCurrentProject('A', 'P', { sessionId: 'a1' });
+      await there.setCurrentProject('B', 'Q', { sessionId: 'b1' });
+      expect(await there.getCurrentProject('A')).toEqual({
+        agent_id: 'A',
+        project: 'P',
+        version: 1,
+        updated_at: time,
+        updated_by: 'A',
+        session_id: 'a1',
+      });
+      expect(await here.getCurrentProject('B')).toMatchObject({ project: 'Q', version: 1 });
+    });
+
+    it('are set by one of two who expect the same version', async () => {
+      const managers = [await open(), await open()] as const;
+      for (const name of ['P', 'Q', 'R']) await project(managers[0], name);
+      await managers[0].startSession('A', { sessionId: 'a1' });
+      await managers[0].setCurrentProject('A', 'P', { sessionId: 'a1', expectedVersion: 0 });
+      const outcomes = await Promise.allSettled([
+        managers[0].setCurrentProject('A', 'Q', { sessionId: 'a1', expectedVersion: 1, updatedBy: 'one' }),
+        managers[1].setCurrentProject('A', 'R', { sessionId: 'a1', expectedVersion: 1, updatedBy: 'two' }),
+      ]);
+      const won = outcomes.find(({ status }) => status === 'fulfilled') as PromiseFulfilledResult<object>;
+      const lost = outcomes.find(({ status }) => status === 'rejected') as PromiseRejectedResult;
+      const current = await managers[1].getCurrentProject('A');
+      expect(current).toEqual(won.value);
+      expect(current.version).toBe(2);
+      expect(lost.reason).toMatchObject({
+        name: 'ConflictError',
+        code: 'VERSION_CONFLICT',
+        status: 409,
+        fields: {
+          expected: 1,
+          actual: 2,
+          current_project: current.project,
+          updated_by: current.updated_by,
+          session_id: 'a1',
+          updated_at: time,
+        },
+      });
+    });
+
+    it('stay as they are when the expected version is stale, and the conflict is on record', async () => {
+      const manager = await open();
+      for (const name of ['P', 'Q']) await project(manager, name);
+      await manager.startSession('A', { sessionId: 'a1' });
+      await manager.setCurrentProject('A', 'P', { sessionId: 'a1' });
+      const before = await manager.getCurrentProject('A');
+      time += 1;
+      for (const expectedVersion of [0, 2, 7]) {
+        const stale = manager.setCurrentProject('A', 'Q', { sessionId: 'a1', expectedVersion });
+        await expect(stale).rejects.toMatchObject({ fields: { expected: expectedVersion, actual: 1 } });
+      }
+      expect(await manager.getCurrentProject('A')).toEqual(before);
+      expect((await manager.listEvents({ type: 'conflict_detected' }))[0]).toMatchObject({
+        from_project: 'P',
+        to_project: 'Q',
+        expected_version: 7,
+        actual_version: 1,
+        success: false,
+        error_message: 'VERSION_CONFLICT',
+      });
+      expect(manager.figures.counts()).toMatchObject({ conflicts: 3, projects_set: 1 });
+    });
+
+    it('start at version 1, and version 0 says that there is none yet', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      await manager.startSession('A', { sessionId: 'a1' });
+      const early = manager.setCurrentProject('A', 'P', { sessionId: 'a1', expectedVersion: 1 });
+      await expect(early).rejects.toMatchObject({ fields: { actual: 0, current_project: null } });
+      const first = await manager.setCurrentProject('A', 'P', { sessionId: 'a1', expectedVersion: 0 });
+      expect(first.version).toBe(1);
+    });
+
+    it('are cleared with the next version, and the way there is kept', async () => {
+      const manager = await open();
+      for (const name of ['P', 'Q']) await project(manager, name);
+      await manager.startSession('A', { sessionId: 'a1' });
+      await manager.setCurrentProject('A', 'P', { sessionId: 'a1' });
+      await manager.setCurrentProject('A', 'Q', { sessionId: 'a1' });
+      const cleared = await manager.setCurrentProject('A', null, { sessionId: 'a1', expectedVersion: 2 });
+      expect(cleared).toMatchObject({ project: null, version: 3 });
+      const events = await manager.listEvents({ agentId: 'A', limit: 3 });
+      expect(
+        events.map((event) => [event.event_type, event.from_project, event.to_project, event.actual_version]),
+      ).toEqual([
+        ['project_cleared', 'Q', null, 3],
+        ['project_switched', 'P', 'Q', 2],
+        ['project_set', null, 'P', 1],
+      ]);
+    });
+
+    it('cannot be set by a session whose lease is over', async () => {
+      const manager = await open({ sessionTtlMs: 1000 });
+      await project(manager, 'P');
+      await manager.startSession('A', { sessionId: 'a1' });
+      time += 1000;
+      const late = manager.setCurrentProject('A', 'P', { sessionId: 'a1' });
+      await expect(late).rejects.toMatchObject({ code: 'SESSION_EXPIRED', status: 409 });
+      expect(await manager.getCurrentProject('A')).toMatchObject({ version: 0 });
+    });
+
+    it('must exist', async () => {
+      const manager = await open();
+      await manager.startSession('A', { sessionId: 'a1' });
+      const nowhere = manager.setCurrentProject('A', 'nowhere', { sessionId: 'a1' });
+      await expect(nowhere).rejects.toMatchObject({ code: 'PROJECT_NOT_FOUND', status: 404 });
+      expect(await manager.getCurrentProject('A')).toMatchObject({ version: 0 });
+    });
+
+    it('are none once the project is deleted; versions and events stay', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      await manager.startSession('A', { sessionId: 'a1' });
+      await manager.setCurrentProject('A', 'P', { sessionId: 'a1' });
+      await manager.deleteProject('P');
+      expect(await manager.getCurrentProject('A')).toMatchObject({ project: null, version: 1 });
+      const [last] = await manager.listEvents({ agentId: 'A' });
+      expect(last).toMatchObject({ event_type: 'project_cleared', from_project: 'P', actual_version: 1 });
+      expect(await manager.listEvents({ agentId: 'A' })).toHaveLength(3);
+      await expect(manager.deleteProject('P')).rejects.toMatchObject({ code: 'PROJECT_NOT_FOUND' });
+    });
+
+    it('are set in the end by all who try again', async () => {
+      const managers = await Promise.all([open(), open(), open(), open()]);
+      const first = managers[0] as AgentContextManager;
+      await project(first, 'P');
+      await first.startSession('A', { sessionId: 'a1' });
+      const increment = (manager: AgentContextManager) =>
+        manager.withRetry(
+          'A',
+          ({ version }) => manager.setCurrentProject('A', 'P', { sessionId: 'a1', expectedVersion: version }),
+          { attempts: 100 },
+        );
+      await Promise.all(managers.flatMap((manager) => Array.from({ length: 5 }, () => increment(manager))));
+      expect(await first.getCurrentProject('A')).toMatchObject({ version: 20 });
+    });
+
+    it('give up after so many attempts, and say what is current', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      await manager.startSession('A', { sessionId: 'a1' });
+      let tries = 0;
+      const stubborn = manager.withRetry(
+        'A',
+        () => {
+          tries++;
+          return manager.setCurrentProject('A', 'P', { sessionId: 'a1', expectedVersion: 9 });
+        },
+        { attempts: 3, pauseMs: 0 },
+      );
+      await expect(stubborn).rejects.toMatchObject({ code: 'VERSION_CONFLICT' });
+      expect(tries).toBe(3);
+      expect(manager.figures.counts()).toMatchObject({ conflicts: 3, conflicts_given_up: 1 });
+    });
+
+    it('are all listed, latest first', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      for (const agent of ['A', 'B']) {
+        await manager.startSession(agent, { sessionId: agent });
+        await manager.setCurrentProject(agent, 'P', { sessionId: agent });
+        time += 1;
+      }
+      expect((await manager.listCurrentProjects()).map(({ agent_id: id }) => id)).toEqual(['B', 'A']);
+    });
+  });
+
+  describe(`projects ${where}`, () => {
+    it('keep what is said of them', async () => {
+      const manager = await open();
+      const made = await manager.createProject({
+        name: 'Log & rotation',
+        root: folder,
+        description: 'line one\nline two',
+        tags: ['a', 'b', 'a'],
+        meta: { nested: { list: [1, 'two', null] } },
+      });
+      expect(made).toMatchObject({
+        name: 'Log & rotation',
+        root: folder,
+        description: 'line one\nline two',
+        tags: ['a', 'b'],
+        meta: { nested: { list: [1, 'two', null] } },
+        created_at: time,
+      });
+      expect(made.progress_log_path).toMatch(/\/\.stomp\/Log-rotation-[0-9a-f]{8}\/PROGRESS_LOG\.md$/);
+      expect(await (await open()).getProject('Log & rotation')).toEqual(made);
+      time += 5;
+      const changed = await manager.updateProject('Log & rotation', { description: 'new', tags: [] });
+      expect(changed).toEqual({ ...made, description: 'new', tags: [], updated_at: time });
+    });
+
+    it('are listed by name', async () => {
+      const manager = await open();
+      for (const name of ['b', 'a', 'Z', 'ä']) await project(manager, name);
+      expect((await manager.listProjects()).map(({ name }) => name)).toEqual(['Z', 'a', 'b', 'ä']);
+    });
+
+    it('have names of their own, and logs of their own', async () => {
+      const manager = await open();
+      await manager.createProject({ name: 'P', root: folder, progressLogPath: 'log.md' });
+      const again = manager.createProject({ name: 'P', root: folder });
+      await expect(again).rejects.toMatchObject({ code: 'PROJECT_EXISTS', fields: { field: 'name' } });
+      const same = manager.createProject({ name: 'Q', root: folder, progressLogPath: './log.md' });
+      await expect(same).rejects.toMatchObject({
+        code: 'PROJECT_EXISTS',
+        fields: { field: 'progress_log_path', project: 'P' },
+      });
+      await project(manager, 'R');
+      const moved = manager.updateProject('R', { progressLogPath: join(folder, 'log.md') });
+      await expect(moved).rejects.toMatchObject({ code: 'PROJECT_EXISTS' });
+    });
+
+    it('lie within the folders that agents may work in', async () => {
+      const manager = await open({ roots: [join(folder, 'in')] });
+      mkdirSync(join(folder, 'in/deep'), { recursive: true });
+      const denied = { code: 'PATH_DENIED' };
+      await expect(manager.createProject({ name: 'P', root: folder })).rejects.toMatchObject(denied);
+      const log = { name: 'P', root: 'deep', progressLogPath: '../../out.md' };
+      await expect(manager.createProject(log)).rejects.toMatchObject(denied);
+      expect(await manager.createProject({ name: 'P', root: 'deep' })).toMatchObject({
+        root: join(folder, 'in/deep'),
+      });
+    });
+
+    it.each([
+      ['', 'name'],
+      [' P', 'name'],
+      ['a\nb', 'name'],
+      ['a\0b', 'name'],
+      ['x'.repeat(129), 'name'],
+      ['\ud800', 'name'],
+      [7, 'name'],
+    ])('are not called %j', async (name, field) => {
+      const manager = await open();
+      const bad = manager.createProject({ name: name as string, root: folder });
+      await expect(bad).rejects.toMatchObject({ code: 'INVALID_REQUEST', fields: { field } });
+    });
+
+    it.each([
+      [{ root: '/does/not/exist' }, 'INVALID_REQUEST'],
+      [{ root: '' }, 'INVALID_REQUEST'],
+      [{ tags: [7] }, 'INVALID_REQUEST'],
+      [{ meta: [] }, 'INVALID_REQUEST'],
+      [{ meta: { a: 'x'.repeat(70_000) } }, 'PAYLOAD_TOO_LARGE'],
+      [{ description: 'x'.repeat(5000) }, 'INVALID_REQUEST'],
+      [{ colour: 'red' }, 'UNSUPPORTED_FIELD'],
+    ])('refuse %j', async (options, code) => {
+      const manager = await open();
+      const bad = manager.createProject({ name: 'P', root: folder, ...(options as object) });
+      await expect(bad).rejects.toMatchObject({ code });
+      expect(await manager.listProjects()).toEqual([]);
+    });
+
+    it('that do not exist are named', async () => {
+      const manager = await open();
+      const failure = { code: 'PROJECT_NOT_FOUND', fields: { value: 'nowhere' } };
+      await expect(manager.getProject('nowhere')).rejects.toMatchObject(failure);
+      await expect(manager.updateProject('nowhere', {})).rejects.toMatchObject(failure);
+      await expect(manager.deleteProject('nowhere')).rejects.toMatchObject(failure);
+    });
+  });
+}
