@@ -5,7 +5,7 @@ import { type StompError, toStompError } from '../errors.js';
 import { Maasl } from '../guard/index.js';
 import { canonicalPath } from '../paths.js';
 import type { Storage } from '../storage/storage.js';
-import { contextNow, type Now } from './clock.js';
+import { type ContextClock, contextClock } from './clock.js';
 import { CurrentProjects } from './current-projects.js';
 import { ConflictError } from './errors.js';
 import { listEvents } from './events.js';
@@ -88,18 +88,18 @@ export class AgentContextManager {
     ownsMaasl: boolean;
     storage: Storage;
     roots: readonly string[];
-    now: Now;
+    clock: ContextClock;
     sessions: Sessions;
     onProblem: (problem: StompError) => void;
   }) {
-    const { maasl, storage, now, sessions } = parts;
+    const { maasl, storage, clock, sessions } = parts;
     this.maasl = maasl;
     this.#ownsMaasl = parts.ownsMaasl;
     this.#storage = storage;
     this.#roots = parts.roots;
     this.#sessions = sessions;
-    this.#current = new CurrentProjects(storage, now, sessions);
-    this.#projects = new Projects(storage, now);
+    this.#current = new CurrentProjects(storage, sessions);
+    this.#projects = new Projects(storage, clock);
     this.#onProblem = parts.onProblem;
   }
 
@@ -122,9 +122,17 @@ export class AgentContextManager {
       const { storage } = maasl;
       if (!storage) refuse('maasl', maasl, 'a guard with a database');
       await storage.migrate(contextMigrations);
-      const now = contextNow(storage, options.now);
-      const sessions = new Sessions(storage, now, rules);
-      const manager = new AgentContextManager({ maasl, ownsMaasl, storage, roots, now, sessions, onProblem });
+      const clock = contextClock(storage, options.now);
+      const sessions = new Sessions(storage, clock, rules);
+      const manager = new AgentContextManager({
+        maasl,
+        ownsMaasl,
+        storage,
+        roots,
+        clock,
+        sessions,
+        onProblem,
+      });
       if (cleanUpMs > 0) manager.#cleanEvery(cleanUpMs);
       return manager;
     } catch (error) {
