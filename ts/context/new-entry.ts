@@ -140,7 +140,8 @@ function checkFit(field: string, text: string): void {
   if (unfit.test(text)) refuse(field, text, 'a text of Unicode without NUL');
 }
 
-function checkName(field: string, value: unknown, maxLength = maxNameLength): string {
+/** @throws StompError INVALID_REQUEST */
+export function checkName(field: string, value: unknown, maxLength = maxNameLength): string {
   const allowed = `a text of 1 to ${maxLength} characters`;
   if (typeof value !== 'string' || value === '' || value.length > maxLength) refuse(field, value, allowed);
   checkFit(field, value);
