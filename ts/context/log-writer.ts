@@ -2,7 +2,6 @@
  * Brings a project's file to what the database says. What was left undone, by whom and why, is read from the file and
  * the database each time; nothing is remembered. Every step can be the last one of this process.
  */
-import { createHash } from 'node:crypto';
 import { fstatSync, renameSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
@@ -13,6 +12,7 @@ import {
   createLog,
   findLines,
   freeName,
+  hashOf,
   lineEndsAt,
   makeFolders,
   numbersFrom,
@@ -250,16 +250,6 @@ function noteFound(
   if (found.unended) repairs.push(`Ended a line of somebody else in ${name}.`);
 }
 
-async function hashOf(handle: FileHandle): Promise<{ sha256: string; bytes: number }> {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const chunk of handle.createReadStream({ start: 0, autoClose: false })) {
-    hash.update(chunk as Buffer);
-    bytes += (chunk as Buffer).length;
-  }
-  return { sha256: hash.digest('hex'), bytes };
-}
-
 /** `set-aside-20260203T040506Z`, with a number when there are several. */
 function* asideNames(nowMs: number): Generator<string, void> {
   const time = new Date(nowMs).toISOString().replace(/[-:]|\.\d+/g, '');
@@ -275,11 +265,12 @@ function lost(project: Project): StompError {
   );
 }
 
-/** What the system refused, in words that help. */
-export function unwritable(error: unknown, project: Project): StompError {
-  if (error instanceof StompError) return error;
+/** What the system refused, in words that help; anything else as it is. */
+export function unwritable(error: unknown, project: Project): unknown {
+  const denied = error instanceof StompError && error.code === 'PATH_DENIED';
+  const { code, message } = (denied ? (error.cause ?? error) : error) as NodeJS.ErrnoException;
+  if (error instanceof StompError ? !denied : code === undefined) return error;
   const file = project.progress_log_path;
-  const { code, message } = error as NodeJS.ErrnoException;
   return new StompError(
     'LOG_UNWRITABLE',
     `${file} cannot be written: ${message}. Its entries are safe in the database; make the file writable, and the next entry or \`stomp-serve context doctor\` brings it up to date.`,

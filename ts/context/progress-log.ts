@@ -8,6 +8,7 @@ import { StompError } from '../errors.js';
 import type { Maasl, StompGuard } from '../guard/index.js';
 import type { Storage } from '../storage/storage.js';
 import type { Entry } from './entry.js';
+import { type AuditReport, LogAudit, type Snapshot, snapshotOf } from './log-audit.js';
 import { storeBatch, type Writer } from './log-batch.js';
 import { LogQueue, type QueuedCall, type StoredCalls, type Turn } from './log-queue.js';
 import { acceptance } from './log-rows.js';
@@ -122,7 +123,26 @@ export class ProgressLog {
       const repairs = await this.#guarded(path, call, (guard) => this.#writer.bring(project, guard));
       return { path, repairs };
     } catch (error) {
-      throw isPathDenied(error) ? unwritable(error, project) : error;
+      throw unwritable(error, project);
+    }
+  }
+
+  /**
+   * Compares every line of the project's files with the rows; changes nothing.
+   * @throws StompError RESOURCE_BUSY, DB_BUSY, LOG_UNWRITABLE for a path that cannot even be looked up
+   */
+  async audit(project: Project): Promise<AuditReport> {
+    const call = { intent: 'audit_log', agentId: 'stomp-serve' };
+    let snapshot: Snapshot | undefined;
+    try {
+      snapshot = await this.#guarded(project.progress_log_path, call, () =>
+        snapshotOf(this.#storage, project),
+      );
+      return await new LogAudit(this.#storage, project, snapshot).run();
+    } catch (error) {
+      throw unwritable(error, project);
+    } finally {
+      if (typeof snapshot?.file === 'object') await snapshot.file.close();
     }
   }
 
@@ -149,7 +169,7 @@ export class ProgressLog {
     } catch (error) {
       if (!isPathDenied(error)) throw error;
       // Where the file cannot even be named there is nothing to be guarded but the rows.
-      await this.#store(project, take(), undefined, unwritable(error, project));
+      await this.#store(project, take(), undefined, stompError(unwritable(error, project)));
     }
     // Whoever has the lease now may have written them already, or is at it.
     if (late?.size) settle(late, path, await this.recover(project).then(() => undefined, stompError));

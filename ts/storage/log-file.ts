@@ -6,6 +6,7 @@
  * their place, not to wherever the end is by then: a writer that was asleep and is no longer the only one
  * writes what is there already.
  */
+import { createHash } from 'node:crypto';
 import { constants, fstatSync, ftruncateSync, lstatSync, readSync, writeSync } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { basename, dirname, extname, join, sep } from 'node:path';
@@ -199,6 +200,17 @@ export function* linesOf(fd: number, { from, to }: { from: number; to: number })
     at += chunk.length;
   }
   if (kept > 0) yield line(to, false);
+}
+
+/** Of all its bytes; SHA-256 in lower-case hex. */
+export async function hashOf(handle: FileHandle): Promise<{ sha256: string; bytes: number }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of handle.createReadStream({ start: 0, autoClose: false })) {
+    hash.update(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+  }
+  return { sha256: hash.digest('hex'), bytes };
 }
 
 /** Less at the end of the file. */
