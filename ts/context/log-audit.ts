@@ -4,7 +4,7 @@
  */
 import { fstatSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { hashOf, type Line, linesOf, openLogToRead } from '../storage/log-file.js';
+import { hashOf, isText, type Line, linesOf, openLogToRead } from '../storage/log-file.js';
 import type { Storage } from '../storage/storage.js';
 import { formatLine, type LineEntry, parseLine } from './line.js';
 import {
@@ -30,17 +30,19 @@ export interface AuditProblem {
 export interface AuditedFile {
   readonly path: string;
   readonly bytes: number;
-  /** How many entries were found in their place. */
+  /** How many entries were found in their place, as they were written. */
   readonly lines: number;
   /** Whether it is full and closed. */
   readonly closed: boolean;
+  /** Whether its header and all its entries are there; also when there are lines of somebody else between them. */
+  readonly whole: boolean;
 }
 
 export interface AuditReport {
   readonly project: string;
   readonly ok: boolean;
   readonly files: readonly AuditedFile[];
-  /** How many entries were found in their place, in all files. */
+  /** Of all files. */
   readonly lines: number;
   /** Hash of the last entry; empty for none. */
   readonly head: string;
@@ -60,7 +62,7 @@ export interface Snapshot {
 
 const mostProblems = 1000;
 
-/** REQUIRES: the caller holds the lease on the file, and closes the handle. */
+/** REQUIRES: the caller holds the lease on the file. */
 export async function snapshotOf(storage: Storage, project: Project): Promise<Snapshot> {
   const rows = await storage.read(function* () {
     const written = yield* writtenOf(project.name);
@@ -79,7 +81,16 @@ async function opened(path: string): Promise<FileHandle | string> {
   }
 }
 
-export class LogAudit {
+/** Closes the file of the snapshot. */
+export async function auditLog(storage: Storage, project: Project, snapshot: Snapshot): Promise<AuditReport> {
+  try {
+    return await new LogAudit(storage, project, snapshot).run();
+  } finally {
+    if (typeof snapshot.file !== 'string') await snapshot.file.close();
+  }
+}
+
+class LogAudit {
   readonly #project: Project;
   readonly #snapshot: Snapshot;
   readonly #rows: RowChain;
@@ -120,6 +131,7 @@ export class LogAudit {
     if (typeof handle === 'string') {
       this.#tell(path, null, `${handle} It is closed, with the entries ${first_line} to ${last_line}.`);
       await this.#rows.skipTo(last_line + 1);
+      this.#files.push({ path, bytes: 0, lines: 0, closed: true, whole: false });
       return;
     }
     try {
@@ -131,25 +143,26 @@ export class LogAudit {
           `The closed file was changed: its SHA-256 is ${sha256}, and was ${archive.sha256}.`,
         );
       }
-      await this.#file({ path, number, first_line, handle, bytes, closed: true }, before);
+      await this.#file({ path, number, first_line, last_line, handle, bytes, closed: true }, before);
     } finally {
       await handle.close();
     }
-    await this.#missing(path, last_line + 1);
   }
 
   async #current(before: Archive | undefined): Promise<void> {
     const { written, file: handle, bytes, head } = this.#snapshot;
     const path = this.#project.progress_log_path;
     const { number, first_line } = written;
+    // It is begun with the first entry.
+    if (head.entries === 0 && written.bytes === 0) return;
     if (typeof handle === 'string') {
-      if (head.entries > 0) this.#tell(path, null, handle);
+      this.#tell(path, null, handle);
       await this.#rows.skipTo(head.entries + 1);
+      this.#files.push({ path, bytes: 0, lines: 0, closed: false, whole: false });
       return;
     }
-    const end = await this.#file({ path, number, first_line, handle, bytes, closed: false }, before);
-    const last = this.#rows.line - 1;
-    await this.#missing(path, head.entries + 1);
+    const file = { path, number, first_line, last_line: head.entries, handle, bytes, closed: false };
+    const { end, last } = await this.#file(file, before);
     if (end === written.bytes && last === written.written_line) return;
     this.#tell(
       path,
@@ -158,8 +171,8 @@ export class LogAudit {
     );
   }
 
-  /** @returns where the last line that was found ends */
-  async #file(file: FileOfLog, before: Archive | undefined): Promise<number> {
+  /** @returns the last entry that was found, and where it ends */
+  async #file(file: FileOfLog, before: Archive | undefined): Promise<{ end: number; last: number }> {
     const pages = new Pages(this.#project, file, { head: this.#rows.head, before });
     let found = 0;
     let end = 0;
@@ -169,28 +182,32 @@ export class LogAudit {
       if (outcome === 'entry') found++;
       if (outcome !== undefined) end = line.end;
     }
-    if (!pages.headed) this.#tell(file.path, 1, 'The header is missing or was changed.');
-    this.#files.push({ path: file.path, bytes: file.bytes, lines: found, closed: file.closed });
-    return end;
+    const { path, bytes, closed } = file;
+    if (!pages.headed) this.#tell(path, 1, 'The header is missing or was changed.');
+    const last = this.#rows.line - 1;
+    await this.#missing(path, file.last_line + 1);
+    const whole = pages.headed && found === file.last_line - file.first_line + 1;
+    this.#files.push({ path, bytes, lines: found, closed, whole });
+    return { end, last };
   }
 
   /** @returns undefined for a line that is not in its place */
-  async #line(path: string, at: number, line: Line): Promise<'entry' | undefined> {
-    const text = line.text.toString();
+  async #line(path: string, at: number, line: Line): Promise<'entry' | 'changed' | undefined> {
     if (!line.ended) {
       this.#tell(path, at, 'The line is half-written: it has no end.');
       return undefined;
     }
     const row = await this.#rows.peek();
-    if (row && formatLine(row) === text) {
+    if (row && isText(line, formatLine(row))) {
       await this.#rows.take();
       return 'entry';
     }
-    return this.#odd(path, at, text);
+    return this.#odd(path, at, line);
   }
 
-  async #odd(path: string, at: number, text: string): Promise<'entry' | undefined> {
-    const parsed = parsedOrNot(text);
+  async #odd(path: string, at: number, found: Line): Promise<'entry' | 'changed' | undefined> {
+    const text = found.text.toString();
+    const parsed = isText(found, text) ? parsedOrNot(text) : undefined;
     if (!parsed) {
       this.#tell(path, at, 'This is no entry: it was added, changed or torn.');
       return undefined;
@@ -198,9 +215,10 @@ export class LogAudit {
     const { line } = parsed;
     if (line === this.#rows.line) {
       const rowChanged = await this.#rows.takeWith(text);
-      const told = `Entry ${line} differs from its row. `;
-      this.#tell(path, at, told + (rowChanged ? 'The row was changed.' : 'The line was changed.'));
-      return 'entry';
+      if (rowChanged)
+        this.#tell(null, line, 'The row was changed: its hash is that of the line in the file.');
+      else this.#tell(path, at, `Entry ${line} was changed: it differs from its row.`);
+      return 'changed';
     }
     if (await this.#rows.has(line, text)) {
       await this.#missing(path, line, at);
@@ -233,6 +251,7 @@ interface FileOfLog {
   readonly path: string;
   readonly number: number;
   readonly first_line: number;
+  readonly last_line: number;
   readonly handle: FileHandle;
   readonly bytes: number;
   readonly closed: boolean;
@@ -254,7 +273,7 @@ class Pages {
 
   /** The first time. */
   isHeader(line: Line): boolean {
-    if (this.headed || !line.ended || line.text.toString() !== this.#header) return false;
+    if (this.headed || !line.ended || !isText(line, this.#header)) return false;
     this.headed = true;
     return true;
   }

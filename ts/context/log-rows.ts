@@ -34,7 +34,7 @@ export interface Written {
 }
 
 export interface LogState extends Written {
-  /** The entry of `written_line`, also when it is in the file before; undefined for none. */
+  /** The entry of `written_line`, also when it is in the file before; undefined where there is none. */
   readonly last: Entry | undefined;
   /** Entries that the file is not known to hold, the first ones of them. */
   readonly missing: readonly Entry[];
@@ -58,14 +58,10 @@ export function* writtenOf(project: string): Work<Written> {
   };
 }
 
-/** @throws StompError LOG_CORRUPT when the row of the last line is not there. */
 export function* logState(project: string): Work<LogState> {
   const written = yield* writtenOf(project);
   const entries = yield* entriesFrom(project, Math.max(1, written.written_line), mostAtOnce + 1);
-  const last = written.written_line > 0 ? entries[0] : undefined;
-  if (written.written_line > 0 && last?.line !== written.written_line) {
-    throw rowMissing(project, written.written_line);
-  }
+  const last = entries[0]?.line === written.written_line ? entries[0] : undefined;
   const before = written.written_line < written.first_line ? (yield* archivesOf(project)).at(-1) : undefined;
   return { ...written, last, missing: last ? entries.slice(1) : entries, before };
 }

@@ -2,7 +2,8 @@
  * Brings a project's file to what the database says. What was left undone, by whom and why, is read from the file and
  * the database each time; nothing is remembered. Every step can be the last one of this process.
  */
-import { fstatSync, renameSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { fstatSync, lstatSync, renameSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { StompError } from '../errors.js';
@@ -21,18 +22,22 @@ import {
   syncFolder,
   writeMissing,
 } from '../storage/log-file.js';
+import { chainedHash } from '../storage/log-text.js';
 import type { Storage } from '../storage/storage.js';
+import type { Entry } from './entry.js';
 import { formatLine } from './line.js';
 import {
   type Archive,
   acceptance,
   archivesOf,
+  entriesFrom,
   headerText,
   type LogState,
   logState,
   mostAtOnce,
   noteArchive,
   noteWritten,
+  rowMissing,
   type Written,
 } from './log-rows.js';
 import type { Project } from './types.js';
@@ -70,6 +75,70 @@ export class LogWriter {
     }
   }
 
+  /**
+   * Sets the file aside and makes it anew from the rows.
+   * REQUIRES: the guard holds the lease on the file, and `bring` has succeeded under it.
+   * @throws StompError as `bring`
+   */
+  async remake(project: Project, guard: StompGuard): Promise<Repairs> {
+    try {
+      const before = await this.#read(project);
+      await this.#checkRows(project, before);
+      const repairs = [await this.#setAside(project, guard, project.progress_log_path)];
+      const state = await this.#beginAnew(project, guard, before, repairs);
+      return [...repairs, ...(await this.bring(project, guard, state))];
+    } catch (error) {
+      throw unwritable(error, project);
+    }
+  }
+
+  /**
+   * Makes a closed file anew from the rows. What is there in its place is set aside, if the rows give what the closed
+   * file was.
+   * REQUIRES: the guard holds the lease on the file.
+   * @throws StompError LOG_UNWRITABLE, LEASE_LOST, DB_BUSY
+   */
+  async remakeClosed(project: Project, guard: StompGuard, archive: Archive): Promise<Repairs> {
+    const { path } = archive;
+    const repairs: Repairs = [];
+    try {
+      const there = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+      const hash = createHash('sha256');
+      for await (const text of this.#closedText(project, archive)) hash.update(text);
+      if (there && hash.digest('hex') !== archive.sha256) return repairs;
+      if (there) repairs.push(await this.#setAside(project, guard, path));
+      await makeFolders(path, project.root);
+      const handle = await createLog(path);
+      try {
+        for await (const text of this.#closedText(project, archive)) await handle.appendFile(text);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await syncFolder(dirname(path));
+      return [...repairs, `Made ${basename(path)} anew from its rows.`];
+    } catch (error) {
+      throw unwritable(error, project);
+    }
+  }
+
+  /** What a closed file had in it, the texts of others left out. */
+  async *#closedText(project: Project, archive: Archive): AsyncGenerator<string> {
+    const { number, first_line, last_line } = archive;
+    const { storage } = this.#setup;
+    const known = await storage.read(() => archivesOf(project.name));
+    const before = known.filter((one) => one.number < number).at(-1);
+    const [prior] =
+      first_line > 1 ? await storage.read(() => entriesFrom(project.name, first_line - 1, 1)) : [];
+    const head = prior?.sha256 ?? '';
+    yield `${headerText(project.name, { number, first_line }, { head, before })}\n`;
+    for (let line = first_line; line <= last_line; line += mostAtOnce) {
+      const count = Math.min(mostAtOnce, last_line - line + 1);
+      const entries = await storage.read(() => entriesFrom(project.name, line, count));
+      yield entries.map((entry) => `${formatLine(entry)}\n`).join('');
+    }
+  }
+
   #read(project: Project): Promise<LogState> {
     return this.#setup.storage.read(() => logState(project.name));
   }
@@ -82,6 +151,7 @@ export class LogWriter {
     repairs: Repairs,
   ): Promise<LogState | undefined> {
     const path = project.progress_log_path;
+    if (state.written_line > 0 && !state.last) throw rowMissing(project.name, state.written_line);
     const handle = await openLog(path);
     try {
       if (state.bytes > 0 && !(handle && holds(handle, state, project))) {
@@ -181,13 +251,42 @@ export class LogWriter {
       repairs.push(`Noted that ${basename(archive)} is closed.`);
       return this.#close(project, guard, state, archive);
     }
-    if (there) {
-      const aside = freeName(path, asideNames(this.#setup.now()));
-      if (!guard.held) throw lost(project);
-      renameSync(path, aside);
-      await syncFolder(dirname(path));
-      repairs.push(`Set ${basename(path)}, which somebody had changed, aside as ${basename(aside)}.`);
+    await this.#checkRows(project, state);
+    if (there) repairs.push(await this.#setAside(project, guard, path));
+    return this.#beginAnew(project, guard, state, repairs);
+  }
+
+  /** @throws StompError LOG_CORRUPT when the rows of the file were changed: the file may be the one that is right. */
+  async #checkRows(project: Project, { first_line }: LogState): Promise<void> {
+    let before: Entry | undefined;
+    let from = Math.max(1, first_line - 1);
+    for (;;) {
+      const rows = await this.#setup.storage.read(() => entriesFrom(project.name, from, mostAtOnce));
+      for (const row of rows) {
+        if (row.line >= first_line) checkRow(row, before);
+        before = row;
+      }
+      if (rows.length < mostAtOnce) return;
+      from += rows.length;
     }
+  }
+
+  /** @returns what was done */
+  async #setAside(project: Project, guard: StompGuard, path: string): Promise<string> {
+    const aside = freeName(project.progress_log_path, asideNames(this.#setup.now()));
+    if (!guard.held) throw lost(project);
+    renameSync(path, aside);
+    await syncFolder(dirname(path));
+    return `Set ${basename(path)}, which somebody had changed, aside as ${basename(aside)}.`;
+  }
+
+  async #beginAnew(
+    project: Project,
+    guard: StompGuard,
+    state: LogState,
+    repairs: Repairs,
+  ): Promise<LogState> {
+    const path = project.progress_log_path;
     repairs.push(`Made ${basename(path)} anew from line ${state.first_line} on.`);
     await this.#note(project, guard, { ...state, bytes: 0, written_line: state.first_line - 1 });
     return this.#read(project);
@@ -217,6 +316,16 @@ export class LogWriter {
       yield* noteWritten(project.name, written);
     });
   }
+}
+
+function checkRow(row: Entry, before: Entry | undefined): void {
+  const follows = row.line === (before?.line ?? 0) + 1;
+  if (follows && chainedHash(before?.sha256 ?? '', formatLine(row)) === row.sha256) return;
+  throw new StompError(
+    'LOG_CORRUPT',
+    `The row of line ${row.line} of the progress log of ${row.project}, or the one before it, was changed or removed: nothing is made from it. See what \`stomp-serve context audit\` says, and restore the database from a backup.`,
+    { fields: { project: row.project, line: row.line } },
+  );
 }
 
 /** What is to follow `state.bytes`. */

@@ -8,9 +8,10 @@ import { StompError } from '../errors.js';
 import type { Maasl, StompGuard } from '../guard/index.js';
 import type { Storage } from '../storage/storage.js';
 import type { Entry } from './entry.js';
-import { type AuditReport, LogAudit, type Snapshot, snapshotOf } from './log-audit.js';
+import { type AuditReport, auditLog, type Snapshot, snapshotOf } from './log-audit.js';
 import { storeBatch, type Writer } from './log-batch.js';
 import { LogQueue, type QueuedCall, type StoredCalls, type Turn } from './log-queue.js';
+import { repairLog } from './log-repair.js';
 import { acceptance } from './log-rows.js';
 import { LogWriter, type Repairs, unwritable } from './log-writer.js';
 import { checkName, type NewEntry } from './new-entry.js';
@@ -128,22 +129,36 @@ export class ProgressLog {
   }
 
   /**
+   * As `recover`, and also makes those files anew from the rows in which entries are missing or were changed. What was
+   * in their place is set aside. Where the rows themselves were changed, the files are left as they are.
+   * @throws StompError as `recover`
+   */
+  async repair(project: Project): Promise<{ path: string; repairs: Repairs }> {
+    const path = project.progress_log_path;
+    const call = { intent: 'repair_log', agentId: 'stomp-serve' };
+    try {
+      const parts = { storage: this.#storage, writer: this.#writer };
+      return { path, repairs: await this.#guarded(path, call, (guard) => repairLog(parts, project, guard)) };
+    } catch (error) {
+      throw unwritable(error, project);
+    }
+  }
+
+  /**
    * Compares every line of the project's files with the rows; changes nothing.
    * @throws StompError RESOURCE_BUSY, DB_BUSY, LOG_UNWRITABLE for a path that cannot even be looked up
    */
   async audit(project: Project): Promise<AuditReport> {
     const call = { intent: 'audit_log', agentId: 'stomp-serve' };
-    let snapshot: Snapshot | undefined;
+    let snapshot: Snapshot;
     try {
       snapshot = await this.#guarded(project.progress_log_path, call, () =>
         snapshotOf(this.#storage, project),
       );
-      return await new LogAudit(this.#storage, project, snapshot).run();
     } catch (error) {
       throw unwritable(error, project);
-    } finally {
-      if (typeof snapshot?.file === 'object') await snapshot.file.close();
     }
+    return auditLog(this.#storage, project, snapshot);
   }
 
   /** Waits for what is being written; afterwards nothing is. */

@@ -107,7 +107,7 @@ export function findLines(fd: number, from: number, lines: readonly string[]): F
   for (const line of linesOf(fd, { from, to: size })) {
     const wanted = lines[found];
     if (wanted === undefined) return { ...rest(), foreign: true };
-    if (line.ended && line.text.toString() === wanted) {
+    if (line.ended && isText(line, wanted)) {
       found++;
       end = line.end;
       continue;
@@ -120,7 +120,7 @@ export function findLines(fd: number, from: number, lines: readonly string[]): F
 
 function unendedLine(line: Line, wanted: string, rest: Found): Found {
   const text = trimmed(line.text);
-  const mine = Buffer.from(wanted).subarray(0, text.length).equals(text) && !line.long;
+  const mine = !line.long && Buffer.from(wanted).subarray(0, text.length).equals(text);
   if (!mine) return { ...rest, unended: true, foreign: true };
   return { ...rest, at: line.start + text.length, torn: text.length, junk: text.length < line.text.length };
 }
@@ -159,6 +159,11 @@ export interface Line {
   readonly ended: boolean;
   /** Whether there is more of it than any line of a log has. */
   readonly long: boolean;
+}
+
+/** Byte by byte. */
+export function isText(line: Line, text: string): boolean {
+  return !line.long && line.text.equals(Buffer.from(text));
 }
 
 // An entry has less than 1 MiB, however much of it is escaped.

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll } from 'vitest';
 import { PostgresStorage } from '../../../ts/storage/postgres.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
+import { logRecoverySuite } from '../../unit/context/log-recovery.suite.js';
+import type { Backend } from '../../unit/context/progress-log.rig.js';
 import { progressLogSuite } from '../../unit/context/progress-log.suite.js';
 
 let server: PostgresServer;
@@ -11,7 +13,7 @@ afterAll(() => server?.close());
 
 let n = 0;
 
-progressLogSuite('on PostgreSQL', async () => {
+const backend = async (): Promise<Backend> => {
   const schema = `log_${++n}`;
   const storages: PostgresStorage[] = [];
   return {
@@ -24,4 +26,7 @@ progressLogSuite('on PostgreSQL', async () => {
       for (const storage of storages) await storage.close();
     },
   };
-});
+};
+
+progressLogSuite('on PostgreSQL', backend);
+logRecoverySuite('on PostgreSQL', backend);
