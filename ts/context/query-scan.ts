@@ -10,7 +10,17 @@ import { inOrder, positionsOf } from './query-branches.js';
 import type { Found, Wanted } from './query-counted.js';
 import { compare, type Position } from './query-cursor.js';
 import type { RegexPattern } from './query-pattern.js';
-import { all, beyond, condition, entriesBy, numberOf, oneOf, ordered, otherConditions } from './query-sql.js';
+import {
+  all,
+  beyond,
+  type Condition,
+  condition,
+  entriesBy,
+  numberOf,
+  oneOf,
+  ordered,
+  otherConditions,
+} from './query-sql.js';
 
 // So that a batch takes some milliseconds.
 const batch = 4000;
@@ -105,7 +115,7 @@ class LogScan {
 
   /** @param start the last entry of the batch before */
   *#batch(start: Position | undefined): Work<Batch> {
-    const { conditions, descending } = this.#query;
+    const { conditions } = this.#query;
     const dialect = this.#storage.dialect;
     const index = narrowest(conditions);
     const source = entriesBy(dialect, index);
@@ -113,23 +123,27 @@ class LogScan {
       condition('e.project = ?', this.#log.project),
       index === 'agent' ? oneOf('e.agent', conditions.agents) : undefined,
       index === 'category' ? oneOf('e.category', conditions.category) : undefined,
-      condition('e.ts >= ? AND e.ts <= ?', ...this.#times(start)),
-      start && beyond('e', descending, start),
     );
-    const end = yield* this.#end(source, log);
+    const end = yield* this.#end(source, all(log, ...this.#between(start, undefined)));
     const where = all(
       log,
-      end && beyond('e', !descending, end, true),
+      ...this.#between(start, end),
       condition('e.line <= ?', this.#log.lines),
       ...otherConditions(dialect, conditions),
     );
     return { end, ...(yield* this.#matching(source, where, end)) };
   }
 
-  #times(start: Position | undefined): [number, number] {
-    const { fromMs, toMs } = this.#query.conditions;
-    if (!start) return [fromMs, toMs];
-    return this.#query.descending ? [fromMs, start.ts] : [start.ts, toMs];
+  /** After the one and up to the other; by their times too, because databases go by one bound of an index only. */
+  #between(start: Position | undefined, end: Position | undefined): Condition[] {
+    const { conditions, descending } = this.#query;
+    const { fromMs, toMs } = conditions;
+    const [low, high] = descending ? [end, start] : [start, end];
+    return [
+      condition('e.ts >= ? AND e.ts <= ?', low?.ts ?? fromMs, high?.ts ?? toMs),
+      start && beyond('e', descending, start),
+      end && beyond('e', !descending, end, true),
+    ];
   }
 
   *#end(source: string, log: Statement): Work<Position | undefined> {
