@@ -47,13 +47,18 @@ function sorted(value: MetaValue): MetaValue {
   return Object.fromEntries(keys.map((key) => [key, sorted(value[key] ?? null)]));
 }
 
-export function termsOf(entry: Entry): string[] {
+function termsOf(entry: Entry): string[] {
   const meta = Object.entries(entry.meta).map(([key, value]) => metaTerm(key, metaText(value)));
   return [...new Set([messageTerm(fold(entry.message)), ...entry.tags.map(tagTerm), ...meta])];
 }
 
+/** Rows of `entry_terms` for an entry. */
+export function termRowsOf(entry: Entry): SqlValue[][] {
+  return termsOf(entry).map((term) => [entry.project, term, entry.ts, entry.line]);
+}
+
 /** Each facet of an entry with the bucket in which it counts. */
-export function facetsOf(entry: Entry): [facet: string, bucket: number][] {
+function facetsOf(entry: Entry): [facet: string, bucket: number][] {
   const day = Math.floor(entry.ts / dayMs) * dayMs;
   const { agent, category } = entry;
   const facets = [anyByDay, agentFacet(agent), ...new Set(entry.tags.map(tagFacet))];
@@ -79,11 +84,12 @@ export function countsOf(entries: readonly Entry[]): SqlValue[][] {
 
 /** Adds what is derived from entries of one project that have just been added. */
 export function* addDerived(entries: readonly Entry[]): Work<void> {
-  const terms = entries.flatMap((entry) =>
-    termsOf(entry).map((term): SqlValue[] => [entry.project, term, entry.ts, entry.line]),
-  );
-  yield* insertRows('entry_terms', 'project, term, ts, line', terms);
+  yield* addTerms(entries);
   yield* addCounts(countsOf(entries));
+}
+
+export function addTerms(entries: readonly Entry[]): Work<void> {
+  return insertRows('entry_terms', 'project, term, ts, line', entries.flatMap(termRowsOf));
 }
 
 export function addCounts(counts: readonly SqlValue[][]): Work<void> {

@@ -44,8 +44,7 @@ const sqliteTrigrams = [
 
 // The extension may be missing, or not be ours to create: then there is no such index. It is kept out of our schema
 // where that is allowed, because others may come to use it.
-const postgresTrigrams = [
-  `DO $$
+export const postgresTrigrams = `DO $$
    DECLARE home text;
    BEGIN
      BEGIN
@@ -59,10 +58,9 @@ const postgresTrigrams = [
      END;
      SELECT nspname INTO home FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'pg_trgm';
      IF home IS NOT NULL THEN
-       EXECUTE format('CREATE INDEX entries_folded ON entries USING gin (folded %I.gin_trgm_ops)', home);
+       EXECUTE format('CREATE INDEX IF NOT EXISTS entries_folded ON entries USING gin (folded %I.gin_trgm_ops)', home);
      END IF;
-   END $$`,
-];
+   END $$`;
 
 /** What `Storage.migrate` is given after `contextMigrations`. */
 export const queryMigrations: readonly Migration[] = [
@@ -78,7 +76,7 @@ export const queryMigrations: readonly Migration[] = [
       ...tables('bigint', ''),
       'ALTER TABLE entry_counts SET (fillfactor = 70)',
       ...indexes((columns) => `(${columns.replace('+', ') INCLUDE (')})`),
-      ...postgresTrigrams,
+      postgresTrigrams,
     ],
   },
 ];

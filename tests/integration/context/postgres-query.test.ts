@@ -2,6 +2,8 @@ import { afterAll, beforeAll } from 'vitest';
 import { PostgresStorage } from '../../../ts/storage/postgres.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
 import { querySuite, type Start } from '../../unit/context/query.suite.js';
+import { queryCheckSuite } from '../../unit/context/query-check.suite.js';
+import { queryModelSuite } from '../../unit/context/query-model.suite.js';
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -17,3 +19,5 @@ const start: Start = async () => {
 };
 
 querySuite('on PostgreSQL', start);
+queryModelSuite('on PostgreSQL', start, 60);
+queryCheckSuite('on PostgreSQL', start);

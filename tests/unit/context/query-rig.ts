@@ -23,6 +23,17 @@ export class Logs {
     return this.#storage.migrate([...contextMigrations, ...queryMigrations]);
   }
 
+  /** Empties them. */
+  async clear(): Promise<void> {
+    this.entries.length = 0;
+    const sqlite = this.#storage.dialect === 'sqlite';
+    await this.#storage.write(function* () {
+      for (const table of ['entries', 'metrics', 'entry_counts', 'entry_terms'])
+        yield* rows(`DELETE FROM ${table}`);
+      if (sqlite) yield* rows("INSERT INTO entry_text (entry_text) VALUES ('rebuild')");
+    });
+  }
+
   /** Adds entries to the ends of their projects; those of one project with one call of `insertEntries`. */
   async add(...drafts: Draft[]): Promise<Entry[]> {
     const added: Entry[] = [];

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SqliteStorage } from '../../../ts/storage/sqlite.js';
 import { querySuite, type Start } from './query.suite.js';
+import { queryCheckSuite } from './query-check.suite.js';
+import { queryModelSuite } from './query-model.suite.js';
 
 const start: Start = async () => {
   const folder = mkdtempSync(join(tmpdir(), 'stomp-query-'));
@@ -17,3 +19,5 @@ const start: Start = async () => {
 };
 
 querySuite('on SQLite', start);
+queryModelSuite('on SQLite', start, 150);
+queryCheckSuite('on SQLite', start);
