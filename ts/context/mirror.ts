@@ -8,6 +8,7 @@ import {
   type CurrentState,
   invalidState,
   isObject,
+  legacyAgent,
   type Members,
   type RecentTool,
   readStateFile,
@@ -244,10 +245,10 @@ function toolsIn({ recent_tools: tools }: Members): RecentTool[] {
 }
 
 function toolOf(value: unknown): RecentTool[] {
-  if (typeof value === 'string') return [{ name: value, agent_id: 'Scribe', at: 0 }];
+  if (typeof value === 'string') return [{ name: value, agent_id: legacyAgent, at: 0 }];
   if (!isObject(value) || typeof value.name !== 'string') return [];
   const { name, agent_id, at, ts } = value;
-  return [{ name, agent_id: typeof agent_id === 'string' ? agent_id : 'Scribe', at: timeOf(at ?? ts) }];
+  return [{ name, agent_id: typeof agent_id === 'string' ? agent_id : legacyAgent, at: timeOf(at ?? ts) }];
 }
 
 function timeOf(value: unknown): number {

@@ -24,6 +24,9 @@ import { rows, type Storage, type Work } from '../storage/storage.js';
 /** The form of the file that this version writes; one without a number is of before there were any. */
 export const stateFormat = 1;
 
+/** Whose everything was before agents had names. */
+export const legacyAgent = 'Scribe';
+
 /** What the file says. Members that are not named here are left as they are found. */
 export interface State {
   readonly format: typeof stateFormat;
@@ -78,12 +81,25 @@ export function readStateFile(path: string): StateText | undefined {
   return { bytes, members: membersOf(path, bytes) };
 }
 
-/** Replaces the file as a whole. @throws StompError INTERNAL_ERROR */
+/**
+ * Replaces the file as a whole.
+ * @param durably that it survives a power cut: a mirror can be made anew
+ * @throws StompError INTERNAL_ERROR
+ */
 export function writeStateFile(path: string, members: Members, { durably = false } = {}): void {
   try {
-    replace(path, `${JSON.stringify(members, null, 2)}\n`, durably);
+    put(path, `${JSON.stringify(members, null, 2)}\n`, { durably, staged: `${path}.tmp` });
   } catch (error) {
     throw stateFileError(path, 'written', error);
+  }
+}
+
+/** A copy beside it that survives a power cut. @throws StompError INTERNAL_ERROR */
+export function copyStateFile(path: string, bytes: Buffer, copy: string): void {
+  try {
+    put(copy, bytes, { durably: true, staged: `${path}.tmp` });
+  } catch (error) {
+    throw stateFileError(path, `copied to ${copy}`, error);
   }
 }
 
@@ -105,10 +121,14 @@ export function invalidState(path: string, problem: string, remedy: string, caus
   });
 }
 
-/** A file of the same folder first, so that the rename is one step. One name is enough: writers hold a lock. */
-export function replace(path: string, content: string | Buffer, durably: boolean): void {
+interface Putting {
+  readonly durably: boolean;
+  /** Written first, in the same folder, so that the rename is one step. One name is enough: writers hold a lock. */
+  readonly staged: string;
+}
+
+function put(path: string, content: string | Buffer, { durably, staged }: Putting): void {
   const folder = dirname(path);
-  const staged = `${path}.tmp`;
   mkdirSync(folder, { recursive: true });
   rmSync(staged, { force: true });
   try {
@@ -166,6 +186,7 @@ function membersOf(path: string, bytes: Buffer): Members {
   throw invalidState(path, 'holds no JSON object', remedy);
 }
 
+/** Whether it is JSON with members. */
 export function isObject(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
