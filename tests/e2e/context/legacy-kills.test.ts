@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -9,25 +8,14 @@ import { PostgresStorage } from '../../../ts/storage/postgres.js';
 import { SqliteStorage } from '../../../ts/storage/sqlite.js';
 import { rows, type Storage } from '../../../ts/storage/storage.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
+import { runWorker } from './worker.js';
 
 interface Place {
   readonly setup: { readonly database: string; readonly schema?: string };
   open(): Storage;
 }
 
-const worker = join(import.meta.dirname, 'legacy.mjs');
 const before = JSON.stringify({ current_project: 'web', projects: { api: { root: '/' } }, kept: [1] });
-
-/** @returns the number of its steps, or undefined when it was killed */
-function run(setup: object): Promise<number | undefined> {
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, [worker, JSON.stringify(setup)], (error, stdout, stderr) => {
-      if (!error) resolve(Number(stdout));
-      else if (error.signal === 'SIGKILL') resolve(undefined);
-      else reject(new Error(stderr));
-    });
-  });
-}
 
 async function counts(storage: Storage): Promise<number[]> {
   const tables = ['projects', 'agent_projects', 'agent_sessions', 'agent_project_events'];
@@ -71,7 +59,7 @@ function killsSuite(where: string, place: (folder: string, n: number) => Place):
       const { setup, open } = place(folder, killAt);
       const storage = open();
       await storage.migrate(contextMigrations);
-      const made = await run({ ...setup, path, killAt });
+      const made = await runWorker('legacy.mjs', { ...setup, path, killAt });
       if (killAt === 0) steps = made ?? 0;
       else expect([killAt, made]).toEqual([killAt, undefined]);
 

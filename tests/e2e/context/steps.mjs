@@ -58,5 +58,6 @@ export function stepping(storage) {
     step();
     return result;
   };
-  return Object.create(storage, { write: { value: write } });
+  const bound = (value) => (typeof value === 'function' ? value.bind(storage) : value);
+  return new Proxy(storage, { get: (_, key) => (key === 'write' ? write : bound(storage[key])) });
 }
