@@ -2,6 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import pg from 'pg';
 import { mirrorMigrations } from '../../../ts/context/mirror.js';
 import { contextMigrations } from '../../../ts/context/schema.js';
 import { PostgresStorage } from '../../../ts/storage/postgres.js';
@@ -13,10 +15,14 @@ export interface Bench {
   readonly folder: string;
   /** One more connection to the same database. */
   open(): Promise<Storage>;
+  /** Changes it behind the back of its own rules. */
+  damage(...statements: string[]): Promise<void>;
   close(): Promise<void>;
 }
 
-const bench = (make: (folder: string) => Storage): Bench => {
+type Damage = (folder: string, statements: readonly string[]) => Promise<void>;
+
+const bench = (make: (folder: string) => Storage, damage: Damage): Bench => {
   const folder = mkdtempSync(join(tmpdir(), 'stomp-context-'));
   const storages: Storage[] = [];
   return {
@@ -27,6 +33,7 @@ const bench = (make: (folder: string) => Storage): Bench => {
       await storage.migrate([...contextMigrations, ...mirrorMigrations]);
       return storage;
     },
+    damage: (...statements) => damage(folder, statements),
     close: async () => {
       for (const storage of storages) await storage.close();
       rmSync(folder, { recursive: true, force: true });
@@ -35,13 +42,32 @@ const bench = (make: (folder: string) => Storage): Bench => {
 };
 
 export const sqliteBench = (): Bench =>
-  bench((folder) => new SqliteStorage({ path: join(folder, 'stomp.db') }));
+  bench(
+    (folder) => new SqliteStorage({ path: join(folder, 'stomp.db') }),
+    async (folder, statements) => {
+      const db = new Database(join(folder, 'stomp.db'));
+      db.unsafeMode();
+      db.pragma('foreign_keys = OFF');
+      db.pragma('writable_schema = ON');
+      for (const sql of statements) db.exec(sql);
+      db.close();
+    },
+  );
 
 let schemas = 0;
 
 export const postgresBench = (url: string, name: string): Bench => {
   const schema = `${name}_${++schemas}`;
-  return bench(() => new PostgresStorage({ url, schema }));
+  return bench(
+    () => new PostgresStorage({ url, schema }),
+    async (_folder, statements) => {
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      await client.query(`SET search_path TO ${schema}; SET session_replication_role = replica`);
+      for (const sql of statements) await client.query(sql);
+      await client.end();
+    },
+  );
 };
 
 export const all = (storage: Storage, sql: string, ...params: SqlValue[]): Promise<readonly Row[]> =>
