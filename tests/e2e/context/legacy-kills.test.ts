@@ -71,6 +71,21 @@ function killsSuite(where: string, place: (folder: string, n: number) => Place):
     expect(steps).toBeGreaterThan(25);
     rmSync(folder, { recursive: true });
   });
+
+  it(`happens once when several processes start at once, ${where}`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'stomp-legacy-'));
+    const path = join(folder, '.stomp', 'state.json');
+    mkdirSync(dirname(path));
+    writeFileSync(path, before);
+    const { setup, open } = place(folder, -1);
+    const storage = open();
+    await storage.migrate(contextMigrations);
+    const starts = Array.from({ length: 4 }, () => runWorker('legacy.mjs', { ...setup, path, killAt: 0 }));
+    expect(await Promise.all(starts)).not.toContain(undefined);
+    await expectNew(storage, path);
+    await storage.close();
+    rmSync(folder, { recursive: true });
+  });
 }
 
 describe('migration of a global project', () => {
@@ -85,7 +100,7 @@ describe('migration of a global project', () => {
     return { setup: { database }, open: () => new SqliteStorage({ path: database }) };
   });
   killsSuite('on PostgreSQL', (_folder, n) => {
-    const schema = `legacy_kills_${n}`;
+    const schema = `legacy_kills_${n + 1}`;
     return {
       setup: { database: server.url, schema },
       open: () => new PostgresStorage({ url: server.url, schema }),
