@@ -79,3 +79,16 @@ export function entryOf(row: Row): Entry {
     sha256: String(row.sha256),
   };
 }
+
+/** Removes all entries of a project, and what is known of its files: the next one has number 1 again. */
+export function* deleteEntries(project: string): Work<void> {
+  const tables = [
+    'entries',
+    'entry_counts',
+    'entry_terms',
+    'metrics',
+    'progress_logs',
+    'progress_log_archives',
+  ];
+  for (const table of tables) yield* rows(`DELETE FROM ${table} WHERE project = ?`, project);
+}

@@ -3,16 +3,18 @@
  * as a line. The rows are the truth; the file is brought to them by whoever writes next.
  */
 import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { checkFields, checkInteger, checkSignal, refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
 import type { Maasl, StompGuard } from '../guard/index.js';
 import type { Storage } from '../storage/storage.js';
 import type { Entry } from './entry.js';
+import { deleteEntries } from './entry-rows.js';
 import { type AuditReport, auditLog, type Snapshot, snapshotOf } from './log-audit.js';
 import { storeBatch, type Writer } from './log-batch.js';
 import { LogQueue, type QueuedCall, type StoredCalls, type Turn } from './log-queue.js';
 import { repairLog } from './log-repair.js';
-import { acceptance } from './log-rows.js';
+import { acceptance, archivesOf } from './log-rows.js';
 import { LogWriter, type Repairs, unwritable } from './log-writer.js';
 import { checkName, type NewEntry } from './new-entry.js';
 import { contextMigrations } from './schema.js';
@@ -159,6 +161,30 @@ export class ProgressLog {
       throw unwritable(error, project);
     }
     return auditLog(this.#storage, project, snapshot);
+  }
+
+  /**
+   * Removes all entries of the project, and its files.
+   * @throws StompError LOG_UNWRITABLE when a file cannot be removed: the entries are gone by then; RESOURCE_BUSY, DB_BUSY
+   */
+  async purge(project: Project): Promise<void> {
+    const path = project.progress_log_path;
+    const call = { intent: 'purge_log', agentId: 'stomp-serve' };
+    try {
+      await this.#guarded(path, call, async (guard) => {
+        const archives = await this.#storage.read(() => archivesOf(project.name));
+        const { fences } = this.#maasl;
+        await this.#storage.write(function* () {
+          yield* acceptance(fences, guard.tokens);
+          yield* deleteEntries(project.name);
+        });
+        guard.committed();
+        for (const file of [path, ...archives.map((archive) => archive.path)])
+          await rm(file, { force: true });
+      });
+    } catch (error) {
+      throw unwritable(error, project);
+    }
   }
 
   /** Waits for what is being written; afterwards nothing is. */

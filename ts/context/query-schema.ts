@@ -40,6 +40,9 @@ const sqliteTrigrams = [
   `CREATE TRIGGER entry_text_insert AFTER INSERT ON entries BEGIN
      INSERT INTO entry_text (rowid, folded) VALUES (new.seq, new.folded);
    END`,
+  `CREATE TRIGGER entry_text_delete AFTER DELETE ON entries BEGIN
+     INSERT INTO entry_text (entry_text, rowid, folded) VALUES ('delete', old.seq, old.folded);
+   END`,
 ];
 
 // The extension may be missing, or not be ours to create: then there is no such index. It is kept out of our schema

@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AgentContextManager, type AgentContextOptions } from '../../../ts/context/agent-context-manager.js';
+import { AgentContextManager } from '../../../ts/context/agent-context-manager.js';
+import type { AgentContextOptions } from '../../../ts/context/context-parts.js';
 import { Maasl } from '../../../ts/guard/index.js';
 import type { Storage } from '../../../ts/storage/storage.js';
 
