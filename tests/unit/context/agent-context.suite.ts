@@ -1,5 +1,5 @@
 /** What sessions and current projects promise, whatever the database. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -24,7 +24,7 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
   const opened: { manager: AgentContextManager; maasl: Maasl }[] = [];
 
   const open = async (options: Partial<AgentContextOptions> = {}): Promise<AgentContextManager> => {
-    const maasl = await Maasl.open({ database: await bench.open(), locks: 'memory' });
+    const maasl = await Maasl.open({ database: await bench.open() });
     const manager = await AgentContextManager.open({ maasl, cleanUpMs: 0, now: () => time, ...options });
     opened.push({ manager, maasl });
     return manager;
@@ -499,6 +499,193 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await expect(manager.getProject('nowhere')).rejects.toMatchObject(failure);
       await expect(manager.updateProject('nowhere', {})).rejects.toMatchObject(failure);
       await expect(manager.deleteProject('nowhere')).rejects.toMatchObject(failure);
+    });
+  });
+
+  describe(`progress logs ${where}`, () => {
+    const lines = async (manager: AgentContextManager, name: string) =>
+      readFileSync((await manager.getProject(name)).progress_log_path, 'utf8')
+        .split('\n')
+        .filter((line) => line.startsWith('['));
+
+    it('are written by whoever names nobody, as Scribe, into what Scribe works on', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      await expect(manager.appendEntry('too early')).rejects.toMatchObject({ code: 'PROJECT_NOT_FOUND' });
+      const sessionId = await manager.implicitSession();
+      await manager.setCurrentProject('Scribe', 'P', { sessionId });
+      const { entries, log } = await manager.appendEntry('It works', { status: 'success', meta: { n: 1 } });
+      expect(log).toMatchObject({ written: true });
+      expect(entries).toMatchObject([
+        {
+          project: 'P',
+          agent: 'Scribe',
+          session_id: sessionId,
+          message: 'It works',
+          priority: 'medium',
+          line: 1,
+          ts: time,
+        },
+      ]);
+      expect(Number(entries[0]?.token)).toBeGreaterThan(0);
+      expect(await lines(manager, 'P')).toEqual([
+        expect.stringMatching(
+          /^\[✅\] \[2026-01-02 03:04:05 UTC\] \[Agent: Scribe\] \[Project: P\] It works \| n=1; /,
+        ),
+      ]);
+      expect(await manager.readRecent()).toMatchObject({ total: 1, entries });
+    });
+
+    it('give back what was written, whatever is in it', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      const message = 'a | b; c=d\nexample "quoted" \\n \u2028 [x] 🧪';
+      await manager.appendEntry([message, { message: 'two', status: 'bug', tags: 'x,y' }], { project: 'P' });
+      const { entries } = await manager.queryEntries({ project: 'P', message: 'EXAMPLE' });
+      expect(entries).toMatchObject([{ message }]);
+      expect(await lines(manager, 'P')).toHaveLength(2);
+      expect(await manager.audit()).toMatchObject([{ project: 'P', ok: true, lines: 2, problems: [] }]);
+    });
+
+    it('refuse who has no session of his own, and store nothing', async () => {
+      const manager = await open({ sessionTtlMs: 1000 });
+      await project(manager, 'P');
+      await manager.startSession('A', { sessionId: 'a1' });
+      const append = (who: object) => manager.appendEntry('x', { project: 'P', ...who });
+      await append({ agentId: 'A', sessionId: 'a1' });
+      expect(await append({ sessionId: 'a1' })).toMatchObject({ entries: [{ agent: 'A' }] });
+      await expect(append({ agentId: 'A' })).rejects.toMatchObject({ code: 'NO_SESSION' });
+      await expect(append({ agentId: 'A', sessionId: 'a2' })).rejects.toMatchObject({ code: 'NO_SESSION' });
+      await expect(append({ agentId: 'B', sessionId: 'a1' })).rejects.toMatchObject({
+        code: 'SESSION_MISMATCH',
+      });
+      time += 1000;
+      await expect(append({ agentId: 'A', sessionId: 'a1' })).rejects.toMatchObject({
+        code: 'SESSION_EXPIRED',
+      });
+      expect(await manager.readRecent({ project: 'P' })).toMatchObject({ total: 2 });
+      expect(await lines(manager, 'P')).toHaveLength(2);
+    });
+
+    it('have an entry once, however often it comes', async () => {
+      const managers = [await open(), await open()] as const;
+      await project(managers[0], 'P');
+      const entry = { id: 'e1', project: 'P' };
+      const results = await Promise.all(managers.map((manager) => manager.appendEntry('once', entry)));
+      expect(results.map(({ duplicates }) => duplicates).sort()).toEqual([[], ['e1']]);
+      expect(results[0]?.entries).toEqual(results[1]?.entries);
+      await expect(managers[1].appendEntry('twice', entry)).rejects.toMatchObject({ code: 'ENTRY_EXISTS' });
+      expect(await lines(managers[0], 'P')).toHaveLength(1);
+    });
+
+    it('name the project that does not exist, instead of reading another one', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      const sessionId = await manager.implicitSession();
+      await manager.setCurrentProject('Scribe', 'P', { sessionId });
+      await manager.appendEntry('x');
+      const failure = { code: 'PROJECT_NOT_FOUND', fields: { value: 'Q' } };
+      await expect(manager.readRecent({ project: 'Q' })).rejects.toMatchObject(failure);
+      await expect(manager.queryEntries({ project: 'Q' })).rejects.toMatchObject(failure);
+      await expect(manager.appendEntry('y', { project: 'Q' })).rejects.toMatchObject(failure);
+      await expect(manager.audit('Q')).rejects.toMatchObject(failure);
+    });
+
+    it('outlive their project, and go on when it is created again; purged ones do not', async () => {
+      const manager = await open();
+      const { progress_log_path: path } = await project(manager, 'P');
+      await manager.appendEntry(['one', 'two'], { project: 'P' });
+      await manager.deleteProject('P');
+      await expect(manager.readRecent({ project: 'P' })).rejects.toMatchObject({ code: 'PROJECT_NOT_FOUND' });
+      await project(manager, 'P');
+      expect(await manager.appendEntry('three', { project: 'P' })).toMatchObject({ entries: [{ line: 3 }] });
+      expect(await lines(manager, 'P')).toHaveLength(3);
+      await manager.deleteProject('P', { purge: true });
+      expect(existsSync(path)).toBe(false);
+      await project(manager, 'P');
+      expect(await manager.readRecent({ project: 'P' })).toMatchObject({ total: 0 });
+      expect(await manager.queryEntries({ project: 'P', message: 'two' })).toMatchObject({ total: 0 });
+      expect(await manager.appendEntry('anew', { project: 'P' })).toMatchObject({ entries: [{ line: 1 }] });
+      expect(await manager.doctor()).toMatchObject({ ok: true, findings: [] });
+    });
+
+    it('take one message or a list of up to a thousand, all or none', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      const append = (items: unknown, options = {}) =>
+        manager.appendEntry(items as string[], { project: 'P', ...options });
+      await expect(append([])).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+      await expect(append(['ok', ''])).rejects.toMatchObject({ fields: { index: 1 } });
+      await expect(append(['a', 'b'], { id: 'x' })).rejects.toMatchObject({ fields: { field: 'id' } });
+      await expect(append('x'.repeat(65_537))).rejects.toMatchObject({ code: 'PAYLOAD_TOO_LARGE' });
+      await expect(append('x', { status: 'great' })).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+      await expect(append('x', { colour: 'red' })).rejects.toMatchObject({ code: 'UNSUPPORTED_FIELD' });
+      expect(await manager.readRecent({ project: 'P' })).toMatchObject({ total: 0 });
+      const many = Array.from({ length: 1000 }, (_, n) => `entry ${n}`);
+      expect((await append(many, { category: 'all' })).entries[999]).toMatchObject({
+        line: 1000,
+        category: 'all',
+      });
+    });
+  });
+
+  describe(`the state file ${where}`, () => {
+    const stateFile = () => join(folder, '.stomp/state.json');
+    const state = () => JSON.parse(readFileSync(stateFile(), 'utf8'));
+
+    it('says what the database says, after each change', async () => {
+      const manager = await open({ stateFile: stateFile() });
+      for (const name of ['P', 'Q']) await project(manager, name);
+      await manager.startSession('A', { sessionId: 'a1' });
+      await manager.setCurrentProject('A', 'P', { sessionId: 'a1' });
+      expect(state()).toMatchObject({
+        current: { A: { project: 'P', version: 1 } },
+        recent_projects: ['P'],
+      });
+      const before = readFileSync(stateFile(), 'utf8');
+      const stale = manager.setCurrentProject('A', 'Q', { sessionId: 'a1', expectedVersion: 0 });
+      await expect(stale).rejects.toMatchObject({ code: 'VERSION_CONFLICT' });
+      expect(readFileSync(stateFile(), 'utf8')).toBe(before);
+      await manager.deleteProject('P');
+      expect(state()).toMatchObject({ current: { A: { project: null, version: 1 } } });
+      expect(await manager.verify()).toEqual([]);
+    });
+
+    it('is made again when it is lost or broken, and decides nothing', async () => {
+      const problems: string[] = [];
+      const manager = await open({ stateFile: stateFile(), onProblem: ({ code }) => problems.push(code) });
+      await project(manager, 'P');
+      await manager.startSession('A', { sessionId: 'a1' });
+      await manager.setCurrentProject('A', 'P', { sessionId: 'a1' });
+      writeFileSync(stateFile(), '{"format":1,"current":{"A":{"project":"Z","version":9}}}');
+      expect(await manager.getCurrentProject('A')).toMatchObject({ project: 'P', version: 1 });
+      expect(await manager.verify()).toMatchObject([{ subject: 'A' }, { subject: 'recent_projects' }]);
+      expect(await manager.doctor({ repair: true })).toMatchObject({ ok: true, repaired: 2 });
+      expect(await manager.verify()).toEqual([]);
+      writeFileSync(stateFile(), '{"half');
+      await manager.setCurrentProject('A', null, { sessionId: 'a1', expectedVersion: 1 });
+      expect(state()).toMatchObject({ current: { A: { project: null, version: 2 } } });
+      expect(problems).toEqual(['STATE_INVALID']);
+    });
+
+    it('of before there were agents becomes that of Scribe', async () => {
+      mkdirSync(join(folder, '.stomp'));
+      const old = {
+        current_project: 'Old',
+        projects: { Old: { name: 'Old', root: folder } },
+        colour: 'blue',
+      };
+      writeFileSync(stateFile(), JSON.stringify(old));
+      const manager = await open({ stateFile: stateFile() });
+      expect(await manager.getCurrentProject('Scribe')).toMatchObject({ project: 'Old', version: 1 });
+      expect(state()).toMatchObject({ colour: 'blue', current: { Scribe: { project: 'Old' } } });
+      expect(state()).not.toMatchObject({ current_project: 'Old' });
+      await open({ stateFile: stateFile() });
+      expect(await manager.getCurrentProject('Scribe')).toMatchObject({ version: 1 });
+    });
+
+    it('that is not named is not compared', async () => {
+      await expect((await open()).verify()).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
     });
   });
 }
