@@ -1,22 +1,30 @@
 /** Agents, their sessions, what each works on, and what they write down about it. */
-import { checkFields, checkInteger, checkObserver, checkText, refuse } from '../arguments.js';
+import { checkBoolean, checkFields, checkInteger, checkText, refuse } from '../arguments.js';
 import { checkAgentId } from '../engine/agent-id.js';
-import { type StompError, toStompError } from '../errors.js';
-import { Maasl } from '../guard/index.js';
-import { canonicalPath } from '../paths.js';
-import type { Storage } from '../storage/storage.js';
-import { contextNow, type Now } from './clock.js';
-import { CurrentProjects } from './current-projects.js';
+import { StompError, toStompError } from '../errors.js';
+import type { Maasl } from '../guard/index.js';
+import { type AgentContextOptions, type ContextParts, openParts } from './context-parts.js';
+import { currentWithin } from './current-projects.js';
+import { databaseChecks } from './database-checks.js';
+import { type DoctorOptions, type DoctorReport, runChecks } from './doctor.js';
 import { ConflictError } from './errors.js';
 import { listEvents } from './events.js';
 import { ContextFigures } from './figures.js';
 import { implicitSession } from './implicit-session.js';
+import type { AuditReport } from './log-audit.js';
+import { progressLogCheck } from './log-repair.js';
+import type { AppendOptions, Caller, QueryOptions, RecentOptions } from './log-types.js';
 import { checkMeta } from './meta.js';
+import type { StateDrift } from './mirror.js';
+import { type EntryInput, type NewEntry, newEntries } from './new-entry.js';
+import type { AppendResult } from './progress-log.js';
 import { changedProject, checkProjectName, newProject } from './project-input.js';
-import { Projects } from './projects.js';
+import { projectWithin } from './projects.js';
+import { entryIndexCheck } from './query-check.js';
+import type { EntryPage } from './query-types.js';
 import { type RetryOptions, withRetry } from './retry.js';
 import { contextMigrations } from './schema.js';
-import { noSession, Sessions } from './sessions.js';
+import { noSession } from './sessions.js';
 import type {
   AgentSession,
   ContextEvent,
@@ -30,107 +38,44 @@ import type {
   StartOptions,
 } from './types.js';
 
-/** Where the context is kept, and by which rules. */
-export interface AgentContextOptions {
-  /** A guard with a database, which the caller closes. Its locks guard the log files. */
-  readonly maasl?: Maasl;
-  /** Instead: a file for SQLite, or `postgres://…`, for a guard of its own. */
-  readonly database?: string;
-  /** Folders that projects must lie in; none: anywhere. */
-  readonly roots?: readonly string[];
-  /** How long a session lives unless it is renewed. @default 900000 */
-  readonly sessionTtlMs?: number;
-  /** Of all agents together. @default 10000 */
-  readonly maxActiveSessions?: number;
-  /** Of one agent. @default 600 */
-  readonly sessionStartsPerMinute?: number;
-  /** How often to look for sessions whose lease has run out; 0: never. @default 60000 */
-  readonly cleanUpMs?: number;
-  /** Replaces the clock of sessions and entries: milliseconds since 1970. */
-  readonly now?: () => number;
-  /** Is told of what goes wrong beside the calls, and harms none of them. */
-  readonly onProblem?: (problem: StompError) => void;
-}
-
-const optionFields = [
-  'maasl',
-  'database',
-  'roots',
-  'sessionTtlMs',
-  'maxActiveSessions',
-  'sessionStartsPerMinute',
-  'cleanUpMs',
-  'now',
-  'onProblem',
-];
-
-const day = 24 * 3600 * 1000;
-
 /** The agent that a call is made for when it names none. */
 export const defaultAgent = 'Scribe';
+
+const appendFields = [
+  'project',
+  'agentId',
+  'sessionId',
+  'signal',
+  'status',
+  'priority',
+  'category',
+  'tags',
+  'confidence',
+  'meta',
+  'emoji',
+  'timestamp',
+  'id',
+];
 
 /** Sessions, current projects and progress logs of agents, for every process that opens the same database. */
 export class AgentContextManager {
   readonly maasl: Maasl;
   /** Counts of this process. */
   readonly figures = new ContextFigures();
-  readonly #ownsMaasl: boolean;
-  readonly #storage: Storage;
-  readonly #roots: readonly string[];
-  readonly #sessions: Sessions;
-  readonly #current: CurrentProjects;
-  readonly #projects: Projects;
-  readonly #onProblem: (problem: StompError) => void;
+  readonly #parts: ContextParts;
   #cleaning: NodeJS.Timeout | undefined;
 
-  private constructor(parts: {
-    maasl: Maasl;
-    ownsMaasl: boolean;
-    storage: Storage;
-    roots: readonly string[];
-    now: Now;
-    sessions: Sessions;
-    onProblem: (problem: StompError) => void;
-  }) {
-    const { maasl, storage, now, sessions } = parts;
-    this.maasl = maasl;
-    this.#ownsMaasl = parts.ownsMaasl;
-    this.#storage = storage;
-    this.#roots = parts.roots;
-    this.#sessions = sessions;
-    this.#current = new CurrentProjects(storage, now, sessions);
-    this.#projects = new Projects(storage, now);
-    this.#onProblem = parts.onProblem;
+  private constructor(parts: ContextParts) {
+    this.#parts = parts;
+    this.maasl = parts.maasl;
   }
 
   /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONFIG_INVALID, DB_BUSY */
   static async open(options: AgentContextOptions): Promise<AgentContextManager> {
-    checkFields('options', options, optionFields);
-    const rules = {
-      ttlMs: checkInteger('sessionTtlMs', options.sessionTtlMs, 900_000, { min: 1, max: 365 * day }),
-      maxActive: checkInteger('maxActiveSessions', options.maxActiveSessions, 10_000, { min: 1, max: 1e9 }),
-      startsPerMinute: checkInteger('sessionStartsPerMinute', options.sessionStartsPerMinute, 600, {
-        min: 1,
-        max: 1e9,
-      }),
-    };
-    const cleanUpMs = checkInteger('cleanUpMs', options.cleanUpMs, 60_000, { min: 0, max: day });
-    const onProblem = checkObserver('onProblem', options.onProblem) ?? (() => undefined);
-    const roots = await Promise.all((options.roots ?? []).map(canonicalPath));
-    const { maasl, ownsMaasl } = await openMaasl(options);
-    try {
-      const { storage } = maasl;
-      if (!storage) refuse('maasl', maasl, 'a guard with a database');
-      await storage.migrate(contextMigrations);
-      const now = contextNow(storage, options.now);
-      const sessions = new Sessions(storage, now, rules);
-      const manager = new AgentContextManager({ maasl, ownsMaasl, storage, roots, now, sessions, onProblem });
-      if (cleanUpMs > 0) manager.#cleanEvery(cleanUpMs);
-      return manager;
-    } catch (error) {
-      if (ownsMaasl) await maasl.close();
-      throw error;
-    }
+    const parts = await openParts(options);
+    const manager = new AgentContextManager(parts);
+    if (parts.cleanUpMs > 0) manager.#cleanEvery(parts.cleanUpMs);
+    return manager;
   }
 
   /**
@@ -143,7 +88,7 @@ export class AgentContextManager {
     const { sessionId } = options;
     if (sessionId !== undefined) checkAgentId(sessionId, 'sessionId');
     const metadata = checkMeta('metadata', options.metadata);
-    const session = await this.#sessions.start(agentId, sessionId, metadata);
+    const session = await this.#parts.sessions.start(agentId, sessionId, metadata);
     this.figures.count('sessions_started');
     return session;
   }
@@ -154,7 +99,7 @@ export class AgentContextManager {
    * @throws StompError NO_SESSION, SESSION_EXPIRED, SESSION_MISMATCH, DB_BUSY
    */
   async heartbeat(sessionId: string, agentId?: string): Promise<AgentSession> {
-    return this.#sessions.heartbeat(checkSession(sessionId), optionalAgent(agentId));
+    return this.#parts.sessions.heartbeat(checkSession(sessionId), optionalAgent(agentId));
   }
 
   /**
@@ -162,14 +107,14 @@ export class AgentContextManager {
    * @throws StompError NO_SESSION, SESSION_MISMATCH, DB_BUSY
    */
   async endSession(sessionId: string, agentId?: string): Promise<AgentSession> {
-    const session = await this.#sessions.end(checkSession(sessionId), optionalAgent(agentId));
+    const session = await this.#parts.sessions.end(checkSession(sessionId), optionalAgent(agentId));
     this.figures.count('sessions_ended');
     return session;
   }
 
   /** @throws StompError NO_SESSION, DB_BUSY */
   async getSession(sessionId: string): Promise<AgentSession> {
-    return this.#sessions.get(checkSession(sessionId));
+    return this.#parts.sessions.get(checkSession(sessionId));
   }
 
   /** Latest first. */
@@ -179,7 +124,7 @@ export class AgentContextManager {
     if (status !== undefined && status !== 'active' && status !== 'expired')
       refuse('status', status, 'one of active, expired');
     const limit = checkInteger('limit', options.limit, 100, { min: 1, max: 10_000 });
-    return this.#sessions.list({ agentId: optionalAgent(options.agentId), status, limit });
+    return this.#parts.sessions.list({ agentId: optionalAgent(options.agentId), status, limit });
   }
 
   /**
@@ -187,7 +132,7 @@ export class AgentContextManager {
    * @returns how many
    */
   async cleanupExpired(): Promise<number> {
-    const count = await this.#sessions.cleanUp();
+    const count = await this.#parts.sessions.cleanUp();
     this.figures.count('sessions_expired', count);
     return count;
   }
@@ -197,7 +142,7 @@ export class AgentContextManager {
    * @throws StompError NO_SESSION, RATE_LIMITED, TOO_MANY_SESSIONS, DB_BUSY
    */
   async implicitSession(agentId: string = defaultAgent): Promise<string> {
-    return implicitSession(this.#storage, this.#sessions, checkAgentId(agentId, 'agentId'));
+    return implicitSession(this.#parts.storage, this.#parts.sessions, checkAgentId(agentId, 'agentId'));
   }
 
   /**
@@ -227,23 +172,24 @@ export class AgentContextManager {
       updatedBy,
     };
     return this.figures.timed('switch', async () => {
-      const current = await this.#current.set(change).catch((error: unknown) => {
+      const current = await this.#parts.current.set(change).catch((error: unknown) => {
         if (error instanceof ConflictError) this.figures.count('conflicts');
         throw error;
       });
       this.figures.count('projects_set');
+      await this.#parts.mirror?.update();
       return current;
     });
   }
 
   /** What the agent works on; version 0 for one that has never set it. */
   async getCurrentProject(agentId: string): Promise<CurrentProject> {
-    return this.#current.get(checkAgentId(agentId, 'agentId'));
+    return this.#parts.current.get(checkAgentId(agentId, 'agentId'));
   }
 
   /** Of all agents, latest first. */
   listCurrentProjects(): Promise<CurrentProject[]> {
-    return this.#current.list(10_000);
+    return this.#parts.current.list(10_000);
   }
 
   /**
@@ -260,32 +206,132 @@ export class AgentContextManager {
 
   /** @throws StompError PROJECT_EXISTS, PATH_DENIED, INVALID_REQUEST, PAYLOAD_TOO_LARGE, DB_BUSY */
   async createProject(options: ProjectOptions): Promise<Project> {
-    return this.#projects.create(await newProject(options, this.#roots));
+    return this.#parts.projects.create(await newProject(options, this.#parts.roots));
   }
 
   /** @throws StompError PROJECT_NOT_FOUND, DB_BUSY */
   async getProject(name: string): Promise<Project> {
-    return this.#projects.get(checkProjectName(name, 'name'));
+    return this.#parts.projects.get(checkProjectName(name, 'name'));
   }
 
   /** By name. */
   listProjects(): Promise<Project[]> {
-    return this.#projects.list();
+    return this.#parts.projects.list();
   }
 
   /** @throws StompError PROJECT_NOT_FOUND, PROJECT_EXISTS, PATH_DENIED, INVALID_REQUEST, PAYLOAD_TOO_LARGE, DB_BUSY */
   async updateProject(name: string, changes: ProjectChanges): Promise<Project> {
-    return this.#projects.update(checkProjectName(name, 'name'), (before) =>
-      changedProject(before, changes, this.#roots),
+    return this.#parts.projects.update(checkProjectName(name, 'name'), (before) =>
+      changedProject(before, changes, this.#parts.roots),
     );
   }
 
   /**
-   * Agents that work on it then work on nothing, at the version they had.
-   * @throws StompError PROJECT_NOT_FOUND, DB_BUSY
+   * Agents that work on it then work on nothing, at the version they had. Its entries and its log stay, and go on
+   * should the project be created again.
+   * @param options `purge`: the entries and the files of the log are removed first
+   * @throws StompError PROJECT_NOT_FOUND, LOG_UNWRITABLE, RESOURCE_BUSY, DB_BUSY
    */
-  async deleteProject(name: string): Promise<Project> {
-    return this.#projects.delete(checkProjectName(name, 'name'));
+  async deleteProject(name: string, options: { readonly purge?: boolean } = {}): Promise<Project> {
+    checkFields('options', options, ['purge']);
+    const project = await this.getProject(name);
+    if (checkBoolean('purge', options.purge, false)) await this.#parts.log.purge(project);
+    const deleted = await this.#parts.projects.delete(project.name);
+    await this.#parts.mirror?.update();
+    return deleted;
+  }
+
+  /**
+   * Writes into the log of a project: one message, or a list of messages and entries, all of them or none. The
+   * database has them when this resolves, and so has the file unless `log` says why not.
+   * @throws StompError NO_SESSION, SESSION_EXPIRED, SESSION_MISMATCH, PROJECT_NOT_FOUND, ENTRY_EXISTS, INVALID_REQUEST,
+   *   UNSUPPORTED_FIELD, PAYLOAD_TOO_LARGE, RESOURCE_BUSY, CANCELLED, DB_BUSY, SHUTTING_DOWN
+   */
+  async appendEntry(
+    message: string | readonly (EntryInput | string)[],
+    options: AppendOptions = {},
+  ): Promise<AppendResult> {
+    checkFields('options', options, appendFields);
+    const { project, agentId, sessionId, signal, ...rest } = options;
+    const items = this.#itemsOf(message, rest);
+    return this.figures.timed('append', async () => {
+      const who = await this.#writer({
+        ...(agentId ? { agentId } : {}),
+        ...(sessionId ? { sessionId } : {}),
+      });
+      const result = await this.#parts.log.append(await this.#projectOf(project, who.agentId), items, {
+        ...who,
+        ...(signal ? { signal } : {}),
+      });
+      this.figures.count('entries_appended', result.entries.length - result.duplicates.length);
+      return result;
+    });
+  }
+
+  /**
+   * The newest entries of a project.
+   * @throws StompError PROJECT_NOT_FOUND, INVALID_REQUEST, UNSUPPORTED_FIELD, CANCELLED, DB_BUSY
+   */
+  async readRecent(options: RecentOptions = {}): Promise<EntryPage> {
+    const { agentId, project, ...rest } = options;
+    const { name } = await this.#projectOf(project, optionalAgent(agentId) ?? defaultAgent);
+    return this.figures.timed('query', () => this.#parts.queries.recent({ ...rest, project: name }));
+  }
+
+  /**
+   * The entries that meet all conditions, the newest first unless `order` says otherwise.
+   * @throws StompError PROJECT_NOT_FOUND, INVALID_REQUEST, UNSUPPORTED_FIELD, CANCELLED, DB_BUSY
+   */
+  async queryEntries(options: QueryOptions = {}): Promise<EntryPage> {
+    const { agentId, project, ...rest } = options;
+    const everywhere = rest.scope === 'all' && project === undefined;
+    const where = everywhere
+      ? {}
+      : { project: (await this.#projectOf(project, optionalAgent(agentId) ?? defaultAgent)).name };
+    return this.figures.timed('query', () => this.#parts.queries.query({ ...rest, ...where }));
+  }
+
+  /**
+   * Compares the lines of the files with the rows, one by one; changes nothing.
+   * @param name of one project; left out: all of them
+   * @throws StompError PROJECT_NOT_FOUND, LOG_UNWRITABLE, RESOURCE_BUSY, DB_BUSY
+   */
+  async audit(name?: string): Promise<AuditReport[]> {
+    const projects = name === undefined ? await this.listProjects() : [await this.getProject(name)];
+    const reports: AuditReport[] = [];
+    for (const project of projects) reports.push(await this.#parts.log.audit(project));
+    return reports;
+  }
+
+  /**
+   * Where the state file differs from the database.
+   * @throws StompError CONFIG_INVALID without a state file, INTERNAL_ERROR, DB_BUSY
+   */
+  async verify(): Promise<StateDrift[]> {
+    const { mirror } = this.#parts;
+    if (mirror) return mirror.verify();
+    throw new StompError('CONFIG_INVALID', 'There is no state file to be compared: name one.', {
+      fields: { setting: 'stateFile' },
+    });
+  }
+
+  /**
+   * Looks for damage in the database, the logs and the state file, and mends it if it is told to.
+   * @throws StompError CANCELLED, INVALID_REQUEST, UNSUPPORTED_FIELD
+   */
+  doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
+    const { storage, clock, mirror, log, projects } = this.#parts;
+    const checks = [
+      ...databaseChecks({ storage, migrations: contextMigrations, clock, ...(mirror ? { mirror } : {}) }),
+      entryIndexCheck(storage),
+      progressLogCheck(log, () => projects.list()),
+    ];
+    return runChecks(checks, options);
+  }
+
+  /** Notes that an agent has used a tool, for the state file. */
+  toolUsed(name: string, agentId: string): void {
+    this.#parts.mirror?.toolUsed(name, agentId);
   }
 
   /** What has happened to sessions and current projects, newest first. */
@@ -294,7 +340,7 @@ export class AgentContextManager {
     const limit = checkInteger('limit', options.limit, 100, { min: 1, max: 1000 });
     const { agentId, type, before } = options;
     if (agentId !== undefined) checkAgentId(agentId, 'agentId');
-    return this.#storage.read(() =>
+    return this.#parts.storage.read(() =>
       listEvents({
         ...(agentId ? { agentId } : {}),
         ...(type ? { type } : {}),
@@ -304,11 +350,14 @@ export class AgentContextManager {
     );
   }
 
-  /** Closes the guard, if it was opened here. Sessions live on. */
+  /** Waits for what is being written, and closes the guard, if it was opened here. Sessions live on. */
   async close(): Promise<void> {
     clearInterval(this.#cleaning);
     this.#cleaning = undefined;
-    if (this.#ownsMaasl) await this.maasl.close();
+    const { log, mirror, ownsMaasl, maasl } = this.#parts;
+    await log.close();
+    await mirror?.close();
+    if (ownsMaasl) await maasl.close();
   }
 
   /** As `close`. */
@@ -316,20 +365,55 @@ export class AgentContextManager {
     return this.close();
   }
 
+  #itemsOf(
+    message: string | readonly (EntryInput | string)[],
+    rest: Omit<EntryInput, 'message'>,
+  ): NewEntry[] {
+    const list = typeof message === 'string' ? [message] : message;
+    if (!Array.isArray(list)) refuse('message', message, 'a text or a list of entries');
+    const { id } = rest;
+    if (id !== undefined && list.length > 1) refuse('id', id, 'in each entry of a list');
+    return newEntries(
+      list.map((item) => (typeof item === 'string' ? { ...rest, message: item } : { ...rest, ...item })),
+      Math.floor(this.#parts.now()),
+    );
+  }
+
+  /** Who writes, under a session that is looked at once more when the entries are stored. */
+  async #writer({ agentId, sessionId }: Caller) {
+    const { sessions } = this.#parts;
+    if (agentId !== undefined && sessionId === undefined) throw noSession(checkAgentId(agentId, 'agentId'));
+    const session = sessionId === undefined ? await this.implicitSession() : checkSession(sessionId);
+    const agent =
+      agentId ?? (sessionId === undefined ? defaultAgent : (await this.getSession(session)).agent_id);
+    return {
+      agentId: checkAgentId(agent, 'agentId'),
+      sessionId: session,
+      *within() {
+        yield* sessions.aliveWithin(session, agent);
+      },
+    };
+  }
+
+  /** The project that is named, or what the agent works on. */
+  async #projectOf(name: string | undefined, agentId: string): Promise<Project> {
+    if (name !== undefined) checkProjectName(name);
+    return this.#parts.storage.read(function* () {
+      const chosen = name ?? (yield* currentWithin(agentId)).project;
+      if (chosen !== null) return yield* projectWithin(chosen);
+      throw new StompError(
+        'PROJECT_NOT_FOUND',
+        `${agentId} works on no project now. Set one, or name the project that is meant.`,
+        { fields: { field: 'project', agent_id: agentId } },
+      );
+    });
+  }
+
   #cleanEvery(ms: number): void {
-    const clean = () => this.cleanupExpired().catch((error: unknown) => this.#onProblem(toStompError(error)));
+    const clean = () =>
+      this.cleanupExpired().catch((error: unknown) => this.#parts.onProblem(toStompError(error)));
     this.#cleaning = setInterval(clean, ms).unref();
   }
-}
-
-async function openMaasl({
-  maasl,
-  database,
-}: AgentContextOptions): Promise<{ maasl: Maasl; ownsMaasl: boolean }> {
-  if (maasl !== undefined && database !== undefined) refuse('database', database, 'left out beside a guard');
-  if (maasl !== undefined) return { maasl, ownsMaasl: false };
-  if (typeof database !== 'string') refuse('database', database, 'a file or an address');
-  return { maasl: await Maasl.open({ database }), ownsMaasl: true };
 }
 
 /** Ids of sessions follow the rule of agents. */

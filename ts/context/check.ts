@@ -9,6 +9,8 @@ export interface Finding {
   readonly problem: string;
   /** What was done about it, in a sentence; null: nothing yet. */
   readonly repair: string | null;
+  /** Worth knowing, but no damage. */
+  readonly harmless?: true;
 }
 
 export interface Check {

@@ -1,23 +1,33 @@
 /** The time by which leases run: that of the database's machine, or of whoever opened the context. */
-import { rows, type Storage, type Work } from '../storage/storage.js';
+import { rows, type Statement, type Storage, type Work } from '../storage/storage.js';
 
-/** Milliseconds since 1970, within a transaction. */
-export type Now = () => Work<number>;
+export interface ContextClock {
+  /** Milliseconds since 1970, as a part of a statement. */
+  expression(): Statement;
+  /** The same within a transaction. */
+  now(): Work<number>;
+}
 
 /**
  * @param given replaces the clock, for tests and simulations. Without it SQLite has the clock of its only machine, and
  *   PostgreSQL its own for all of them.
  */
-export function contextNow({ dialect }: Pick<Storage, 'dialect'>, given?: () => number): Now {
-  if (given || dialect === 'sqlite') {
-    const now = given ?? Date.now;
+export function contextClock({ dialect }: Pick<Storage, 'dialect'>, given?: () => number): ContextClock {
+  if (!given && dialect === 'postgres') return databaseClock;
+  const now = given ?? Date.now;
+  return {
+    expression: () => ({ sql: '?', params: [Math.floor(now())] }),
     // biome-ignore lint/correctness/useYield: other databases must be asked
-    return function* () {
+    *now() {
       return Math.floor(now());
-    };
-  }
-  return function* () {
-    const [row] = yield* rows('SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now');
-    return Number(row?.now);
+    },
   };
 }
+
+const databaseClock: ContextClock = {
+  expression: () => ({ sql: '(extract(epoch FROM clock_timestamp()) * 1000)::bigint', params: [] }),
+  *now() {
+    const [row] = yield* rows(`SELECT ${databaseClock.expression().sql} AS now`);
+    return Number(row?.now);
+  },
+};

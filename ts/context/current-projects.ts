@@ -2,10 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import { StompError } from '../errors.js';
 import { type Row, rows, type Storage, type Work } from '../storage/storage.js';
-import type { Now } from './clock.js';
 import { conflictError, projectNotFound } from './errors.js';
 import { numberOf, recordEvent, textOf } from './events.js';
-import { lockAgent, type Sessions } from './sessions.js';
+import type { Sessions } from './sessions.js';
 import type { ContextEventType, CurrentProject } from './types.js';
 
 export interface ProjectChange {
@@ -17,17 +16,15 @@ export interface ProjectChange {
 }
 
 const columns = 'agent_id, project_name, version, updated_at, updated_by, session_id, change_id';
-/** Of PostgreSQL: a foreign key leads nowhere. */
-const foreignKeyViolation = '23503';
+/** What databases call it when a row names a project that is not there. */
+const noSuchProject = ['SQLITE_CONSTRAINT_FOREIGNKEY', '23503'];
 
 export class CurrentProjects {
   readonly #storage: Storage;
-  readonly #now: Now;
   readonly #sessions: Sessions;
 
-  constructor(storage: Storage, now: Now, sessions: Sessions) {
+  constructor(storage: Storage, sessions: Sessions) {
     this.#storage = storage;
-    this.#now = now;
     this.#sessions = sessions;
   }
 
@@ -40,9 +37,7 @@ export class CurrentProjects {
     const outcome = await this.#storage
       .write(() => this.#setWithin(change, changeId))
       .catch((error: unknown) => {
-        // Deleted by somebody between our look and our change.
-        const state = error instanceof StompError ? error.fields.sql_state : undefined;
-        throw state === foreignKeyViolation ? projectNotFound(change.project ?? '') : error;
+        throw isNoSuchProject(error) ? projectNotFound(change.project ?? '') : error;
       });
     if (!outcome.conflict) return outcome.current;
     throw conflictError(change.expectedVersion ?? 0, outcome.current);
@@ -66,19 +61,18 @@ export class CurrentProjects {
   /** A conflict is an outcome here: its event stays when the change does not. */
   *#setWithin(change: ProjectChange, changeId: string): Work<{ current: CurrentProject; conflict: boolean }> {
     const { agentId, project, sessionId, expectedVersion } = change;
-    const now = yield* this.#now();
-    yield* lockAgent(agentId);
-    const [row] = yield* rows(`SELECT ${columns} FROM agent_projects WHERE agent_id = ?`, agentId);
+    const row = yield* this.#locked(agentId);
     const before = row ? currentOf(row) : nothingYet(agentId);
     // This very change was made, and its commit not heard of.
     if (row?.change_id === changeId) return { current: before, conflict: false };
-    yield* this.#sessions.checkWithin(sessionId, agentId);
+    const { now } = yield* this.#sessions.aliveWithin(sessionId, agentId);
     if (expectedVersion !== undefined && expectedVersion !== before.version) {
       yield* this.#recordConflict(change, before, now);
       return { current: before, conflict: true };
     }
-    if (project !== null) yield* checkProject(project);
     const after = yield* compareAndSet(change, before.version, changeId, now);
+    // Another process has made the agent's first choice since: now there is a row to lock.
+    if (!after) return yield* this.#setWithin(change, changeId);
     yield* recordEvent({
       agentId,
       sessionId,
@@ -91,6 +85,12 @@ export class CurrentProjects {
       at: now,
     });
     return { current: after, conflict: false };
+  }
+
+  *#locked(agentId: string): Work<Row | undefined> {
+    const lock = this.#storage.dialect === 'postgres' ? ' FOR UPDATE' : '';
+    const [row] = yield* rows(`SELECT ${columns} FROM agent_projects WHERE agent_id = ?${lock}`, agentId);
+    return row;
   }
 
   *#recordConflict(change: ProjectChange, before: CurrentProject, at: number): Work<void> {
@@ -119,7 +119,7 @@ function* compareAndSet(
   version: number,
   changeId: string,
   now: number,
-): Work<CurrentProject> {
+): Work<CurrentProject | undefined> {
   const [row] = yield* rows(
     `INSERT INTO agent_projects (${columns}) VALUES (?, ?, 1, ?, ?, ?, ?)
      ON CONFLICT (agent_id) DO UPDATE SET project_name = excluded.project_name, version = agent_projects.version + 1,
@@ -135,13 +135,13 @@ function* compareAndSet(
     changeId,
     version,
   );
-  if (!row) throw new StompError('INTERNAL_ERROR', `The row of ${agentId} changed under its lock.`);
-  return currentOf(row);
+  return row && currentOf(row);
 }
 
-function* checkProject(name: string): Work<void> {
-  const [row] = yield* rows('SELECT 1 AS found FROM projects WHERE name = ?', name);
-  if (!row) throw projectNotFound(name);
+function isNoSuchProject(error: unknown): boolean {
+  if (!(error instanceof StompError)) return false;
+  const { last_sqlite_error: sqlite, sql_state: postgres } = error.fields;
+  return noSuchProject.includes(String(sqlite ?? postgres));
 }
 
 function eventOf(from: string | null, to: string | null): ContextEventType {

@@ -1,37 +1,43 @@
 /** Entries as rows: the one place that writes and reads the columns. */
-import { type Row, rows, type Work } from '../storage/storage.js';
+import { type Row, rows, type SqlValue, type Work } from '../storage/storage.js';
 import { type Entry, type EntryPriority, type EntryStatus, entryStatuses, type Meta } from './entry.js';
+import { addDerived, insertRows } from './query-derived.js';
+import { fold } from './query-fold.js';
 
 export const entryColumns =
   'id, project, line, ts, agent, session_id, status, emoji, priority, category, tags, confidence, message, meta, token, sha256';
 
 /**
- * Adds entries of one project, in the order of their lines, and counts them.
+ * Adds entries of one project, in the order of their lines, with all that queries go by (query-schema.ts), and counts
+ * them.
  * REQUIRES: the project's row of `metrics` is there and locked by this transaction; no such id or line is there yet.
  */
 export function* insertEntries(entries: readonly Entry[]): Work<void> {
-  for (const entry of entries) {
-    yield* rows(
-      `INSERT INTO entries (${entryColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      entry.id,
-      entry.project,
-      entry.line,
-      entry.ts,
-      entry.agent,
-      entry.session_id,
-      entry.status,
-      entry.emoji,
-      entry.priority,
-      entry.category,
-      JSON.stringify(entry.tags),
-      entry.confidence,
-      entry.message,
-      JSON.stringify(entry.meta),
-      BigInt(entry.token),
-      entry.sha256,
-    );
-  }
+  yield* insertRows('entries', `${entryColumns}, folded`, entries.map(valuesOf));
+  yield* addDerived(entries);
   yield* count(entries);
+}
+
+function valuesOf(entry: Entry): SqlValue[] {
+  return [
+    entry.id,
+    entry.project,
+    entry.line,
+    entry.ts,
+    entry.agent,
+    entry.session_id,
+    entry.status,
+    entry.emoji,
+    entry.priority,
+    entry.category,
+    JSON.stringify(entry.tags),
+    entry.confidence,
+    entry.message,
+    JSON.stringify(entry.meta),
+    BigInt(entry.token),
+    entry.sha256,
+    fold(entry.message),
+  ];
 }
 
 function* count(entries: readonly Entry[]): Work<void> {
@@ -72,4 +78,17 @@ export function entryOf(row: Row): Entry {
     token: String(row.token),
     sha256: String(row.sha256),
   };
+}
+
+/** Removes all entries of a project, and what is known of its files: the next one has number 1 again. */
+export function* deleteEntries(project: string): Work<void> {
+  const tables = [
+    'entries',
+    'entry_counts',
+    'entry_terms',
+    'metrics',
+    'progress_logs',
+    'progress_log_archives',
+  ];
+  for (const table of tables) yield* rows(`DELETE FROM ${table} WHERE project = ?`, project);
 }

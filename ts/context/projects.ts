@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { StompError } from '../errors.js';
 import { type Row, rows, type SqlValue, type Storage, type Work } from '../storage/storage.js';
-import type { Now } from './clock.js';
+import type { ContextClock } from './clock.js';
 import type { Meta } from './entry.js';
 import { projectNotFound } from './errors.js';
 import { recordEvent } from './events.js';
@@ -15,19 +15,19 @@ const columns = 'name, root, progress_log_path, description, tags, meta, created
 
 export class Projects {
   readonly #storage: Storage;
-  readonly #now: Now;
+  readonly #clock: ContextClock;
 
-  constructor(storage: Storage, now: Now) {
+  constructor(storage: Storage, clock: ContextClock) {
     this.#storage = storage;
-    this.#now = now;
+    this.#clock = clock;
   }
 
   /** @throws StompError PROJECT_EXISTS, DB_BUSY */
   create(content: ProjectContent): Promise<Project> {
-    const time = this.#now;
+    const clock = this.#clock;
     let made: Project | undefined;
     return this.#storage.write(function* () {
-      const now = yield* time();
+      const now = yield* clock.now();
       const [row] = yield* rows(
         `INSERT INTO projects (${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING ${columns}`,
         ...valuesOf(content),
@@ -57,9 +57,9 @@ export class Projects {
   /** @throws StompError PROJECT_NOT_FOUND, PROJECT_EXISTS when the log belongs to another one, DB_BUSY */
   async update(name: string, change: (before: Project) => Promise<ProjectContent>): Promise<Project> {
     const content = await change(await this.get(name));
-    const time = this.#now;
+    const clock = this.#clock;
     return this.#storage.write(function* () {
-      const now = yield* time();
+      const now = yield* clock.now();
       const [other] = yield* rows(
         'SELECT name FROM projects WHERE progress_log_path = ? AND name <> ?',
         content.progress_log_path,
@@ -85,9 +85,9 @@ export class Projects {
    * @throws StompError PROJECT_NOT_FOUND, DB_BUSY
    */
   delete(name: string, purge?: () => Work<void>): Promise<Project> {
-    const time = this.#now;
+    const clock = this.#clock;
     return this.#storage.write(function* () {
-      const now = yield* time();
+      const now = yield* clock.now();
       const project = yield* projectWithin(name);
       const agents = yield* rows('SELECT agent_id, version FROM agent_projects WHERE project_name = ?', name);
       yield* rows('DELETE FROM projects WHERE name = ?', name);

@@ -3,6 +3,8 @@
  * JSON is text on both databases, so that it comes back as it was given.
  */
 import type { Migration } from '../storage/storage.js';
+import { mirrorMigrations } from './mirror.js';
+import { queryMigrations } from './query-schema.js';
 
 const eventTypes =
   "'project_set','project_switched','project_cleared','session_started','session_ended','session_expired','conflict_detected'";
@@ -75,4 +77,6 @@ export const contextMigrations: readonly Migration[] = [
     sqlite: tables('INTEGER PRIMARY KEY AUTOINCREMENT', 'INTEGER', 'REAL'),
     postgres: tables('bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY', 'bigint', 'float8'),
   },
+  ...queryMigrations,
+  ...mirrorMigrations,
 ];

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { StompError } from '../errors.js';
 import { type Row, rows, type SqlValue, type Storage, type Work } from '../storage/storage.js';
-import type { Now } from './clock.js';
+import type { ContextClock } from './clock.js';
 import type { Meta } from './entry.js';
 import { recordEvent, textOf } from './events.js';
 import type { AgentSession } from './types.js';
@@ -34,11 +34,11 @@ const columns = 'id, agent_id, started_at, last_active_at, expires_at, status, r
 export class Sessions {
   readonly rules: SessionRules;
   readonly #storage: Storage;
-  readonly #now: Now;
+  readonly #clock: ContextClock;
 
-  constructor(storage: Storage, now: Now, rules: SessionRules) {
+  constructor(storage: Storage, clock: ContextClock, rules: SessionRules) {
     this.#storage = storage;
-    this.#now = now;
+    this.#clock = clock;
     this.rules = rules;
   }
 
@@ -49,7 +49,7 @@ export class Sessions {
 
   /** The same within a transaction. */
   *startWithin(agentId: string, sessionId: string, metadata: Meta): Work<AgentSession> {
-    const now = yield* this.#now();
+    const now = yield* this.#clock.now();
     yield* lockAgent(agentId);
     const known = yield* find(sessionId);
     if (known && known.agent_id !== agentId) throw mismatch(known, agentId);
@@ -84,8 +84,7 @@ export class Sessions {
 
   /** The same within a transaction. */
   *heartbeatWithin(sessionId: string, agentId: string | undefined): Work<AgentSession> {
-    const now = yield* this.#now();
-    const alive = yield* this.#alive(sessionId, agentId, now);
+    const { session: alive, now } = yield* this.aliveWithin(sessionId, agentId);
     const [row] = yield* rows(
       `UPDATE agent_sessions SET last_active_at = ?, expires_at = ? WHERE id = ? AND status = 'active' AND expires_at > ?
        RETURNING ${columns}`,
@@ -104,9 +103,9 @@ export class Sessions {
    * @throws StompError NO_SESSION, SESSION_MISMATCH, DB_BUSY
    */
   end(sessionId: string, agentId: string | undefined): Promise<AgentSession> {
-    const time = this.#now;
+    const clock = this.#clock;
     return this.#storage.write(function* () {
-      const now = yield* time();
+      const now = yield* clock.now();
       const session = yield* owned(sessionId, agentId);
       yield* lockAgent(session.agent_id);
       const [row] = yield* rows(
@@ -140,7 +139,7 @@ export class Sessions {
 
   /** The agent's session that is alive, if there is one, and for how much longer it is. */
   *activeWithin(agentId: string): Work<{ session: AgentSession; leftMs: number } | undefined> {
-    const now = yield* this.#now();
+    const now = yield* this.#clock.now();
     const [row] = yield* rows(
       `SELECT ${columns} FROM agent_sessions WHERE agent_id = ? AND status = 'active' AND expires_at > ?`,
       agentId,
@@ -153,9 +152,9 @@ export class Sessions {
 
   /** Latest first. Whose lease has run out counts as expired, marked or not. */
   list({ agentId, status, limit }: SessionFilter): Promise<AgentSession[]> {
-    const time = this.#now;
+    const clock = this.#clock;
     return this.#storage.read(function* () {
-      const now = yield* time();
+      const now = yield* clock.now();
       const conditions: string[] = [];
       const params: SqlValue[] = [];
       if (agentId !== undefined) {
@@ -177,17 +176,21 @@ export class Sessions {
   }
 
   /**
-   * Refuses unless the session is alive and the agent's.
+   * The session, and the time at which it is alive.
+   * @param agentId whose it must be; undefined: anybody's
    * @throws StompError NO_SESSION, SESSION_EXPIRED, SESSION_MISMATCH
    */
-  *checkWithin(sessionId: string, agentId: string): Work<void> {
-    yield* this.#alive(sessionId, agentId, yield* this.#now());
-  }
-
-  *#alive(sessionId: string, agentId: string | undefined, now: number): Work<AgentSession> {
-    const session = seen(yield* owned(sessionId, agentId), now);
+  *aliveWithin(sessionId: string, agentId: string | undefined): Work<{ session: AgentSession; now: number }> {
+    const clock = this.#clock.expression();
+    const [row] = yield* rows(
+      `SELECT ${columns}, ${clock.sql} AS now FROM agent_sessions WHERE id = ?`,
+      ...clock.params,
+      sessionId,
+    );
+    const now = Number(row?.now);
+    const session = seen(checkOwner(row && sessionOf(row), sessionId, agentId), now);
     if (session.status === 'expired') throw expired(session);
-    return session;
+    return { session, now };
   }
 
   *#checkRate(agentId: string, now: number): Work<void> {
@@ -225,7 +228,7 @@ export class Sessions {
   }
 
   *#expireSome(): Work<number> {
-    const now = yield* this.#now();
+    const now = yield* this.#clock.now();
     const found = yield* rows(
       `UPDATE agent_sessions SET status = 'expired', reason = 'lease' WHERE status = 'active' AND id IN (
          SELECT id FROM agent_sessions WHERE status = 'active' AND expires_at <= ? ORDER BY id LIMIT ${batch})
@@ -269,7 +272,14 @@ function* find(sessionId: string): Work<AgentSession | undefined> {
 }
 
 function* owned(sessionId: string, agentId: string | undefined): Work<AgentSession> {
-  const session = yield* find(sessionId);
+  return checkOwner(yield* find(sessionId), sessionId, agentId);
+}
+
+function checkOwner(
+  session: AgentSession | undefined,
+  sessionId: string,
+  agentId: string | undefined,
+): AgentSession {
   if (!session) throw noSession(agentId, sessionId);
   if (agentId !== undefined && session.agent_id !== agentId) throw mismatch(session, agentId);
   return session;

@@ -1,0 +1,22 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SqliteStorage } from '../../../ts/storage/sqlite.js';
+import type { Backend } from './progress-log.rig.js';
+
+/** A file of its own. */
+export async function sqliteBackend(): Promise<Backend> {
+  const folder = mkdtempSync(join(tmpdir(), 'stomp-context-'));
+  const storages: SqliteStorage[] = [];
+  return {
+    connect: async () => {
+      const storage = new SqliteStorage({ path: join(folder, 'stomp.db') });
+      storages.push(storage);
+      return storage;
+    },
+    close: async () => {
+      for (const storage of storages) await storage.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}

@@ -1,0 +1,162 @@
+/** What a context is made of, opened with checked options. */
+import { checkFields, checkInteger, checkObserver, refuse } from '../arguments.js';
+import { StompError } from '../errors.js';
+import { Maasl } from '../guard/index.js';
+import { canonicalPath } from '../paths.js';
+import type { Storage } from '../storage/storage.js';
+import { type ContextClock, contextClock } from './clock.js';
+import { CurrentProjects } from './current-projects.js';
+import { migrateLegacyState } from './legacy.js';
+import { StateMirror } from './mirror.js';
+import { ProgressLog } from './progress-log.js';
+import { Projects } from './projects.js';
+import { EntryQueries } from './query.js';
+import { contextMigrations } from './schema.js';
+import { type SessionRules, Sessions } from './sessions.js';
+
+/** Where the context is kept, and by which rules. */
+export interface AgentContextOptions {
+  /** A guard with a database, which the caller closes. Its locks guard the log files. */
+  readonly maasl?: Maasl;
+  /** Instead: a file for SQLite, or `postgres://…`, for a guard of its own. */
+  readonly database?: string;
+  /** A JSON file that is kept like the database, for people and user interfaces; none unless it is named. */
+  readonly stateFile?: string;
+  /** Folders that projects must lie in; none: anywhere. */
+  readonly roots?: readonly string[];
+  /** How long a session lives unless it is renewed. @default 900000 */
+  readonly sessionTtlMs?: number;
+  /** Of all agents together. @default 10000 */
+  readonly maxActiveSessions?: number;
+  /** Of one agent. @default 600 */
+  readonly sessionStartsPerMinute?: number;
+  /** How often to look for sessions whose lease has run out; 0: never. @default 60000 */
+  readonly cleanUpMs?: number;
+  /** A progress log that has grown to this is closed, and a new file begun. @default 8 MiB */
+  readonly rotateBytes?: number;
+  /** Replaces the clock of sessions and entries: milliseconds since 1970. */
+  readonly now?: () => number;
+  /** Is told of what goes wrong beside the calls, and harms none of them. */
+  readonly onProblem?: (problem: StompError) => void;
+}
+
+export interface ContextParts {
+  readonly maasl: Maasl;
+  readonly ownsMaasl: boolean;
+  readonly storage: Storage;
+  readonly roots: readonly string[];
+  readonly clock: ContextClock;
+  readonly sessions: Sessions;
+  readonly current: CurrentProjects;
+  readonly projects: Projects;
+  readonly log: ProgressLog;
+  readonly queries: EntryQueries;
+  /** Undefined: there is no state file. */
+  readonly mirror: StateMirror | undefined;
+  readonly cleanUpMs: number;
+  readonly now: () => number;
+  readonly onProblem: (problem: StompError) => void;
+}
+
+const optionFields = [
+  'maasl',
+  'database',
+  'stateFile',
+  'roots',
+  'sessionTtlMs',
+  'maxActiveSessions',
+  'sessionStartsPerMinute',
+  'cleanUpMs',
+  'rotateBytes',
+  'now',
+  'onProblem',
+];
+
+const day = 24 * 3600 * 1000;
+
+/** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONFIG_INVALID, DB_BUSY */
+export async function openParts(options: AgentContextOptions): Promise<ContextParts> {
+  checkFields('options', options, optionFields);
+  const { now } = options;
+  if (now !== undefined && typeof now !== 'function') refuse('now', now, 'a function');
+  const rules = sessionRules(options);
+  const cleanUpMs = checkInteger('cleanUpMs', options.cleanUpMs, 60_000, { min: 0, max: day });
+  const roots = await Promise.all((options.roots ?? []).map(canonicalPath));
+  const onProblem = checkObserver('onProblem', options.onProblem) ?? (() => undefined);
+  const { maasl, ownsMaasl } = await openMaasl(options);
+  try {
+    const { storage } = maasl;
+    if (!storage) refuse('maasl', maasl, 'a guard with a database');
+    await storage.migrate(contextMigrations);
+    const clock = contextClock(storage, now);
+    const sessions = new Sessions(storage, clock, rules);
+    const log = await openLog(options, maasl);
+    const mirror = await openMirror(options, storage, roots, onProblem);
+    return {
+      maasl,
+      ownsMaasl,
+      storage,
+      roots,
+      clock,
+      sessions,
+      current: new CurrentProjects(storage, sessions),
+      projects: new Projects(storage, clock),
+      log,
+      queries: new EntryQueries(storage),
+      mirror,
+      cleanUpMs,
+      now: now ?? Date.now,
+      onProblem,
+    };
+  } catch (error) {
+    if (ownsMaasl) await maasl.close();
+    throw error;
+  }
+}
+
+function sessionRules(options: AgentContextOptions): SessionRules {
+  const { sessionTtlMs, maxActiveSessions, sessionStartsPerMinute } = options;
+  const counts = { min: 1, max: 1_000_000_000 };
+  return {
+    ttlMs: checkInteger('sessionTtlMs', sessionTtlMs, 900_000, { min: 1, max: 365 * day }),
+    maxActive: checkInteger('maxActiveSessions', maxActiveSessions, 10_000, counts),
+    startsPerMinute: checkInteger('sessionStartsPerMinute', sessionStartsPerMinute, 600, counts),
+  };
+}
+
+function openLog({ rotateBytes, now }: AgentContextOptions, maasl: Maasl): Promise<ProgressLog> {
+  const given = { ...(rotateBytes === undefined ? {} : { rotateBytes }), ...(now ? { now } : {}) };
+  return ProgressLog.open({ maasl, ...given });
+}
+
+/** Takes over what the state file says of before there were agents, and makes it a mirror of the database. */
+async function openMirror(
+  { stateFile, now }: AgentContextOptions,
+  storage: Storage,
+  roots: readonly string[],
+  onProblem: (problem: StompError) => void,
+): Promise<StateMirror | undefined> {
+  if (stateFile === undefined) return undefined;
+  const path = await canonicalPath(stateFile);
+  const clock = now ? { now } : {};
+  try {
+    await migrateLegacyState({ storage, path, roots, ...clock });
+  } catch (error) {
+    // The database is the truth; a file that cannot be read keeps nobody from his work.
+    if (!(error instanceof StompError) || error.code === 'DB_BUSY') throw error;
+    onProblem(error);
+  }
+  const mirror = new StateMirror({ storage, path, onProblem, ...clock });
+  await mirror.update();
+  return mirror;
+}
+
+async function openMaasl({
+  maasl,
+  database,
+}: AgentContextOptions): Promise<{ maasl: Maasl; ownsMaasl: boolean }> {
+  if (maasl !== undefined && database !== undefined) refuse('database', database, 'left out beside a guard');
+  if (maasl !== undefined) return { maasl, ownsMaasl: false };
+  if (typeof database !== 'string') refuse('database', database, 'a file or an address');
+  return { maasl: await Maasl.open({ database }), ownsMaasl: true };
+}
