@@ -21,7 +21,7 @@ const commands: Readonly<Record<CommandName, readonly [summary: string, load: Co
     async () => (await import('./commands/serve.js')).serve,
   ],
   mcp: [
-    'Guard files and locks for an MCP client, over standard input and output',
+    'Locks, guarded files and the context of agents for an MCP client, over standard input and output',
     async () => (await import('./commands/mcp.js')).mcp,
   ],
   demo: [

@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
-import { AgentContextManager, type AgentContextOptions } from '../../../ts/context/agent-context-manager.js';
+import { AgentContextManager } from '../../../ts/context/agent-context-manager.js';
+import type { AgentContextOptions } from '../../../ts/context/context-parts.js';
 import { contextTools } from '../../../ts/context/tools/context-tools.js';
 import { type Fault, Toolbox } from '../../../ts/tools/toolbox.js';
 

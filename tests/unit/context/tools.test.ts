@@ -1,4 +1,7 @@
 /** The context's tools: for whom a call is made, in which session, and what comes back. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { AgentContextManager } from '../../../ts/context/agent-context-manager.js';
 import { StompError } from '../../../ts/errors.js';
@@ -206,4 +209,101 @@ it('sessions are listed by agent and by status', async () => {
   expect((await call('session_list')).sessions).toHaveLength(3);
   expect((await call('session_list', { agent_id: 'ann', status: 'active' })).sessions).toHaveLength(1);
   expect((await call('session_list', { limit: 2 })).sessions).toHaveLength(2);
+});
+
+describe('entries', () => {
+  beforeEach(async () => {
+    await call('set_project', { name: 'one' });
+  });
+
+  it('go into the log of the current project, of Scribe for whoever says nothing', async () => {
+    const message = 'a|b; c\nexample ü';
+    const meta = { someKey: 'x' };
+    const { entries, duplicates, log } = await call('append_entry', { message, status: 'bug', meta });
+    expect(entries).toMatchObject([
+      { project: 'one', agent: 'Scribe', message, status: 'bug', priority: 'high', meta, line: 1 },
+    ]);
+    expect(duplicates).toEqual([]);
+    expect(log).toMatchObject({ written: true });
+    expect(await call('read_recent')).toMatchObject({ entries, total: 1 });
+  });
+
+  it('come one or many, and each once by its id', async () => {
+    const items = ['first', { message: 'second', status: 'warn', id: 'x' }];
+    const args = { items, category: 'c', project: 'two', timestamp: '2026-01-31 12:00:00 UTC' };
+    const { entries } = await call('append_entry', args);
+    expect(entries).toMatchObject([
+      { message: 'first', status: 'info', category: 'c', ts: Date.UTC(2026, 0, 31, 12) },
+      { message: 'second', status: 'warn', category: 'c', id: 'x' },
+    ]);
+    const again = await call('append_entry', { ...args, items: items.slice(1) });
+    expect(again.duplicates).toEqual(['x']);
+    expect((await call('read_recent', { project: 'two' })).total).toBe(2);
+    for (const wrong of [{}, { message: 'a', items: ['b'] }])
+      expect((await errorOf('append_entry', wrong)).fields.field).toBe('message');
+    expect((await errorOf('append_entry', { items: [{ msg: 'a' }] })).fields.field).toBe('items[0].msg');
+  });
+
+  it('are found by everything that they say', async () => {
+    const items = Array.from({ length: 25 }, (_, i) => ({
+      message: `entry ${i}`,
+      status: i % 5 === 0 ? 'error' : 'info',
+      meta: { i },
+    }));
+    await call('append_entry', { items, tags: 'a, b', confidence: 0.5 });
+    expect(await call('query_entries', { page: 3, page_size: 10 })).toMatchObject({
+      total: 25,
+      pages: 3,
+      has_more: false,
+      entries: { length: 5 },
+    });
+    const found = async (args: object) => (await call('query_entries', args)).total;
+    expect(await found({ status: 'error' })).toBe(5);
+    expect(await found({ status: ['error', 'bug'], tags: ['b'], min_confidence: 0.5 })).toBe(5);
+    expect(await found({ message: 'ENTRY 1', caseSensitive: true })).toBe(0);
+    expect(await found({ message: '^entry 1.$', mode: 'regex', meta: { i: 12 } })).toBe(1);
+    expect(await found({ start: '2026-01-01', end: '2026-01-01' })).toBe(25);
+    expect(await found({ start: now + 1 })).toBe(0);
+    expect(await call('read_recent', { limit: 2, fields: ['message'], filter: { status: 'error' } })).toEqual(
+      expect.objectContaining({ entries: [{ message: 'entry 20' }, { message: 'entry 15' }], total: 2 }),
+    );
+    expect(await found({ scope: 'all' })).toBe(25);
+    expect((await errorOf('query_entries', { message: '(', mode: 'regex' })).code).toBe('INVALID_REQUEST');
+    expect((await errorOf('query_entries', { status: 'done' })).fields.field).toBe('status');
+    expect((await errorOf('query_entries', { project: 'three' })).code).toBe('PROJECT_NOT_FOUND');
+  });
+
+  it('are refused under a lease that has run out', async () => {
+    const ann = client({ agentId: 'ann' });
+    await call('session_start', {}, ann);
+    now += 1000;
+    const args = { message: 'late', project: 'one' };
+    expect((await errorOf('append_entry', args, ann)).code).toBe('SESSION_EXPIRED');
+    expect((await call('read_recent', { project: 'one' })).total).toBe(0);
+  });
+});
+
+it('the logs and the state file can be checked, and the file shows the tools that were used', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'stomp-state-'));
+  const stateFile = join(folder, 'state.json');
+  const own = await openContext({ stateFile });
+  const args = { name: 'one', create: true, agent_id: 'ann' };
+  await own.tools.call('set_project', args);
+  await own.tools.call('append_entry', { message: 'm', project: 'one' });
+  expect(await own.tools.call('context_audit', {})).toMatchObject({
+    ok: true,
+    reports: [{ project: 'one', lines: 1 }],
+  });
+  expect(await own.tools.call('context_verify', {})).toEqual({ ok: true, drift: [] });
+  await own.manager.close();
+  const state = JSON.parse(readFileSync(stateFile, 'utf8')) as { recent_tools: object[] };
+  expect(state.recent_tools).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ name: 'set_project', agent_id: 'ann' }),
+      expect.objectContaining({ name: 'append_entry', agent_id: 'Scribe' }),
+    ]),
+  );
+  rmSync(folder, { recursive: true });
+  const none = await errorOf('context_verify', {});
+  expect(none.code).toBe('CONFIG_INVALID');
 });

@@ -183,6 +183,57 @@ describe('projects', () => {
   });
 });
 
+describe('entries', () => {
+  const at = '/v1/projects/one/entries';
+
+  it('are written, and found by the query of the URL or by a body', async () => {
+    const one = await ask('POST', at, { message: 'first', agent_id: 'ann', tags: ['a'], meta: { k: 1 } });
+    expect(one).toMatchObject({ status: 201, body: { entries: [{ project: 'one', agent: 'ann' }] } });
+    expect(one.headers.get('x-agent-id')).toBe('ann');
+    await ask(
+      'POST',
+      at,
+      { items: ['second', { message: 'third', status: 'error' }] },
+      { 'x-agent-id': 'bob' },
+    );
+    expect((await ask('GET', at)).body).toMatchObject({
+      total: 3,
+      entries: [{ message: 'third', agent: 'bob' }, { message: 'second' }, { message: 'first' }],
+    });
+    const total = async (query: string) => (await ask('GET', `${at}?${query}`)).body['total'];
+    expect(await total('status=error,bug&status=warn')).toBe(1);
+    expect(await total('agents=ann&meta.k=1&tags=a')).toBe(1);
+    expect(await total('message=SECOND&case_sensitive=false&pageSize=1')).toBe(1);
+    expect(await total('message=SECOND&caseSensitive=true')).toBe(0);
+    const body = await ask('POST', `${at}/query`, { status: ['error'], fields: ['message'] });
+    expect(body).toMatchObject({ status: 200, body: { entries: [{ message: 'third' }], total: 1 } });
+    expect((await ask('GET', '/v1/projects/one/audit')).body).toMatchObject({ ok: true, lines: 3 });
+  });
+
+  it('are refused with what is wrong', async () => {
+    const field = async (answer: Promise<Answer>) => {
+      const { status, body } = await answer;
+      return [status, body.error['field']];
+    };
+    expect(await field(ask('GET', `${at}?page_size=1000`))).toEqual([400, 'page_size']);
+    expect(await field(ask('GET', `${at}?page=x`))).toEqual([400, 'page']);
+    expect(await field(ask('GET', `${at}?nope=1`))).toEqual([400, 'nope']);
+    expect(await field(ask('GET', `${at}?message=(&mode=regex`))).toEqual([400, 'message']);
+    expect(await field(ask('POST', at, { project: 'two', message: 'x' }))).toEqual([400, 'project']);
+    expect(await field(ask('POST', '/v1/projects/none/entries', { message: 'x' }))).toEqual([404, 'project']);
+    expect((await ask('GET', '/v1/projects/none/entries')).status).toBe(404);
+    expect((await ask('GET', '/v1/projects/none/audit')).status).toBe(404);
+    expect((await ask('GET', '/v1/context/verify')).body.error['code']).toBe('CONFIG_INVALID');
+  });
+
+  it('go with their project when it is purged', async () => {
+    await ask('POST', at, { message: 'first' });
+    expect((await ask('DELETE', '/v1/projects/one?purge=true')).status).toBe(200);
+    await ask('POST', '/v1/projects', { name: 'one' });
+    expect((await ask('GET', at)).body['total']).toBe(0);
+  });
+});
+
 it('events are told by agent and by type, in pages', async () => {
   await ask('PUT', project, { project: 'one' });
   await ask('PUT', project, { project: 'two' }, { 'if-match': '"0"' });

@@ -188,10 +188,24 @@ function deleteTool({ manager }: ToolParts): Tool {
     name: 'project_delete',
     title: 'Delete a project',
     description:
-      'Deletes a project. Agents that work on it then work on none, at the version they had; its log stays.',
-    inputSchema: { type: 'object', properties: { name }, required: ['name'], additionalProperties: false },
+      'Deletes a project. Agents that work on it then work on none, at the version they had; its log stays unless it is purged.',
+    inputSchema: {
+      type: 'object',
+      properties: {
+        name,
+        purge: {
+          type: 'boolean',
+          description: 'Also remove its entries and the files of its log. Default: false',
+        },
+      },
+      required: ['name'],
+      additionalProperties: false,
+    },
     hints: removes,
-    run: async (args) => ({ deleted: true, ...(await manager.deleteProject(args.name)) }),
+    run: async ({ name: named, purge }) => ({
+      deleted: true,
+      ...(await manager.deleteProject(named, given({ purge }))),
+    }),
   });
 }
 
