@@ -36,6 +36,10 @@ const commands: Readonly<Record<CommandName, readonly [summary: string, load: Co
     'Show who holds and who waits for what, live',
     async () => (await import('./commands/locks.js')).locks,
   ],
+  context: [
+    'Sessions, current projects and progress logs of agents',
+    async () => (await import('./commands/context.js')).context,
+  ],
   models: [
     'List the models that are known and those on this machine',
     async () => (await import('./commands/models.js')).models,
@@ -72,6 +76,10 @@ async function dispatch(given: readonly string[], terminal: Terminal): Promise<n
   const [first = ''] = args;
   const isNamed = first !== '' && !first.startsWith('-');
   const name = isNamed ? commandNamed(first) : 'serve';
+  if (name === 'context') {
+    const { context } = await import('./commands/context.js');
+    return context.runArguments(args.slice(1), terminal);
+  }
   const { flags, positionals, help, version } = parseArguments(isNamed ? args.slice(1) : args, name);
   if (version) {
     print(terminal, packageVersion());

@@ -1,8 +1,8 @@
 /** `stomp-serve serve`: loads a model and serves it until it is told to stop. */
 import type { Settings } from '../../config/index.js';
+import type { AgentContextManager } from '../../context/index.js';
 import type { Engine } from '../../engine/engine.js';
 import type { EngineInfo, EngineStats } from '../../engine/types.js';
-import type { AgentContextManager } from '../../context/index.js';
 import { DocgenGuard } from '../../guard/index.js';
 import { createServer, type GuardServices, type StompServer } from '../../serve/index.js';
 import { packageVersion } from '../../version.js';

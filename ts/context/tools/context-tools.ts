@@ -19,7 +19,6 @@ const maxRequestBytes = 4 << 20;
 
 /** Every tool of a context, for a toolbox. */
 export function contextTools(manager: AgentContextManager): ToolSet {
-  const parts = { manager, callers: new Callers(manager) };
   return {
     topic: 'sessions, projects and progress of agents',
     instructions:
@@ -28,11 +27,20 @@ export function contextTools(manager: AgentContextManager): ToolSet {
       'Write down what you do with append_entry, and read what others have done with read_recent and query_entries. ' +
       'Say who you are with agent_id; without it you are Scribe. An agent that starts a session with session_start keeps ' +
       'it alive with session_heartbeat.',
-    tools: [sessionTools, projectTools, entryTools, watchingTools]
-      .flatMap((make) => make(parts))
-      .map((tool) => noted(tool, manager)),
+    tools: toolsOf(manager).map((tool) => noted(tool, manager)),
     maxRequestBytes,
   };
+}
+
+/** What the tools take, for whoever has no context yet: help, and the reading of a command line. */
+export function contextToolShapes(): readonly Omit<Tool, 'call'>[] {
+  // Only a call would use it.
+  return toolsOf(undefined as unknown as AgentContextManager);
+}
+
+function toolsOf(manager: AgentContextManager): Tool[] {
+  const parts = { manager, callers: new Callers(manager) };
+  return [sessionTools, projectTools, entryTools, watchingTools].flatMap((make) => make(parts));
 }
 
 /** The same; the state file shows which tools were used last. */
