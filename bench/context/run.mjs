@@ -1,4 +1,4 @@
-// Queries of a large progress log on both databases: `npm run bench:context`. The exit status says whether it ran, with
+// Queries of a large progress log on both databases: `npm run bench:queries`. The exit status says whether it ran, with
 // --strict also whether the target was met. --entries N, --spread month|hour, --only sqlite|postgres.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -117,6 +117,6 @@ try {
   if (options.only !== 'postgres') await measure(sqlite);
   if (options.only !== 'sqlite') await measure(postgres);
 } catch (error) {
-  process.stderr.write(`npm run bench:context: ${error.stack}\n`);
+  process.stderr.write(`npm run bench:queries: ${error.stack}\n`);
   process.exitCode = 1;
 }
