@@ -41,6 +41,8 @@ interface Level {
 
 const anyMinute: Level = { lengthMs: minuteMs, facets: [anyByMinute] };
 const littleToSkip = 200;
+// Looking where they are costs as much.
+const fewToCount = 5000;
 
 export function* findCounted(
   dialect: Dialect,
@@ -128,12 +130,17 @@ class Counts {
     if (!level || toMs - fromMs < minuteMs) return yield* countEntries(this.#branches, fromMs, toMs);
     const first = Math.floor(fromMs / level.lengthMs) * level.lengthMs;
     const last = first + level.lengthMs - 1;
-    const all = sum(yield* this.#buckets(anyMinute, first, last));
-    if (2 * sum(yield* this.#buckets(anyMinute, fromMs, toMs)) <= all)
-      return yield* countEntries(this.#branches, fromMs, toMs);
     const whole = sum(yield* this.#buckets(level, first, last));
+    if (whole <= fewToCount || (yield* this.#isSmaller(fromMs, toMs, first, last)))
+      return yield* countEntries(this.#branches, fromMs, toMs);
     const before = yield* countEntries(this.#branches, first, fromMs - 1);
     return whole - before - (yield* countEntries(this.#branches, toMs + 1, last));
+  }
+
+  /** Whether a part of a bucket has at most half of its entries, going by those of any facet. */
+  *#isSmaller(fromMs: number, toMs: number, first: number, last: number): Work<boolean> {
+    const part = sum(yield* this.#buckets(anyMinute, fromMs, toMs));
+    return 2 * part <= sum(yield* this.#buckets(anyMinute, first, last));
   }
 
   *#buckets({ lengthMs, facets }: Level, fromMs: number, toMs: number): Work<Span[]> {

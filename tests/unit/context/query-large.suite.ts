@@ -80,6 +80,19 @@ export function queryLargeSuite(where: string, start: Start): void {
       }
     });
 
+    it('counts part of a day with many entries', async () => {
+      await logs.add(...Array.from({ length: 9000 }, (_, i) => ({ agent: i % 3 === 0 ? 'bob' : 'ann' })));
+      const ofAnn = logs.entries.filter(({ agent }) => agent === 'ann');
+      for (const [start, end] of [
+        [noon + 61_000, noon + 8_000_000],
+        [noon + 1000, noon + 1_000_000],
+        [noon - 5_000_000, noon + 8_999_000],
+      ] as const) {
+        const { total } = await queries.query({ project: 'p', agents: 'ann', start, end });
+        expect(total).toBe(ofAnn.filter(({ ts }) => ts >= start && ts <= end).length);
+      }
+    });
+
     it('lets others have their turns while it reads a long log, and ends soon when it is cancelled', async () => {
       await logs.add(...Array.from({ length: 5000 }, () => ({})));
       let turns = 0;
