@@ -66,9 +66,7 @@ export class LogQueue {
       if (who.signal?.aborted) return reject(cancelled(who.signal.reason));
       who.signal?.addEventListener('abort', cancel, { once: true });
       this.#waiting.add(call);
-      this.#working ??= this.#work().finally(() => {
-        this.#working = undefined;
-      });
+      this.#working ??= this.#work();
     });
   }
 
@@ -76,6 +74,8 @@ export class LogQueue {
     // Those who call in the same breath go together.
     await Promise.resolve();
     for (let first = this.#first(); first; first = this.#first()) await this.#turn(first.who.agentId);
+    // In the same breath as the look at who waits: whoever comes next begins anew.
+    this.#working = undefined;
   }
 
   #first(): QueuedCall | undefined {

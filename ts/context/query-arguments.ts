@@ -106,8 +106,8 @@ export function checkRecent(query: RecentQuery): CheckedQuery {
   const { project, n, filter = {}, limit = n, ...paging } = query;
   if (n !== undefined && limit !== n) refuse('n', n, 'the same as limit, or left out');
   checkFields('filter', filter, filterFields);
-  const named = limit === undefined ? {} : { limit };
-  return checked({ ...paging, ...named }, checkName('project', project), checkConditions(filter), true);
+  const named = limit === undefined ? {} : { limit, pageSize: Math.min(limit, mostPageSize) };
+  return checked({ ...named, ...paging }, checkName('project', project), checkConditions(filter), true);
 }
 
 function checked(

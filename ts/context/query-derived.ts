@@ -99,7 +99,7 @@ export function addCounts(counts: readonly SqlValue[][]): Work<void> {
 }
 
 // Few different statements, whatever the number of rows: each is prepared once.
-const sizes = [64, 16, 4, 1];
+const sizes = [64, 16];
 
 /** Inserts rows, many with one statement. */
 export function* insertRows(
@@ -109,7 +109,8 @@ export function* insertRows(
   end = '',
 ): Work<void> {
   for (let from = 0; from < values.length; ) {
-    const size = sizes.find((some) => some <= values.length - from) ?? 1;
+    const left = values.length - from;
+    const size = sizes.find((some) => some <= left) ?? left;
     const some = values.slice(from, from + size);
     const row = `(${some[0]?.map(() => '?').join(', ')})`;
     yield* rows(

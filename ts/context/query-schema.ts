@@ -56,7 +56,7 @@ export const postgresTrigrams = `DO $$
        ELSE CREATE EXTENSION IF NOT EXISTS pg_trgm;
        END IF;
      EXCEPTION WHEN insufficient_privilege OR undefined_file OR feature_not_supported OR unique_violation
-       OR duplicate_object THEN
+       OR duplicate_object OR duplicate_function THEN
        RAISE NOTICE 'pg_trgm is not to be had: %', SQLERRM;
      END;
      SELECT nspname INTO home FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'pg_trgm';

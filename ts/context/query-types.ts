@@ -63,7 +63,7 @@ export interface EntryQuery extends EntryFilter, Paging {
 
 export interface RecentQuery extends Paging {
   readonly project: string;
-  /** The same as `limit`. */
+  /** The same as `limit`: so many, up to 200, come on one page unless `pageSize` says otherwise. */
   readonly n?: number;
   readonly filter?: EntryFilter;
 }

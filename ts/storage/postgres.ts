@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { StompError } from '../errors.js';
-import type { Migration, Row, Statement, Storage, Work } from './storage.js';
+import { isFault, type Migration, type Row, type Statement, type Storage, type Work } from './storage.js';
 
 export interface PostgresOptions {
   /** `postgres://user:password@host:port/database`. */
@@ -60,7 +60,9 @@ export class PostgresStorage implements Storage {
     return this.#transaction('BEGIN', async (client) => {
       // One process at a time, also for what is not in the schema yet.
       await client.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`stomp-serve ${this.#schema}`]);
-      await client.query(`CREATE SCHEMA IF NOT EXISTS ${quoted(this.#schema)}`);
+      // To make one that is there already takes the right to make others.
+      const there = await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [this.#schema]);
+      if (!there.rowCount) await client.query(`CREATE SCHEMA ${quoted(this.#schema)}`);
       await client.query('CREATE TABLE IF NOT EXISTS stomp_migrations (name text PRIMARY KEY)');
       for (const { name, postgres } of migrations) {
         const known = await client.query('SELECT 1 FROM stomp_migrations WHERE name = $1', [name]);
@@ -130,7 +132,7 @@ export class PostgresStorage implements Storage {
       try {
         return await this.#once(begin, work);
       } catch (error) {
-        if (error instanceof StompError) throw error;
+        if (error instanceof StompError || isFault(error)) throw error;
         const late = performance.now() + pauseMs >= deadline;
         if (this.#closed || late || !isPassing(error)) throw this.#failed(error);
       }

@@ -4,7 +4,15 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { StompError } from '../errors.js';
-import type { Migration, Row, SqlValue, Statement, Storage, Work } from './storage.js';
+import {
+  isFault,
+  type Migration,
+  type Row,
+  type SqlValue,
+  type Statement,
+  type Storage,
+  type Work,
+} from './storage.js';
 
 export interface SqliteOptions {
   /** The file; its folder is made. */
@@ -119,11 +127,17 @@ export class SqliteStorage implements Storage {
         this.#setUp();
         return call();
       } catch (error) {
-        if (error instanceof StompError) throw error;
-        if (!isBusy(error) || performance.now() >= deadline) throw this.#failed(what, error);
+        if (!isBusy(error) || performance.now() >= deadline) throw this.#told(what, error);
       }
       await sleep(1 + Math.random() * longestPauseMs);
     }
+  }
+
+  /** What a caller is told of an error that is not tried away. */
+  #told(what: string, error: unknown): unknown {
+    if (error instanceof StompError) return error;
+    if (!this.#db.open) return new StompError('SHUTTING_DOWN', 'The database is closed.', { cause: error });
+    return isFault(error) ? error : this.#failed(what, error);
   }
 
   /** Tried again like everything else: of several processes that open a new file at once, some find it busy. */

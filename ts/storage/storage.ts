@@ -52,3 +52,8 @@ export interface Storage {
   listen(channel: string, call: () => void): Promise<() => Promise<void>>;
   close(): Promise<void>;
 }
+
+/** Whether work has failed by a fault of its own: the database is not to blame for it. */
+export function isFault(error: unknown): boolean {
+  return [TypeError, RangeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
+}

@@ -10,9 +10,21 @@ export const noon = Date.UTC(2026, 0, 15, 12);
 
 export type Draft = Partial<Omit<Entry, 'line'>>;
 
+/** Half of them lie in one second, the others over two hours. */
+export function dense(i: number): Draft {
+  return {
+    ts: noon + (i % 2 === 0 ? i * 6000 : (i % 7) * 150),
+    status: (['info', 'warn', 'bug'] as const)[i % 3] ?? 'info',
+    agent: `agent-${i % 5}`,
+    category: [null, 'c1', 'c2', 'c3'][i % 4] ?? null,
+    project: i % 10 === 9 ? 'q' : 'p',
+  };
+}
+
 /** A database with the tables, and what adds entries to it. */
 export class Logs {
   readonly entries: Entry[] = [];
+  readonly #lines = new Map<string, number>();
   readonly #storage: Storage;
 
   constructor(storage: Storage) {
@@ -26,6 +38,7 @@ export class Logs {
   /** Empties them. */
   async clear(): Promise<void> {
     this.entries.length = 0;
+    this.#lines.clear();
     const sqlite = this.#storage.dialect === 'sqlite';
     await this.#storage.write(function* () {
       for (const table of ['entries', 'metrics', 'entry_counts', 'entry_terms'])
@@ -53,7 +66,8 @@ export class Logs {
 
   #entry(draft: Draft): Entry {
     const { project = 'p', status = 'info' } = draft;
-    const line = this.entries.filter((entry) => entry.project === project).length + 1;
+    const line = (this.#lines.get(project) ?? 0) + 1;
+    this.#lines.set(project, line);
     const entry = {
       id: `${project}-${line}`,
       project,

@@ -446,6 +446,18 @@ export function querySuite(where: string, start: Start): void {
         expect(await queries.recent({ project: 'p', limit: 2 })).toEqual(two);
       });
 
+      it('gives as many on one page as are asked for, up to 200', async () => {
+        await addMany(210);
+        expect((await queries.recent({ project: 'p', n: 150 })).entries).toHaveLength(150);
+        const most = await queries.recent({ project: 'p', n: 300 });
+        expect(most.entries).toHaveLength(200);
+        expect(most).toMatchObject({ total: 210, pages: 2, has_more: true });
+        expect((await queries.recent({ project: 'p' })).entries).toHaveLength(50);
+        await expect(queries.recent({ project: 'p', n: 'x' } as never)).rejects.toMatchObject({
+          fields: { field: 'limit' },
+        });
+      });
+
       it('pages and filters as queries do', async () => {
         await logs.add({ status: 'bug' }, {}, { status: 'bug' }, { status: 'bug' });
         const page = await queries.recent({ project: 'p', page: 2, pageSize: 2, filter: { status: 'bug' } });

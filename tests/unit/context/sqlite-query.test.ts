@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { SqliteStorage } from '../../../ts/storage/sqlite.js';
 import { querySuite, type Start } from './query.suite.js';
 import { queryCheckSuite } from './query-check.suite.js';
+import { queryLargeSuite } from './query-large.suite.js';
 import { queryModelSuite } from './query-model.suite.js';
 
 const start: Start = async () => {
@@ -19,5 +20,6 @@ const start: Start = async () => {
 };
 
 querySuite('on SQLite', start);
+queryLargeSuite('on SQLite', start);
 queryModelSuite('on SQLite', start, 150);
 queryCheckSuite('on SQLite', start);

@@ -41,4 +41,17 @@ describe('storage in SQLite', () => {
     });
     await storage.close();
   });
+
+  it('does not take a fault of the work for one of the database', async () => {
+    const storage = new SqliteStorage({ path });
+    await storage.migrate(migrations);
+    const faulty = storage.write(function* () {
+      yield* rows('INSERT INTO a (n) VALUES (1)');
+      JSON.parse('{');
+    });
+    await expect(faulty).rejects.toBeInstanceOf(SyntaxError);
+    expect(await storage.read(() => rows('SELECT n FROM a'))).toEqual([]);
+    await storage.close();
+    await expect(storage.read(() => rows('SELECT 1'))).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+  });
 });

@@ -1,0 +1,115 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Entry } from '../../../ts/context/entry.js';
+import { EntryQueries } from '../../../ts/context/query.js';
+import type { EntryFilter, EntryQuery } from '../../../ts/context/query-types.js';
+import type { Start } from './query.suite.js';
+import { dense, Logs, noon } from './query-rig.js';
+
+export function queryLargeSuite(where: string, start: Start): void {
+  describe(`queries of larger logs ${where}`, () => {
+    let logs: Logs;
+    let queries: EntryQueries;
+    let close: () => Promise<void>;
+
+    beforeEach(async () => {
+      const started = await start();
+      close = started.close;
+      logs = new Logs(started.storage);
+      await logs.migrate();
+      queries = new EntryQueries(started.storage);
+    });
+    afterEach(() => close());
+
+    describe('a dense log', () => {
+      /** Pages of the entries of p that match, both ways. */
+      const ask = async (query: EntryFilter, matches: (entry: Entry) => boolean) => {
+        const matching = logs.entries.filter((entry) => entry.project === 'p' && matches(entry));
+        const ascending = matching.sort((a, b) => a.ts - b.ts || a.line - b.line);
+        await askPages({ ...query, project: 'p', order: 'asc' }, ascending);
+        await askPages({ ...query, project: 'p' }, [...ascending].reverse());
+      };
+      const askPages = async (query: EntryQuery, all: readonly Entry[]) => {
+        for (const page of [1, 2, 6, 9, Math.ceil(all.length / 40)]) {
+          const { entries, total } = await queries.query({ ...query, page, pageSize: 40 });
+          expect([total, entries]).toEqual([all.length, all.slice((page - 1) * 40, page * 40)]);
+        }
+      };
+
+      beforeEach(() => logs.add(...Array.from({ length: 1200 }, (_, i) => dense(i))));
+
+      it('has every page of entries of several kinds', () =>
+        ask({ status: ['info', 'bug'] }, ({ status }) => status !== 'warn'));
+
+      it('has every page of entries of several agents', () =>
+        ask({ agents: ['agent-0', 'agent-1', 'agent-2'] }, ({ agent }) => agent <= 'agent-2'));
+
+      it('has every page of entries of several categories and kinds in part of a day', () => {
+        const [start, end] = [noon + 100, noon + 6_900_000];
+        return ask(
+          { category: ['c1', 'c2'], status: ['info', 'warn'], start, end },
+          ({ category, status, ts }) =>
+            (category === 'c1' || category === 'c2') && status !== 'bug' && ts >= start && ts <= end,
+        );
+      });
+
+      it('has every page of a search that reads all of it', async () => {
+        await ask({ message: '1' }, ({ message }) => message.includes('1'));
+        await ask({ message: '[13]$', mode: 'regex' }, ({ message }) => /[13]$/.test(message));
+      });
+    });
+
+    it('reads a long log batch by batch', async () => {
+      await logs.add(...Array.from({ length: 9000 }, () => ({})));
+      const ways: [EntryQuery, RegExp][] = [
+        [{ project: 'p', pageSize: 200, message: '[89]', mode: 'regex' }, /[89]/],
+        [{ project: 'p', pageSize: 200, message: '7' }, /7/],
+      ];
+      for (const [query, expression] of ways) {
+        const newestFirst = [...logs.entries].reverse().map(({ line }) => line);
+        const expected = newestFirst.filter((line) => expression.test(String(line)));
+        const page = await queries.query({ ...query, page: 9 });
+        expect([page.total, page.entries.map(({ line }) => line)]).toEqual([
+          expected.length,
+          expected.slice(1600, 1800),
+        ]);
+        const next = await queries.query({ ...query, cursor: page.next_cursor ?? '' });
+        expect([next.total, next.entries.map(({ line }) => line)]).toEqual([
+          expected.length,
+          expected.slice(1800, 2000),
+        ]);
+      }
+    });
+
+    it('counts part of a day with many entries', async () => {
+      await logs.add(...Array.from({ length: 9000 }, (_, i) => ({ agent: i % 3 === 0 ? 'bob' : 'ann' })));
+      const ofAnn = logs.entries.filter(({ agent }) => agent === 'ann');
+      for (const [start, end] of [
+        [noon + 61_000, noon + 8_000_000],
+        [noon + 1000, noon + 1_000_000],
+        [noon - 5_000_000, noon + 8_999_000],
+      ] as const) {
+        const { total } = await queries.query({ project: 'p', agents: 'ann', start, end });
+        expect(total).toBe(ofAnn.filter(({ ts }) => ts >= start && ts <= end).length);
+      }
+    });
+
+    it('lets others have their turns while it reads a long log, and ends soon when it is cancelled', async () => {
+      await logs.add(...Array.from({ length: 5000 }, () => ({})));
+      let turns = 0;
+      let running = true;
+      const turn = () => {
+        turns++;
+        if (running) setImmediate(turn);
+      };
+      setImmediate(turn);
+      const query: EntryQuery = { project: 'p', message: '9$', mode: 'regex' };
+      expect((await queries.query(query)).total).toBe(500);
+      expect(turns).toBeGreaterThanOrEqual(5);
+      const controller = new AbortController();
+      const cancelled = queries.query({ ...query, signal: controller.signal });
+      setImmediate(() => controller.abort());
+      await expect(cancelled).rejects.toMatchObject({ code: 'CANCELLED' });
+      running = false;
+    });
+  });
+}
