@@ -42,12 +42,14 @@ export interface Project {
   readonly updated_at: number;
 }
 
+/** A new session. */
 export interface StartOptions {
   /** One that the caller has chosen; made when it is left out. */
   readonly sessionId?: string;
   readonly metadata?: Meta;
 }
 
+/** Which sessions. */
 export interface SessionListOptions {
   readonly agentId?: string;
   /** Left out: both. */
@@ -56,6 +58,7 @@ export interface SessionListOptions {
   readonly limit?: number;
 }
 
+/** Which events. */
 export interface EventOptions {
   readonly agentId?: string;
   readonly type?: ContextEventType;
@@ -65,6 +68,7 @@ export interface EventOptions {
   readonly limit?: number;
 }
 
+/** By whom a current project is set, and from which version. */
 export interface SetProjectOptions {
   readonly sessionId: string;
   /** Changes nothing unless this is the version; 0: there is none yet. Left out: whatever it is. */
@@ -73,6 +77,7 @@ export interface SetProjectOptions {
   readonly updatedBy?: string;
 }
 
+/** A new project. */
 export interface ProjectOptions {
   readonly name: string;
   /** @default the first of the folders that projects must lie in, or else the working directory */
@@ -103,6 +108,7 @@ export interface ContextEvent {
   readonly created_at: number;
 }
 
+/** What may happen. */
 export type ContextEventType =
   | 'project_set'
   | 'project_switched'
