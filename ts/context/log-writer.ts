@@ -3,7 +3,7 @@
  * the database each time; nothing is remembered. Every step can be the last one of this process.
  */
 import { createHash } from 'node:crypto';
-import { fstatSync, lstatSync, renameSync } from 'node:fs';
+import { fstatSync, lstatSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { StompError } from '../errors.js';
@@ -12,13 +12,13 @@ import {
   besideLog,
   createLog,
   findLines,
-  freeName,
   hashOf,
   lineEndsAt,
   makeFolders,
   numbersFrom,
   openLog,
   openLogToRead,
+  renameToFree,
   syncFolder,
   writeMissing,
 } from '../storage/log-file.js';
@@ -202,15 +202,12 @@ export class LogWriter {
     if (state.bytes === 0 || fstatSync(handle.fd).size < this.#setup.rotateBytes) return false;
     const found = findLines(handle.fd, state.bytes, lines);
     const last = state.written_line + found.lines;
-    return found.torn === 0 && found.lines < lines.length && last >= state.first_line;
+    return found.torn === 0 && !found.junk && found.lines < lines.length && last >= state.first_line;
   }
 
   async #rotate(project: Project, guard: StompGuard, state: LogState): Promise<LogState> {
     const path = project.progress_log_path;
-    const archive = freeName(path, numbersFrom(state.number));
-    if (!guard.held) throw lost(project);
-    renameSync(path, archive);
-    await syncFolder(dirname(path));
+    const archive = await rename(path, numbersFrom(state.number), guard, project);
     return this.#close(project, guard, state, archive);
   }
 
@@ -273,10 +270,7 @@ export class LogWriter {
 
   /** @returns what was done */
   async #setAside(project: Project, guard: StompGuard, path: string): Promise<string> {
-    const aside = freeName(project.progress_log_path, asideNames(this.#setup.now()));
-    if (!guard.held) throw lost(project);
-    renameSync(path, aside);
-    await syncFolder(dirname(path));
+    const aside = await rename(path, asideNames(this.#setup.now()), guard, project);
     return `Set ${basename(path)}, which somebody had changed, aside as ${basename(aside)}.`;
   }
 
@@ -326,6 +320,23 @@ function checkRow(row: Entry, before: Entry | undefined): void {
     `The row of line ${row.line} of the progress log of ${row.project}, or the one before it, was changed or removed: nothing is made from it. See what \`stomp-serve context audit\` says, and restore the database from a backup.`,
     { fields: { project: row.project, line: row.line } },
   );
+}
+
+/** @returns the new path */
+async function rename(
+  path: string,
+  names: Iterable<string>,
+  guard: StompGuard,
+  project: Project,
+): Promise<string> {
+  if (!guard.held) throw lost(project);
+  try {
+    const renamed = renameToFree(path, names);
+    await syncFolder(dirname(path));
+    return renamed;
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'EEXIST' ? lost(project) : error;
+  }
 }
 
 /** What is to follow `state.bytes`. */

@@ -1,6 +1,8 @@
 /** Processes that are killed while they write a progress log: every entry is there, once, and nothing is torn. */
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { formatLine } from '../../../ts/context/line.js';
 import { newEntries } from '../../../ts/context/new-entry.js';
@@ -29,6 +31,7 @@ const rotationPoints = [
   'leased',
   'stored',
   'before the rename',
+  'half renamed',
   'renamed',
   'closed, not committed',
   'closed',
@@ -36,6 +39,14 @@ const rotationPoints = [
   'written',
   'synced',
 ];
+
+// Outside of transactions: others take over and write meanwhile.
+const sleeps = ['stored', 'before the write', 'written', 'synced', 'before the rename', 'renamed'];
+
+async function isStopped(pid: number | undefined): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  return /^\d+ \(.*\) T/.test(stat);
+}
 
 /** 16 agents, each in a process of its own, which is started again when it was killed. @returns how many were */
 async function storm(
@@ -140,6 +151,31 @@ const promises = (name: string, database: (rig: Rig) => string) => {
       expect(entries[0]?.line).toBe(at === 'leased' ? 10 : 11);
       expect((await log.audit(project)).files).toHaveLength(2);
     });
+
+    it.runIf(process.platform === 'linux').each(sleeps)(
+      'doubles nothing of a writer that sleeps past its lease at: %s',
+      async (at) => {
+        const project = rig.project();
+        const rotateBytes = at.includes('rename') ? 1500 : 1 << 20;
+        const setup = {
+          database: database(rig),
+          projects: [project],
+          agent: 'eve',
+          leaseTtlMs: 300,
+          rotateBytes,
+        };
+        const kill = { at, entry: 9, signal: 'SIGSTOP' as const };
+        const writer = new LogWriterProcess({ ...setup, from: 0, to: 12, kill });
+        const log = await rig.open({ rotateBytes });
+        while (!(await isStopped(writer.child.pid))) await sleep(20);
+        const items = newEntries(['while it slept', 'and more'], 0);
+        await log.append(project, items, { agentId: 'bob', sessionId: null });
+        writer.child.kill('SIGCONT');
+        expect(await writer.ended()).toBeUndefined();
+        expect(writer.unwritten).toEqual([]);
+        await expectWhole(project, 14);
+      },
+    );
 
     it(
       'keeps every line of 16 agents in 16 processes that are killed at random',

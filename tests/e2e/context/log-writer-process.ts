@@ -13,7 +13,7 @@ export interface LogWriterSetup {
   to: number;
   rotateBytes?: number;
   leaseTtlMs: number;
-  kill?: { at: string; entry: number };
+  kill?: { at: string; entry: number; signal?: 'SIGKILL' | 'SIGSTOP' };
 }
 
 export class LogWriterProcess {

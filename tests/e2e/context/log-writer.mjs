@@ -4,8 +4,8 @@
  *   node log-writer.mjs '{"database", "projects", "agent", "from", "to", "rotateBytes", "leaseTtlMs", "kill"}'
  *
  * Entry n goes to the project of its turn under the id `<agent>-<n>`; each is said on a line of its own when it is
- * stored and written. `kill: {at, entry}`: the process kills itself at this point of the entry, as SIGKILL from
- * elsewhere would.
+ * stored and written. `kill: {at, entry, signal}`: the process kills itself at this point of the entry, as SIGKILL from
+ * elsewhere would; or stops itself, with SIGSTOP.
  */
 import fs from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -16,22 +16,27 @@ const { kill } = setup;
 let armed = false;
 
 function die(at) {
-  if (armed && kill?.at === at) process.kill(process.pid, 'SIGKILL');
+  if (armed && kill?.at === at) process.kill(process.pid, kill.signal ?? 'SIGKILL');
 }
 
-const { writeSync, renameSync } = fs;
+const { writeSync, linkSync, unlinkSync } = fs;
 fs.writeSync = (fd, bytes, from, length, at) => {
   const header = bytes[from] === 0x23;
   const half = header ? 'half a header' : 'half a line';
   if (armed && kill?.at === half) writeSync(fd, bytes, from, Math.floor(length / 2), at);
   die(half);
+  die('before the write');
   const written = writeSync(fd, bytes, from, length, at);
   die('written');
   return written;
 };
-fs.renameSync = (...args) => {
+fs.linkSync = (...args) => {
   die('before the rename');
-  renameSync(...args);
+  linkSync(...args);
+  die('half renamed');
+};
+fs.unlinkSync = (...args) => {
+  unlinkSync(...args);
   die('renamed');
 };
 syncBuiltinESMExports();
