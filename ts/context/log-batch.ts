@@ -118,17 +118,23 @@ function* attempt<Call extends BatchCall>(batch: Batch<Call>): Work<Attempted<Ca
   return { stored, state: yield* logState(batch.project) };
 }
 
-const mostIds = 500;
+// A power of two: lists are filled up to one, so that there are few statements to prepare.
+const mostIds = 512;
 
 function* existing(ids: readonly string[]): Work<Map<string, Entry>> {
   const found = new Map<string, Entry>();
   for (let at = 0; at < ids.length; at += mostIds) {
-    const some = ids.slice(at, at + mostIds);
+    const some = filledUp(ids.slice(at, at + mostIds));
     const places = some.map(() => '?').join(', ');
     const there = yield* rows(`SELECT ${entryColumns} FROM entries WHERE id IN (${places})`, ...some);
     for (const entry of there.map(entryOf)) found.set(entry.id, entry);
   }
   return found;
+}
+
+function filledUp(ids: string[]): string[] {
+  const length = 2 ** Math.ceil(Math.log2(ids.length));
+  return [...ids, ...Array<string>(length - ids.length).fill(ids[0] ?? '')];
 }
 
 /** Numbers entries and chains their lines. */
