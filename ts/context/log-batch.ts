@@ -59,15 +59,29 @@ export async function storeBatch<Call extends BatchCall>(batch: Batch<Call>): Pr
   for (;;) {
     const calls = batch.calls.filter((call) => !failed.has(call));
     if (calls.length === 0) return { stored: new Map(), failed, state: undefined };
-    const outcome = await batch.storage.write(() => attempt({ ...batch, calls })).catch(someFailed);
+    const outcome = await transact(batch, calls);
     if (!(outcome instanceof SomeFailed)) return { ...outcome, failed };
     for (const call of calls) if (outcome.reasons.has(call)) failed.set(call, outcome.reasons.get(call));
   }
 }
 
-function someFailed(error: unknown): SomeFailed {
-  if (error instanceof SomeFailed) return error;
-  throw error;
+// PostgreSQL lets two transactions of two projects look for one id before either has stored it.
+const mostCollisions = 3;
+const uniqueViolation = '23505';
+
+function transact<Call extends BatchCall>(
+  batch: Batch<Call>,
+  calls: readonly Call[],
+  tries = mostCollisions,
+): Promise<Attempted<Call> | SomeFailed> {
+  return batch.storage
+    .write(() => attempt({ ...batch, calls }))
+    .catch((error: unknown) => {
+      if (error instanceof SomeFailed) return error;
+      const collided = error instanceof StompError && error.fields.sql_state === uniqueViolation;
+      if (collided && tries > 1) return transact(batch, calls, tries - 1);
+      throw error;
+    });
 }
 
 /** Undoes the transaction, which is repeated without these calls: whatever they have done in it is gone. */
@@ -79,9 +93,12 @@ class SomeFailed extends StompError {
   }
 }
 
-function* attempt<Call extends BatchCall>(
-  batch: Batch<Call>,
-): Work<{ stored: Map<Call, Stored>; state: LogState }> {
+interface Attempted<Call> {
+  readonly stored: Map<Call, Stored>;
+  readonly state: LogState;
+}
+
+function* attempt<Call extends BatchCall>(batch: Batch<Call>): Work<Attempted<Call>> {
   yield* batch.accept();
   const head = yield* lockHead(batch.project);
   const ids = batch.calls.flatMap(({ items }) => items.map(({ id }) => id));
@@ -101,17 +118,23 @@ function* attempt<Call extends BatchCall>(
   return { stored, state: yield* logState(batch.project) };
 }
 
-const mostIds = 500;
+// A power of two: lists are filled up to one, so that there are few statements to prepare.
+const mostIds = 512;
 
 function* existing(ids: readonly string[]): Work<Map<string, Entry>> {
   const found = new Map<string, Entry>();
   for (let at = 0; at < ids.length; at += mostIds) {
-    const some = ids.slice(at, at + mostIds);
+    const some = filledUp(ids.slice(at, at + mostIds));
     const places = some.map(() => '?').join(', ');
     const there = yield* rows(`SELECT ${entryColumns} FROM entries WHERE id IN (${places})`, ...some);
     for (const entry of there.map(entryOf)) found.set(entry.id, entry);
   }
   return found;
+}
+
+function filledUp(ids: string[]): string[] {
+  const length = 2 ** Math.ceil(Math.log2(ids.length));
+  return [...ids, ...Array<string>(length - ids.length).fill(ids[0] ?? '')];
 }
 
 /** Numbers entries and chains their lines. */

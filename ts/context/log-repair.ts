@@ -4,6 +4,7 @@ import type { StompGuard } from '../guard/index.js';
 import type { Storage } from '../storage/storage.js';
 import type { Check, Finding } from './check.js';
 import { type AuditProblem, type AuditReport, auditLog, snapshotOf } from './log-audit.js';
+import { remakeClosed } from './log-closed.js';
 import { archivesOf } from './log-rows.js';
 import type { LogWriter, Repairs } from './log-writer.js';
 import type { ProgressLog } from './progress-log.js';
@@ -14,7 +15,7 @@ import type { Project } from './types.js';
  * @throws StompError LOG_UNWRITABLE, LOG_CORRUPT, FENCED, DB_BUSY
  */
 export async function repairLog(
-  { storage, writer }: { storage: Storage; writer: LogWriter },
+  { storage, writer, now }: { storage: Storage; writer: LogWriter; now: () => number },
   project: Project,
   guard: StompGuard,
 ): Promise<Repairs> {
@@ -24,7 +25,8 @@ export async function repairLog(
   if (problems.some(({ file }) => file === null)) return repairs;
   const damaged = new Set(files.filter(({ whole }) => !whole).map(({ path }) => path));
   for (const archive of await storage.read(() => archivesOf(project.name))) {
-    if (damaged.has(archive.path)) repairs.push(...(await writer.remakeClosed(project, guard, archive)));
+    if (damaged.has(archive.path))
+      repairs.push(...(await remakeClosed({ storage, now }, project, guard, archive)));
   }
   if (damaged.has(project.progress_log_path)) repairs.push(...(await writer.remake(project, guard)));
   return repairs;

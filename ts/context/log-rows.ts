@@ -69,9 +69,10 @@ export function* logState(project: string): Work<LogState> {
 /** In the order of their lines. */
 export function* entriesFrom(project: string, line: number, limit: number): Work<Entry[]> {
   const found = yield* rows(
-    `SELECT ${entryColumns} FROM entries WHERE project = ? AND line >= ? ORDER BY line LIMIT ${limit}`,
+    `SELECT ${entryColumns} FROM entries WHERE project = ? AND line >= ? ORDER BY line LIMIT ?`,
     project,
     line,
+    limit,
   );
   return found.map(entryOf);
 }

@@ -1,9 +1,4 @@
-/**
- * Brings a project's file to what the database says. What was left undone, by whom and why, is read from the file and
- * the database each time; nothing is remembered. Every step can be the last one of this process.
- */
-import { createHash } from 'node:crypto';
-import { fstatSync, lstatSync, renameSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { StompError } from '../errors.js';
@@ -12,7 +7,6 @@ import {
   besideLog,
   createLog,
   findLines,
-  freeName,
   hashOf,
   lineEndsAt,
   makeFolders,
@@ -26,6 +20,7 @@ import { chainedHash } from '../storage/log-text.js';
 import type { Storage } from '../storage/storage.js';
 import type { Entry } from './entry.js';
 import { formatLine } from './line.js';
+import { lost, rename, setAside, unwritable } from './log-aside.js';
 import {
   type Archive,
   acceptance,
@@ -84,58 +79,11 @@ export class LogWriter {
     try {
       const before = await this.#read(project);
       await this.#checkRows(project, before);
-      const repairs = [await this.#setAside(project, guard, project.progress_log_path)];
+      const repairs = [await setAside(project, guard, project.progress_log_path, this.#setup.now())];
       const state = await this.#beginAnew(project, guard, before, repairs);
       return [...repairs, ...(await this.bring(project, guard, state))];
     } catch (error) {
       throw unwritable(error, project);
-    }
-  }
-
-  /**
-   * Makes a closed file anew from the rows. What is there in its place is set aside, if the rows give what the closed
-   * file was.
-   * REQUIRES: the guard holds the lease on the file.
-   * @throws StompError LOG_UNWRITABLE, LEASE_LOST, DB_BUSY
-   */
-  async remakeClosed(project: Project, guard: StompGuard, archive: Archive): Promise<Repairs> {
-    const { path } = archive;
-    const repairs: Repairs = [];
-    try {
-      const there = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-      const hash = createHash('sha256');
-      for await (const text of this.#closedText(project, archive)) hash.update(text);
-      if (there && hash.digest('hex') !== archive.sha256) return repairs;
-      if (there) repairs.push(await this.#setAside(project, guard, path));
-      await makeFolders(path, project.root);
-      const handle = await createLog(path);
-      try {
-        for await (const text of this.#closedText(project, archive)) await handle.appendFile(text);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await syncFolder(dirname(path));
-      return [...repairs, `Made ${basename(path)} anew from its rows.`];
-    } catch (error) {
-      throw unwritable(error, project);
-    }
-  }
-
-  /** What a closed file had in it, the texts of others left out. */
-  async *#closedText(project: Project, archive: Archive): AsyncGenerator<string> {
-    const { number, first_line, last_line } = archive;
-    const { storage } = this.#setup;
-    const known = await storage.read(() => archivesOf(project.name));
-    const before = known.filter((one) => one.number < number).at(-1);
-    const [prior] =
-      first_line > 1 ? await storage.read(() => entriesFrom(project.name, first_line - 1, 1)) : [];
-    const head = prior?.sha256 ?? '';
-    yield `${headerText(project.name, { number, first_line }, { head, before })}\n`;
-    for (let line = first_line; line <= last_line; line += mostAtOnce) {
-      const count = Math.min(mostAtOnce, last_line - line + 1);
-      const entries = await storage.read(() => entriesFrom(project.name, line, count));
-      yield entries.map((entry) => `${formatLine(entry)}\n`).join('');
     }
   }
 
@@ -202,15 +150,12 @@ export class LogWriter {
     if (state.bytes === 0 || fstatSync(handle.fd).size < this.#setup.rotateBytes) return false;
     const found = findLines(handle.fd, state.bytes, lines);
     const last = state.written_line + found.lines;
-    return found.torn === 0 && found.lines < lines.length && last >= state.first_line;
+    return found.torn === 0 && !found.junk && found.lines < lines.length && last >= state.first_line;
   }
 
   async #rotate(project: Project, guard: StompGuard, state: LogState): Promise<LogState> {
     const path = project.progress_log_path;
-    const archive = freeName(path, numbersFrom(state.number));
-    if (!guard.held) throw lost(project);
-    renameSync(path, archive);
-    await syncFolder(dirname(path));
+    const archive = await rename(path, numbersFrom(state.number), { guard, project });
     return this.#close(project, guard, state, archive);
   }
 
@@ -252,7 +197,7 @@ export class LogWriter {
       return this.#close(project, guard, state, archive);
     }
     await this.#checkRows(project, state);
-    if (there) repairs.push(await this.#setAside(project, guard, path));
+    if (there) repairs.push(await setAside(project, guard, path, this.#setup.now()));
     return this.#beginAnew(project, guard, state, repairs);
   }
 
@@ -269,15 +214,6 @@ export class LogWriter {
       if (rows.length < mostAtOnce) return;
       from += rows.length;
     }
-  }
-
-  /** @returns what was done */
-  async #setAside(project: Project, guard: StompGuard, path: string): Promise<string> {
-    const aside = freeName(project.progress_log_path, asideNames(this.#setup.now()));
-    if (!guard.held) throw lost(project);
-    renameSync(path, aside);
-    await syncFolder(dirname(path));
-    return `Set ${basename(path)}, which somebody had changed, aside as ${basename(aside)}.`;
   }
 
   async #beginAnew(
@@ -357,32 +293,4 @@ function noteFound(
   if (found.torn > 0) repairs.push(`Completed a half-written line of ${name}.`);
   if (found.junk) repairs.push(`Cut off what a power cut has left behind the last line of ${name}.`);
   if (found.unended) repairs.push(`Ended a line of somebody else in ${name}.`);
-}
-
-/** `set-aside-20260203T040506Z`, with a number when there are several. */
-function* asideNames(nowMs: number): Generator<string, void> {
-  const time = new Date(nowMs).toISOString().replace(/[-:]|\.\d+/g, '');
-  yield `set-aside-${time}`;
-  for (const number of numbersFrom(2)) yield `set-aside-${time}-${number}`;
-}
-
-function lost(project: Project): StompError {
-  return new StompError(
-    'LEASE_LOST',
-    `The lease on ${project.progress_log_path} has ended; whoever holds it now writes the entries.`,
-    { fields: { file: project.progress_log_path } },
-  );
-}
-
-/** What the system refused, in words that help; anything else as it is. */
-export function unwritable(error: unknown, project: Project): unknown {
-  const denied = error instanceof StompError && error.code === 'PATH_DENIED';
-  const { code, message } = (denied ? (error.cause ?? error) : error) as NodeJS.ErrnoException;
-  if (error instanceof StompError ? !denied : code === undefined) return error;
-  const file = project.progress_log_path;
-  return new StompError(
-    'LOG_UNWRITABLE',
-    `${file} cannot be written: ${message}. Its entries are safe in the database; make the file writable, and the next entry or \`stomp-serve context doctor\` brings it up to date.`,
-    { fields: { file, system_error: code ?? null }, cause: error },
-  );
 }

@@ -10,12 +10,13 @@ import type { Maasl, StompGuard } from '../guard/index.js';
 import type { Storage } from '../storage/storage.js';
 import type { Entry } from './entry.js';
 import { deleteEntries } from './entry-rows.js';
+import { unwritable } from './log-aside.js';
 import { type AuditReport, auditLog, type Snapshot, snapshotOf } from './log-audit.js';
 import { storeBatch, type Writer } from './log-batch.js';
 import { LogQueue, type QueuedCall, type StoredCalls, type Turn } from './log-queue.js';
 import { repairLog } from './log-repair.js';
 import { acceptance, archivesOf } from './log-rows.js';
-import { LogWriter, type Repairs, unwritable } from './log-writer.js';
+import { LogWriter, type Repairs } from './log-writer.js';
 import { checkName, type NewEntry } from './new-entry.js';
 import { contextMigrations } from './schema.js';
 import type { Project } from './types.js';
@@ -64,6 +65,7 @@ export class ProgressLog {
   readonly #storage: Storage;
   readonly #writer: LogWriter;
   readonly #queues = new Map<string, LogQueue>();
+  readonly #now: () => number;
   readonly #maxWaitMs: number;
   readonly #leaseTtlMs: number;
   readonly #name = randomUUID();
@@ -74,6 +76,7 @@ export class ProgressLog {
     const { maasl, now = Date.now } = options;
     if (typeof now !== 'function') refuse('now', now, 'a function');
     this.#maasl = maasl;
+    this.#now = now;
     this.#storage = storage;
     this.#maxWaitMs = checkInteger('maxWaitMs', options.maxWaitMs, 15_000, { min: 0, max: longestMs });
     this.#leaseTtlMs = checkInteger('leaseTtlMs', options.leaseTtlMs, 5000, { min: 100, max: longestMs });
@@ -139,7 +142,7 @@ export class ProgressLog {
     const path = project.progress_log_path;
     const call = { intent: 'repair_log', agentId: 'stomp-serve' };
     try {
-      const parts = { storage: this.#storage, writer: this.#writer };
+      const parts = { storage: this.#storage, writer: this.#writer, now: this.#now };
       return { path, repairs: await this.#guarded(path, call, (guard) => repairLog(parts, project, guard)) };
     } catch (error) {
       throw unwritable(error, project);

@@ -7,7 +7,17 @@
  * writes what is there already.
  */
 import { createHash } from 'node:crypto';
-import { constants, fstatSync, ftruncateSync, lstatSync, readSync, writeSync } from 'node:fs';
+import {
+  constants,
+  fstatSync,
+  ftruncateSync,
+  linkSync,
+  lstatSync,
+  readSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { basename, dirname, extname, join, sep } from 'node:path';
 
@@ -229,15 +239,34 @@ function readAt(fd: number, at: number, length: number): Buffer {
 }
 
 /**
- * A name beside the file that is not taken: `PROGRESS_LOG.0001.md`.
+ * Gives the file another name beside it, never that of another file: `PROGRESS_LOG.0001.md`. What was begun by a
+ * process that was killed here is finished.
  * @param names the middle parts to try, until one is free
+ * @returns its path
+ * @throws Error EEXIST when somebody else has done the same in this moment
  */
-export function freeName(path: string, names: Iterable<string>): string {
+export function renameToFree(path: string, names: Iterable<string>): string {
+  const { ino, dev } = lstatSync(path);
   for (const name of names) {
-    const candidate = besideLog(path, name);
-    if (!lstatSync(candidate, { throwIfNoEntry: false })) return candidate;
+    const target = besideLog(path, name);
+    const there = lstatSync(target, { throwIfNoEntry: false });
+    if (there && !(there.ino === ino && there.dev === dev)) continue;
+    if (!there && !linked(path, target)) renameSync(path, target);
+    else unlinkSync(path);
+    return target;
   }
   throw new Error(`No name beside ${path} is free.`);
+}
+
+/** A rename would take the place of a file that has appeared meanwhile. Some file systems have nothing else. */
+function linked(path: string, target: string): boolean {
+  try {
+    linkSync(path, target);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST' || codeOf(error) === 'ENOENT') throw error;
+    return false;
+  }
 }
 
 /** `PROGRESS_LOG.<name>.md` of `PROGRESS_LOG.md`. */

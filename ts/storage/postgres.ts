@@ -132,12 +132,18 @@ export class PostgresStorage implements Storage {
       try {
         return await this.#once(begin, work);
       } catch (error) {
-        if (error instanceof StompError || isFault(error)) throw error;
         const late = performance.now() + pauseMs >= deadline;
-        if (this.#closed || late || !isPassing(error)) throw this.#failed(error);
+        if (this.#closed || late || !isPassing(error)) throw this.#told(error);
       }
       await sleep(pauseMs * (0.5 + Math.random()));
     }
+  }
+
+  /** What a caller is told of an error that is not tried away. */
+  #told(error: unknown): unknown {
+    if (error instanceof StompError || isFault(error)) return error;
+    if (this.#closed) return new StompError('SHUTTING_DOWN', 'The database is closed.', { cause: error });
+    return this.#failed(error);
   }
 
   async #once<T>(begin: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {

@@ -270,6 +270,23 @@ export function logRecoverySuite(name: string, backend: () => Promise<Backend>):
       await expectWhole();
     });
 
+    it('may be audited while others write and close it', async () => {
+      const other = await rig.open({ rotateBytes: 2000 });
+      const writing = Promise.all([
+        fill(30),
+        ...Array.from({ length: 30 }, (_, i) => write(other, project, `${i}`)),
+      ]);
+      let done = false;
+      const ended = writing.finally(() => {
+        done = true;
+      });
+      while (!done) await expectSound();
+      await ended;
+      await expectWhole();
+    });
+
+    const expectSound = async () => expect((await log.audit(project)).problems).toEqual([]);
+
     it('gets many lines at once that it was not writable for', async () => {
       mkdirSync(path, { recursive: true });
       const items = Array.from({ length: 700 }, (_, i) => `entry ${i}`);
