@@ -1,9 +1,7 @@
 /** `--help` of `stomp-serve context` and its verbs. Pure. */
-import { optionsHelp } from '../../config/index.js';
+import { optionEntry, optionsHelp } from '../../config/index.js';
 import { placeholder } from './read.js';
 import { type Verb, verbs } from './verbs.js';
-
-const column = 34;
 
 /** All verbs. */
 export function verbsHelp(): string {
@@ -22,7 +20,7 @@ export function verbsHelp(): string {
 
 /** One of them. */
 export function verbHelp(verb: Verb): string {
-  const own = verb.flags.map((flag) => {
+  const own = verb.flags.flatMap((flag) => {
     const shown = `--${flag.name}${flag.value === undefined ? placeholder(flag) : ''}`;
     return entry(shown, flag.schema.description ?? '');
   });
@@ -33,7 +31,7 @@ export function verbHelp(verb: Verb): string {
     '',
     'Options:',
     ...own,
-    entry('--json', 'Print the result, or the error, as JSON.'),
+    ...entry('--json', 'Print the result, or the error, as JSON.'),
     '',
     'Settings:',
     optionsHelp('context'),
@@ -46,8 +44,6 @@ function usage({ words, positionals }: Verb): string {
   return [words, ...positionals.map(({ shown }) => shown)].join(' ');
 }
 
-function entry(shown: string, description: string): string {
-  const full = /[.?!]$/.test(description) ? description : `${description}.`;
-  const flag = `  ${shown}`.padEnd(column - 1);
-  return `${flag} ${full}`;
+function entry(shown: string, description: string): string[] {
+  return optionEntry(shown, /[.?!]$/.test(description) ? description : `${description}.`);
 }
