@@ -177,7 +177,7 @@ export class AgentContextManager {
         throw error;
       });
       this.figures.count('projects_set');
-      await this.#parts.mirror?.update();
+      await this.#parts.mirror?.changed();
       return current;
     });
   }
@@ -237,7 +237,7 @@ export class AgentContextManager {
     const project = await this.getProject(name);
     if (checkBoolean('purge', options.purge, false)) await this.#parts.log.purge(project);
     const deleted = await this.#parts.projects.delete(project.name);
-    await this.#parts.mirror?.update();
+    await this.#parts.mirror?.changed();
     return deleted;
   }
 
