@@ -25,21 +25,19 @@ import type { EntryPage } from './query-types.js';
 import { type RetryOptions, withRetry } from './retry.js';
 import { contextMigrations } from './schema.js';
 import { noSession } from './sessions.js';
-import type {
-  AgentSession,
-  ContextEvent,
-  CurrentProject,
-  EventOptions,
-  Project,
-  ProjectChanges,
-  ProjectOptions,
-  SessionListOptions,
-  SetProjectOptions,
-  StartOptions,
+import {
+  type AgentSession,
+  type ContextEvent,
+  type CurrentProject,
+  defaultAgent,
+  type EventOptions,
+  type Project,
+  type ProjectChanges,
+  type ProjectOptions,
+  type SessionListOptions,
+  type SetProjectOptions,
+  type StartOptions,
 } from './types.js';
-
-/** The agent that a call is made for when it names none. */
-export const defaultAgent = 'Scribe';
 
 const appendFields = [
   'project',

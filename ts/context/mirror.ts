@@ -8,7 +8,6 @@ import {
   type CurrentState,
   invalidState,
   isObject,
-  legacyAgent,
   type Members,
   type RecentTool,
   readStateFile,
@@ -18,6 +17,7 @@ import {
   stateLock,
   writeStateFile,
 } from './state-file.js';
+import { defaultAgent } from './types.js';
 
 const recentIndex =
   'CREATE INDEX agent_project_events_recent ON agent_project_events (id) WHERE to_project IS NOT NULL AND success = 1';
@@ -275,10 +275,10 @@ function toolsIn({ recent_tools: tools }: Members): RecentTool[] {
 }
 
 function toolOf(value: unknown): RecentTool[] {
-  if (typeof value === 'string') return [{ name: value, agent_id: legacyAgent, at: 0 }];
+  if (typeof value === 'string') return [{ name: value, agent_id: defaultAgent, at: 0 }];
   if (!isObject(value) || typeof value.name !== 'string') return [];
   const { name, agent_id, at, ts } = value;
-  return [{ name, agent_id: typeof agent_id === 'string' ? agent_id : legacyAgent, at: timeOf(at ?? ts) }];
+  return [{ name, agent_id: typeof agent_id === 'string' ? agent_id : defaultAgent, at: timeOf(at ?? ts) }];
 }
 
 function timeOf(value: unknown): number {

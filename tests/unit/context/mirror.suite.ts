@@ -243,15 +243,6 @@ export function mirrorSuite(where: string, start: () => Bench): void {
       expect(state().current.A?.project).toBe('a');
     });
 
-    it.runIf(process.getuid?.() !== 0)('does without a folder that may not be written', async () => {
-      write('{}');
-      chmodSync(dirname(path), 0o500);
-      await mirror.update();
-      chmodSync(dirname(path), 0o700);
-      expect(problems).toMatchObject([{ code: 'INTERNAL_ERROR', fields: { system_error: 'EACCES' } }]);
-      expect(readFileSync(path, 'utf8')).toBe('{}');
-    });
-
     it('names each difference between file and database', async () => {
       await storage.write(function* () {
         yield* turnTo('A', 'a', 5);
