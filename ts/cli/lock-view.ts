@@ -1,7 +1,7 @@
 /** The locks as a person sees them: one line a lock, with who waits for it. Pure. */
 import type { LockSnapshot, LockWaiter } from '../guard/index.js';
 import { overlap } from '../guard/keys.js';
-import { type Column, table } from './table.js';
+import { type Column, plain, table } from './table.js';
 import { formatMs } from './units.js';
 
 const right = (title: string): Column => ({ title, align: 'right' });
@@ -43,10 +43,4 @@ export function lockTable(locks: readonly LockSnapshot[], waiting: readonly Lock
 
 function namesOf(waiters: readonly LockWaiter[]): string {
   return waiters.map(({ agent_id, session_id }) => `${agent_id}/${session_id}`).join(', ');
-}
-
-/** Keys and names may be anything; a terminal is shown no control characters. */
-function plain(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }

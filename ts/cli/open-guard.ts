@@ -11,10 +11,19 @@ export function openMaasl({ settings, maasl }: Resolved, sink?: TelemetrySink): 
 }
 
 /** @throws StompError CONFIG_INVALID for a root that is no folder. */
-export async function openFiles(maasl: Maasl, { settings, origins }: Resolved): Promise<FileGuard> {
+export async function openFiles(maasl: Maasl, resolved: Resolved): Promise<FileGuard> {
+  const roots = await rootsOf(resolved);
+  return FileGuard.open(maasl, { roots, maxFileBytes: resolved.settings.maxFileMb << 20 });
+}
+
+/** @throws StompError CONFIG_INVALID for a root that is no folder. */
+export async function rootsOf({
+  settings,
+  origins,
+}: Pick<Resolved, 'settings' | 'origins'>): Promise<string[]> {
   const roots = settings.roots.split(delimiter).filter((root) => root !== '');
   for (const root of roots) await checkFolder(root, origins.roots);
-  return FileGuard.open(maasl, { roots, maxFileBytes: settings.maxFileMb << 20 });
+  return roots;
 }
 
 async function checkFolder(root: string, origin: string): Promise<void> {

@@ -21,7 +21,7 @@ const commands: Readonly<Record<CommandName, readonly [summary: string, load: Co
     async () => (await import('./commands/serve.js')).serve,
   ],
   mcp: [
-    'Guard files and locks for an MCP client, over standard input and output',
+    'Locks, guarded files and the context of agents for an MCP client, over standard input and output',
     async () => (await import('./commands/mcp.js')).mcp,
   ],
   demo: [
@@ -35,6 +35,10 @@ const commands: Readonly<Record<CommandName, readonly [summary: string, load: Co
   locks: [
     'Show who holds and who waits for what, live',
     async () => (await import('./commands/locks.js')).locks,
+  ],
+  context: [
+    'Sessions, current projects and progress logs of agents',
+    async () => (await import('./commands/context.js')).context,
   ],
   models: [
     'List the models that are known and those on this machine',
@@ -72,6 +76,10 @@ async function dispatch(given: readonly string[], terminal: Terminal): Promise<n
   const [first = ''] = args;
   const isNamed = first !== '' && !first.startsWith('-');
   const name = isNamed ? commandNamed(first) : 'serve';
+  if (name === 'context') {
+    const { context } = await import('./commands/context.js');
+    return context.runArguments(args.slice(1), terminal);
+  }
   const { flags, positionals, help, version } = parseArguments(isNamed ? args.slice(1) : args, name);
   if (version) {
     print(terminal, packageVersion());

@@ -23,3 +23,9 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
 function pad(text: string, width: number, align: 'left' | 'right' = 'left'): string {
   return align === 'right' ? text.padStart(width) : text.padEnd(width);
 }
+
+/** Names and messages may be anything; a terminal is shown no control characters. */
+export function plain(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+}

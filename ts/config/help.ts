@@ -9,12 +9,12 @@ const WIDTH = 100;
 export function optionsHelp(command: Command): string {
   const settings = (SETTINGS as readonly Setting[]).filter((setting) => setting.commands.includes(command));
   const lines = settings.flatMap((setting) =>
-    entry(flagSyntax(setting), `${setting.doc}. ${facts(setting)}`),
+    optionEntry(flagSyntax(setting), `${setting.doc}. ${facts(setting)}`),
   );
   lines.push(
-    ...entry('--config FILE', 'TOML file to read instead of ./stomp.toml.'),
-    ...entry('-h, --help', 'Show this help.'),
-    ...entry('-v, --version', 'Show the version.'),
+    ...optionEntry('--config FILE', 'TOML file to read instead of ./stomp.toml.'),
+    ...optionEntry('-h, --help', 'Show this help.'),
+    ...optionEntry('-v, --version', 'Show the version.'),
   );
   return lines.join('\n');
 }
@@ -49,7 +49,8 @@ function facts(setting: Setting): string {
   return `[${[...parts, environmentName(setting.name)].join('; ')}]`;
 }
 
-function entry(flag: string, text: string): string[] {
+/** A flag and what it does, wrapped, as lines. */
+export function optionEntry(flag: string, text: string): string[] {
   const [first = '', ...rest] = wrap(text, WIDTH - FLAG_COLUMN);
   return [`  ${flag}`.padEnd(FLAG_COLUMN) + first, ...rest.map((line) => ' '.repeat(FLAG_COLUMN) + line)];
 }

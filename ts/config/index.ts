@@ -1,6 +1,6 @@
 /** The settings of stomp-serve: one schema and what is made from it. */
 export { type ParsedArguments, parseArguments } from './arguments.js';
-export { optionsHelp } from './help.js';
+export { optionEntry, optionsHelp } from './help.js';
 export { nearestName, suggestion } from './nearest.js';
 export { defaultToml, environmentExample, settingsReference } from './reference.js';
 export { type Resolved, type ResolveOptions, resolveSettings } from './resolve.js';

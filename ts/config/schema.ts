@@ -11,6 +11,7 @@ export type Command =
   | 'demo'
   | 'agents'
   | 'locks'
+  | 'context'
   | 'models'
   | 'doctor'
   | 'perplexity'
@@ -67,6 +68,7 @@ interface FlagSetting extends Common {
 export type Setting = NumberSetting | ChoiceSetting | NumberChoiceSetting | TextSetting | FlagSetting;
 
 const MODEL_COMMANDS = ['serve', 'demo', 'doctor', 'perplexity'] as const;
+const CONTEXT_COMMANDS = ['serve', 'mcp', 'context'] as const;
 const ENGINE_COMMANDS = ['serve', 'demo', 'perplexity'] as const;
 
 export const SETTINGS = [
@@ -269,7 +271,7 @@ export const SETTINGS = [
     type: 'string',
     default: '~/.stomp-serve/stomp.db',
     doc: 'Where locks and what they guard are kept: a file for SQLite, or postgres://user:password@host/database',
-    commands: ['serve', 'mcp', 'locks', 'stress'],
+    commands: ['serve', 'mcp', 'locks', 'context', 'stress'],
   },
   {
     name: 'roots',
@@ -277,7 +279,7 @@ export const SETTINGS = [
     type: 'string',
     default: '.',
     doc: 'Folders in which agents may read and change files, separated by colons (semicolons on Windows)',
-    commands: ['serve', 'mcp'],
+    commands: ['serve', 'mcp', 'context'],
   },
   {
     name: 'max-file-mb',
@@ -289,6 +291,58 @@ export const SETTINGS = [
     unit: 'MB',
     doc: 'Largest file that agents may read or write',
     commands: ['serve', 'mcp'],
+  },
+  {
+    name: 'state-file',
+    toml: 'context.state_file',
+    type: 'string',
+    default: '.stomp/state.json',
+    doc: 'File that shows what the agents work on, below the first root unless it is absolute; none for none',
+    commands: CONTEXT_COMMANDS,
+  },
+  {
+    name: 'session-lease-seconds',
+    toml: 'context.session_lease_seconds',
+    type: 'number',
+    default: 900,
+    min: 1,
+    max: 31_536_000,
+    unit: 'seconds',
+    doc: 'How long the session of an agent lives unless it is renewed',
+    commands: CONTEXT_COMMANDS,
+  },
+  {
+    name: 'session-starts-per-minute',
+    toml: 'context.session_starts_per_minute',
+    type: 'integer',
+    default: 600,
+    min: 1,
+    max: 1_000_000_000,
+    unit: 'sessions',
+    doc: 'Sessions that one agent may start within a minute',
+    commands: CONTEXT_COMMANDS,
+  },
+  {
+    name: 'max-sessions',
+    toml: 'context.max_sessions',
+    type: 'integer',
+    default: 10_000,
+    min: 1,
+    max: 1_000_000_000,
+    unit: 'sessions',
+    doc: 'Sessions of all agents that may be active at the same time',
+    commands: CONTEXT_COMMANDS,
+  },
+  {
+    name: 'rotate-mb',
+    toml: 'context.rotate_mb',
+    type: 'integer',
+    default: 8,
+    min: 1,
+    max: 1024,
+    unit: 'MB',
+    doc: 'Size at which the file of a progress log is closed and a new one begun',
+    commands: CONTEXT_COMMANDS,
   },
   {
     name: 'once',

@@ -3,9 +3,11 @@ import { checkBoolean, checkFields, checkObserver, checkSignal } from '../argume
 import { StompError } from '../errors.js';
 import type { Check, Finding } from './check.js';
 
+/** What to do about what is found. */
 export interface DoctorOptions {
   /** Mends what can be mended; otherwise nothing is changed. @default false */
   readonly repair?: boolean;
+  /** Is told before each check. */
   readonly onProgress?: (progress: DoctorProgress) => void;
   /** Stops before the next check. */
   readonly signal?: AbortSignal;
@@ -19,6 +21,7 @@ export interface DoctorProgress {
   readonly total: number;
 }
 
+/** What was found, and what was done about it. */
 export interface DoctorReport {
   /** All checks could be run, and there is no damage that is not repaired. */
   readonly ok: boolean;
@@ -33,6 +36,7 @@ export interface DoctorReport {
   readonly summary: readonly string[];
 }
 
+/** A check that came to no end, and why. */
 export interface FailedCheck {
   readonly check: string;
   readonly problem: string;

@@ -2,9 +2,12 @@
 
 /** What an entry may say of how things stand. */
 export const entryStatuses = ['info', 'success', 'warn', 'error', 'bug', 'plan'] as const;
+/** One of the statuses. */
 export type EntryStatus = (typeof entryStatuses)[number];
 
+/** How much an entry may matter, from little to most. */
 export const entryPriorities = ['low', 'medium', 'high', 'critical'] as const;
+/** How much an entry matters. */
 export type EntryPriority = (typeof entryPriorities)[number];
 
 /** Priority of what does not say one. */
@@ -28,6 +31,7 @@ export const emojiOf: Readonly<Record<EntryStatus, string>> = {
 
 /** Anything that JSON can say. */
 export type MetaValue = null | boolean | number | string | MetaValue[] | { [key: string]: MetaValue };
+/** What there is to say besides, by names of the writer. */
 export type Meta = Readonly<Record<string, MetaValue>>;
 
 /** An entry as it is stored and given back. */

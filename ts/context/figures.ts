@@ -20,11 +20,13 @@ export type ContextTask = 'switch' | 'append' | 'query';
 /** Is told how long a task took, also of one that failed. It must not take long. */
 export type ContextObserver = (task: ContextTask, durationMs: number, failed: boolean) => void;
 
+/** Counts and durations of one process. */
 export class ContextFigures {
   readonly #counts = new Map<ContextFigure, number>(names.map((name) => [name, 0]));
   /** Replaces whoever is told of durations. */
   observer: ContextObserver | undefined;
 
+  /** Adds to a count. */
   count(figure: ContextFigure, by = 1): void {
     this.#counts.set(figure, (this.#counts.get(figure) ?? 0) + by);
   }
@@ -42,6 +44,7 @@ export class ContextFigures {
     }
   }
 
+  /** All counts, since the process began. */
   counts(): Readonly<Record<ContextFigure, number>> {
     return Object.fromEntries(this.#counts) as Record<ContextFigure, number>;
   }

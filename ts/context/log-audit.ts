@@ -19,6 +19,7 @@ import {
 import { RowChain } from './row-chain.js';
 import type { Project } from './types.js';
 
+/** Something that is not as it was written. */
 export interface AuditProblem {
   /** Its path; null: the database. */
   readonly file: string | null;
@@ -27,6 +28,7 @@ export interface AuditProblem {
   readonly problem: string;
 }
 
+/** One of the files of a log. */
 export interface AuditedFile {
   readonly path: string;
   readonly bytes: number;
@@ -38,6 +40,7 @@ export interface AuditedFile {
   readonly whole: boolean;
 }
 
+/** What the audit of a project has found. */
 export interface AuditReport {
   readonly project: string;
   readonly ok: boolean;

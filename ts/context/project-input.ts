@@ -29,7 +29,7 @@ export function checkProjectName(value: unknown, field = 'project'): string {
 export async function newProject(options: ProjectOptions, roots: readonly string[]): Promise<ProjectContent> {
   checkFields('project', options, ['name', ...changeable]);
   const name = checkProjectName(options.name, 'name');
-  const root = await checkRoot(options.root ?? process.cwd(), roots);
+  const root = await checkRoot(options.root ?? roots[0] ?? process.cwd(), roots);
   return {
     name,
     root,

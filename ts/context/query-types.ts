@@ -34,6 +34,7 @@ export interface EntryFilter {
 
 /** `regex` has the syntax of RE2 and finds a match anywhere in the message. */
 export const textModes = ['substring', 'regex', 'exact'] as const;
+/** How a text is meant. */
 export type TextMode = (typeof textModes)[number];
 
 /** How the result is cut. */

@@ -6,6 +6,7 @@ import { ConflictError } from './errors.js';
 import type { ContextFigures } from './figures.js';
 import type { CurrentProject } from './types.js';
 
+/** How often, and how soon. */
 export interface RetryOptions {
   /** How often to try in all. @default 8 */
   readonly attempts?: number;

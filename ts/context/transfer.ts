@@ -6,7 +6,9 @@ import { StompError } from '../errors.js';
 import { type Migration, rows, type SqlValue, type Storage, type Work } from '../storage/storage.js';
 import { type MovedTable, movedTables, type Page, type Position, pagesOf } from './transfer-tables.js';
 
+/** How to move. */
 export interface TransferOptions {
+  /** Is told after each transaction. */
   readonly onProgress?: (progress: TransferProgress) => void;
   /** Stops it between two transactions; it can be taken up again. */
   readonly signal?: AbortSignal;
@@ -14,6 +16,7 @@ export interface TransferOptions {
   readonly batchRows?: number;
 }
 
+/** How far it has come. */
 export interface TransferProgress {
   readonly phase: 'copy' | 'verify';
   readonly table: string;
@@ -22,6 +25,7 @@ export interface TransferProgress {
   readonly total: number;
 }
 
+/** What a table holds. */
 export interface TableContent {
   readonly table: string;
   readonly rows: number;
@@ -29,6 +33,7 @@ export interface TableContent {
   readonly sha256: string;
 }
 
+/** What was moved. */
 export interface TransferResult {
   readonly source: string;
   readonly target: string;

@@ -45,12 +45,14 @@ export interface Project {
   readonly updated_at: number;
 }
 
+/** A new session. */
 export interface StartOptions {
   /** One that the caller has chosen; made when it is left out. */
   readonly sessionId?: string;
   readonly metadata?: Meta;
 }
 
+/** Which sessions. */
 export interface SessionListOptions {
   readonly agentId?: string;
   /** Left out: both. */
@@ -59,6 +61,7 @@ export interface SessionListOptions {
   readonly limit?: number;
 }
 
+/** Which events. */
 export interface EventOptions {
   readonly agentId?: string;
   readonly type?: ContextEventType;
@@ -68,6 +71,7 @@ export interface EventOptions {
   readonly limit?: number;
 }
 
+/** By whom a current project is set, and from which version. */
 export interface SetProjectOptions {
   readonly sessionId: string;
   /** Changes nothing unless this is the version; 0: there is none yet. Left out: whatever it is. */
@@ -76,9 +80,10 @@ export interface SetProjectOptions {
   readonly updatedBy?: string;
 }
 
+/** A new project. */
 export interface ProjectOptions {
   readonly name: string;
-  /** @default the working directory */
+  /** @default the first of the folders that projects must lie in, or else the working directory */
   readonly root?: string;
   /** Below the root unless it is absolute. @default `.stomp/<name>/PROGRESS_LOG.md` */
   readonly progressLogPath?: string;
@@ -106,6 +111,7 @@ export interface ContextEvent {
   readonly created_at: number;
 }
 
+/** What may happen. */
 export type ContextEventType =
   | 'project_set'
   | 'project_switched'

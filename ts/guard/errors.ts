@@ -116,13 +116,3 @@ export class MaaslInternalError extends MaaslError {
     super('INTERNAL_ERROR', message, options);
   }
 }
-
-/** An error as the guard's tools and routes send it: its fields beside its code. */
-export interface GuardErrorBody {
-  error: { code: StompErrorCode; message: string; [field: string]: unknown };
-}
-
-/** The body that says an error. */
-export function guardErrorBody({ code, message, fields }: StompError): GuardErrorBody {
-  return { error: { ...fields, code, message } };
-}

@@ -18,8 +18,6 @@ export {
   DbBusyError,
   DocgenStaleError,
   FencedError,
-  type GuardErrorBody,
-  guardErrorBody,
   LeaseLostError,
   MaaslError,
   MaaslInternalError,
@@ -61,6 +59,4 @@ export {
 export type { ResourceDescriptor } from './resources.js';
 export type { StompGuard } from './stomp-guard.js';
 export { type StompEvent, type StompEventName, Telemetry, type TelemetrySink } from './telemetry.js';
-export { type Fault, GuardTools, type GuardToolsOptions } from './tools/guard-tools.js';
-export { SessionLeases } from './tools/session-leases.js';
-export type { Caller, GuardTool, ToolContext, ToolHints } from './tools/tool.js';
+export { type GuardToolsOptions, guardTools } from './tools/guard-tools.js';

@@ -7,11 +7,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { ErrorCode, isInitializeRequest, type RequestId } from '@modelcontextprotocol/sdk/types.js';
 import { checkFields, checkInteger } from '../arguments.js';
-import type { GuardTools } from '../guard/index.js';
+import type { Toolbox } from '../tools/toolbox.js';
 import { McpSession } from './session.js';
 
+/** What to serve, and to how many. */
 export interface McpHttpOptions {
-  tools: GuardTools;
+  tools: Toolbox;
   /** A session that has asked nothing for so long is forgotten; its leases live until they expire. @default 1,800,000 */
   sessionTimeoutMs?: number;
   /** Beyond it the session that was idle longest makes room. @default 1000 */
@@ -37,6 +38,7 @@ const tidyMs = 10_000;
 /** Of the SDK, for sessions that are not there. */
 const sessionNotFound = -32001;
 
+/** Serves MCP to many clients at once, each in a session of its own. */
 export class McpHttp {
   readonly #options: McpHttpOptions;
   readonly #timeoutMs: number;

@@ -3,12 +3,7 @@
  * named after the connection.
  */
 import { checkAgentId } from '../engine/agent-id.js';
-
-/** Who asks, as far as a request says it. */
-export interface CallerNames {
-  readonly agentId: string | undefined;
-  readonly sessionId: string | undefined;
-}
+import type { CallerNames } from '../tools/tool.js';
 
 export type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 
@@ -33,7 +28,11 @@ export function namesFromHeaders(headers: Headers): CallerNames {
 }
 
 /** @throws StompError INVALID_REQUEST for what is no agent id */
-export function resolveCaller(claim: Claim): { agentId: string; sessionId: string } {
+export function resolveCaller(claim: Claim): {
+  agentId: string;
+  sessionId: string;
+  said: CallerNames;
+} {
   const meta = namesFromMeta(claim.meta ?? {});
   const header = namesFromHeaders(claim.headers ?? {});
   const agentId = meta.agentId ?? header.agentId;
@@ -41,6 +40,7 @@ export function resolveCaller(claim: Claim): { agentId: string; sessionId: strin
   return {
     agentId: agentId ?? sessionId ?? nameAfter(claim.connectionId, claim.clientName),
     sessionId: sessionId ?? claim.connectionId,
+    said: { agentId, sessionId },
   };
 }
 

@@ -9,16 +9,18 @@ import {
   ListToolsRequestSchema,
   McpError,
   type RequestId,
-  type Tool,
+  type Tool as ShownTool,
 } from '@modelcontextprotocol/sdk/types.js';
 import { StompError } from '../errors.js';
-import { type Caller, type GuardTool, type GuardTools, SessionLeases } from '../guard/index.js';
+import { Connection } from '../tools/connection.js';
+import type { Actor, Tool } from '../tools/tool.js';
+import type { Toolbox } from '../tools/toolbox.js';
 import { packageVersion } from '../version.js';
 import { type Headers, resolveCaller } from './identity.js';
 import { toolError, toolResult } from './tool-result.js';
 
 export interface McpSessionSetup {
-  readonly tools: GuardTools;
+  readonly tools: Toolbox;
   /** Names the connection: unless a request says otherwise, its calls are made for this session. */
   readonly id: string;
   /** Is told of what does not fit the protocol, and of answers that could not be sent. */
@@ -43,9 +45,9 @@ interface RequestExtra {
 
 export class McpSession {
   readonly id: string;
-  readonly #tools: GuardTools;
+  readonly #tools: Toolbox;
   readonly #server: Server;
-  readonly #leases = new SessionLeases();
+  readonly #connection = new Connection();
   readonly #calls = new Set<RunningCall>();
   readonly #onUnanswered: (id: RequestId) => void;
 
@@ -54,8 +56,8 @@ export class McpSession {
     this.#tools = tools;
     this.#onUnanswered = onUnanswered;
     this.#server = new Server(
-      { name: 'stomp-serve', title: 'stomp-serve: locks and guarded files', version: packageVersion() },
-      { capabilities: { tools: {} }, instructions: instructions(tools) },
+      { name: 'stomp-serve', title: `stomp-serve: ${tools.topics.join('; ')}`, version: packageVersion() },
+      { capabilities: { tools: {} }, instructions: tools.instructions },
     );
     this.#server.onerror = onError;
     this.#server.setRequestHandler(ListToolsRequestSchema, ({ params }) => {
@@ -83,13 +85,13 @@ export class McpSession {
   }
 
   /**
-   * The client is gone: gives back the leases that it has taken.
+   * The client is gone: gives back what it has taken.
    * @throws StompError DB_BUSY: they expire.
    */
   async giveBack(): Promise<void> {
     this.cancel();
     await this.idle();
-    await this.#leases.releaseAll(this.#tools.context.maasl.locks);
+    await this.#connection.giveBack();
   }
 
   close(): Promise<void> {
@@ -114,7 +116,7 @@ export class McpSession {
     }
   }
 
-  #tool(name: string): GuardTool {
+  #tool(name: string): Tool {
     try {
       return this.#tools.get(name);
     } catch (error) {
@@ -123,24 +125,26 @@ export class McpSession {
   }
 
   async #run(
-    { name }: GuardTool,
+    { name }: Tool,
     args: unknown,
     { _meta: meta, requestInfo }: RequestExtra,
     signal: AbortSignal,
   ): Promise<CallToolResult> {
     try {
-      const { agentId, sessionId } = resolveCaller({
+      const names = resolveCaller({
         meta,
         headers: requestInfo?.headers,
         connectionId: this.id,
         clientName: this.#server.getClientVersion()?.name,
       });
-      const caller: Caller = { agentId, sessionId, signal, leases: this.#leases };
-      const body = await this.#tools.call(name, args, caller);
-      return {
-        ...toolResult(body),
-        _meta: { 'stomp-serve/agent_id': agentId, 'stomp-serve/session_id': sessionId },
-      };
+      let actor: Actor = names;
+      const body = await this.#tools.call(name, args, {
+        ...names,
+        signal,
+        connection: this.#connection,
+        onActor: (other) => (actor = other),
+      });
+      return { ...toolResult(body), _meta: metaOf(actor) };
     } catch (error) {
       if (!(error instanceof StompError)) throw error;
       return toolError(error);
@@ -148,12 +152,12 @@ export class McpSession {
   }
 }
 
-function describe({ name, title, description, inputSchema, hints }: GuardTool): Tool {
+function describe({ name, title, description, inputSchema, hints }: Tool): ShownTool {
   return {
     name,
     title,
     description,
-    inputSchema: inputSchema as unknown as Tool['inputSchema'],
+    inputSchema: inputSchema as unknown as ShownTool['inputSchema'],
     annotations: {
       title,
       readOnlyHint: hints.readOnly,
@@ -164,11 +168,8 @@ function describe({ name, title, description, inputSchema, hints }: GuardTool): 
   };
 }
 
-function instructions({ context }: GuardTools): string {
-  return (
-    `Several agents work on the files below ${context.files.roots.join(', ')} at the same time; these tools keep them ` +
-    'from overwriting each other. Read a file with fs_read and pass its sha256 as expected_sha256 when you write or ' +
-    'edit it: STALE_VERSION says that somebody was faster; read again. RESOURCE_BUSY says who is at work on it. To ' +
-    'keep something to yourself over several calls take it with lock_acquire, and give it back with lock_release.'
-  );
+/** For whom it was done. */
+function metaOf({ agentId, sessionId }: Actor): Record<string, string> {
+  const agent = { 'stomp-serve/agent_id': agentId };
+  return sessionId === undefined ? agent : { ...agent, 'stomp-serve/session_id': sessionId };
 }

@@ -2,13 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { GuardTools } from '../guard/index.js';
+import type { Toolbox } from '../tools/toolbox.js';
 import { McpSession } from './session.js';
 import { StdioTransport } from './stdio-transport.js';
 
 /** What to serve, and over which streams. */
 export interface StdioServerOptions {
-  readonly tools: GuardTools;
+  readonly tools: Toolbox;
   /** @default standard input */
   readonly input?: Readable;
   /** Nothing else may be written to it. @default standard output */

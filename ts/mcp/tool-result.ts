@@ -1,7 +1,7 @@
 /** What a tool says, as MCP words it. Pure. */
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { StompError } from '../errors.js';
-import { guardErrorBody } from '../guard/index.js';
+import { toolErrorBody } from '../tools/toolbox.js';
 
 // Common clients end the connection at a message of 10 MiB. As a text in JSON, JSON takes up to twice its bytes.
 const largestRepeated = 2 << 20;
@@ -26,5 +26,5 @@ export function toolResult(body: object): CallToolResult {
 }
 
 export function toolError(error: StompError): CallToolResult {
-  return { ...toolResult(guardErrorBody(error)), isError: true };
+  return { ...toolResult(toolErrorBody(error)), isError: true };
 }

@@ -23,7 +23,7 @@ const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 
 export function resource(
   app: FastifyInstance,
   url: string,
-  handlers: Readonly<Partial<Record<'GET' | 'POST' | 'DELETE', Handler>>>,
+  handlers: Readonly<Partial<Record<'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', Handler>>>,
   { bodyLimitBytes, errorBody }: ResourceOptions = {},
 ): void {
   const config = errorBody ? { errorBody } : {};

@@ -13,6 +13,7 @@ import Fastify, {
   LogController,
 } from 'fastify';
 import { isLoopback } from '../config/schema.js';
+import type { AgentContextManager } from '../context/index.js';
 import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
 import { agents } from './agents/agents.js';
@@ -25,6 +26,7 @@ import { metrics } from './metrics-route.js';
 import { chatCompletions } from './openai/chat-completions.js';
 import { models } from './openai/models.js';
 import { type Phase, type ServedEngine, Service } from './service.js';
+import type { Systems } from './tools/tools.js';
 import { errorBody, errorForWire, retryAfterSeconds } from './wire-errors.js';
 
 /** A stomp guard to offer over HTTP and MCP. Whoever opened it closes it, after the server. */
@@ -47,6 +49,11 @@ export interface ServerOptions {
   allowedHosts?: readonly string[];
   /** Adds `/v1/locks`, `/v1/tools`, `/v1/stomp/stats`, `/v1/docgen/status`, `/mcp` and the guard's metrics. */
   guard?: GuardServices;
+  /**
+   * Adds `/v1/projects`, `/v1/agents/{id}/project`, `/v1/agents/{id}/sessions`, `/v1/context/…`, their tools and the
+   * context's metrics. Whoever opened it closes it, after the server and before its guard.
+   */
+  context?: AgentContextManager;
   /** Structured log lines; none from `info` upwards holds text of a prompt or an answer. @default off */
   log?: {
     level: string;
@@ -104,7 +111,8 @@ export function createServer(
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
   for (const route of [chatCompletions, models, agents, generate, health, metrics]) route(app, service);
-  if (options.guard) addGuard(app, service, options.guard);
+  const { guard, context } = options;
+  if (guard || context) addTools(app, service, { guard, context });
   const close = closer(app, service, options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS);
   return {
     app,
@@ -122,9 +130,9 @@ export function createServer(
   };
 }
 
-/** Loaded when there is a guard: without one, nobody needs MCP. */
-function addGuard(app: FastifyInstance, service: Service, services: GuardServices): void {
-  app.register(async (scope) => (await import('./guard/guard.js')).guard(scope, service, services));
+/** Loaded when there are any: without, nobody needs MCP. */
+function addTools(app: FastifyInstance, service: Service, systems: Systems): void {
+  app.register(async (scope) => (await import('./tools/tools.js')).tools(scope, service, systems));
 }
 
 function createApp(options: ServerOptions): FastifyInstance {
@@ -136,7 +144,8 @@ function createApp(options: ServerOptions): FastifyInstance {
     // Between requests only: a running one is drained or cancelled by `close`.
     forceCloseConnections: 'idle',
     return503OnClosing: false,
-    routerOptions: { maxParamLength: 1024 },
+    // A name of 128 characters that are all encoded, four bytes each.
+    routerOptions: { maxParamLength: 2048 },
     frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
     clientErrorHandler: refuseBrokenRequest,
   });

@@ -78,7 +78,10 @@ export function flatErrorBody(error: StompError): { readonly error: Readonly<Rec
 
 /** Value of the `Retry-After` header, if the error is one that passes. */
 export function retryAfterSeconds(error: StompError): number | undefined {
-  return error.code === 'RESOURCE_BUSY' ? BUSY_SECONDS : RETRY_AFTER_SECONDS[error.status];
+  if (error.code === 'RESOURCE_BUSY') return BUSY_SECONDS;
+  const { retry_after_ms: ms } = error.fields;
+  if (error.status === 429 && typeof ms === 'number') return Math.max(1, Math.ceil(ms / 1000));
+  return RETRY_AFTER_SECONDS[error.status];
 }
 
 function errorType(status: number): string {

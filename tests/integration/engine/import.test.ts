@@ -56,6 +56,7 @@ describe("import 'stomp-serve'", () => {
         [addon, ...without].some((pattern) => pattern.test(path)),
       );
     expect(part('guard', database, engine, mcp, /fastify/)).toEqual([]);
+    expect(part('context', database, engine, mcp, /fastify|prom-client/)).toEqual([]);
     expect(part('mcp', database, engine, /fastify/)).toEqual([]);
     expect(part('serve', database, mcp)).toEqual([]);
   });

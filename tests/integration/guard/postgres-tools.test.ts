@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { StompError } from '../../../ts/errors.js';
-import { type Caller, FileGuard, GuardTools, Maasl } from '../../../ts/guard/index.js';
+import { FileGuard, guardTools, Maasl } from '../../../ts/guard/index.js';
+import type { Caller } from '../../../ts/tools/tool.js';
+import { Toolbox } from '../../../ts/tools/toolbox.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
 
 const ann: Caller = { agentId: 'ann', sessionId: 'ann-1' };
@@ -22,11 +24,13 @@ afterAll(async () => {
   rmSync(root, { recursive: true });
 });
 
-async function start(): Promise<GuardTools> {
+async function start(): Promise<Toolbox> {
   const maasl = await Maasl.open({ database: server.url });
   open.push(maasl);
   const files = await FileGuard.open(maasl, { roots: [root] });
-  return new GuardTools({ maasl, files, onFault: ({ error }) => expect.unreachable(String(error)) });
+  return new Toolbox([guardTools({ maasl, files })], {
+    onFault: ({ error }) => expect.unreachable(String(error)),
+  });
 }
 
 it('one waits for what the other holds, and goes on when it is given back', async () => {

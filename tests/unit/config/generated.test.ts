@@ -73,6 +73,7 @@ describe('made from the schema', () => {
       'log',
       'storage',
       'guard',
+      'context',
       'locks',
       'stress',
     ]);

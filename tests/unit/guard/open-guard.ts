@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach } from 'vitest';
 import { FileGuard } from '../../../ts/guard/files.js';
 import { Maasl } from '../../../ts/guard/maasl.js';
-import { type Fault, GuardTools } from '../../../ts/guard/tools/guard-tools.js';
+import { guardTools } from '../../../ts/guard/tools/guard-tools.js';
+import { type Fault, Toolbox } from '../../../ts/tools/toolbox.js';
 
 export interface OpenGuard {
   readonly folder: string;
@@ -14,7 +15,7 @@ export interface OpenGuard {
   readonly database: string;
   readonly maasl: Maasl;
   readonly files: FileGuard;
-  readonly tools: GuardTools;
+  readonly tools: Toolbox;
   readonly faults: Fault[];
 }
 
@@ -38,7 +39,7 @@ export async function openGuard(options: { maxFileBytes?: number } = {}): Promis
   });
   const files = await FileGuard.open(maasl, { roots: [root], ...options });
   const faults: Fault[] = [];
-  const tools = new GuardTools({ maasl, files, onFault: (fault) => faults.push(fault) });
+  const tools = new Toolbox([guardTools({ maasl, files })], { onFault: (fault) => faults.push(fault) });
   const guard = { folder, root, database, maasl, files, tools, faults };
   open.push(guard);
   return guard;

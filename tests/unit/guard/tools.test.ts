@@ -6,9 +6,10 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { StompError } from '../../../ts/errors.js';
 import type { DocgenRecord } from '../../../ts/guard/docgen-ring.js';
 import { Maasl } from '../../../ts/guard/maasl.js';
-import { type Fault, GuardTools } from '../../../ts/guard/tools/guard-tools.js';
-import { SessionLeases } from '../../../ts/guard/tools/session-leases.js';
-import type { Caller } from '../../../ts/guard/tools/tool.js';
+import { type GuardToolsOptions, guardTools } from '../../../ts/guard/tools/guard-tools.js';
+import { Connection } from '../../../ts/tools/connection.js';
+import type { Caller } from '../../../ts/tools/tool.js';
+import { type Fault, Toolbox } from '../../../ts/tools/toolbox.js';
 import { type OpenGuard, openGuard } from './open-guard.js';
 
 const ann: Caller = { agentId: 'ann', sessionId: 'ann-1' };
@@ -36,13 +37,18 @@ interface LocksBody {
 let guard: OpenGuard;
 let root: string;
 let maasl: Maasl;
-let tools: GuardTools;
+let tools: Toolbox;
 let faults: Fault[];
 
 beforeEach(async () => {
   guard = await openGuard();
   ({ root, maasl, tools, faults } = guard);
 });
+
+const withDocgen = (docgen: GuardToolsOptions['docgen']) =>
+  new Toolbox([guardTools({ maasl, files: guard.files, docgen })], {
+    onFault: (fault) => faults.push(fault),
+  });
 
 const call = async <T>(name: string, args: unknown, caller?: Caller): Promise<T> =>
   (await tools.call(name, args, caller)) as T;
@@ -219,8 +225,8 @@ describe('lock tools', () => {
   });
 
   it('end with their session where it says so, each as often as it was taken', async () => {
-    const leases = new SessionLeases();
-    const caller = { ...ann, leases };
+    const connection = new Connection();
+    const caller = { ...ann, connection };
     const first = await call<LeaseBody>('lock_acquire', { keys: ['code:/a', 'code:/b'] }, caller);
     await call('lock_acquire', { keys: ['code:/a'] }, caller);
     await call('lock_acquire', { keys: ['code:/c'], ttl_ms: 1 }, caller);
@@ -228,13 +234,13 @@ describe('lock tools', () => {
     await call('lock_release', first.leases[1], caller);
     await call('lock_renew', { leases: first.leases.slice(0, 1) }, caller);
     await sleep(5);
-    await leases.releaseAll(maasl.locks);
+    await connection.giveBack();
     expect((await maasl.locks.snapshot()).map((lock) => lock.resource_key)).toEqual(['code:/d']);
   });
 
   it('end with their session also when they were prolonged, or given back less often than taken', async () => {
-    const leases = new SessionLeases();
-    const caller = { ...ann, leases };
+    const connection = new Connection();
+    const caller = { ...ann, connection };
     const take = (key: string, ttlMs: number) =>
       call<LeaseBody>('lock_acquire', { keys: [key], ttl_ms: ttlMs }, caller);
     const renewed = await take('code:/renewed', 500);
@@ -246,7 +252,7 @@ describe('lock tools', () => {
     await call('lock_release', twice.leases[0], caller);
     await sleep(550);
     expect(await maasl.locks.snapshot()).toHaveLength(3);
-    await leases.releaseAll(maasl.locks);
+    await connection.giveBack();
     expect(await maasl.locks.snapshot()).toEqual([]);
   });
 });
@@ -288,7 +294,7 @@ describe('looking tools', () => {
     expect(await call('docgen_status', {})).toEqual({ operations: [] });
     const [first, second] = ['a.md', 'b.md'].map((file) => ({ file, status: 'noop' }) as DocgenRecord);
     const docgen = { status: async () => [first, second] as DocgenRecord[] };
-    const withDocs = new GuardTools({ ...tools.context, docgen, onFault: () => undefined });
+    const withDocs = withDocgen(docgen);
     expect(await withDocs.call('llmc.docgen_status', {})).toEqual({
       operations: [second, first],
     });
@@ -406,11 +412,7 @@ describe('every tool', () => {
 
   it('keeps what nobody foresaw to itself, and writes it down under an id', async () => {
     const secret = new TypeError('secret');
-    const broken = new GuardTools({
-      ...tools.context,
-      docgen: { status: () => Promise.reject(secret) },
-      onFault: (fault) => faults.push(fault),
-    });
+    const broken = withDocgen({ status: () => Promise.reject(secret) });
     const error = await broken.call('docgen_status', {}).catch((caught: StompError) => caught);
     const [fault] = faults;
     expect(error).toMatchObject({ code: 'INTERNAL_ERROR', fields: { correlation_id: fault?.correlationId } });
@@ -442,11 +444,7 @@ describe('every tool', () => {
 
   it('gives an id to internal errors that the guard tells itself', async () => {
     const told = new StompError('INTERNAL_ERROR', 'The disk is full.', { fields: { file: '/a' } });
-    const broken = new GuardTools({
-      ...tools.context,
-      docgen: { status: () => Promise.reject(told) },
-      onFault: (fault) => faults.push(fault),
-    });
+    const broken = withDocgen({ status: () => Promise.reject(told) });
     const error = await broken.call('docgen_status', {}).catch((caught: StompError) => caught);
     expect(error).toMatchObject({
       code: 'INTERNAL_ERROR',

@@ -9,7 +9,7 @@ const who = (claim: Partial<Claim>) =>
     clientName: undefined,
     ...claim,
   });
-const caller = (agentId: string, sessionId: string) => ({ agentId, sessionId });
+const caller = (agentId: string, sessionId: string) => expect.objectContaining({ agentId, sessionId });
 
 describe('the caller of a request', () => {
   it('is who _meta says, by short names and by long ones', () => {
@@ -37,6 +37,13 @@ describe('the caller of a request', () => {
     const { agentId } = who({ clientName: 'x'.repeat(300) });
     expect(agentId).toHaveLength(128);
     expect(agentId).toMatch(/x-c-1$/);
+  });
+
+  it('is told apart from what the request has said itself', () => {
+    expect(who({}).said).toEqual({ agentId: undefined, sessionId: undefined });
+    expect(who({ meta: { session_id: 's' } }).said).toEqual({ agentId: undefined, sessionId: 's' });
+    const headers = { 'x-agent-id': 'bob', 'x-session-id': 't' };
+    expect(who({ headers, meta: { agent_id: 'ann' } }).said).toEqual({ agentId: 'ann', sessionId: 't' });
   });
 
   it('is refused when its name is none', () => {

@@ -1,15 +1,17 @@
 /** `stomp-serve mcp`: speaks MCP over standard input and output, for the client that has started it. */
-import { DocgenGuard, GuardTools } from '../../guard/index.js';
-import { type StdioServer, serveStdio } from '../../mcp/index.js';
+import { type AgentContextManager, contextTools } from '../../context/index.js';
+import { DocgenGuard, guardTools } from '../../guard/index.js';
+import { type StdioServer, serveStdio, Toolbox } from '../../mcp/index.js';
 import { packageVersion } from '../../version.js';
 import type { Command, Invocation } from '../command.js';
 import { errorFields, jsonLog, type Log } from '../json-log.js';
+import { openContext } from '../open-context.js';
 import { openFiles, openMaasl } from '../open-guard.js';
 
 export const mcp: Command = {
   name: 'mcp',
   usage: '',
-  summary: 'Guard files and locks for an MCP client, over standard input and output',
+  summary: 'Locks, guarded files and the context of agents for an MCP client, over standard input and output',
   arguments: [0, 0],
   run: runMcp,
 };
@@ -19,12 +21,14 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 async function runMcp(invocation: Invocation): Promise<number> {
   const log = jsonLog(invocation.settings.logLevel, invocation.terminal.stderr);
   const maasl = await openMaasl(invocation, (event) => log('debug', event.event, event));
+  let context: AgentContextManager | undefined;
   try {
     const files = await openFiles(maasl, invocation);
-    const tools = new GuardTools({
-      maasl,
-      files,
-      docgen: await DocgenGuard.open(maasl, files),
+    const docgen = await DocgenGuard.open(maasl, files);
+    context = await openContext(maasl, invocation.settings, files.roots, {
+      onProblem: (problem) => log('warn', 'the context has a problem', errorFields(problem)),
+    });
+    const tools = new Toolbox([guardTools({ maasl, files, docgen }), contextTools(context)], {
       onFault: ({ error, tool, correlationId }) =>
         log('error', 'a tool failed', { tool, correlation_id: correlationId, ...errorFields(error) }),
     });
@@ -37,6 +41,7 @@ async function runMcp(invocation: Invocation): Promise<number> {
     await untilClosed(server, log);
     return 0;
   } finally {
+    await context?.close();
     await maasl.close();
   }
 }

@@ -1,5 +1,6 @@
 /** `stomp-serve serve`: loads a model and serves it until it is told to stop. */
 import type { Settings } from '../../config/index.js';
+import type { AgentContextManager } from '../../context/index.js';
 import type { Engine } from '../../engine/engine.js';
 import type { EngineInfo, EngineStats } from '../../engine/types.js';
 import { DocgenGuard } from '../../guard/index.js';
@@ -7,6 +8,7 @@ import { createServer, type GuardServices, type StompServer } from '../../serve/
 import { packageVersion } from '../../version.js';
 import type { Command, Invocation } from '../command.js';
 import { loadEngine, servedNames } from '../load-engine.js';
+import { openContext } from '../open-context.js';
 import { openFiles, openMaasl } from '../open-guard.js';
 import { print, say, type Terminal } from '../terminal.js';
 import { formatBytes, plural } from '../units.js';
@@ -24,18 +26,29 @@ const EXIT_INTERRUPTED = 130;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** The guard first: what is wrong with it shows before a model is brought. */
+/** The guard and the context first: what is wrong with them shows before a model is brought. */
 async function runServer(invocation: Invocation): Promise<number> {
+  const { settings, terminal } = invocation;
   const maasl = await openMaasl(invocation);
+  let context: AgentContextManager | undefined;
   try {
     const files = await openFiles(maasl, invocation);
-    return await serveModel(invocation, { maasl, files, docgen: await DocgenGuard.open(maasl, files) });
+    const guard = { maasl, files, docgen: await DocgenGuard.open(maasl, files) };
+    context = await openContext(maasl, settings, files.roots, {
+      onProblem: (problem) => say(terminal, `The context has a problem: ${problem.message}`),
+    });
+    return await serveModel(invocation, guard, context);
   } finally {
+    await context?.close();
     await maasl.close();
   }
 }
 
-async function serveModel({ settings, terminal }: Invocation, guard: GuardServices): Promise<number> {
+async function serveModel(
+  { settings, terminal }: Invocation,
+  guard: GuardServices,
+  context: AgentContextManager,
+): Promise<number> {
   const { id, aliases } = servedNames(settings.model);
   const stopLoading = new AbortController();
   const { engine, load } = deferredEngine(() =>
@@ -46,6 +59,7 @@ async function serveModel({ settings, terminal }: Invocation, guard: GuardServic
     aliases,
     shutdownTimeoutMs: settings.shutdownTimeoutSeconds * 1000,
     guard,
+    context,
     log: { level: settings.logLevel, stream: process.stderr },
   });
   guard.maasl.telemetry.sink = (event) => server.app.log.debug(event, event.event);

@@ -1,9 +1,10 @@
 /** The file guard as tools. Paths that are not absolute begin at the first root. */
 import { resolve } from 'node:path';
+import { given } from '../../tools/parameters.js';
+import { actingTool, type Caller, type Tool } from '../../tools/tool.js';
 import type { FileCall, FileResult } from '../files.js';
+import type { GuardToolsOptions } from './guard-tools.js';
 import { batch, fencingToken, maxWaitMs, tokenOf } from './lock-tools.js';
-import { given } from './parameters.js';
-import { actingTool, type Caller, type GuardTool, type ToolContext } from './tool.js';
 
 /** What every file tool takes besides its own. */
 const patience = {
@@ -38,12 +39,12 @@ const expectedSha256 = {
     'SHA-256 that fs_read gave: STALE_VERSION, and nothing is changed, when the file is another by now',
 } as const;
 
-export function fileTools(context: ToolContext): GuardTool[] {
+export function fileTools(context: GuardToolsOptions): Tool[] {
   const tools = [readTool, writeTool, editTool, moveTool, deleteTool, makeFolderTool];
   return tools.map((make) => make(context));
 }
 
-function readTool(context: ToolContext): GuardTool {
+function readTool(context: GuardToolsOptions): Tool {
   return actingTool({
     name: 'fs_read',
     title: 'Read a file',
@@ -63,7 +64,7 @@ function readTool(context: ToolContext): GuardTool {
   });
 }
 
-function writeTool(context: ToolContext): GuardTool {
+function writeTool(context: GuardToolsOptions): Tool {
   return actingTool({
     name: 'fs_write',
     title: 'Write a file',
@@ -99,7 +100,7 @@ function writeTool(context: ToolContext): GuardTool {
   });
 }
 
-function editTool(context: ToolContext): GuardTool {
+function editTool(context: GuardToolsOptions): Tool {
   return actingTool({
     name: 'fs_edit',
     title: 'Edit a file',
@@ -140,7 +141,7 @@ function editTool(context: ToolContext): GuardTool {
   });
 }
 
-function moveTool(context: ToolContext): GuardTool {
+function moveTool(context: GuardToolsOptions): Tool {
   return actingTool({
     name: 'fs_move',
     title: 'Move a file or folder',
@@ -165,7 +166,7 @@ function moveTool(context: ToolContext): GuardTool {
   });
 }
 
-function deleteTool(context: ToolContext): GuardTool {
+function deleteTool(context: GuardToolsOptions): Tool {
   return actingTool({
     name: 'fs_delete',
     title: 'Delete a file or folder',
@@ -190,7 +191,7 @@ function deleteTool(context: ToolContext): GuardTool {
   });
 }
 
-function makeFolderTool(context: ToolContext): GuardTool {
+function makeFolderTool(context: GuardToolsOptions): Tool {
   return actingTool({
     name: 'fs_mkdir',
     title: 'Make a folder',
@@ -208,7 +209,7 @@ function makeFolderTool(context: ToolContext): GuardTool {
 }
 
 /** An empty path is left for the guard to refuse: it would be the root itself. */
-function absolute({ files }: ToolContext, given: string): string {
+function absolute({ files }: GuardToolsOptions, given: string): string {
   return given === '' ? given : resolve(files.roots[0] ?? '', given);
 }
 

@@ -4,13 +4,15 @@
  */
 import { isAbsolute, join } from 'node:path';
 import { refuse } from '../../arguments.js';
+import { given } from '../../tools/parameters.js';
+import { actingTool, type Caller, type Tool } from '../../tools/tool.js';
 import { lockCancelledError } from '../errors.js';
 import type { KeyRequest } from '../keys.js';
 import { type Lease, longestTtlMs } from '../lease.js';
 import type { ResourceClass } from '../policy.js';
 import { resolveResources } from '../resources.js';
-import { given } from './parameters.js';
-import { actingTool, type Caller, type GuardTool, type ToolContext } from './tool.js';
+import type { GuardToolsOptions } from './guard-tools.js';
+import { SessionLeases } from './session-leases.js';
 
 const highestToken = 2n ** 63n - 1n;
 
@@ -107,11 +109,17 @@ interface LeaseArguments {
   readonly leases?: readonly { resource_key: string; fencing_token: string }[];
 }
 
-export function lockTools(context: ToolContext): GuardTool[] {
-  return [acquireTool(context), renewTool(context), releaseTool(context)];
+export function lockTools(context: GuardToolsOptions): Tool[] {
+  const { locks } = context.maasl;
+  const newLeases = () => new SessionLeases(locks);
+  const leasesOf: LeasesOf = ({ connection }) => connection?.kept(newLeases);
+  return [acquireTool(context, leasesOf), renewTool(context, leasesOf), releaseTool(context, leasesOf)];
 }
 
-function acquireTool(context: ToolContext): GuardTool {
+/** What the caller's connection has taken, if it has one. */
+type LeasesOf = (caller: Caller) => SessionLeases | undefined;
+
+function acquireTool(context: GuardToolsOptions, leasesOf: LeasesOf): Tool {
   return actingTool({
     name: 'lock_acquire',
     title: 'Acquire a lease',
@@ -139,11 +147,19 @@ function acquireTool(context: ToolContext): GuardTool {
       additionalProperties: false,
     },
     hints: { readOnly: false, destructive: false, idempotent: false },
-    run: (args, caller) => acquire(context, args, caller),
+    run: async (args, caller) => {
+      const [lease, ttl] = await acquire(context, args, caller);
+      leasesOf(caller)?.acquired(lease, ttl);
+      return leaseBody(lease, ttl);
+    },
   });
 }
 
-async function acquire(context: ToolContext, args: AcquireArguments, caller: Caller): Promise<object> {
+async function acquire(
+  context: GuardToolsOptions,
+  args: AcquireArguments,
+  caller: Caller,
+): Promise<readonly [lease: Lease, ttlMs: number]> {
   const { policy, locks } = context.maasl;
   const wanted = await requestsOf(context, args);
   const classes = wanted.map(({ resourceClass }) => resourceClass);
@@ -162,12 +178,11 @@ async function acquire(context: ToolContext, args: AcquireArguments, caller: Cal
     await lease[Symbol.asyncDispose]();
     throw lockCancelledError(caller.signal.reason);
   }
-  caller.leases?.acquired(lease, ttl);
-  return leaseBody(lease, ttl);
+  return [lease, ttl];
 }
 
 async function requestsOf(
-  context: ToolContext,
+  context: GuardToolsOptions,
   args: AcquireArguments,
 ): Promise<(KeyRequest & { readonly resourceClass: ResourceClass })[]> {
   const { keys = [], access: accessOfAll = 'write' } = args;
@@ -189,13 +204,13 @@ async function requestsOf(
 }
 
 /** Relative paths begin at the first root, for the fs_ tools as well. */
-function withinRoot({ files }: ToolContext, scope: string, identifier: string): string {
+function withinRoot({ files }: GuardToolsOptions, scope: string, identifier: string): string {
   const isPath = scope === 'file' || (scope === 'db' && !/^[a-z][a-z+]*:\/\//i.test(identifier));
   if (!isPath || identifier === '' || isAbsolute(identifier)) return identifier;
   return join(files.roots[0] ?? '', identifier);
 }
 
-function renewTool({ maasl }: ToolContext): GuardTool {
+function renewTool({ maasl }: GuardToolsOptions, leasesOf: LeasesOf): Tool {
   return actingTool({
     name: 'lock_renew',
     title: 'Renew a lease',
@@ -214,13 +229,13 @@ function renewTool({ maasl }: ToolContext): GuardTool {
       const ttl = args.ttl_ms ?? Math.min(...[...tokens.keys()].map((key) => policy.ofKey(key).leaseTtlMs));
       const lease = locks.resume(tokens, { agentId: caller.agentId, sessionId: caller.sessionId }, ttl);
       await lease.renew();
-      caller.leases?.renewed(lease, ttl);
+      leasesOf(caller)?.renewed(lease, ttl);
       return leaseBody(lease, ttl);
     },
   });
 }
 
-function releaseTool({ maasl }: ToolContext): GuardTool {
+function releaseTool({ maasl }: GuardToolsOptions, leasesOf: LeasesOf): Tool {
   return actingTool({
     name: 'lock_release',
     title: 'Release a lease',
@@ -236,7 +251,7 @@ function releaseTool({ maasl }: ToolContext): GuardTool {
       const tokens = tokensOf(args);
       const lease = maasl.locks.resume(tokens, { agentId: caller.agentId, sessionId: caller.sessionId });
       await lease.release();
-      caller.leases?.released(lease);
+      leasesOf(caller)?.released(lease);
       return { released: [...tokens.keys()] };
     },
   });

@@ -1,10 +1,11 @@
 /** What goes on at the guard, for people and agents who look. */
-import { type GuardTool, lookingTool, type ToolContext } from './tool.js';
+import { lookingTool, type Tool } from '../../tools/tool.js';
+import type { GuardToolsOptions } from './guard-tools.js';
 
 const nothing = { type: 'object', properties: {}, required: [], additionalProperties: false } as const;
 const hints = { readOnly: true, destructive: false, idempotent: true } as const;
 
-export function lookingTools({ maasl, files, docgen }: ToolContext): GuardTool[] {
+export function lookingTools({ maasl, files, docgen }: GuardToolsOptions): Tool[] {
   return [
     lookingTool({
       name: 'locks',

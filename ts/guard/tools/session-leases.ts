@@ -1,5 +1,6 @@
 /** The leases that one client has taken and not given back yet. They end with its connection, where that says so. */
 import { StompError } from '../../errors.js';
+import type { Kept } from '../../tools/connection.js';
 import type { Lease } from '../lease.js';
 import type { LockManager } from '../lock-manager.js';
 import type { Owner } from '../lock-table.js';
@@ -15,9 +16,14 @@ interface Taken extends Owner {
 
 const nameOf = (key: string, token: bigint) => `${token} ${key}`;
 
-/** Kept by whoever serves the client; the lock tools tell it what they do. */
-export class SessionLeases {
+/** Kept with the client's connection; the lock tools tell it what they do. */
+export class SessionLeases implements Kept {
+  readonly #locks: LockManager;
   readonly #taken = new Map<string, Taken>();
+
+  constructor(locks: LockManager) {
+    this.#locks = locks;
+  }
 
   /** A lease was taken. */
   acquired(lease: Lease, ttlMs: number): void {
@@ -51,13 +57,13 @@ export class SessionLeases {
   }
 
   /** Gives back all that is left. @throws StompError DB_BUSY: what was not given back then expires. */
-  async releaseAll(locks: LockManager): Promise<void> {
+  async giveBack(): Promise<void> {
     this.#dropExpired();
     const left = [...this.#taken.values()];
     this.#taken.clear();
     for (const { key, token, agentId, sessionId, count } of left) {
       for (let i = 0; i < count; i++) {
-        const lease = locks.resume(new Map([[key, token]]), { agentId, sessionId });
+        const lease = this.#locks.resume(new Map([[key, token]]), { agentId, sessionId });
         await lease.release().catch((error: unknown) => {
           if (!(error instanceof StompError && error.code === 'LEASE_LOST')) throw error;
         });

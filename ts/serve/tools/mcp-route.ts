@@ -2,12 +2,12 @@
 import { ErrorCode } from '@modelcontextprotocol/sdk/types.js';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { StompError } from '../../errors.js';
-import type { GuardTools } from '../../guard/index.js';
 import { McpHttp } from '../../mcp/index.js';
+import type { Toolbox } from '../../tools/toolbox.js';
 import { resource } from '../resource.js';
 import type { Service } from '../service.js';
 
-export function mcpRoute(app: FastifyInstance, service: Service, tools: GuardTools): void {
+export function mcpRoute(app: FastifyInstance, service: Service, tools: Toolbox): void {
   const mcp = new McpHttp({
     tools,
     onError: (error) => app.log.debug({ reason: error.message }, 'a message does not fit the protocol'),

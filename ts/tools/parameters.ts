@@ -2,9 +2,9 @@
  * What a tool takes. One description serves twice: clients are shown it as a JSON schema, and what they send is
  * checked against it. Names are in snake case; their camel case is understood as well.
  */
-import { refuse } from '../../arguments.js';
-import { suggestion } from '../../config/nearest.js';
-import { StompError } from '../../errors.js';
+import { refuse } from '../arguments.js';
+import { suggestion } from '../config/nearest.js';
+import { StompError } from '../errors.js';
 
 interface Described {
   readonly description: string;
@@ -24,7 +24,7 @@ export interface NullableTextSchema extends Described {
 }
 
 export interface NumberSchema extends Described {
-  readonly type: 'integer';
+  readonly type: 'integer' | 'number';
   readonly minimum: number;
   readonly maximum: number;
 }
@@ -48,13 +48,26 @@ export interface ObjectSchema {
   readonly additionalProperties: false;
 }
 
+/** Whatever JSON can say, by names of the caller's own. */
+export interface FreeObjectSchema extends Described {
+  readonly type: 'object';
+  readonly additionalProperties: true;
+}
+
+/** One of several kinds of values, told apart by their type. */
+export interface AnyOfSchema extends Described {
+  readonly anyOf: readonly (TextSchema | NumberSchema | ListSchema | ObjectSchema)[];
+}
+
 export type ValueSchema =
   | TextSchema
   | NullableTextSchema
   | NumberSchema
   | FlagSchema
   | ListSchema
-  | ObjectSchema;
+  | ObjectSchema
+  | FreeObjectSchema
+  | AnyOfSchema;
 
 type ValueOf<S> = S extends { readonly enum: readonly (infer E)[] }
   ? E
@@ -70,7 +83,11 @@ type ValueOf<S> = S extends { readonly enum: readonly (infer E)[] }
             ? ValueOf<S['items']>[]
             : S extends ObjectSchema
               ? ArgumentsOf<S>
-              : never;
+              : S extends FreeObjectSchema
+                ? Readonly<Record<string, unknown>>
+                : S extends AnyOfSchema
+                  ? ValueOf<S['anyOf'][number]>
+                  : never;
 
 /** What a schema lets through. */
 export type ArgumentsOf<S extends ObjectSchema> = {
@@ -143,22 +160,24 @@ function unknown(schema: ObjectSchema, field: string, name: string): StompError 
 
 /** Some clients send null for what they leave out. */
 function isAbsent(schema: ValueSchema, content: unknown): boolean {
-  const nullable = Array.isArray(schema.type);
+  const nullable = 'type' in schema && Array.isArray(schema.type);
   return content === undefined || (content === null && !nullable);
 }
 
 function readValue(schema: ValueSchema, value: unknown, path: string): unknown {
+  if ('anyOf' in schema) return readValue(alternative(schema, value, path), value, path);
   switch (schema.type) {
     case 'string':
       return readText(schema, value, path);
     case 'integer':
-      return readInteger(schema, value, path);
+    case 'number':
+      return readNumber(schema, value, path);
     case 'boolean':
       return typeof value === 'boolean' ? value : refuse(path, value, 'true or false');
     case 'array':
       return readList(schema, value, path);
     case 'object':
-      return readObject(schema, value, path);
+      return schema.additionalProperties ? readFree(value, path) : readObject(schema, value, path);
     default:
       return value === null || typeof value === 'string' ? value : refuse(path, value, 'a text or null');
   }
@@ -173,9 +192,35 @@ function readText(schema: TextSchema, value: unknown, path: string): string {
   return value;
 }
 
-function readInteger({ minimum, maximum }: NumberSchema, value: unknown, path: string): number {
-  const fits = Number.isSafeInteger(value) && (value as number) >= minimum && (value as number) <= maximum;
-  return fits ? (value as number) : refuse(path, value, `a whole number from ${minimum} to ${maximum}`);
+function readNumber({ type, minimum, maximum }: NumberSchema, value: unknown, path: string): number {
+  const whole = type === 'integer';
+  const fits = whole ? Number.isSafeInteger(value) : Number.isFinite(value);
+  if (fits && (value as number) >= minimum && (value as number) <= maximum) return value as number;
+  return refuse(path, value, `a ${whole ? 'whole ' : ''}number from ${minimum} to ${maximum}`);
+}
+
+function readFree(value: unknown, path: string): Record<string, unknown> {
+  return isRecord(value) ? value : refuse(path, value, 'an object');
+}
+
+const kinds = {
+  string: 'a text',
+  integer: 'a whole number',
+  number: 'a number',
+  array: 'a list',
+  object: 'an object',
+} as const;
+
+/** The one for values of this type. */
+function alternative({ anyOf }: AnyOfSchema, value: unknown, path: string): ValueSchema {
+  const type = typeOf(value);
+  const found = anyOf.find((schema) => (schema.type === 'integer' ? 'number' : schema.type) === type);
+  return found ?? refuse(path, value, anyOf.map((schema) => kinds[schema.type]).join(' or '));
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'array' : typeof value;
 }
 
 function readList({ items, minItems, maxItems }: ListSchema, value: unknown, path: string): unknown[] {

@@ -1,0 +1,49 @@
+/** `--help` of `stomp-serve context` and its verbs. Pure. */
+import { optionEntry, optionsHelp } from '../../config/index.js';
+import { placeholder } from './read.js';
+import { type Verb, verbs } from './verbs.js';
+
+/** All verbs. */
+export function verbsHelp(): string {
+  const width = Math.max(...verbs.map((verb) => usage(verb).length)) + 2;
+  return [
+    'Usage: stomp-serve context VERB [options]',
+    '',
+    'Sessions, current projects and progress logs of agents.',
+    '',
+    'Verbs (stomp-serve context VERB --help tells the options of one):',
+    ...verbs.map((verb) => `  ${usage(verb).padEnd(width)}${verb.summary}`),
+    '',
+    'With --json the result, or the error, is printed as JSON. Exit codes: 0 done, 1 an error or a finding, 2 wrong usage.',
+  ].join('\n');
+}
+
+/** One of them. */
+export function verbHelp(verb: Verb): string {
+  const own = verb.flags.flatMap((flag) => {
+    const shown = `--${flag.name}${flag.value === undefined ? placeholder(flag) : ''}`;
+    return entry(shown, flag.schema.description ?? '');
+  });
+  return [
+    `Usage: stomp-serve context ${usage(verb)} [options]`,
+    '',
+    `${verb.summary}.`,
+    '',
+    'Options:',
+    ...own,
+    ...entry('--json', 'Print the result, or the error, as JSON.'),
+    '',
+    'Settings:',
+    optionsHelp('context'),
+    '',
+    'Lists are given as A,B or by repeating the option, objects by repeating KEY=VALUE.',
+  ].join('\n');
+}
+
+function usage({ words, positionals }: Verb): string {
+  return [words, ...positionals.map(({ shown }) => shown)].join(' ');
+}
+
+function entry(shown: string, description: string): string[] {
+  return optionEntry(shown, /[.?!]$/.test(description) ? description : `${description}.`);
+}

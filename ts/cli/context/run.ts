@@ -1,0 +1,84 @@
+/** Runs a verb of `stomp-serve context` and prints what it gives. */
+import { parseArguments, type Resolved, resolveSettings } from '../../config/index.js';
+import type { AgentContextManager } from '../../context/index.js';
+import { contextTools } from '../../context/index.js';
+import { type StompError, toStompError } from '../../errors.js';
+import { Toolbox, toolErrorBody } from '../../tools/toolbox.js';
+import { openContext } from '../open-context.js';
+import { openMaasl, rootsOf } from '../open-guard.js';
+import { print, say, type Terminal } from '../terminal.js';
+import { migrate, type Result, verifyState } from './checks.js';
+import { verbHelp, verbsHelp } from './help.js';
+import { type Reading, readContextArguments } from './read.js';
+
+const done = 0;
+const failed = 1;
+const misused = 2;
+/** What the caller has said is wrong, and not what there is. */
+const usageCodes: readonly string[] = ['CONFIG_INVALID', 'INVALID_REQUEST', 'UNSUPPORTED_FIELD'];
+
+/** @returns the exit code; never rejects. */
+export async function runContext(args: readonly string[], terminal: Terminal): Promise<number> {
+  const [first] = args;
+  if (first === '--help' || first === '-h') {
+    print(terminal, verbsHelp());
+    return done;
+  }
+  try {
+    const reading = readContextArguments(args);
+    if (reading.help) {
+      print(terminal, verbHelp(reading.verb));
+      return done;
+    }
+    const result = await resultOf(reading, terminal);
+    print(terminal, reading.json ? JSON.stringify(result, null, 2) : reading.verb.view(result));
+    return result['ok'] === false ? failed : done;
+  } catch (caught) {
+    return told(toStompError(caught), args.includes('--json'), terminal);
+  }
+}
+
+function told(error: StompError, json: boolean, terminal: Terminal): number {
+  say(terminal, json ? JSON.stringify(toolErrorBody(error)) : `stomp-serve: ${error.message}`);
+  if (error.code === 'GENERATION_FAILED' && error.cause instanceof Error && !json)
+    say(terminal, String(error.cause.stack));
+  return usageCodes.includes(error.code) ? misused : failed;
+}
+
+async function resultOf({ verb, args, settings }: Reading, terminal: Terminal): Promise<Result> {
+  const { flags } = parseArguments(settings, 'context');
+  const resolved = resolveSettings({ command: 'context', flags });
+  for (const warning of resolved.warnings) say(terminal, `stomp-serve: ${warning}`);
+  if (verb.words === 'migrate') return migrate(args, resolved, terminal);
+  if (verb.words === 'verify') return verifyState(resolved);
+  return withContext(resolved, terminal, async (manager) => {
+    if (verb.words === 'doctor') return { ...(await manager.doctor({ repair: args['repair'] === true })) };
+    const tools = new Toolbox([contextTools(manager)], {
+      onFault: ({ error, correlationId }) =>
+        say(terminal, `${correlationId}: ${String((error as Error).stack ?? error)}`),
+    });
+    return (await tools.call(verb.tool ?? '', args)) as Result;
+  });
+}
+
+async function withContext(
+  resolved: Resolved,
+  terminal: Terminal,
+  use: (manager: AgentContextManager) => Promise<Result>,
+): Promise<Result> {
+  const roots = await rootsOf(resolved);
+  const maasl = await openMaasl(resolved);
+  try {
+    const manager = await openContext(maasl, resolved.settings, roots, {
+      cleanUpMs: 0,
+      onProblem: (problem) => say(terminal, `stomp-serve: ${problem.message}`),
+    });
+    try {
+      return await use(manager);
+    } finally {
+      await manager.close();
+    }
+  } finally {
+    await maasl.close();
+  }
+}

@@ -1,0 +1,56 @@
+/** Calls a tool of the context for a path: what the path says goes before what the body says. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { StompError } from '../../errors.js';
+import type { Toolbox } from '../../tools/toolbox.js';
+import type { Service } from '../service.js';
+import { callTool } from '../tools/call-tool.js';
+import { queryArguments } from './query-arguments.js';
+
+export interface ContextCall {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly tool: string;
+  /** What the path says, by the names of the tool's arguments. */
+  readonly path?: Readonly<Record<string, unknown>>;
+  /** @default the body */
+  readonly args?: unknown;
+}
+
+/** The query of a URL as arguments of a tool. */
+export type Query = (request: FastifyRequest, tool: string) => Record<string, unknown>;
+
+export type Call = (call: ContextCall) => Promise<object>;
+
+export function caller(service: Service, tools: Toolbox): Call {
+  return ({ request, reply, tool, path = {}, args = request.body }) =>
+    callTool(service, tools, tool, request, reply, withPath(args, path));
+}
+
+export function queryReader(tools: Toolbox): Query {
+  return (request, tool) =>
+    queryArguments(tools.get(tool).inputSchema, request.query as Record<string, string | string[]>);
+}
+
+/** @throws StompError INVALID_REQUEST when the body names something else than the path */
+function withPath(args: unknown, path: Readonly<Record<string, unknown>>): unknown {
+  // The tool says what is wrong with it.
+  if (args !== undefined && args !== null && (typeof args !== 'object' || Array.isArray(args))) return args;
+  const body = args as Readonly<Record<string, unknown>> | null | undefined;
+  for (const [field, value] of Object.entries(path)) {
+    const other = body?.[field];
+    if (other === undefined || other === null || other === value) continue;
+    throw new StompError(
+      'INVALID_REQUEST',
+      `"${field}" names something else than the path does; leave it out.`,
+      {
+        fields: { field, value: String(other).slice(0, 80), allowed: String(value) },
+      },
+    );
+  }
+  return { ...body, ...path };
+}
+
+/** Parameters of the path, decoded. */
+export function pathOf(request: FastifyRequest): Readonly<Record<string, string>> {
+  return request.params as Record<string, string>;
+}

@@ -1,0 +1,22 @@
+/** The context in an HTTP server: its tools under paths of their own. */
+import type { FastifyInstance } from 'fastify';
+import type { AgentContextManager } from '../../context/index.js';
+import type { Toolbox } from '../../tools/toolbox.js';
+import type { Service } from '../service.js';
+import { flatErrorBody } from '../wire-errors.js';
+import { agentRoutes } from './agent-routes.js';
+import { caller, queryReader } from './call.js';
+import { projectRoutes } from './project-routes.js';
+
+export function contextRoutes(
+  app: FastifyInstance,
+  service: Service,
+  manager: AgentContextManager,
+  tools: Toolbox,
+): void {
+  const options = { errorBody: flatErrorBody, bodyLimitBytes: tools.maxRequestBytes };
+  const call = caller(service, tools);
+  const query = queryReader(tools);
+  agentRoutes(app, manager, call, query, options);
+  projectRoutes(app, call, query, options);
+}

@@ -1,0 +1,39 @@
+/** The systems beside the engine in an HTTP server: their tools over HTTP and MCP, their own routes and metrics. */
+import type { FastifyInstance } from 'fastify';
+import { type AgentContextManager, contextTools } from '../../context/index.js';
+import { guardTools } from '../../guard/index.js';
+import { Toolbox } from '../../tools/toolbox.js';
+import { collectContextMetrics } from '../context/context-metrics.js';
+import { contextRoutes } from '../context/context-routes.js';
+import { collectGuardMetrics } from '../guard/guard-metrics.js';
+import { guardRoutes } from '../guard/guard-routes.js';
+import type { GuardServices } from '../server.js';
+import type { Service } from '../service.js';
+import { mcpRoute } from './mcp-route.js';
+import { toolRoutes } from './tool-routes.js';
+
+/** Those that there are. */
+export interface Systems {
+  readonly guard?: GuardServices | undefined;
+  readonly context?: AgentContextManager | undefined;
+}
+
+export function tools(app: FastifyInstance, service: Service, { guard, context }: Systems): void {
+  const sets = [...(guard ? [guardTools(guard)] : []), ...(context ? [contextTools(context)] : [])];
+  const toolbox = new Toolbox(sets, {
+    onFault: ({ error, tool, correlationId }) =>
+      app.log.error({ err: error, tool, correlation_id: correlationId }, 'a tool failed'),
+  });
+  toolRoutes(app, service, toolbox);
+  mcpRoute(app, service, toolbox);
+  const uncounted = (what: string) => (error: unknown) =>
+    app.log.warn({ err: error }, `the ${what} could not be counted`);
+  if (guard) {
+    guardRoutes(app, service, toolbox);
+    collectGuardMetrics(service.metrics.registry, guard.maasl, uncounted('locks'));
+  }
+  if (context) {
+    contextRoutes(app, service, context, toolbox);
+    collectContextMetrics(service.metrics.registry, context, uncounted('sessions'));
+  }
+}

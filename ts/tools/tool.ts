@@ -1,0 +1,136 @@
+/** What a tool is, whoever offers it: MCP or HTTP. */
+import { StompError } from '../errors.js';
+import type { Connection } from './connection.js';
+import { type ArgumentsOf, type ObjectSchema, readArguments, snakeCase } from './parameters.js';
+
+/** Who asks, as far as a request says it. */
+export interface CallerNames {
+  readonly agentId: string | undefined;
+  readonly sessionId: string | undefined;
+}
+
+/** For whom something was done. */
+export interface Actor {
+  readonly agentId: string;
+  readonly sessionId?: string;
+}
+
+/** What comes with a call. */
+export interface Call {
+  /** Takes a request that waits back out of the queue. */
+  readonly signal?: AbortSignal;
+  /** Of the client, where there is one that lasts longer than the call. */
+  readonly connection?: Connection;
+  /** Is told for whom a tool has worked that resolves names by rules of its own. */
+  onActor?(actor: Actor): void;
+}
+
+/** For whom a tool works. */
+export interface Caller extends Call {
+  readonly agentId: string;
+  readonly sessionId: string;
+  /** What the request itself says, where the names above were made up to complete it. @default they were not */
+  readonly said?: CallerNames;
+}
+
+/** Somebody who has not said who it is. */
+export interface Anonymous extends Call {
+  readonly agentId?: undefined;
+}
+
+/** Whoever calls. */
+export type AnyCaller = Caller | Anonymous | undefined;
+
+/** What clients are told of a tool's ways. */
+export interface ToolHints {
+  /** Changes nothing. */
+  readonly readOnly: boolean;
+  /** May do away with what was there. */
+  readonly destructive: boolean;
+  /** To call it twice is to call it once. */
+  readonly idempotent: boolean;
+}
+
+/** One tool, as clients see it and as it is called. */
+export interface Tool {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly inputSchema: ObjectSchema;
+  readonly hints: ToolHints;
+  /**
+   * Does it.
+   * @throws StompError, and whatever goes wrong unforeseen
+   */
+  call(args: unknown, caller: AnyCaller): Promise<object>;
+}
+
+/** A tool but for what it does. */
+export interface ToolDefinition<S extends ObjectSchema> {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly inputSchema: S;
+  readonly hints: ToolHints;
+}
+
+/** A tool that works for anybody, also for those who do not say who they are. */
+export function openTool<const S extends ObjectSchema>(
+  definition: ToolDefinition<S> & { run(args: ArgumentsOf<S>, caller: AnyCaller): Promise<object> },
+): Tool {
+  const { run, ...rest } = definition;
+  return {
+    ...rest,
+    call: async (args, caller) => {
+      try {
+        return await run(readArguments(rest.inputSchema, args), caller);
+      } catch (error) {
+        throw withWireName(error, rest.inputSchema);
+      }
+    },
+  };
+}
+
+/** A tool that only looks: nobody needs to say who they are. */
+export function lookingTool<const S extends ObjectSchema>(
+  definition: ToolDefinition<S> & { run(args: ArgumentsOf<S>): Promise<object> },
+): Tool {
+  return openTool(definition);
+}
+
+/** A tool that acquires or changes something, for somebody. */
+export function actingTool<const S extends ObjectSchema>(
+  definition: ToolDefinition<S> & { run(args: ArgumentsOf<S>, caller: Caller): Promise<object> },
+): Tool {
+  const { call, ...rest } = openTool({
+    ...definition,
+    run: (args, caller) => definition.run(args, caller as Caller),
+  });
+  return {
+    ...rest,
+    call: async (args, caller) => {
+      if (caller?.agentId === undefined) throw nobody();
+      return call(args, caller);
+    },
+  };
+}
+
+function nobody(): StompError {
+  return new StompError(
+    'INVALID_REQUEST',
+    'Say who you are: send the header X-Agent-ID, X-Session-ID, or both.',
+    { fields: { field: 'X-Agent-ID', allowed: 'X-Agent-ID, X-Session-ID' } },
+  );
+}
+
+/** Libraries name their options in camel case. */
+function withWireName(error: unknown, { properties }: ObjectSchema): unknown {
+  const field = error instanceof StompError ? error.fields.field : undefined;
+  if (typeof field !== 'string' || !(error instanceof StompError)) return error;
+  const name = snakeCase(field);
+  if (name === field || !Object.hasOwn(properties, name)) return error;
+  return new StompError(error.code, error.message, {
+    fields: { ...error.fields, field: name },
+    cause: error,
+  });
+}
