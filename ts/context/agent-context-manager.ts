@@ -25,21 +25,19 @@ import type { EntryPage } from './query-types.js';
 import { type RetryOptions, withRetry } from './retry.js';
 import { contextMigrations } from './schema.js';
 import { noSession } from './sessions.js';
-import type {
-  AgentSession,
-  ContextEvent,
-  CurrentProject,
-  EventOptions,
-  Project,
-  ProjectChanges,
-  ProjectOptions,
-  SessionListOptions,
-  SetProjectOptions,
-  StartOptions,
+import {
+  type AgentSession,
+  type ContextEvent,
+  type CurrentProject,
+  defaultAgent,
+  type EventOptions,
+  type Project,
+  type ProjectChanges,
+  type ProjectOptions,
+  type SessionListOptions,
+  type SetProjectOptions,
+  type StartOptions,
 } from './types.js';
-
-/** The agent that a call is made for when it names none. */
-export const defaultAgent = 'Scribe';
 
 const appendFields = [
   'project',
@@ -182,7 +180,7 @@ export class AgentContextManager {
         throw error;
       });
       this.figures.count('projects_set');
-      await this.#parts.mirror?.update();
+      await this.#parts.mirror?.changed();
       return current;
     });
   }
@@ -242,7 +240,7 @@ export class AgentContextManager {
     const project = await this.getProject(name);
     if (checkBoolean('purge', options.purge, false)) await this.#parts.log.purge(project);
     const deleted = await this.#parts.projects.delete(project.name);
-    await this.#parts.mirror?.update();
+    await this.#parts.mirror?.changed();
     return deleted;
   }
 

@@ -1,5 +1,5 @@
 /** Agents, their sessions, what each works on, and what they write down about it. */
-export { AgentContextManager, defaultAgent } from './agent-context-manager.js';
+export { AgentContextManager } from './agent-context-manager.js';
 export type { Finding } from './check.js';
 export type { AgentContextOptions } from './context-parts.js';
 export type { DoctorOptions, DoctorProgress, DoctorReport, FailedCheck } from './doctor.js';
@@ -55,3 +55,4 @@ export type {
   SetProjectOptions,
   StartOptions,
 } from './types.js';
+export { defaultAgent } from './types.js';

@@ -16,13 +16,13 @@ import { lockAgent } from './sessions.js';
 import {
   copyStateFile,
   isObject,
-  legacyAgent,
   type Members,
   readStateFile,
   stateFileError,
   stateLock,
   writeStateFile,
 } from './state-file.js';
+import { defaultAgent } from './types.js';
 
 const kind = 'legacy_state';
 const mostToldSkipped = 100;
@@ -93,16 +93,16 @@ function* migrate(storage: Storage, found: Found): Work<LegacyMigration | 'chang
   const { path, bytes, state, sessionId, at } = found;
   yield* stateLock(storage);
   if (!readStateFile(path)?.bytes.equals(bytes)) return 'changed';
-  yield* lockAgent(legacyAgent);
+  yield* lockAgent(defaultAgent);
   const before = yield* madeBefore(state.currentProject);
   if (before) return before;
-  const row = yield* rows('SELECT version FROM agent_projects WHERE agent_id = ?', legacyAgent);
+  const row = yield* rows('SELECT version FROM agent_projects WHERE agent_id = ?', defaultAgent);
   if (row.length > 0) return null;
   // A file is written in a transaction: the rows name it. A second run finds the copy of the first.
   const backup = backUp(path, bytes, at);
   const { created, skipped } = yield* addProjects(state, at);
   const migration: LegacyMigration = {
-    agent_id: legacyAgent,
+    agent_id: defaultAgent,
     session_id: sessionId,
     current_project: state.currentProject,
     projects_created: created,
@@ -125,7 +125,6 @@ function homeOf(path: string): string {
 function* madeBefore(currentProject: string): Work<LegacyMigration | undefined> {
   const sessions = yield* rows(
     "SELECT metadata FROM agent_sessions WHERE agent_id = ? AND id LIKE 'migration-%' ORDER BY started_at DESC",
-    legacyAgent,
   );
   const known = sessions.map(({ metadata }) => migrationIn(JSON.parse(String(metadata))));
   return known.find((migration) => migration?.current_project === currentProject);

@@ -3,7 +3,13 @@ import { refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
 import type { Meta, MetaValue } from './entry.js';
 
-const maxDepth = 16;
+const maxMetaBytes = 64 << 10;
+const maxMetaDepth = 32;
+const maxTags = 64;
+const maxNameLength = 128;
+
+// No database keeps the first, and UTF-8 has no place for the second.
+const unfit = /\0|\p{Surrogate}/u;
 
 /**
  * A text that every database holds and gives back as it is.
@@ -11,67 +17,106 @@ const maxDepth = 16;
  */
 export function checkStorable(field: string, value: unknown): string {
   if (typeof value !== 'string') refuse(field, value, 'a text');
-  if (value.includes('\0')) refuse(field, value, 'a text without NUL characters');
-  if (!isWellFormed(value))
-    refuse(field, value, 'well-formed Unicode: half of a surrogate pair stands alone');
+  if (unfit.test(value)) refuse(field, value, 'a text of Unicode without NUL');
   return value;
 }
 
-/**
- * An object of JSON values; null and undefined are an empty one.
- * @returns a copy of it, as JSON would give it back
- * @throws StompError INVALID_REQUEST, PAYLOAD_TOO_LARGE
- */
-export function checkMeta(field: string, value: unknown, maxBytes = 64 << 10): Meta {
-  if (value === undefined || value === null) return {};
-  if (!isPlain(value)) refuse(field, value, 'an object');
-  const copy = copyOf(field, value, 0) as Meta;
-  const bytes = Buffer.byteLength(JSON.stringify(copy));
-  if (bytes > maxBytes) {
-    throw new StompError('PAYLOAD_TOO_LARGE', `${field} has ${bytes} bytes; ${maxBytes} are allowed.`, {
-      fields: { field, bytes, max_bytes: maxBytes },
-    });
-  }
-  return copy;
+/** @throws StompError INVALID_REQUEST */
+export function checkName(field: string, value: unknown, maxLength = maxNameLength): string {
+  const allowed = `a text of 1 to ${maxLength} characters`;
+  if (typeof value !== 'string' || value === '' || value.length > maxLength) refuse(field, value, allowed);
+  return checkStorable(field, value);
 }
 
 /**
  * Short names, each once: a list of texts, or one text with commas between them.
  * @throws StompError INVALID_REQUEST
  */
-export function checkTags(field: string, value: unknown): readonly string[] {
-  if (value === undefined || value === null) return [];
-  const list: unknown = typeof value === 'string' ? value.split(',') : value;
-  if (!Array.isArray(list) || list.length > 64) refuse(field, value, 'a list of at most 64 texts');
-  const tags = list.map((tag) => checkStorable(field, tag).trim()).filter((tag) => tag !== '');
-  const long = tags.find((tag) => tag.length > 128);
-  if (long !== undefined) refuse(field, long, 'a list of texts of at most 128 characters');
-  return [...new Set(tags)];
+export function checkTags(field: string, value: unknown): string[] {
+  if (value === undefined) return [];
+  const list = typeof value === 'string' ? separated(value) : value;
+  if (!Array.isArray(list) || list.length > maxTags)
+    refuse(field, value, `up to ${maxTags} texts, as a list or separated by commas`);
+  return [...new Set(list.map((tag) => checkName(field, tag)))];
 }
 
-function copyOf(field: string, value: unknown, depth: number): MetaValue {
-  if (depth > maxDepth) refuse(field, value, `at most ${maxDepth} levels deep`);
-  if (Array.isArray(value)) return value.map((entry) => copyOf(field, entry, depth + 1));
-  if (!isPlain(value)) return scalar(field, value);
-  const copy = Object.create(null) as Record<string, MetaValue>;
-  for (const [key, entry] of Object.entries(value)) {
-    if (entry === undefined) continue;
-    copy[checkStorable(field, key)] = copyOf(`${field}.${key.slice(0, 64)}`, entry, depth + 1);
-  }
-  return { ...copy };
+/**
+ * An object of JSON values, 64 KiB at most.
+ * @returns a copy of it that is JSON and nothing else
+ * @throws StompError INVALID_REQUEST, PAYLOAD_TOO_LARGE
+ */
+export function checkMeta(field: string, value: unknown): Meta {
+  if (value === undefined) return {};
+  if (!isPlain(value)) refuse(field, value, 'an object');
+  return new JsonCopy(field).of(value, 1) as Meta;
 }
 
-function scalar(field: string, value: unknown): MetaValue {
-  if (typeof value === 'string') return checkStorable(field, value);
-  if (value === null || typeof value === 'boolean') return value;
-  if (typeof value === 'number' && Number.isFinite(value)) return value === 0 ? 0 : value; // -0 is no JSON
-  refuse(field, value, 'made of texts, numbers, true, false, null, lists and objects');
+/** @throws StompError PAYLOAD_TOO_LARGE */
+export function checkSize(field: string, bytes: number, maxBytes: number): void {
+  if (bytes <= maxBytes) return;
+  throw new StompError(
+    'PAYLOAD_TOO_LARGE',
+    `${field} has more than ${maxBytes} bytes. Write it into a file and name that.`,
+    { fields: { field, max_bytes: maxBytes } },
+  );
+}
+
+function separated(tags: string): string[] {
+  return tags
+    .split(',')
+    .map((tag) => tag.trim())
+    .filter((tag) => tag !== '');
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }
 
-function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
+/** Counts while it copies, so that what is too large or goes in circles is not copied whole. */
+class JsonCopy {
+  readonly #field: string;
+  #bytes = 0;
+
+  constructor(field: string) {
+    this.#field = field;
+  }
+
+  of(value: unknown, depth: number): MetaValue {
+    if (depth > maxMetaDepth) refuse(this.#field, value, `at most ${maxMetaDepth} levels deep`);
+    if (Array.isArray(value)) {
+      this.#count(2 + value.length);
+      return Array.from(value, (item) => this.of(item, depth + 1));
+    }
+    if (isPlain(value)) return this.#object(value, depth);
+    if (!isScalar(value)) refuse(this.#field, value, 'made of JSON values');
+    if (typeof value === 'string') checkStorable(this.#field, value);
+    this.#count(Buffer.byteLength(JSON.stringify(value)));
+    // -0 is no JSON.
+    return typeof value === 'number' ? value + 0 : value;
+  }
+
+  #object(value: Record<string, unknown>, depth: number): MetaValue {
+    const members = Object.entries(value).filter(([, member]) => member !== undefined);
+    this.#count(2);
+    // The keys are counted with their marks, and `__proto__` stays a key like any other.
+    return Object.fromEntries(
+      members.map(([key, member]) => {
+        checkStorable(this.#field, key);
+        this.#count(Buffer.byteLength(JSON.stringify(key)) + 2);
+        return [key, this.of(member, depth + 1)];
+      }),
+    );
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    checkSize(this.#field, this.#bytes, maxMetaBytes);
+  }
+}
+
+function isScalar(value: unknown): value is null | boolean | number | string {
+  if (typeof value === 'number') return Number.isFinite(value);
+  return value === null || typeof value === 'boolean' || typeof value === 'string';
 }

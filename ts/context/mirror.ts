@@ -8,7 +8,6 @@ import {
   type CurrentState,
   invalidState,
   isObject,
-  legacyAgent,
   type Members,
   type RecentTool,
   readStateFile,
@@ -18,6 +17,7 @@ import {
   stateLock,
   writeStateFile,
 } from './state-file.js';
+import { defaultAgent } from './types.js';
 
 const recentIndex =
   'CREATE INDEX agent_project_events_recent ON agent_project_events (id) WHERE to_project IS NOT NULL AND success = 1';
@@ -51,6 +51,8 @@ const mostTools = 10;
 const mostChanges = 200;
 // The use of a tool alone is not worth a write each time.
 const toolDelayMs = 1000;
+// Between the beginnings of two updates while changes come in a burst.
+const restMs = 50;
 // For an update of another process that is on its way after its commit.
 const secondLookMs = 250;
 
@@ -64,6 +66,10 @@ export class StateMirror {
   /** Latest first, not in the file yet. */
   #tools: readonly RecentTool[] = [];
   #timer: NodeJS.Timeout | undefined;
+  /** Of a change that waits for the end of a rest. */
+  #late: NodeJS.Timeout | undefined;
+  /** Of `performance.now()`. */
+  #restUntil = 0;
   #said: string | undefined;
 
   constructor({ storage, path, now = Date.now, onProblem }: StateMirrorOptions) {
@@ -82,6 +88,19 @@ export class StateMirror {
     return this.#next;
   }
 
+  /**
+   * As `update`; but in a burst of changes it resolves at once, and the file follows within 50 ms: to write it after
+   * each one would hold them up.
+   */
+  changed(): Promise<void> {
+    if (performance.now() >= this.#restUntil) {
+      this.#restUntil = performance.now() + restMs;
+      return this.update();
+    }
+    this.#late ??= setTimeout(() => void this.#settle(), restMs);
+    return Promise.resolve();
+  }
+
   /** Notes that an agent uses a tool; in the file with the next update, after a second at the latest. */
   toolUsed(name: string, agentId: string): void {
     this.#tools = latestTools([{ name, agent_id: agentId, at: this.#now() }, ...this.#tools]);
@@ -93,7 +112,7 @@ export class StateMirror {
    * @throws StompError INTERNAL_ERROR when the file cannot be read; DB_BUSY
    */
   async verify(): Promise<StateDrift[]> {
-    await (this.#next ?? this.#running);
+    await this.#settle();
     const drift = await this.#drift();
     if (drift.length === 0) return drift;
     await sleep(secondLookMs);
@@ -102,19 +121,30 @@ export class StateMirror {
 
   /** Writes the file anew. @throws StompError STATE_INVALID for one of a later version; INTERNAL_ERROR; DB_BUSY */
   async rebuild(): Promise<void> {
-    await (this.#next ?? this.#running);
+    await this.#settle();
     await this.#write();
   }
 
   /** Writes what is not written yet. */
   async close(): Promise<void> {
     if (this.#tools.length > 0) await this.update();
-    await (this.#next ?? this.#running);
+    await this.#settle();
     clearTimeout(this.#timer);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Writes what waits for the end of a rest. */
+  async #settle(): Promise<void> {
+    if (this.#late) {
+      clearTimeout(this.#late);
+      this.#late = undefined;
+      this.#restUntil = performance.now() + restMs;
+      await this.update();
+    }
+    await (this.#next ?? this.#running);
   }
 
   async #after(running: Promise<void> | undefined): Promise<void> {
@@ -245,10 +275,10 @@ function toolsIn({ recent_tools: tools }: Members): RecentTool[] {
 }
 
 function toolOf(value: unknown): RecentTool[] {
-  if (typeof value === 'string') return [{ name: value, agent_id: legacyAgent, at: 0 }];
+  if (typeof value === 'string') return [{ name: value, agent_id: defaultAgent, at: 0 }];
   if (!isObject(value) || typeof value.name !== 'string') return [];
   const { name, agent_id, at, ts } = value;
-  return [{ name, agent_id: typeof agent_id === 'string' ? agent_id : legacyAgent, at: timeOf(at ?? ts) }];
+  return [{ name, agent_id: typeof agent_id === 'string' ? agent_id : defaultAgent, at: timeOf(at ?? ts) }];
 }
 
 function timeOf(value: unknown): number {

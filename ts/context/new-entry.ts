@@ -10,9 +10,9 @@ import {
   entryPriorities,
   entryStatuses,
   type Meta,
-  type MetaValue,
   priorityOf,
 } from './entry.js';
+import { checkMeta, checkName, checkSize, checkStorable, checkTags } from './meta.js';
 import { timestampMs } from './timestamp.js';
 
 /** One entry as a caller gives it. */
@@ -53,10 +53,6 @@ export interface NewEntry
 
 const maxItems = 1000;
 const maxMessageBytes = 64 << 10;
-const maxMetaBytes = 64 << 10;
-const maxMetaDepth = 32;
-const maxTags = 64;
-const maxNameLength = 128;
 const maxEmojiLength = 32;
 const fields = [
   'message',
@@ -70,9 +66,6 @@ const fields = [
   'timestamp',
   'id',
 ];
-
-// No database keeps the first, and UTF-8 has no place for the second.
-const unfit = /\0|\p{Surrogate}/u;
 
 /**
  * @param nowMs milliseconds since 1970, for entries that give no time
@@ -90,13 +83,13 @@ export function newEntry(input: EntryInput, nowMs: number): NewEntry {
     emoji: emoji === undefined ? emojiOf[status] : checkName('emoji', emoji, maxEmojiLength),
     priority: checkChoice('priority', input.priority, priorityOf[status], entryPriorities),
     category: category === undefined || category === null ? null : checkName('category', category),
-    tags: tagsOf(input.tags),
+    tags: checkTags('tags', input.tags),
     confidence:
       confidence === undefined || confidence === null
         ? null
         : checkNumber('confidence', confidence, 0, { min: 0, max: 1 }) + 0, // -0 has no place in JSON
     message: checkMessage(input.message),
-    meta: checkMeta(input.meta),
+    meta: checkMeta('meta', input.meta),
   };
 }
 
@@ -120,104 +113,13 @@ export function newEntries(items: readonly (EntryInput | string)[], nowMs: numbe
 }
 
 function checkMessage(message: unknown): string {
-  if (typeof message !== 'string' || message === '') refuse('message', message, 'a text');
-  checkFit('message', message);
-  checkSize('message', Buffer.byteLength(message), maxMessageBytes);
-  return message;
-}
-
-function checkSize(field: string, bytes: number, maxBytes: number): void {
-  if (bytes <= maxBytes) return;
-  throw new StompError(
-    'PAYLOAD_TOO_LARGE',
-    `${field} has more than ${maxBytes} bytes. Write it into a file and name that.`,
-    { fields: { field, max_bytes: maxBytes } },
-  );
-}
-
-/** @throws StompError INVALID_REQUEST */
-function checkFit(field: string, text: string): void {
-  if (unfit.test(text)) refuse(field, text, 'a text of Unicode without NUL');
-}
-
-/** @throws StompError INVALID_REQUEST */
-export function checkName(field: string, value: unknown, maxLength = maxNameLength): string {
-  const allowed = `a text of 1 to ${maxLength} characters`;
-  if (typeof value !== 'string' || value === '' || value.length > maxLength) refuse(field, value, allowed);
-  checkFit(field, value);
-  return value;
+  if (message === '') refuse('message', message, 'a text');
+  const text = checkStorable('message', message);
+  checkSize('message', Buffer.byteLength(text), maxMessageBytes);
+  return text;
 }
 
 function checkId(id: unknown): string {
   const fits = typeof id === 'string' && /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]{1,128}$/u.test(id);
-  return fits ? id : refuse('id', id, `a text of 1 to ${maxNameLength} printable characters`);
-}
-
-function tagsOf(tags: unknown): string[] {
-  if (tags === undefined) return [];
-  const allowed = `up to ${maxTags} texts, as a list or separated by commas`;
-  const list = typeof tags === 'string' ? separated(tags) : tags;
-  if (!Array.isArray(list) || list.length > maxTags) return refuse('tags', tags, allowed);
-  return [...new Set(list.map((tag) => checkName('tags', tag)))];
-}
-
-function separated(tags: string): string[] {
-  return tags
-    .split(',')
-    .map((tag) => tag.trim())
-    .filter((tag) => tag !== '');
-}
-
-/** A copy of it that is JSON and nothing else. */
-function checkMeta(meta: unknown): Meta {
-  if (meta === undefined) return {};
-  if (!isPlain(meta)) refuse('meta', meta, 'an object');
-  return new JsonCopy().of(meta, 1) as Meta;
-}
-
-function isPlain(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
-}
-
-/** Counts while it copies, so that what is too large or goes in circles is not copied whole. */
-class JsonCopy {
-  #bytes = 0;
-
-  of(value: unknown, depth: number): MetaValue {
-    if (depth > maxMetaDepth) refuse('meta', value, `at most ${maxMetaDepth} levels deep`);
-    if (Array.isArray(value)) {
-      this.#count(2 + value.length);
-      return Array.from(value, (item) => this.of(item, depth + 1));
-    }
-    if (isPlain(value)) return this.#object(value, depth);
-    if (!isScalar(value)) return refuse('meta', value, 'made of JSON values');
-    if (typeof value === 'string') checkFit('meta', value);
-    this.#count(Buffer.byteLength(JSON.stringify(value)));
-    return typeof value === 'number' ? value + 0 : value;
-  }
-
-  #object(value: Record<string, unknown>, depth: number): MetaValue {
-    const members = Object.entries(value).filter(([, member]) => member !== undefined);
-    this.#count(2);
-    // The keys are counted with their marks, and `__proto__` stays a key like any other.
-    return Object.fromEntries(
-      members.map(([key, member]) => {
-        checkFit('meta', key);
-        this.#count(Buffer.byteLength(JSON.stringify(key)) + 2);
-        return [key, this.of(member, depth + 1)];
-      }),
-    );
-  }
-
-  #count(bytes: number): void {
-    this.#bytes += bytes;
-    checkSize('meta', this.#bytes, maxMetaBytes);
-  }
-}
-
-function isScalar(value: unknown): value is null | boolean | number | string {
-  if (typeof value === 'number') return Number.isFinite(value);
-  return value === null || typeof value === 'boolean' || typeof value === 'string';
+  return fits ? id : refuse('id', id, 'a text of 1 to 128 printable characters');
 }

@@ -17,7 +17,8 @@ import { LogQueue, type QueuedCall, type StoredCalls, type Turn } from './log-qu
 import { repairLog } from './log-repair.js';
 import { acceptance, archivesOf } from './log-rows.js';
 import { LogWriter, type Repairs } from './log-writer.js';
-import { checkName, type NewEntry } from './new-entry.js';
+import { checkName } from './meta.js';
+import type { NewEntry } from './new-entry.js';
 import { contextMigrations } from './schema.js';
 import type { Project } from './types.js';
 

@@ -24,9 +24,6 @@ import { rows, type Storage, type Work } from '../storage/storage.js';
 /** The form of the file that this version writes; one without a number is of before there were any. */
 export const stateFormat = 1;
 
-/** Whose everything was before agents had names. */
-export const legacyAgent = 'Scribe';
-
 /** What the file says. Members that are not named here are left as they are found. */
 export interface State {
   readonly format: typeof stateFormat;

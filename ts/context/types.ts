@@ -1,6 +1,9 @@
 /** What the context manager takes and gives. Results have the names that they have on the wire. */
 import type { Meta } from './entry.js';
 
+/** The agent that a call is made for when it names none. */
+export const defaultAgent = 'Scribe';
+
 /** One sitting of an agent. */
 export interface AgentSession {
   readonly session_id: string;

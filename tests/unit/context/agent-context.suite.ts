@@ -647,8 +647,19 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await expect(stale).rejects.toMatchObject({ code: 'VERSION_CONFLICT' });
       expect(readFileSync(stateFile(), 'utf8')).toBe(before);
       await manager.deleteProject('P');
-      expect(state()).toMatchObject({ current: { A: { project: null, version: 1 } } });
       expect(await manager.verify()).toEqual([]);
+      expect(state()).toMatchObject({ current: { A: { project: null, version: 1 } } });
+    });
+
+    it('follows a burst of changes, and none of them waits for it', async () => {
+      const manager = await open({ stateFile: stateFile() });
+      await project(manager, 'P');
+      await manager.startSession('A', { sessionId: 'a1' });
+      for (let n = 0; n < 20; n++) await manager.setCurrentProject('A', 'P', { sessionId: 'a1' });
+      await expect.poll(state).toMatchObject({ current: { A: { version: 20 } } });
+      await manager.setCurrentProject('A', null, { sessionId: 'a1' });
+      await manager.close();
+      expect(state()).toMatchObject({ current: { A: { project: null, version: 21 } } });
     });
 
     it('is made again when it is lost or broken, and decides nothing', async () => {
@@ -664,6 +675,7 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await manager.verify()).toEqual([]);
       writeFileSync(stateFile(), '{"half');
       await manager.setCurrentProject('A', null, { sessionId: 'a1', expectedVersion: 1 });
+      await expect.poll(() => problems).toHaveLength(1);
       expect(state()).toMatchObject({ current: { A: { project: null, version: 2 } } });
       expect(problems).toEqual(['STATE_INVALID']);
     });

@@ -3,8 +3,9 @@
 import { checkAgentId } from '../../engine/agent-id.js';
 import { StompError } from '../../errors.js';
 import type { AnyCaller, CallerNames } from '../../tools/tool.js';
-import { type AgentContextManager, defaultAgent } from '../agent-context-manager.js';
+import type { AgentContextManager } from '../agent-context-manager.js';
 import { noSession } from '../sessions.js';
+import { defaultAgent } from '../types.js';
 
 /** Arguments that say who is meant. */
 export interface WhoArguments {

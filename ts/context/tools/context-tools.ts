@@ -1,7 +1,8 @@
 /** The tools of the context. */
 import type { AnyCaller, Tool } from '../../tools/tool.js';
 import type { ToolSet } from '../../tools/toolbox.js';
-import { type AgentContextManager, defaultAgent } from '../agent-context-manager.js';
+import type { AgentContextManager } from '../agent-context-manager.js';
+import { defaultAgent } from '../types.js';
 import { Callers } from './caller.js';
 import { entryTools } from './entry-tools.js';
 import { projectTools } from './project-tools.js';
