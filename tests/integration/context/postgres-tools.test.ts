@@ -65,17 +65,19 @@ const script: readonly (readonly [tool: string, args: object])[] = [
 async function played(database: string, place: string): Promise<string[]> {
   const root = join(folder, place);
   mkdirSync(root);
+  let now = Date.UTC(2026, 0, 1);
   const manager = await AgentContextManager.open({
     database,
     roots: [root],
     cleanUpMs: 0,
-    now: () => Date.UTC(2026, 0, 1),
+    now: () => now,
   });
   const tools = new Toolbox([contextTools(manager)], {
     onFault: ({ error }) => expect.unreachable(String(error)),
   });
   const results: string[] = [];
   for (const [tool, args] of script) {
+    now++;
     const result = await tools.call(tool, args).catch((error: StompError) => toolErrorBody(error));
     const text = JSON.stringify(result, null, 1).replaceAll(root, 'ROOT');
     results.push(`${tool} ${text.replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}/g, 'ID')}`);
