@@ -13,13 +13,14 @@ import { ContextFigures } from './figures.js';
 import { implicitSession } from './implicit-session.js';
 import type { AuditReport } from './log-audit.js';
 import { progressLogCheck } from './log-repair.js';
-import type { AppendOptions, Caller, QueryOptions, RecentOptions } from './log-types.js';
+import type { AppendOptions, QueryOptions, RecentOptions } from './log-types.js';
 import { checkMeta } from './meta.js';
 import type { StateDrift } from './mirror.js';
 import { type EntryInput, type NewEntry, newEntries } from './new-entry.js';
 import type { AppendResult } from './progress-log.js';
 import { changedProject, checkProjectName, newProject } from './project-input.js';
 import { projectWithin } from './projects.js';
+import { queryFields, recentFields } from './query-arguments.js';
 import { entryIndexCheck } from './query-check.js';
 import type { EntryPage } from './query-types.js';
 import { type RetryOptions, withRetry } from './retry.js';
@@ -253,13 +254,10 @@ export class AgentContextManager {
     const { project, agentId, sessionId, signal, ...rest } = options;
     const items = this.#itemsOf(message, rest);
     return this.figures.timed('append', async () => {
-      const who = await this.#writer({
-        ...(agentId ? { agentId } : {}),
-        ...(sessionId ? { sessionId } : {}),
-      });
+      const who = await this.#writer(agentId, sessionId);
       const result = await this.#parts.log.append(await this.#projectOf(project, who.agentId), items, {
         ...who,
-        ...(signal ? { signal } : {}),
+        ...(signal === undefined ? {} : { signal }),
       });
       this.figures.count('entries_appended', result.entries.length - result.duplicates.length);
       return result;
@@ -271,6 +269,7 @@ export class AgentContextManager {
    * @throws StompError PROJECT_NOT_FOUND, INVALID_REQUEST, UNSUPPORTED_FIELD, CANCELLED, DB_BUSY
    */
   async readRecent(options: RecentOptions = {}): Promise<EntryPage> {
+    checkFields('options', options, [...recentFields, 'agentId']);
     const { agentId, project, ...rest } = options;
     const { name } = await this.#projectOf(project, optionalAgent(agentId) ?? defaultAgent);
     return this.figures.timed('query', () => this.#parts.queries.recent({ ...rest, project: name }));
@@ -281,6 +280,7 @@ export class AgentContextManager {
    * @throws StompError PROJECT_NOT_FOUND, INVALID_REQUEST, UNSUPPORTED_FIELD, CANCELLED, DB_BUSY
    */
   async queryEntries(options: QueryOptions = {}): Promise<EntryPage> {
+    checkFields('options', options, [...queryFields, 'agentId']);
     const { agentId, project, ...rest } = options;
     const everywhere = rest.scope === 'all' && project === undefined;
     const where = everywhere
@@ -378,14 +378,15 @@ export class AgentContextManager {
   }
 
   /** Who writes, under a session that is looked at once more when the entries are stored. */
-  async #writer({ agentId, sessionId }: Caller) {
+  async #writer(agentId: string | undefined, sessionId: string | undefined) {
     const { sessions } = this.#parts;
-    if (agentId !== undefined && sessionId === undefined) throw noSession(checkAgentId(agentId, 'agentId'));
+    const named = optionalAgent(agentId);
+    if (named !== undefined && sessionId === undefined) throw noSession(named);
     const session = sessionId === undefined ? await this.implicitSession() : checkSession(sessionId);
     const agent =
-      agentId ?? (sessionId === undefined ? defaultAgent : (await this.getSession(session)).agent_id);
+      named ?? (sessionId === undefined ? defaultAgent : (await this.getSession(session)).agent_id);
     return {
-      agentId: checkAgentId(agent, 'agentId'),
+      agentId: agent,
       sessionId: session,
       *within() {
         yield* sessions.aliveWithin(session, agent);

@@ -567,6 +567,29 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await lines(manager, 'P')).toHaveLength(2);
     });
 
+    it.each([
+      { agentId: '' },
+      { sessionId: '' },
+      { agentId: '', sessionId: 'a1' },
+      { agentId: null, sessionId: 'a1' },
+    ])('take no empty name for that of somebody else: %j', async (who) => {
+      const manager = await open();
+      await project(manager, 'P');
+      await manager.startSession('A', { sessionId: 'a1' });
+      const bad = manager.appendEntry('x', { project: 'P', ...(who as object) });
+      await expect(bad).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+      expect(await manager.readRecent({ project: 'P' })).toMatchObject({ total: 0 });
+    });
+
+    it('are read with an object of options, or none', async () => {
+      const manager = await open();
+      for (const options of [null, 'P', ['P']] as unknown as undefined[]) {
+        const refused = { code: 'INVALID_REQUEST', fields: { field: 'options' } };
+        await expect(manager.readRecent(options)).rejects.toMatchObject(refused);
+        await expect(manager.queryEntries(options)).rejects.toMatchObject(refused);
+      }
+    });
+
     it('have an entry once, however often it comes', async () => {
       const managers = [await open(), await open()] as const;
       await project(managers[0], 'P');
