@@ -234,8 +234,9 @@ export class AgentContextManager {
   async deleteProject(name: string, options: { readonly purge?: boolean } = {}): Promise<Project> {
     checkFields('options', options, ['purge']);
     const project = await this.getProject(name);
-    if (checkBoolean('purge', options.purge, false)) await this.#parts.log.purge(project);
-    const deleted = await this.#parts.projects.delete(project.name);
+    const remove = () => this.#parts.projects.delete(project.name);
+    const purge = checkBoolean('purge', options.purge, false);
+    const deleted = await (purge ? this.#parts.log.purge(project, remove) : remove());
     await this.#parts.mirror?.changed();
     return deleted;
   }
@@ -254,10 +255,16 @@ export class AgentContextManager {
     const { project, agentId, sessionId, signal, ...rest } = options;
     const items = this.#itemsOf(message, rest);
     return this.figures.timed('append', async () => {
-      const who = await this.#writer(agentId, sessionId);
-      const result = await this.#parts.log.append(await this.#projectOf(project, who.agentId), items, {
+      const { alive, ...who } = await this.#writer(agentId, sessionId);
+      const into = await this.#projectOf(project, who.agentId);
+      const result = await this.#parts.log.append(into, items, {
         ...who,
         ...(signal === undefined ? {} : { signal }),
+        // Session and project may be gone by the time it is this call's turn.
+        *within() {
+          yield* alive();
+          yield* projectWithin(into.name);
+        },
       });
       this.figures.count('entries_appended', result.entries.length - result.duplicates.length);
       return result;
@@ -377,7 +384,7 @@ export class AgentContextManager {
     );
   }
 
-  /** Who writes, under a session that is looked at once more when the entries are stored. */
+  /** Who writes, and what makes sure that the session is alive. */
   async #writer(agentId: string | undefined, sessionId: string | undefined) {
     const { sessions } = this.#parts;
     const named = optionalAgent(agentId);
@@ -388,9 +395,7 @@ export class AgentContextManager {
     return {
       agentId: agent,
       sessionId: session,
-      *within() {
-        yield* sessions.aliveWithin(session, agent);
-      },
+      alive: () => sessions.aliveWithin(session, agent),
     };
   }
 

@@ -169,13 +169,15 @@ export class ProgressLog {
 
   /**
    * Removes all entries of the project, and its files.
-   * @throws StompError LOG_UNWRITABLE when a file cannot be removed: the entries are gone by then; RESOURCE_BUSY, DB_BUSY
+   * @param then runs before anybody else can write into the log
+   * @throws StompError LOG_UNWRITABLE when a file cannot be removed: the entries are gone by then; RESOURCE_BUSY,
+   *   DB_BUSY, and whatever `then` throws
    */
-  async purge(project: Project): Promise<void> {
+  async purge<T>(project: Project, then: () => Promise<T>): Promise<T> {
     const path = project.progress_log_path;
     const call = { intent: 'purge_log', agentId: 'stomp-serve' };
     try {
-      await this.#guarded(path, call, async (guard) => {
+      return await this.#guarded(path, call, async (guard) => {
         const archives = await this.#storage.read(() => archivesOf(project.name));
         const { fences } = this.#maasl;
         await this.#storage.write(function* () {
@@ -185,6 +187,7 @@ export class ProgressLog {
         guard.committed();
         for (const file of [path, ...archives.map((archive) => archive.path)])
           await rm(file, { force: true });
+        return then();
       });
     } catch (error) {
       throw unwritable(error, project);

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentContextManager } from '../../../ts/context/agent-context-manager.js';
 import type { AgentContextOptions } from '../../../ts/context/context-parts.js';
@@ -630,6 +631,28 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await manager.queryEntries({ project: 'P', message: 'two' })).toMatchObject({ total: 0 });
       expect(await manager.appendEntry('anew', { project: 'P' })).toMatchObject({ entries: [{ line: 1 }] });
       expect(await manager.doctor()).toMatchObject({ ok: true, findings: [] });
+    });
+
+    it('take nothing more once their project is purged', async () => {
+      const manager = await open();
+      const { progress_log_path: path } = await project(manager, 'P');
+      await manager.appendEntry('one', { project: 'P' });
+      const log = [{ resourceClass: 'CRIT_CODE' as const, identifier: path }];
+      const waiting = await manager.maasl.callWithStompGuard(
+        async () => {
+          const deleted = manager.deleteProject('P', { purge: true });
+          await setTimeout(100);
+          const late = manager.appendEntry('two', { project: 'P' }).catch((error: unknown) => error);
+          await setTimeout(100);
+          return { deleted, late };
+        },
+        log,
+        { intent: 'hold_log', agentId: 'H', sessionId: 'h1' },
+      );
+      await waiting.deleted;
+      expect(await waiting.late).toMatchObject({ code: 'PROJECT_NOT_FOUND' });
+      expect(existsSync(path)).toBe(false);
+      expect(await manager.queryEntries({ scope: 'all' })).toMatchObject({ total: 0 });
     });
 
     it('take one message or a list of up to a thousand, all or none', async () => {
