@@ -1,5 +1,5 @@
 /** What a context is made of, opened with checked options. */
-import { checkFields, checkInteger, checkObserver, refuse } from '../arguments.js';
+import { checkBoolean, checkFields, checkInteger, checkObserver, refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
 import { Maasl } from '../guard/index.js';
 import { canonicalPath } from '../paths.js';
@@ -7,6 +7,7 @@ import type { Storage } from '../storage/storage.js';
 import { type ContextClock, contextClock } from './clock.js';
 import { CurrentProjects } from './current-projects.js';
 import { migrateLegacyState } from './legacy.js';
+import { unfinishedLogs } from './log-rows.js';
 import { StateMirror } from './mirror.js';
 import { ProgressLog } from './progress-log.js';
 import { Projects } from './projects.js';
@@ -34,6 +35,8 @@ export interface AgentContextOptions {
   readonly cleanUpMs?: number;
   /** A progress log that has grown to this is closed, and a new file begun. @default 8 MiB */
   readonly rotateBytes?: number;
+  /** Writes at the start the lines of entries that a killed process has left to be written. @default true */
+  readonly recoverLogs?: boolean;
   /** Replaces the clock of sessions and entries: milliseconds since 1970. */
   readonly now?: () => number;
   /** Is told of what goes wrong beside the calls, and harms none of them. */
@@ -68,6 +71,7 @@ const optionFields = [
   'sessionStartsPerMinute',
   'cleanUpMs',
   'rotateBytes',
+  'recoverLogs',
   'now',
   'onProblem',
 ];
@@ -81,6 +85,7 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
   if (now !== undefined && typeof now !== 'function') refuse('now', now, 'a function');
   const rules = sessionRules(options);
   const cleanUpMs = checkInteger('cleanUpMs', options.cleanUpMs, 60_000, { min: 0, max: day });
+  const recoverLogs = checkBoolean('recoverLogs', options.recoverLogs, true);
   const roots = await Promise.all((options.roots ?? []).map(canonicalPath));
   const onProblem = checkObserver('onProblem', options.onProblem) ?? (() => undefined);
   const { maasl, ownsMaasl } = await openMaasl(options);
@@ -91,6 +96,8 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
     const clock = contextClock(storage, now);
     const sessions = new Sessions(storage, clock, rules);
     const log = await openLog(options, maasl);
+    const projects = new Projects(storage, clock);
+    if (recoverLogs) await finishLogs(storage, projects, log, onProblem);
     const mirror = await openMirror(options, storage, roots, onProblem);
     return {
       maasl,
@@ -100,7 +107,7 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
       clock,
       sessions,
       current: new CurrentProjects(storage, sessions),
-      projects: new Projects(storage, clock),
+      projects,
       log,
       queries: new EntryQueries(storage),
       mirror,
@@ -127,6 +134,25 @@ function sessionRules(options: AgentContextOptions): SessionRules {
 function openLog({ rotateBytes, now }: AgentContextOptions, maasl: Maasl): Promise<ProgressLog> {
   const given = { ...(rotateBytes === undefined ? {} : { rotateBytes }), ...(now ? { now } : {}) };
   return ProgressLog.open({ maasl, ...given });
+}
+
+/** Writes the lines of entries whose writer was killed after it had stored them. */
+async function finishLogs(
+  storage: Storage,
+  projects: Projects,
+  log: ProgressLog,
+  onProblem: (problem: StompError) => void,
+): Promise<void> {
+  const finish = async (name: string) => {
+    try {
+      await log.recover(await projects.get(name));
+    } catch (error) {
+      // The next entry tries again; the others are safe in the database.
+      if (error instanceof StompError) onProblem(error);
+      else throw error;
+    }
+  };
+  await Promise.all((await storage.read(unfinishedLogs)).map(finish));
 }
 
 /** Takes over what the state file says of before there were agents, and makes it a mirror of the database. */

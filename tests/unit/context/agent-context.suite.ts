@@ -1,13 +1,23 @@
 /** What sessions and current projects promise, whatever the database. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentContextManager } from '../../../ts/context/agent-context-manager.js';
 import type { AgentContextOptions } from '../../../ts/context/context-parts.js';
+import type { StompError } from '../../../ts/errors.js';
 import { Maasl } from '../../../ts/guard/index.js';
-import type { Storage } from '../../../ts/storage/storage.js';
+import { rows, type Storage } from '../../../ts/storage/storage.js';
 
 /** A database that nobody else uses. */
 export interface ContextBench {
@@ -631,6 +641,36 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await manager.queryEntries({ project: 'P', message: 'two' })).toMatchObject({ total: 0 });
       expect(await manager.appendEntry('anew', { project: 'P' })).toMatchObject({ entries: [{ line: 1 }] });
       expect(await manager.doctor()).toMatchObject({ ok: true, findings: [] });
+    });
+
+    it('get the lines that a killed process has not written as soon as they are opened again', async () => {
+      const manager = await open();
+      const { progress_log_path: path } = await project(manager, 'P');
+      await manager.appendEntry(['one', 'two'], { project: 'P' });
+      const whole = readFileSync(path, 'utf8');
+      await manager.close();
+      const storage = await bench.open();
+      // Rows were stored, and of the line that follows a part was written.
+      const first = whole.indexOf('\n', whole.indexOf('\n') + 1) + 1;
+      await storage.write(() => rows('UPDATE progress_logs SET written_line = 1, bytes = ?', first));
+      await storage.close();
+      truncateSync(path, first + 30);
+      const again = await open();
+      expect(readFileSync(path, 'utf8')).toBe(whole);
+      expect(await again.audit()).toMatchObject([{ ok: true, lines: 2 }]);
+    });
+
+    it('that cannot be written keep nobody from opening the others', async () => {
+      const manager = await open();
+      const { progress_log_path: path } = await project(manager, 'P');
+      mkdirSync(path, { recursive: true });
+      expect(await manager.appendEntry('one', { project: 'P' })).toMatchObject({ log: { written: false } });
+      const problems: StompError[] = [];
+      const again = await open({ onProblem: (problem) => problems.push(problem) });
+      expect(problems).toMatchObject([{ code: 'LOG_UNWRITABLE' }]);
+      rmdirSync(path);
+      expect(await again.appendEntry('two', { project: 'P' })).toMatchObject({ log: { written: true } });
+      expect(await lines(again, 'P')).toHaveLength(2);
     });
 
     it('take nothing more once their project is purged', async () => {
