@@ -23,6 +23,11 @@ export interface AgentContextOptions {
   readonly database?: string;
   /** A JSON file that is kept like the database, for people and user interfaces; none unless it is named. */
   readonly stateFile?: string;
+  /**
+   * Whether to bring the state file up to date at once, and to take over what it says of before there were agents.
+   * Without it the file is looked at as it lies there, until something changes. @default true
+   */
+  readonly updateStateFile?: boolean;
   /** Folders that projects must lie in; none: anywhere. */
   readonly roots?: readonly string[];
   /** How long a session lives unless it is renewed. @default 900000 */
@@ -65,6 +70,7 @@ const optionFields = [
   'maasl',
   'database',
   'stateFile',
+  'updateStateFile',
   'roots',
   'sessionTtlMs',
   'maxActiveSessions',
@@ -157,14 +163,17 @@ async function finishLogs(
 
 /** Takes over what the state file says of before there were agents, and makes it a mirror of the database. */
 async function openMirror(
-  { stateFile, now }: AgentContextOptions,
+  { stateFile, updateStateFile, now }: AgentContextOptions,
   storage: Storage,
   roots: readonly string[],
   onProblem: (problem: StompError) => void,
 ): Promise<StateMirror | undefined> {
+  const isUpdated = checkBoolean('updateStateFile', updateStateFile, true);
   if (stateFile === undefined) return undefined;
   const path = await canonicalPath(stateFile);
   const clock = now ? { now } : {};
+  const mirror = new StateMirror({ storage, path, onProblem, ...clock });
+  if (!isUpdated) return mirror;
   try {
     await migrateLegacyState({ storage, path, roots, ...clock });
   } catch (error) {
@@ -172,7 +181,6 @@ async function openMirror(
     if (!(error instanceof StompError) || error.code === 'DB_BUSY') throw error;
     onProblem(error);
   }
-  const mirror = new StateMirror({ storage, path, onProblem, ...clock });
   await mirror.update();
   return mirror;
 }
