@@ -101,7 +101,7 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
     await storage.migrate(contextMigrations);
     const clock = contextClock(storage, now);
     const sessions = new Sessions(storage, clock, rules);
-    const log = await openLog(options, maasl);
+    const log = await openLog(options, maasl, roots);
     const projects = new Projects(storage, clock);
     if (recoverLogs) await finishLogs(storage, projects, log, onProblem);
     const mirror = await openMirror(options, storage, roots, onProblem);
@@ -137,9 +137,13 @@ function sessionRules(options: AgentContextOptions): SessionRules {
   };
 }
 
-function openLog({ rotateBytes, now }: AgentContextOptions, maasl: Maasl): Promise<ProgressLog> {
+function openLog(
+  { rotateBytes, now }: AgentContextOptions,
+  maasl: Maasl,
+  roots: readonly string[],
+): Promise<ProgressLog> {
   const given = { ...(rotateBytes === undefined ? {} : { rotateBytes }), ...(now ? { now } : {}) };
-  return ProgressLog.open({ maasl, ...given });
+  return ProgressLog.open({ maasl, roots, ...given });
 }
 
 /** Writes the lines of entries whose writer was killed after it had stored them. */

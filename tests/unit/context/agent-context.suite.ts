@@ -3,14 +3,16 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmdirSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentContextManager } from '../../../ts/context/agent-context-manager.js';
@@ -680,6 +682,23 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       rmdirSync(path);
       expect(await again.appendEntry('two', { project: 'P' })).toMatchObject({ log: { written: true } });
       expect(await lines(again, 'P')).toHaveLength(2);
+    });
+
+    it('are written nowhere else, whatever becomes of their folder', async () => {
+      const root = join(folder, 'root');
+      const elsewhere = join(folder, 'elsewhere');
+      for (const one of [root, elsewhere]) mkdirSync(one);
+      const manager = await open({ roots: [root] });
+      const { progress_log_path: path } = await manager.createProject({ name: 'P' });
+      await manager.appendEntry('one', { project: 'P' });
+      rmSync(dirname(path), { recursive: true });
+      symlinkSync(elsewhere, dirname(path));
+      const { log } = await manager.appendEntry('two', { project: 'P' });
+      expect(log).toMatchObject({ written: false, error: { code: 'LOG_UNWRITABLE' } });
+      expect(readdirSync(elsewhere)).toEqual([]);
+      rmSync(dirname(path));
+      expect(await manager.appendEntry('three', { project: 'P' })).toMatchObject({ log: { written: true } });
+      expect(await lines(manager, 'P')).toHaveLength(3);
     });
 
     it('take nothing more once their project is purged', async () => {
