@@ -117,7 +117,8 @@ export class ProgressLog {
     checkWriter(who);
     if (!Array.isArray(items) || items.length === 0) refuse('items', items, 'at least one entry');
     if (this.#closed) throw new StompError('SHUTTING_DOWN', 'The progress log is closed.');
-    const key = JSON.stringify([project.name, project.progress_log_path]);
+    // A project may have another folder or file after a while.
+    const key = JSON.stringify([project.name, project.root, project.progress_log_path]);
     const queue = this.#queues.get(key) ?? new LogQueue((turn) => this.#runTurn(project, turn));
     this.#queues.set(key, queue);
     return queue.add({ items, who });

@@ -701,6 +701,18 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await lines(manager, 'P')).toHaveLength(3);
     });
 
+    it('are written below the root that their project has by now', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      mkdirSync(join(folder, 'Q'));
+      const progressLogPath = join(folder, 'Q/logs/LOG.md');
+      await manager.updateProject('P', { progressLogPath });
+      expect(await manager.appendEntry('one', { project: 'P' })).toMatchObject({ log: { written: false } });
+      await manager.updateProject('P', { root: join(folder, 'Q'), progressLogPath });
+      expect(await manager.appendEntry('two', { project: 'P' })).toMatchObject({ log: { written: true } });
+      expect(await lines(manager, 'P')).toHaveLength(2);
+    });
+
     it('take nothing more once their project is purged', async () => {
       const manager = await open();
       const { progress_log_path: path } = await project(manager, 'P');
