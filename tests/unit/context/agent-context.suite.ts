@@ -664,7 +664,6 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       // Rows were stored, and of the line that follows a part was written.
       const first = whole.indexOf('\n', whole.indexOf('\n') + 1) + 1;
       await storage.write(() => rows('UPDATE progress_logs SET written_line = 1, bytes = ?', first));
-      await storage.close();
       truncateSync(path, first + 30);
       const again = await open();
       expect(readFileSync(path, 'utf8')).toBe(whole);
