@@ -20,6 +20,8 @@ export interface AppendOptions extends Omit<EntryInput, 'message'>, Caller {
 export interface RecentOptions extends Paging, Pick<Caller, 'agentId'> {
   /** @default what the agent works on */
   readonly project?: string;
+  /** How many: the size of a page, up to 200; beside `pageSize`, or beyond that, how many come back in all. */
+  readonly limit?: number;
   /** The same as `limit`. */
   readonly n?: number;
   readonly filter?: EntryFilter;

@@ -106,8 +106,17 @@ export function checkRecent(query: RecentQuery): CheckedQuery {
   const { project, n, filter = {}, limit = n, ...paging } = query;
   if (n !== undefined && limit !== n) refuse('n', n, 'the same as limit, or left out');
   checkFields('filter', filter, filterFields);
-  const named = limit === undefined ? {} : { limit, pageSize: Math.min(limit, mostPageSize) };
-  return checked({ ...named, ...paging }, checkName('project', project), checkConditions(filter), true);
+  // By itself it says how large a page is: of what lies beyond it, people want to know that it is there.
+  const size = limit === undefined ? {} : { pageSize: Math.min(checkLimit(limit), mostPageSize) };
+  const alone = limit === undefined || (limit <= mostPageSize && paging.pageSize === undefined);
+  const cut = alone ? size : { ...size, limit };
+  return checked({ ...cut, ...paging }, checkName('project', project), checkConditions(filter), true);
+}
+
+const most = Number.MAX_SAFE_INTEGER;
+
+function checkLimit(limit: number | undefined): number {
+  return checkInteger('limit', limit, most, { min: 1, max: most });
 }
 
 function checked(
@@ -116,8 +125,7 @@ function checked(
   conditions: Conditions,
   descending: boolean,
 ): CheckedQuery {
-  const most = Number.MAX_SAFE_INTEGER;
-  const limit = checkInteger('limit', paging.limit, most, { min: 1, max: most });
+  const limit = checkLimit(paging.limit);
   const pageSize = checkInteger('pageSize', paging.pageSize, Math.min(50, limit), {
     min: 1,
     max: mostPageSize,

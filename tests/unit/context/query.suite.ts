@@ -442,8 +442,11 @@ export function querySuite(where: string, start: Start): void {
         await addMany(5);
         const two = await queries.recent({ project: 'p', n: 2 });
         expect(linesOf(two)).toEqual([5, 4]);
-        expect(two).toMatchObject({ total: 2, page_size: 2, pages: 1, has_more: false });
+        expect(two).toMatchObject({ total: 5, page_size: 2, pages: 3, has_more: true });
         expect(await queries.recent({ project: 'p', limit: 2 })).toEqual(two);
+        expect(linesOf(await queries.recent({ project: 'p', limit: 2, page: 3 }))).toEqual([1]);
+        const cut = await queries.recent({ project: 'p', limit: 2, pageSize: 5 });
+        expect(cut).toMatchObject({ total: 2, pages: 1, has_more: false });
       });
 
       it('gives as many on one page as are asked for, up to 200', async () => {
