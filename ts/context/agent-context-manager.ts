@@ -1,5 +1,5 @@
 /** Agents, their sessions, what each works on, and what they write down about it. */
-import { checkBoolean, checkFields, checkInteger, checkText, refuse } from '../arguments.js';
+import { checkBoolean, checkChoice, checkFields, checkInteger, checkText, refuse } from '../arguments.js';
 import { checkAgentId } from '../engine/agent-id.js';
 import { StompError, toStompError } from '../errors.js';
 import type { Maasl } from '../guard/index.js';
@@ -13,8 +13,8 @@ import { ContextFigures } from './figures.js';
 import { implicitSession } from './implicit-session.js';
 import type { AuditReport } from './log-audit.js';
 import { progressLogCheck } from './log-repair.js';
-import type { AppendOptions, Caller, QueryOptions, RecentOptions } from './log-types.js';
-import { checkMeta } from './meta.js';
+import type { AppendOptions, QueryOptions, RecentOptions } from './log-types.js';
+import { checkMeta, checkStorable } from './meta.js';
 import type { StateDrift } from './mirror.js';
 import { type EntryInput, type NewEntry, newEntries } from './new-entry.js';
 import type { AppendResult } from './progress-log.js';
@@ -29,6 +29,7 @@ import {
   type AgentSession,
   type ContextEvent,
   type CurrentProject,
+  contextEventTypes,
   defaultAgent,
   type EventOptions,
   type Project,
@@ -161,7 +162,7 @@ export class AgentContextManager {
     const { expectedVersion } = options;
     if (expectedVersion !== undefined)
       checkInteger('expectedVersion', expectedVersion, 0, { min: 0, max: Number.MAX_SAFE_INTEGER });
-    const updatedBy = checkText('updatedBy', options.updatedBy, agentId, 128);
+    const updatedBy = checkStorable('updatedBy', checkText('updatedBy', options.updatedBy, agentId, 128));
     const change = {
       agentId,
       project,
@@ -253,10 +254,7 @@ export class AgentContextManager {
     const { project, agentId, sessionId, signal, ...rest } = options;
     const items = this.#itemsOf(message, rest);
     return this.figures.timed('append', async () => {
-      const who = await this.#writer({
-        ...(agentId ? { agentId } : {}),
-        ...(sessionId ? { sessionId } : {}),
-      });
+      const who = await this.#writer(agentId, sessionId);
       const result = await this.#parts.log.append(await this.#projectOf(project, who.agentId), items, {
         ...who,
         ...(signal ? { signal } : {}),
@@ -336,16 +334,15 @@ export class AgentContextManager {
   async listEvents(options: EventOptions = {}): Promise<ContextEvent[]> {
     checkFields('options', options, ['agentId', 'type', 'before', 'limit']);
     const limit = checkInteger('limit', options.limit, 100, { min: 1, max: 1000 });
-    const { agentId, type, before } = options;
-    if (agentId !== undefined) checkAgentId(agentId, 'agentId');
-    return this.#parts.storage.read(() =>
-      listEvents({
-        ...(agentId ? { agentId } : {}),
-        ...(type ? { type } : {}),
-        ...(before ? { before } : {}),
-        limit,
-      }),
-    );
+    const { type, before } = options;
+    const max = Number.MAX_SAFE_INTEGER;
+    const filter = {
+      agentId: optionalAgent(options.agentId),
+      type: type === undefined ? type : checkChoice('type', type, type, contextEventTypes),
+      before: before === undefined ? before : checkInteger('before', before, 0, { min: 0, max }),
+      limit,
+    };
+    return this.#parts.storage.read(() => listEvents(filter));
   }
 
   /** Waits for what is being written, and closes the guard, if it was opened here. Sessions live on. */
@@ -378,7 +375,7 @@ export class AgentContextManager {
   }
 
   /** Who writes, under a session that is looked at once more when the entries are stored. */
-  async #writer({ agentId, sessionId }: Caller) {
+  async #writer(agentId: string | undefined, sessionId: string | undefined) {
     const { sessions } = this.#parts;
     if (agentId !== undefined && sessionId === undefined) throw noSession(checkAgentId(agentId, 'agentId'));
     const session = sessionId === undefined ? await this.implicitSession() : checkSession(sessionId);

@@ -81,7 +81,7 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
   if (now !== undefined && typeof now !== 'function') refuse('now', now, 'a function');
   const rules = sessionRules(options);
   const cleanUpMs = checkInteger('cleanUpMs', options.cleanUpMs, 60_000, { min: 0, max: day });
-  const roots = await Promise.all((options.roots ?? []).map(canonicalPath));
+  const roots = await Promise.all(checkList('roots', options.roots).map(canonicalPath));
   const onProblem = checkObserver('onProblem', options.onProblem) ?? (() => undefined);
   const { maasl, ownsMaasl } = await openMaasl(options);
   try {
@@ -112,6 +112,11 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
     if (ownsMaasl) await maasl.close();
     throw error;
   }
+}
+
+function checkList<T>(field: string, value: readonly T[] | undefined): readonly T[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value : refuse(field, value, 'a list');
 }
 
 function sessionRules(options: AgentContextOptions): SessionRules {

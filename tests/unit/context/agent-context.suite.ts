@@ -77,6 +77,7 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       time += 1000;
       const failure = { code: 'SESSION_EXPIRED', fields: { session_id: 'a1', reason: 'lease' } };
       await expect(manager.heartbeat('a1', 'A')).rejects.toMatchObject(failure);
+      expect(await manager.getSession('a1')).toMatchObject({ status: 'expired', reason: 'lease' });
       expect(await manager.listSessions({ status: 'active' })).toEqual([]);
       expect(await manager.listSessions({ status: 'expired' })).toMatchObject([
         { session_id: 'a1', status: 'expired', reason: 'lease' },
@@ -199,6 +200,28 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await manager.startSession('B', { sessionId: 'b2' });
       await manager.endSession('b2');
       await manager.startSession('C');
+    });
+
+    it('are not more than so many when they start at once in several processes', async () => {
+      const managers = await Promise.all([1, 2, 3].map(() => open({ maxActiveSessions: 3 })));
+      const starts = managers.flatMap((manager, i) =>
+        [1, 2, 3, 4].map((n) => manager.startSession(`agent-${i}-${n}`)),
+      );
+      const outcomes = await Promise.allSettled(starts);
+      expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
+    });
+
+    it('are of one agent when several begin one of that name at once', async () => {
+      const managers = await Promise.all(['A', 'B', 'C'].map(() => open()));
+      for (let n = 0; n < 5; n++) {
+        const outcomes = await Promise.allSettled(
+          managers.map((manager, i) => manager.startSession(`agent-${i}`, { sessionId: `s${n}` })),
+        );
+        const winner = outcomes.findIndex(({ status }) => status === 'fulfilled');
+        expect(await managers[0]?.getSession(`s${n}`)).toMatchObject({ agent_id: `agent-${winner}` });
+        const lost = { status: 'rejected', reason: { code: 'SESSION_MISMATCH' } };
+        expect(outcomes.filter((_, i) => i !== winner)).toMatchObject([lost, lost]);
+      }
     });
 
     it('may be begun anew by their agent under the name they had', async () => {
@@ -361,6 +384,45 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await expect(manager.deleteProject('P')).rejects.toMatchObject({ code: 'PROJECT_NOT_FOUND' });
     });
 
+    it('are cleared with an event each, whoever turns to the project while it is deleted', async () => {
+      const managers = await Promise.all([1, 2, 3, 4].map(() => open()));
+      const [first, ...others] = managers as [AgentContextManager, ...AgentContextManager[]];
+      for (const i of others.keys()) await first.startSession(`agent-${i}`, { sessionId: `s${i}` });
+      for (let n = 0; n < 10; n++) {
+        await project(first, `P${n}`);
+        const sets = others.map((manager, i) =>
+          manager.setCurrentProject(`agent-${i}`, `P${n}`, { sessionId: `s${i}` }),
+        );
+        const [outcomes] = await Promise.all([Promise.allSettled(sets), first.deleteProject(`P${n}`)]);
+        const cleared = (await first.listEvents({ type: 'project_cleared' }))
+          .filter(({ from_project: from }) => from === `P${n}`)
+          .map(({ agent_id: id }) => id);
+        const set = [...others.keys()].filter((i) => outcomes[i]?.status === 'fulfilled');
+        expect(cleared.sort()).toEqual(set.map((i) => `agent-${i}`));
+      }
+    });
+
+    it('are set by somebody whose name every database can keep', async () => {
+      const manager = await open();
+      await manager.startSession('A', { sessionId: 'a1' });
+      const bad = manager.setCurrentProject('A', null, { sessionId: 'a1', updatedBy: 'a\0b' });
+      await expect(bad).rejects.toMatchObject({ code: 'INVALID_REQUEST', fields: { field: 'updatedBy' } });
+    });
+
+    it.each([{ before: 'x' }, { before: Number.NaN }, { type: 'other' }, { type: {} }, { agentId: '' }])(
+      'have no events by %j',
+      async (options) => {
+        const manager = await open();
+        await expect(manager.listEvents(options as never)).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+      },
+    );
+
+    it('have no events before the first', async () => {
+      const manager = await open();
+      await manager.startSession('A');
+      expect(await manager.listEvents({ before: 0 })).toEqual([]);
+    });
+
     it('are set in the end by all who try again', async () => {
       const managers = await Promise.all([open(), open(), open(), open()]);
       const first = managers[0] as AgentContextManager;
@@ -429,6 +491,18 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       time += 5;
       const changed = await manager.updateProject('Log & rotation', { description: 'new', tags: [] });
       expect(changed).toEqual({ ...made, description: 'new', tags: [], updated_at: time });
+    });
+
+    it('are changed by several at once, each in its part', async () => {
+      const [here, there] = [await open(), await open()];
+      await project(here, 'P');
+      for (let n = 0; n < 5; n++) {
+        await Promise.all([
+          here.updateProject('P', { description: `${n}` }),
+          there.updateProject('P', { tags: [`${n}`] }),
+        ]);
+        expect(await here.getProject('P')).toMatchObject({ description: `${n}`, tags: [`${n}`] });
+      }
     });
 
     it('are listed by name', async () => {
@@ -567,6 +641,13 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await lines(manager, 'P')).toHaveLength(2);
     });
 
+    it('are not Scribe’s because somebody has an empty name', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      const nobody = manager.appendEntry('hello', { agentId: '', project: 'P' });
+      await expect(nobody).rejects.toMatchObject({ code: 'INVALID_REQUEST', fields: { field: 'agentId' } });
+    });
+
     it('have an entry once, however often it comes', async () => {
       const managers = [await open(), await open()] as const;
       await project(managers[0], 'P');
@@ -628,6 +709,13 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       });
     });
   });
+
+  it.each([{ roots: 'folder' }, { roots: [5] }, { stateFile: 5 }])(
+    `a context ${where} is not opened with %j`,
+    async (options) => {
+      await expect(open(options as never)).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+    },
+  );
 
   describe(`the state file ${where}`, () => {
     const stateFile = () => join(folder, '.stomp/state.json');
