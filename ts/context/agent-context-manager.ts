@@ -126,6 +126,11 @@ export class AgentContextManager {
     return this.#parts.sessions.list({ agentId: optionalAgent(options.agentId), status, limit });
   }
 
+  /** How many sessions are alive, of all agents. */
+  countActiveSessions(): Promise<number> {
+    return this.#parts.sessions.countActive();
+  }
+
   /**
    * Marks the sessions whose lease has run out. It runs by itself, too.
    * @returns how many

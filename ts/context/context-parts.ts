@@ -1,5 +1,5 @@
 /** What a context is made of, opened with checked options. */
-import { checkFields, checkInteger, checkObserver, refuse } from '../arguments.js';
+import { checkBoolean, checkFields, checkInteger, checkObserver, refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
 import { Maasl } from '../guard/index.js';
 import { canonicalPath } from '../paths.js';
@@ -22,6 +22,11 @@ export interface AgentContextOptions {
   readonly database?: string;
   /** A JSON file that is kept like the database, for people and user interfaces; none unless it is named. */
   readonly stateFile?: string;
+  /**
+   * Whether to bring the state file up to date at once, and to take over what it says of before there were agents.
+   * Without it the file is looked at as it lies there, until something changes. @default true
+   */
+  readonly updateStateFile?: boolean;
   /** Folders that projects must lie in; none: anywhere. */
   readonly roots?: readonly string[];
   /** How long a session lives unless it is renewed. @default 900000 */
@@ -62,6 +67,7 @@ const optionFields = [
   'maasl',
   'database',
   'stateFile',
+  'updateStateFile',
   'roots',
   'sessionTtlMs',
   'maxActiveSessions',
@@ -136,14 +142,17 @@ function openLog({ rotateBytes, now }: AgentContextOptions, maasl: Maasl): Promi
 
 /** Takes over what the state file says of before there were agents, and makes it a mirror of the database. */
 async function openMirror(
-  { stateFile, now }: AgentContextOptions,
+  { stateFile, updateStateFile, now }: AgentContextOptions,
   storage: Storage,
   roots: readonly string[],
   onProblem: (problem: StompError) => void,
 ): Promise<StateMirror | undefined> {
+  const isUpdated = checkBoolean('updateStateFile', updateStateFile, true);
   if (stateFile === undefined) return undefined;
   const path = await canonicalPath(stateFile);
   const clock = now ? { now } : {};
+  const mirror = new StateMirror({ storage, path, onProblem, ...clock });
+  if (!isUpdated) return mirror;
   try {
     await migrateLegacyState({ storage, path, roots, ...clock });
   } catch (error) {
@@ -151,7 +160,6 @@ async function openMirror(
     if (!(error instanceof StompError) || error.code === 'DB_BUSY') throw error;
     onProblem(error);
   }
-  const mirror = new StateMirror({ storage, path, onProblem, ...clock });
   await mirror.update();
   return mirror;
 }

@@ -159,6 +159,18 @@ export class Sessions {
     return { session, leftMs: session.expires_at - now };
   }
 
+  /** How many are alive. */
+  countActive(): Promise<number> {
+    const clock = this.#clock;
+    return this.#storage.read(function* () {
+      const [row] = yield* rows(
+        "SELECT count(*) AS count FROM agent_sessions WHERE status = 'active' AND expires_at > ?",
+        yield* clock.now(),
+      );
+      return Number(row?.count);
+    });
+  }
+
   /** Latest first. Whose lease has run out counts as expired, marked or not. */
   list({ agentId, status, limit }: SessionFilter): Promise<AgentSession[]> {
     const clock = this.#clock;

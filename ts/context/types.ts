@@ -88,7 +88,8 @@ export interface ProjectOptions {
   /** Below the root unless it is absolute. @default `.stomp/<name>/PROGRESS_LOG.md` */
   readonly progressLogPath?: string;
   readonly description?: string;
-  readonly tags?: readonly string[];
+  /** At most 64, as a list or separated by commas. */
+  readonly tags?: readonly string[] | string;
   readonly meta?: Meta;
 }
 

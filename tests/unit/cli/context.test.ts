@@ -173,6 +173,12 @@ describe('a person, or a script,', () => {
     expect(drifted.code).toBe(1);
     expect(drifted.out).toContain('Scribe');
     expect((await context('verify', '--state-file', 'none')).code).toBe(2);
+    const looked = await context('doctor');
+    expect(looked.code).toBe(1);
+    expect(looked.out).toContain('Nothing was changed');
+    expect((await context('verify')).code).toBe(1);
+    expect((await context('doctor', '--repair')).code).toBe(0);
+    expect((await context('verify')).code).toBe(0);
   });
 
   it('has everything looked at, and moved to another database', async () => {

@@ -84,6 +84,15 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       ]);
     });
 
+    it('are listed latest first, and by the bytes of their ids where they are of one moment', async () => {
+      const manager = await open();
+      for (const id of ['b', 'Z', 'a', '_']) await manager.startSession(`agent-${id}`, { sessionId: id });
+      time += 1;
+      await manager.startSession('A', { sessionId: 'later' });
+      const ids = (await manager.listSessions()).map(({ session_id: id }) => id);
+      expect(ids).toEqual(['later', 'Z', '_', 'a', 'b']);
+    });
+
     it('outlive the process that started them', async () => {
       await (await open()).startSession('A', { sessionId: 'a1' });
       await project(await open(), 'P');

@@ -209,6 +209,9 @@ it('sessions are listed by agent and by status', async () => {
   expect((await call('session_list')).sessions).toHaveLength(3);
   expect((await call('session_list', { agent_id: 'ann', status: 'active' })).sessions).toHaveLength(1);
   expect((await call('session_list', { limit: 2 })).sessions).toHaveLength(2);
+  expect(await manager.countActiveSessions()).toBe(2);
+  now += 1000;
+  expect(await manager.countActiveSessions()).toBe(0);
 });
 
 describe('entries', () => {

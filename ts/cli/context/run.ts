@@ -7,8 +7,8 @@ import { Toolbox, toolErrorBody } from '../../tools/toolbox.js';
 import { openContext } from '../open-context.js';
 import { openMaasl, rootsOf } from '../open-guard.js';
 import { print, say, type Terminal } from '../terminal.js';
-import { migrate, type Result, verifyState } from './checks.js';
 import { verbHelp, verbsHelp } from './help.js';
+import { migrate, type Result } from './migrate.js';
 import { type Reading, readContextArguments } from './read.js';
 
 const done = 0;
@@ -16,6 +16,9 @@ const failed = 1;
 const misused = 2;
 /** What the caller has said is wrong, and not what there is. */
 const usageCodes: readonly string[] = ['CONFIG_INVALID', 'INVALID_REQUEST', 'UNSUPPORTED_FIELD'];
+
+/** What they look for must not be mended before. */
+const watching: readonly string[] = ['verify', 'doctor'];
 
 /** @returns the exit code; never rejects. */
 export async function runContext(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -50,8 +53,7 @@ async function resultOf({ verb, args, settings }: Reading, terminal: Terminal): 
   const resolved = resolveSettings({ command: 'context', flags });
   for (const warning of resolved.warnings) say(terminal, `stomp-serve: ${warning}`);
   if (verb.words === 'migrate') return migrate(args, resolved, terminal);
-  if (verb.words === 'verify') return verifyState(resolved);
-  return withContext(resolved, terminal, async (manager) => {
+  return withContext(resolved, terminal, !watching.includes(verb.words), async (manager) => {
     if (verb.words === 'doctor') return { ...(await manager.doctor({ repair: args['repair'] === true })) };
     const tools = new Toolbox([contextTools(manager)], {
       onFault: ({ error, correlationId }) =>
@@ -64,6 +66,7 @@ async function resultOf({ verb, args, settings }: Reading, terminal: Terminal): 
 async function withContext(
   resolved: Resolved,
   terminal: Terminal,
+  updateStateFile: boolean,
   use: (manager: AgentContextManager) => Promise<Result>,
 ): Promise<Result> {
   const roots = await rootsOf(resolved);
@@ -71,6 +74,7 @@ async function withContext(
   try {
     const manager = await openContext(maasl, resolved.settings, roots, {
       cleanUpMs: 0,
+      updateStateFile,
       onProblem: (problem) => say(terminal, `stomp-serve: ${problem.message}`),
     });
     try {

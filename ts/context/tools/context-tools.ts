@@ -28,7 +28,7 @@ export function contextTools(manager: AgentContextManager): ToolSet {
       'Write down what you do with append_entry, and read what others have done with read_recent and query_entries. ' +
       'Say who you are with agent_id; without it you are Scribe. An agent that starts a session with session_start keeps ' +
       'it alive with session_heartbeat.',
-    tools: toolsOf(manager).map((tool) => noted(tool, manager)),
+    tools: toolsOf(manager),
     maxRequestBytes,
   };
 }
@@ -41,7 +41,9 @@ export function contextToolShapes(): readonly Omit<Tool, 'call'>[] {
 
 function toolsOf(manager: AgentContextManager): Tool[] {
   const parts = { manager, callers: new Callers(manager) };
-  return [sessionTools, projectTools, entryTools, watchingTools].flatMap((make) => make(parts));
+  const working = [sessionTools, projectTools, entryTools].flatMap((make) => make(parts));
+  // To look for drift of the state file must not write it.
+  return [...working.map((tool) => noted(tool, manager)), ...watchingTools(parts)];
 }
 
 /** The same; the state file shows which tools were used last. */

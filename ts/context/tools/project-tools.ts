@@ -222,7 +222,7 @@ function contentOf(args: ContentArguments): ProjectChanges {
     root: args.root,
     progressLogPath: args.progress_log_path,
     description: args.description,
-    tags: typeof args.tags === 'string' ? args.tags.split(',') : args.tags,
+    tags: args.tags,
     meta: args.meta as Meta | undefined,
   });
 }

@@ -3,8 +3,6 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { AgentContextManager } from '../../context/index.js';
 
 const seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-/** As many as there are at most unless a setting says otherwise; more are shown as so many. */
-const mostSessions = 10_000;
 
 /** @param onFailure is told when the sessions cannot be counted; they are then left out. */
 export function collectContextMetrics(
@@ -34,7 +32,7 @@ export function collectContextMetrics(
     async collect() {
       this.reset();
       try {
-        this.set((await manager.listSessions({ status: 'active', limit: mostSessions })).length);
+        this.set(await manager.countActiveSessions());
       } catch (error) {
         this.remove();
         onFailure(error);

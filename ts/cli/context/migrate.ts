@@ -1,40 +1,16 @@
-/** The verbs that are no tools: they look at the whole database, and at the state file as it lies there. */
+/** Moves a context from one database into another. */
 import { existsSync } from 'node:fs';
 import type { Resolved } from '../../config/index.js';
 import { transferContext } from '../../context/index.js';
-import { StateMirror } from '../../context/mirror.js';
 import { contextMigrations } from '../../context/schema.js';
 import { StompError } from '../../errors.js';
 import { isPostgres, openStorage } from '../../storage/open.js';
-import { stateFileOf } from '../open-context.js';
-import { rootsOf } from '../open-guard.js';
 import { say, type Terminal } from '../terminal.js';
 
+/** What a verb gives. */
 export type Result = Readonly<Record<string, unknown>>;
 
-/** An open context would have brought the file up to date: it is looked at without one. */
-export async function verifyState({ settings, origins }: Resolved): Promise<Result> {
-  const path = stateFileOf(settings, await rootsOf({ settings, origins }));
-  if (path === undefined) {
-    throw new StompError(
-      'CONFIG_INVALID',
-      'There is no state file to be compared: name one with --state-file.',
-      {
-        fields: { field: 'state-file', value: settings.stateFile },
-      },
-    );
-  }
-  const storage = await openStorage(settings.database);
-  try {
-    await storage.migrate(contextMigrations);
-    const drift = await new StateMirror({ storage, path }).verify();
-    return { ok: drift.length === 0, path, drift };
-  } finally {
-    await storage.close();
-  }
-}
-
-/** Copies the context from one database into another. */
+/** @throws StompError CONFIG_INVALID for what names no database; whatever `transferContext` throws */
 export async function migrate(args: Result, { settings }: Resolved, terminal: Terminal): Promise<Result> {
   const source = addressOf('from', args['from'], settings.database);
   const target = addressOf('to', args['to'], settings.database);
