@@ -18,7 +18,7 @@ import { checkMeta, checkStorable } from './meta.js';
 import type { StateDrift } from './mirror.js';
 import { type EntryInput, type NewEntry, newEntries } from './new-entry.js';
 import type { AppendResult } from './progress-log.js';
-import { changedProject, checkProjectName, newProject } from './project-input.js';
+import { changedProject, checkLog, checkProjectName, newProject } from './project-input.js';
 import { projectWithin } from './projects.js';
 import { entryIndexCheck } from './query-check.js';
 import type { EntryPage } from './query-types.js';
@@ -210,7 +210,8 @@ export class AgentContextManager {
 
   /** @throws StompError PROJECT_EXISTS, PATH_DENIED, INVALID_REQUEST, PAYLOAD_TOO_LARGE, DB_BUSY */
   async createProject(options: ProjectOptions): Promise<Project> {
-    return this.#parts.projects.create(await newProject(options, this.#parts.roots));
+    const { projects, roots, ownFiles } = this.#parts;
+    return projects.create(checkLog(await newProject(options, roots), ownFiles));
   }
 
   /** @throws StompError PROJECT_NOT_FOUND, DB_BUSY */
@@ -225,8 +226,9 @@ export class AgentContextManager {
 
   /** @throws StompError PROJECT_NOT_FOUND, PROJECT_EXISTS, PATH_DENIED, INVALID_REQUEST, PAYLOAD_TOO_LARGE, DB_BUSY */
   async updateProject(name: string, changes: ProjectChanges): Promise<Project> {
-    return this.#parts.projects.update(checkProjectName(name, 'name'), (before) =>
-      changedProject(before, changes, this.#parts.roots),
+    const { projects, roots, ownFiles } = this.#parts;
+    return projects.update(checkProjectName(name, 'name'), async (before) =>
+      checkLog(await changedProject(before, changes, roots), ownFiles),
     );
   }
 

@@ -50,6 +50,8 @@ export interface ContextParts {
   readonly ownsMaasl: boolean;
   readonly storage: Storage;
   readonly roots: readonly string[];
+  /** The database and the state file, where they are files: no log may take their place. */
+  readonly ownFiles: readonly string[];
   readonly clock: ContextClock;
   readonly sessions: Sessions;
   readonly current: CurrentProjects;
@@ -98,11 +100,13 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
     const sessions = new Sessions(storage, clock, rules);
     const log = await openLog(options, maasl);
     const mirror = await openMirror(options, storage, roots, onProblem);
+    const database = storage.dialect === 'sqlite' ? [await canonicalPath(storage.name)] : [];
     return {
       maasl,
       ownsMaasl,
       storage,
       roots,
+      ownFiles: mirror ? [...database, mirror.path] : database,
       clock,
       sessions,
       current: new CurrentProjects(storage, sessions),

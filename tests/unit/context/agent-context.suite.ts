@@ -465,6 +465,15 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(manager.figures.counts()).toMatchObject({ conflicts: 3, conflicts_given_up: 1 });
     });
 
+    it('are not changed again, nor at all, once that is cancelled', async () => {
+      const manager = await open();
+      const signal = AbortSignal.abort();
+      let tries = 0;
+      const cancelled = manager.withRetry('A', async () => tries++, { signal });
+      await expect(cancelled).rejects.toMatchObject({ code: 'CANCELLED' });
+      expect(tries).toBe(0);
+    });
+
     it('are all listed, latest first', async () => {
       const manager = await open();
       await project(manager, 'P');
@@ -500,6 +509,16 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       time += 5;
       const changed = await manager.updateProject('Log & rotation', { description: 'new', tags: [] });
       expect(changed).toEqual({ ...made, description: 'new', tags: [], updated_at: time });
+    });
+
+    it('do not have the state file as their log', async () => {
+      const stateFile = join(folder, 'state.json');
+      const manager = await open({ stateFile });
+      const denied = { code: 'PATH_DENIED', fields: { file: stateFile } };
+      const log = { root: folder, progressLogPath: 'state.json' };
+      await expect(manager.createProject({ name: 'P', ...log })).rejects.toMatchObject(denied);
+      await project(manager, 'P');
+      await expect(manager.updateProject('P', log)).rejects.toMatchObject(denied);
     });
 
     it('are changed by several at once, each in its part', async () => {
