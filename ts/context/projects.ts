@@ -94,8 +94,11 @@ export class Projects {
   delete(name: string): Promise<Project> {
     const storage = this.#storage;
     const clock = this.#clock;
+    let deleted: Project | undefined;
     return storage.write(function* () {
       const now = yield* clock.now();
+      // By a run of the same work whose commit was not heard of.
+      if (deleted && !(yield* isThere(name))) return deleted;
       // From here on nobody turns to it, and those who have stay until they are told.
       const project = yield* lockedProject(storage, name, 'UPDATE');
       const lock = storage.dialect === 'postgres' ? ' FOR UPDATE' : '';
@@ -116,6 +119,7 @@ export class Projects {
           at: now,
         });
       }
+      deleted = project;
       return project;
     });
   }
@@ -126,6 +130,10 @@ export function* projectWithin(name: string, lock = ''): Work<Project> {
   const [row] = yield* rows(`SELECT ${columns} FROM projects WHERE name = ?${lock}`, name);
   if (!row) throw projectNotFound(name);
   return projectOf(row);
+}
+
+function* isThere(name: string): Work<boolean> {
+  return (yield* rows('SELECT 1 AS found FROM projects WHERE name = ?', name)).length > 0;
 }
 
 /** The same, held to the end of the transaction; in SQLite one that writes holds everything. */

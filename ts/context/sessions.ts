@@ -46,7 +46,15 @@ export class Sessions {
 
   /** @throws StompError RATE_LIMITED, TOO_MANY_SESSIONS, SESSION_MISMATCH, DB_BUSY */
   start(agentId: string, sessionId: string = randomUUID(), metadata: Meta = {}): Promise<AgentSession> {
-    return this.#storage.write(() => this.startWithin(agentId, sessionId, metadata));
+    const startWithin = () => this.startWithin(agentId, sessionId, metadata);
+    let made: AgentSession | undefined;
+    return this.#storage.write(function* () {
+      // By a run of the same work whose commit was not heard of: it is not begun, counted and told of twice.
+      const known = made && (yield* find(sessionId));
+      if (known && JSON.stringify(known) === JSON.stringify(made)) return known;
+      made = yield* startWithin();
+      return made;
+    });
   }
 
   /** The same within a transaction. */
