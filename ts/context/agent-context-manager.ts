@@ -1,5 +1,5 @@
 /** Agents, their sessions, what each works on, and what they write down about it. */
-import { checkBoolean, checkFields, checkInteger, checkText, refuse } from '../arguments.js';
+import { checkBoolean, checkChoice, checkFields, checkInteger, checkText, refuse } from '../arguments.js';
 import { checkAgentId } from '../engine/agent-id.js';
 import { StompError, toStompError } from '../errors.js';
 import type { Maasl } from '../guard/index.js';
@@ -14,11 +14,11 @@ import { implicitSession } from './implicit-session.js';
 import type { AuditReport } from './log-audit.js';
 import { progressLogCheck } from './log-repair.js';
 import type { AppendOptions, QueryOptions, RecentOptions } from './log-types.js';
-import { checkMeta } from './meta.js';
+import { checkMeta, checkStorable } from './meta.js';
 import type { StateDrift } from './mirror.js';
 import { type EntryInput, type NewEntry, newEntries } from './new-entry.js';
 import type { AppendResult } from './progress-log.js';
-import { changedProject, checkProjectName, newProject } from './project-input.js';
+import { changedProject, checkLog, checkProjectName, newProject } from './project-input.js';
 import { projectWithin } from './projects.js';
 import { queryFields, recentFields } from './query-arguments.js';
 import { entryIndexCheck } from './query-check.js';
@@ -30,6 +30,7 @@ import {
   type AgentSession,
   type ContextEvent,
   type CurrentProject,
+  contextEventTypes,
   defaultAgent,
   type EventOptions,
   type Project,
@@ -158,16 +159,17 @@ export class AgentContextManager {
   async setCurrentProject(
     agentId: string,
     project: string | null,
-    options: SetProjectOptions,
+    // Who leaves it out is told what is missing.
+    options: SetProjectOptions = {} as SetProjectOptions,
   ): Promise<CurrentProject> {
-    checkFields('options', options, ['sessionId', 'expectedVersion', 'updatedBy']);
     checkAgentId(agentId, 'agentId');
+    checkFields('options', options, ['sessionId', 'expectedVersion', 'updatedBy']);
     if (project !== null) checkProjectName(project);
     if (options.sessionId === undefined) throw noSession(agentId);
     const { expectedVersion } = options;
     if (expectedVersion !== undefined)
       checkInteger('expectedVersion', expectedVersion, 0, { min: 0, max: Number.MAX_SAFE_INTEGER });
-    const updatedBy = checkText('updatedBy', options.updatedBy, agentId, 128);
+    const updatedBy = checkStorable('updatedBy', checkText('updatedBy', options.updatedBy, agentId, 128));
     const change = {
       agentId,
       project,
@@ -210,7 +212,8 @@ export class AgentContextManager {
 
   /** @throws StompError PROJECT_EXISTS, PATH_DENIED, INVALID_REQUEST, PAYLOAD_TOO_LARGE, DB_BUSY */
   async createProject(options: ProjectOptions): Promise<Project> {
-    return this.#parts.projects.create(await newProject(options, this.#parts.roots));
+    const { projects, roots, ownFiles } = this.#parts;
+    return projects.create(checkLog(await newProject(options, roots), ownFiles));
   }
 
   /** @throws StompError PROJECT_NOT_FOUND, DB_BUSY */
@@ -225,8 +228,9 @@ export class AgentContextManager {
 
   /** @throws StompError PROJECT_NOT_FOUND, PROJECT_EXISTS, PATH_DENIED, INVALID_REQUEST, PAYLOAD_TOO_LARGE, DB_BUSY */
   async updateProject(name: string, changes: ProjectChanges): Promise<Project> {
-    return this.#parts.projects.update(checkProjectName(name, 'name'), (before) =>
-      changedProject(before, changes, this.#parts.roots),
+    const { projects, roots, ownFiles } = this.#parts;
+    return projects.update(checkProjectName(name, 'name'), async (before) =>
+      checkLog(await changedProject(before, changes, roots), ownFiles),
     );
   }
 
@@ -348,16 +352,15 @@ export class AgentContextManager {
   async listEvents(options: EventOptions = {}): Promise<ContextEvent[]> {
     checkFields('options', options, ['agentId', 'type', 'before', 'limit']);
     const limit = checkInteger('limit', options.limit, 100, { min: 1, max: 1000 });
-    const { agentId, type, before } = options;
-    if (agentId !== undefined) checkAgentId(agentId, 'agentId');
-    return this.#parts.storage.read(() =>
-      listEvents({
-        ...(agentId ? { agentId } : {}),
-        ...(type ? { type } : {}),
-        ...(before ? { before } : {}),
-        limit,
-      }),
-    );
+    const { type, before } = options;
+    const max = Number.MAX_SAFE_INTEGER;
+    const filter = {
+      agentId: optionalAgent(options.agentId),
+      type: type === undefined ? type : checkChoice('type', type, type, contextEventTypes),
+      before: before === undefined ? before : checkInteger('before', before, 0, { min: 0, max }),
+      limit,
+    };
+    return this.#parts.storage.read(() => listEvents(filter));
   }
 
   /** Waits for what is being written, and closes the guard, if it was opened here. Sessions live on. */

@@ -53,6 +53,8 @@ export interface ContextParts {
   readonly ownsMaasl: boolean;
   readonly storage: Storage;
   readonly roots: readonly string[];
+  /** The database and the state file, where they are files: no log may take their place. */
+  readonly ownFiles: readonly string[];
   readonly clock: ContextClock;
   readonly sessions: Sessions;
   readonly current: CurrentProjects;
@@ -89,42 +91,64 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
   checkFields('options', options, optionFields);
   const { now } = options;
   if (now !== undefined && typeof now !== 'function') refuse('now', now, 'a function');
-  const rules = sessionRules(options);
-  const cleanUpMs = checkInteger('cleanUpMs', options.cleanUpMs, 60_000, { min: 0, max: day });
-  const recoverLogs = checkBoolean('recoverLogs', options.recoverLogs, true);
-  const roots = await Promise.all((options.roots ?? []).map(canonicalPath));
-  const onProblem = checkObserver('onProblem', options.onProblem) ?? (() => undefined);
+  const checked: Checked = {
+    options,
+    rules: sessionRules(options),
+    cleanUpMs: checkInteger('cleanUpMs', options.cleanUpMs, 60_000, { min: 0, max: day }),
+    recoverLogs: checkBoolean('recoverLogs', options.recoverLogs, true),
+    roots: await Promise.all(checkList('roots', options.roots).map(canonicalPath)),
+    onProblem: checkObserver('onProblem', options.onProblem) ?? (() => undefined),
+  };
   const { maasl, ownsMaasl } = await openMaasl(options);
   try {
-    const { storage } = maasl;
-    if (!storage) refuse('maasl', maasl, 'a guard with a database');
-    await storage.migrate(contextMigrations);
-    const clock = contextClock(storage, now);
-    const sessions = new Sessions(storage, clock, rules);
-    const log = await openLog(options, maasl, roots);
-    const projects = new Projects(storage, clock);
-    if (recoverLogs) await finishLogs(storage, projects, log, onProblem);
-    const mirror = await openMirror(options, storage, roots, onProblem);
-    return {
-      maasl,
-      ownsMaasl,
-      storage,
-      roots,
-      clock,
-      sessions,
-      current: new CurrentProjects(storage, sessions),
-      projects,
-      log,
-      queries: new EntryQueries(storage),
-      mirror,
-      cleanUpMs,
-      now: now ?? Date.now,
-      onProblem,
-    };
+    return await partsOver(maasl, ownsMaasl, checked);
   } catch (error) {
     if (ownsMaasl) await maasl.close();
     throw error;
   }
+}
+
+interface Checked extends Pick<ContextParts, 'roots' | 'cleanUpMs' | 'onProblem'> {
+  readonly options: AgentContextOptions;
+  readonly rules: SessionRules;
+  readonly recoverLogs: boolean;
+}
+
+async function partsOver(maasl: Maasl, ownsMaasl: boolean, checked: Checked): Promise<ContextParts> {
+  const { options, rules, recoverLogs, roots, cleanUpMs, onProblem } = checked;
+  const { now } = options;
+  const { storage } = maasl;
+  if (!storage) refuse('maasl', maasl, 'a guard with a database');
+  await storage.migrate(contextMigrations);
+  const clock = contextClock(storage, now);
+  const sessions = new Sessions(storage, clock, rules);
+  const log = await openLog(options, maasl, roots);
+  const projects = new Projects(storage, clock);
+  if (recoverLogs) await finishLogs(storage, projects, log, onProblem);
+  const mirror = await openMirror(options, storage, roots, onProblem);
+  const database = storage.dialect === 'sqlite' ? [await canonicalPath(storage.name)] : [];
+  return {
+    maasl,
+    ownsMaasl,
+    storage,
+    roots,
+    ownFiles: mirror ? [...database, mirror.path] : database,
+    clock,
+    sessions,
+    current: new CurrentProjects(storage, sessions),
+    projects,
+    log,
+    queries: new EntryQueries(storage),
+    mirror,
+    cleanUpMs,
+    now: now ?? Date.now,
+    onProblem,
+  };
+}
+
+function checkList<T>(field: string, value: readonly T[] | undefined): readonly T[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value : refuse(field, value, 'a list');
 }
 
 function sessionRules(options: AgentContextOptions): SessionRules {

@@ -19,10 +19,10 @@ export interface NewEvent {
 }
 
 export interface EventFilter {
-  readonly agentId?: string;
-  readonly type?: ContextEventType;
+  readonly agentId: string | undefined;
+  readonly type: ContextEventType | undefined;
   /** Only those with a smaller id. */
-  readonly before?: number;
+  readonly before: number | undefined;
   readonly limit: number;
 }
 

@@ -55,4 +55,4 @@ export type {
   SetProjectOptions,
   StartOptions,
 } from './types.js';
-export { defaultAgent } from './types.js';
+export { contextEventTypes, defaultAgent } from './types.js';

@@ -171,6 +171,11 @@ function* lockedHead(project: string): Work<Head | undefined> {
 
 const inTitle = escaper('|');
 
+/** How every file of the project begins, whatever others may have written into it since. */
+export function headerStart(project: string): string {
+  return `# Progress log of ${inTitle(project)} | `;
+}
+
 /** The first line of a file. It ties the file to the one before. */
 export function headerText(
   project: string,
@@ -187,7 +192,7 @@ export function headerText(
       ['before', before.path.slice(before.path.lastIndexOf('/') + 1)],
       ['before_sha256', before.sha256],
     );
-  return `# Progress log of ${inTitle(project)} | ${fieldsText(fields)}`;
+  return `${headerStart(project)}${fieldsText(fields)}`;
 }
 
 export function rowMissing(project: string, line: number): StompError {

@@ -8,6 +8,7 @@ import { checkFields, checkInteger, checkSignal, refuse } from '../arguments.js'
 import { StompError } from '../errors.js';
 import type { Maasl, StompGuard } from '../guard/index.js';
 import { canonicalPath, deniedPath, isWithin } from '../paths.js';
+import { beginsWith } from '../storage/log-file.js';
 import type { Storage } from '../storage/storage.js';
 import type { Entry } from './entry.js';
 import { deleteEntries } from './entry-rows.js';
@@ -16,7 +17,7 @@ import { type AuditReport, auditLog, type Snapshot, snapshotOf } from './log-aud
 import { storeBatch, type Writer } from './log-batch.js';
 import { LogQueue, type QueuedCall, type StoredCalls, type Turn } from './log-queue.js';
 import { repairLog } from './log-repair.js';
-import { acceptance, archivesOf } from './log-rows.js';
+import { acceptance, archivesOf, headerStart } from './log-rows.js';
 import { LogWriter, type Repairs } from './log-writer.js';
 import { checkName } from './meta.js';
 import type { NewEntry } from './new-entry.js';
@@ -174,7 +175,7 @@ export class ProgressLog {
   }
 
   /**
-   * Removes all entries of the project, and its files.
+   * Removes all entries of the project, and its files. One that did not begin as its log is somebody else's, and stays.
    * @param then runs before anybody else can write into the log
    * @throws StompError LOG_UNWRITABLE when a file cannot be removed: the entries are gone by then; RESOURCE_BUSY,
    *   DB_BUSY, and whatever `then` throws
@@ -191,8 +192,9 @@ export class ProgressLog {
           yield* deleteEntries(project.name);
         });
         guard.committed();
+        const start = headerStart(project.name);
         for (const file of [path, ...archives.map((archive) => archive.path)])
-          await rm(file, { force: true });
+          if (await beginsWith(file, start)) await rm(file, { force: true });
         return then();
       });
     } catch (error) {

@@ -62,6 +62,19 @@ export async function changedProject(
   };
 }
 
+/**
+ * @param ownFiles canonical paths; what is beside them under a longer name belongs to them
+ * @throws StompError PATH_DENIED when lines of the log would be written into one of them
+ */
+export function checkLog(content: ProjectContent, ownFiles: readonly string[]): ProjectContent {
+  const { progress_log_path: path } = content;
+  const own = ownFiles.find(
+    (file) => path === file || path.startsWith(`${file}-`) || path.startsWith(`${file}.`),
+  );
+  if (own !== undefined) throw deniedPath(path, `the context keeps ${own} for itself`);
+  return content;
+}
+
 function usualLog(name: string): string {
   return join('.stomp', folderName(name), 'PROGRESS_LOG.md');
 }

@@ -56,40 +56,56 @@ export class Projects {
 
   /** @throws StompError PROJECT_NOT_FOUND, PROJECT_EXISTS when the log belongs to another one, DB_BUSY */
   async update(name: string, change: (before: Project) => Promise<ProjectContent>): Promise<Project> {
-    const content = await change(await this.get(name));
-    const clock = this.#clock;
-    return this.#storage.write(function* () {
-      const now = yield* clock.now();
-      const [other] = yield* rows(
-        'SELECT name FROM projects WHERE progress_log_path = ? AND name <> ?',
-        content.progress_log_path,
-        name,
-      );
-      if (other) throw logTaken(content, String(other.name));
-      const [row] = yield* rows(
-        `UPDATE projects SET root = ?, progress_log_path = ?, description = ?, tags = ?, meta = ?, updated_at = ?
-         WHERE name = ? RETURNING ${columns}`,
-        ...valuesOf(content).slice(1),
-        now,
-        name,
-      );
-      if (!row) throw projectNotFound(name);
-      return projectOf(row);
-    });
+    while (true) {
+      const before = await this.get(name);
+      const content = await change(before);
+      const after = await this.#storage.write(() => this.#replace(before, content));
+      if (after) return after;
+    }
+  }
+
+  /** @returns undefined when it is no longer what it was before */
+  *#replace(before: Project, content: ProjectContent): Work<Project | undefined> {
+    const { name } = before;
+    const now = yield* this.#clock.now();
+    const known = yield* lockedProject(this.#storage, name, 'NO KEY UPDATE');
+    if (JSON.stringify(known) !== JSON.stringify(before)) return undefined;
+    const [other] = yield* rows(
+      'SELECT name FROM projects WHERE progress_log_path = ? AND name <> ?',
+      content.progress_log_path,
+      name,
+    );
+    if (other) throw logTaken(content, String(other.name));
+    const [row] = yield* rows(
+      `UPDATE projects SET root = ?, progress_log_path = ?, description = ?, tags = ?, meta = ?, updated_at = ?
+       WHERE name = ? RETURNING ${columns}`,
+      ...valuesOf(content).slice(1),
+      now,
+      name,
+    );
+    return row && projectOf(row);
   }
 
   /**
    * Agents that work on it then work on none; the version of their choice stays. The log stays, file and entries, and
    * goes on should the project be created again.
-   * @param purge runs in the same transaction, to remove the entries as well
    * @throws StompError PROJECT_NOT_FOUND, DB_BUSY
    */
-  delete(name: string, purge?: () => Work<void>): Promise<Project> {
+  delete(name: string): Promise<Project> {
+    const storage = this.#storage;
     const clock = this.#clock;
-    return this.#storage.write(function* () {
+    let deleted: Project | undefined;
+    return storage.write(function* () {
       const now = yield* clock.now();
-      const project = yield* projectWithin(name);
-      const agents = yield* rows('SELECT agent_id, version FROM agent_projects WHERE project_name = ?', name);
+      // By a run of the same work whose commit was not heard of.
+      if (deleted && !(yield* isThere(name))) return deleted;
+      // From here on nobody turns to it, and those who have stay until they are told.
+      const project = yield* lockedProject(storage, name, 'UPDATE');
+      const lock = storage.dialect === 'postgres' ? ' FOR UPDATE' : '';
+      const agents = yield* rows(
+        `SELECT agent_id, version FROM agent_projects WHERE project_name = ? ORDER BY agent_id${lock}`,
+        name,
+      );
       yield* rows('DELETE FROM projects WHERE name = ?', name);
       for (const { agent_id: agentId, version } of agents) {
         yield* recordEvent({
@@ -103,17 +119,30 @@ export class Projects {
           at: now,
         });
       }
-      if (purge) yield* purge();
+      deleted = project;
       return project;
     });
   }
 }
 
 /** @throws StompError PROJECT_NOT_FOUND */
-export function* projectWithin(name: string): Work<Project> {
-  const [row] = yield* rows(`SELECT ${columns} FROM projects WHERE name = ?`, name);
+export function* projectWithin(name: string, lock = ''): Work<Project> {
+  const [row] = yield* rows(`SELECT ${columns} FROM projects WHERE name = ?${lock}`, name);
   if (!row) throw projectNotFound(name);
   return projectOf(row);
+}
+
+function* isThere(name: string): Work<boolean> {
+  return (yield* rows('SELECT 1 AS found FROM projects WHERE name = ?', name)).length > 0;
+}
+
+/** The same, held to the end of the transaction; in SQLite one that writes holds everything. */
+function lockedProject(
+  { dialect }: Storage,
+  name: string,
+  strength: 'UPDATE' | 'NO KEY UPDATE',
+): Work<Project> {
+  return projectWithin(name, dialect === 'postgres' ? ` FOR ${strength}` : '');
 }
 
 /**

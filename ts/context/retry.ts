@@ -45,6 +45,7 @@ export async function withRetry<T>(
   });
 
   async function once(again: boolean): Promise<T> {
+    if (signal?.aborted) throw cancelled(signal.reason);
     const result = await change(await load());
     if (again) figures.count('conflicts_resolved');
     return result;
@@ -53,6 +54,10 @@ export async function withRetry<T>(
 
 async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   await sleep(ms, undefined, signal ? { signal } : {}).catch((cause: unknown) => {
-    throw new StompError('CANCELLED', 'The change was cancelled before its next attempt.', { cause });
+    throw cancelled(cause);
   });
+}
+
+function cancelled(cause: unknown): StompError {
+  return new StompError('CANCELLED', 'The change was cancelled before its next attempt.', { cause });
 }

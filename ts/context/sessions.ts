@@ -26,6 +26,8 @@ export interface SessionFilter {
 }
 
 const minuteMs = 60_000;
+/** More than can be on their way to their commits; with less room than that they wait for each other. */
+const mostStartsAtOnce = 200;
 /** Expired in one transaction, so that others get in between. */
 const batch = 500;
 
@@ -44,7 +46,15 @@ export class Sessions {
 
   /** @throws StompError RATE_LIMITED, TOO_MANY_SESSIONS, SESSION_MISMATCH, DB_BUSY */
   start(agentId: string, sessionId: string = randomUUID(), metadata: Meta = {}): Promise<AgentSession> {
-    return this.#storage.write(() => this.startWithin(agentId, sessionId, metadata));
+    const startWithin = () => this.startWithin(agentId, sessionId, metadata);
+    let made: AgentSession | undefined;
+    return this.#storage.write(function* () {
+      // By a run of the same work whose commit was not heard of: it is not begun, counted and told of twice.
+      const known = made && (yield* find(sessionId));
+      if (known && JSON.stringify(known) === JSON.stringify(made)) return known;
+      made = yield* startWithin();
+      return made;
+    });
   }
 
   /** The same within a transaction. */
@@ -61,6 +71,7 @@ export class Sessions {
       `INSERT INTO agent_sessions (${columns}) VALUES (?, ?, ?, ?, ?, 'active', NULL, ?)
        ON CONFLICT (id) DO UPDATE SET started_at = excluded.started_at, last_active_at = excluded.last_active_at,
          expires_at = excluded.expires_at, status = 'active', reason = NULL, metadata = excluded.metadata
+         WHERE agent_sessions.agent_id = excluded.agent_id
        RETURNING ${columns}`,
       sessionId,
       agentId,
@@ -69,8 +80,10 @@ export class Sessions {
       expires,
       JSON.stringify(metadata),
     );
+    // Another agent has taken the name since it was looked for.
+    if (!row) throw mismatch(yield* owned(sessionId, undefined), agentId);
     yield* recordEvent({ agentId, sessionId, type: 'session_started', metadata, at: now });
-    return sessionOf(row as Row);
+    return sessionOf(row);
   }
 
   /**
@@ -132,9 +145,13 @@ export class Sessions {
     }
   }
 
-  /** @throws StompError NO_SESSION, DB_BUSY */
+  /** As it is now, whether its end is marked or not. @throws StompError NO_SESSION, DB_BUSY */
   get(sessionId: string): Promise<AgentSession> {
-    return this.#storage.read(() => owned(sessionId, undefined));
+    const clock = this.#clock;
+    return this.#storage.read(function* () {
+      const now = yield* clock.now();
+      return seen(yield* owned(sessionId, undefined), now);
+    });
   }
 
   /** The agent's session that is alive, if there is one, and for how much longer it is. */
@@ -226,12 +243,9 @@ export class Sessions {
   /** Its own one makes room for the next. */
   *#checkRoom(agentId: string, now: number): Work<void> {
     const { maxActive } = this.rules;
-    const [row] = yield* rows(
-      `SELECT count(*) AS count FROM agent_sessions WHERE status = 'active' AND expires_at > ? AND agent_id <> ?`,
-      now,
-      agentId,
-    );
-    if (Number(row?.count) < maxActive) return;
+    if ((yield* othersActive(agentId, now)) + mostStartsAtOnce < maxActive) return;
+    yield* lockStarts(this.#storage);
+    if ((yield* othersActive(agentId, now)) < maxActive) return;
     throw new StompError(
       'TOO_MANY_SESSIONS',
       `${maxActive} sessions are active, which is the limit. End some, or wait for their leases to run out.`,
@@ -260,6 +274,22 @@ export function* lockAgent(agentId: string): Work<void> {
     'INSERT INTO context_agents (agent_id) VALUES (?) ON CONFLICT (agent_id) DO UPDATE SET agent_id = excluded.agent_id',
     agentId,
   );
+}
+
+/** Where room is short, sessions start one at a time: none of two sees the other before its commit. */
+function* lockStarts({ dialect }: Storage): Work<void> {
+  // In SQLite there is one writer anyway.
+  if (dialect === 'postgres')
+    yield* rows("SELECT pg_advisory_xact_lock(hashtext('stomp-serve sessions ' || current_schema()))");
+}
+
+function* othersActive(agentId: string, now: number): Work<number> {
+  const [row] = yield* rows(
+    "SELECT count(*) AS count FROM agent_sessions WHERE status = 'active' AND expires_at > ? AND agent_id <> ?",
+    now,
+    agentId,
+  );
+  return Number(row?.count);
 }
 
 function* supersede(agentId: string, sessionId: string, now: number): Work<void> {

@@ -113,11 +113,15 @@ export interface ContextEvent {
 }
 
 /** What may happen. */
-export type ContextEventType =
-  | 'project_set'
-  | 'project_switched'
-  | 'project_cleared'
-  | 'session_started'
-  | 'session_ended'
-  | 'session_expired'
-  | 'conflict_detected';
+export const contextEventTypes = [
+  'project_set',
+  'project_switched',
+  'project_cleared',
+  'session_started',
+  'session_ended',
+  'session_expired',
+  'conflict_detected',
+] as const;
+
+/** One of them. */
+export type ContextEventType = (typeof contextEventTypes)[number];

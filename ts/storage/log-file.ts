@@ -81,6 +81,18 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** Whether there is such a file, and it begins with this text. */
+export async function beginsWith(path: string, text: string): Promise<boolean> {
+  const handle = await openLogToRead(path);
+  if (!handle) return false;
+  try {
+    const wanted = Buffer.from(text);
+    return readAt(handle.fd, 0, wanted.length).equals(wanted);
+  } finally {
+    await handle.close();
+  }
+}
+
 /** Whether this line ends at this place. */
 export function lineEndsAt(fd: number, end: number, line: string): boolean {
   const wanted = Buffer.from(`${line}\n`);

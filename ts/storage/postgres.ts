@@ -16,7 +16,7 @@ export interface PostgresOptions {
 }
 
 // What a second try may cure: serialisation failures and deadlocks, and connections that were cut.
-const passing = /^(40001|40P01|55P03|57P0[1-3]|53300|08...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/;
+const passing = /^(40001|40P01|55P03|57P0[1-3]|53300|08(?!P01)...|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/;
 const longestPauseMs = 400;
 const connectTimeoutMs = 5000;
 

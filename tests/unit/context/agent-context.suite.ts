@@ -90,6 +90,7 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       time += 1000;
       const failure = { code: 'SESSION_EXPIRED', fields: { session_id: 'a1', reason: 'lease' } };
       await expect(manager.heartbeat('a1', 'A')).rejects.toMatchObject(failure);
+      expect(await manager.getSession('a1')).toMatchObject({ status: 'expired', reason: 'lease' });
       expect(await manager.listSessions({ status: 'active' })).toEqual([]);
       expect(await manager.listSessions({ status: 'expired' })).toMatchObject([
         { session_id: 'a1', status: 'expired', reason: 'lease' },
@@ -169,8 +170,10 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await expect(manager.endSession('x')).rejects.toMatchObject(failure);
       await expect(manager.getSession('x')).rejects.toMatchObject(failure);
       await expect(manager.setCurrentProject('A', null, { sessionId: 'x' })).rejects.toMatchObject(failure);
-      const unnamed = manager.setCurrentProject('A', null, {} as never);
-      await expect(unnamed).rejects.toMatchObject({ code: 'NO_SESSION' });
+      for (const options of [{}, undefined] as never[]) {
+        const unnamed = manager.setCurrentProject('A', null, options);
+        await expect(unnamed).rejects.toMatchObject({ code: 'NO_SESSION' });
+      }
     });
 
     it('whose lease is over are cleaned up once, and counted', async () => {
@@ -221,6 +224,28 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await manager.startSession('B', { sessionId: 'b2' });
       await manager.endSession('b2');
       await manager.startSession('C');
+    });
+
+    it('are not more than so many when they start at once in several processes', async () => {
+      const managers = await Promise.all([1, 2, 3].map(() => open({ maxActiveSessions: 3 })));
+      const starts = managers.flatMap((manager, i) =>
+        [1, 2, 3, 4].map((n) => manager.startSession(`agent-${i}-${n}`)),
+      );
+      const outcomes = await Promise.allSettled(starts);
+      expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
+    });
+
+    it('are of one agent when several begin one of that name at once', async () => {
+      const managers = await Promise.all(['A', 'B', 'C'].map(() => open()));
+      for (let n = 0; n < 5; n++) {
+        const outcomes = await Promise.allSettled(
+          managers.map((manager, i) => manager.startSession(`agent-${i}`, { sessionId: `s${n}` })),
+        );
+        const winner = outcomes.findIndex(({ status }) => status === 'fulfilled');
+        expect(await managers[0]?.getSession(`s${n}`)).toMatchObject({ agent_id: `agent-${winner}` });
+        const lost = { status: 'rejected', reason: { code: 'SESSION_MISMATCH' } };
+        expect(outcomes.filter((_, i) => i !== winner)).toMatchObject([lost, lost]);
+      }
     });
 
     it('may be begun anew by their agent under the name they had', async () => {
@@ -383,6 +408,45 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await expect(manager.deleteProject('P')).rejects.toMatchObject({ code: 'PROJECT_NOT_FOUND' });
     });
 
+    it('are cleared with an event each, whoever turns to the project while it is deleted', async () => {
+      const managers = await Promise.all([1, 2, 3, 4].map(() => open()));
+      const [first, ...others] = managers as [AgentContextManager, ...AgentContextManager[]];
+      for (const i of others.keys()) await first.startSession(`agent-${i}`, { sessionId: `s${i}` });
+      for (let n = 0; n < 10; n++) {
+        await project(first, `P${n}`);
+        const sets = others.map((manager, i) =>
+          manager.setCurrentProject(`agent-${i}`, `P${n}`, { sessionId: `s${i}` }),
+        );
+        const [outcomes] = await Promise.all([Promise.allSettled(sets), first.deleteProject(`P${n}`)]);
+        const cleared = (await first.listEvents({ type: 'project_cleared' }))
+          .filter(({ from_project: from }) => from === `P${n}`)
+          .map(({ agent_id: id }) => id);
+        const set = [...others.keys()].filter((i) => outcomes[i]?.status === 'fulfilled');
+        expect(cleared.sort()).toEqual(set.map((i) => `agent-${i}`));
+      }
+    });
+
+    it('are set by somebody whose name every database can keep', async () => {
+      const manager = await open();
+      await manager.startSession('A', { sessionId: 'a1' });
+      const bad = manager.setCurrentProject('A', null, { sessionId: 'a1', updatedBy: 'a\0b' });
+      await expect(bad).rejects.toMatchObject({ code: 'INVALID_REQUEST', fields: { field: 'updatedBy' } });
+    });
+
+    it.each([{ before: 'x' }, { before: Number.NaN }, { type: 'other' }, { type: {} }, { agentId: '' }])(
+      'have no events by %j',
+      async (options) => {
+        const manager = await open();
+        await expect(manager.listEvents(options as never)).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+      },
+    );
+
+    it('have no events before the first', async () => {
+      const manager = await open();
+      await manager.startSession('A');
+      expect(await manager.listEvents({ before: 0 })).toEqual([]);
+    });
+
     it('are set in the end by all who try again', async () => {
       const managers = await Promise.all([open(), open(), open(), open()]);
       const first = managers[0] as AgentContextManager;
@@ -414,6 +478,15 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await expect(stubborn).rejects.toMatchObject({ code: 'VERSION_CONFLICT' });
       expect(tries).toBe(3);
       expect(manager.figures.counts()).toMatchObject({ conflicts: 3, conflicts_given_up: 1 });
+    });
+
+    it('are not changed again, nor at all, once that is cancelled', async () => {
+      const manager = await open();
+      const signal = AbortSignal.abort();
+      let tries = 0;
+      const cancelled = manager.withRetry('A', async () => tries++, { signal });
+      await expect(cancelled).rejects.toMatchObject({ code: 'CANCELLED' });
+      expect(tries).toBe(0);
     });
 
     it('are all listed, latest first', async () => {
@@ -451,6 +524,28 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       time += 5;
       const changed = await manager.updateProject('Log & rotation', { description: 'new', tags: [] });
       expect(changed).toEqual({ ...made, description: 'new', tags: [], updated_at: time });
+    });
+
+    it('do not have the state file as their log', async () => {
+      const stateFile = join(folder, 'state.json');
+      const manager = await open({ stateFile });
+      const denied = { code: 'PATH_DENIED', fields: { file: stateFile } };
+      const log = { root: folder, progressLogPath: 'state.json' };
+      await expect(manager.createProject({ name: 'P', ...log })).rejects.toMatchObject(denied);
+      await project(manager, 'P');
+      await expect(manager.updateProject('P', log)).rejects.toMatchObject(denied);
+    });
+
+    it('are changed by several at once, each in its part', async () => {
+      const [here, there] = [await open(), await open()];
+      await project(here, 'P');
+      for (let n = 0; n < 5; n++) {
+        await Promise.all([
+          here.updateProject('P', { description: `${n}` }),
+          there.updateProject('P', { tags: [`${n}`] }),
+        ]);
+        expect(await here.getProject('P')).toMatchObject({ description: `${n}`, tags: [`${n}`] });
+      }
     });
 
     it('are listed by name', async () => {
@@ -734,6 +829,18 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await manager.queryEntries({ scope: 'all' })).toMatchObject({ total: 0 });
     });
 
+    it('purged with their project take no file along that was there before them', async () => {
+      const manager = await open();
+      const path = join(folder, 'notes.md');
+      writeFileSync(path, 'my notes\n');
+      await manager.createProject({ name: 'P', root: folder, progressLogPath: path });
+      await manager.deleteProject('P', { purge: true });
+      await manager.createProject({ name: 'P', root: folder, progressLogPath: path });
+      await manager.appendEntry('x', { project: 'P' });
+      await manager.deleteProject('P', { purge: true });
+      expect(readFileSync(path, 'utf8')).toMatch(/^my notes\n/);
+    });
+
     it('take one message or a list of up to a thousand, all or none', async () => {
       const manager = await open();
       await project(manager, 'P');
@@ -753,6 +860,13 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       });
     });
   });
+
+  it.each([{ roots: 'folder' }, { roots: [5] }, { stateFile: 5 }])(
+    `a context ${where} is not opened with %j`,
+    async (options) => {
+      await expect(open(options as never)).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+    },
+  );
 
   describe(`the state file ${where}`, () => {
     const stateFile = () => join(folder, '.stomp/state.json');

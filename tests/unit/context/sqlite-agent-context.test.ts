@@ -1,4 +1,14 @@
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
 import { agentContextSuite } from './agent-context.suite.js';
+import { openContext } from './open-context.js';
 import { sqliteBench } from './sqlite-bench.js';
 
 agentContextSuite('on SQLite', sqliteBench);
+
+it.each(['stomp.db', 'stomp.db-wal'])('no project has %s as its log', async (name) => {
+  const { manager, folder } = await openContext({ roots: [] });
+  const log = { name: 'P', root: folder, progressLogPath: name };
+  const denied = { code: 'PATH_DENIED', fields: { file: join(folder, name) } };
+  await expect(manager.createProject(log)).rejects.toMatchObject(denied);
+});

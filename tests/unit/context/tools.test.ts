@@ -268,7 +268,7 @@ describe('entries', () => {
     expect(await found({ start: '2026-01-01', end: '2026-01-01' })).toBe(25);
     expect(await found({ start: now + 1 })).toBe(0);
     expect(await call('read_recent', { limit: 2, fields: ['message'], filter: { status: 'error' } })).toEqual(
-      expect.objectContaining({ entries: [{ message: 'entry 20' }, { message: 'entry 15' }], total: 2 }),
+      expect.objectContaining({ entries: [{ message: 'entry 20' }, { message: 'entry 15' }], total: 5 }),
     );
     expect(await found({ scope: 'all' })).toBe(25);
     expect((await errorOf('query_entries', { message: '(', mode: 'regex' })).code).toBe('INVALID_REQUEST');

@@ -1,6 +1,7 @@
 /** What has happened, and whether all is as it should be, as tools. */
 import { given } from '../../tools/parameters.js';
 import { openTool, type Tool } from '../../tools/tool.js';
+import { contextEventTypes } from '../types.js';
 import type { ToolParts } from './context-tools.js';
 import { looks, nothing, text, whole } from './parameters.js';
 
@@ -16,15 +17,7 @@ export function watchingTools({ manager }: ToolParts): Tool[] {
           agent_id: text('Only what has happened to this agent'),
           type: {
             type: 'string',
-            enum: [
-              'project_set',
-              'project_switched',
-              'project_cleared',
-              'session_started',
-              'session_ended',
-              'session_expired',
-              'conflict_detected',
-            ],
+            enum: contextEventTypes,
             description: 'Only events of this type',
           },
           before: whole('Only those with a smaller id, for the next page', 1),
