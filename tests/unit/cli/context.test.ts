@@ -71,6 +71,7 @@ describe('the verbs', () => {
     [['session', 'begin'], 'There are session start, session heartbeat, session end.'],
     [['project', 'set'], 'NAME is missing'],
     [['project', 'set', 'a', 'b'], '"b" is one argument too many'],
+    [['query', 'a', '--message', 'b'], '[MESSAGE] is given twice, by itself and as --message'],
     [['project', 'set', 'a', '--expected-versoin', '1'], 'Did you mean "--expected-version"?'],
     [['project', 'set', 'a', '--expected-version'], '--expected-version needs a value'],
     [['project', 'set', 'a', '--expected-version', 'x'], 'expected_version must be a whole number'],
@@ -111,6 +112,14 @@ describe('the command line of a verb', () => {
     });
     expect(read('sessions', '--active')).toEqual({ status: 'active' });
     expect(read('project', 'clear')).toEqual({ name: null });
+  });
+
+  it('takes as a flag, too, what may stand by itself', () => {
+    expect(read('query', '--message', 'a,b')).toEqual({ message: 'a,b' });
+    expect(read('append', '--message=- done')).toEqual({ message: '- done' });
+    expect(read('project', 'set', '--name', '12', '--agent', 'ann')).toEqual({ name: '12', agent_id: 'ann' });
+    expect(read('session', 'heartbeat', '--session', 's')).toEqual({ session_id: 's' });
+    expect(read('audit', '--project', 'one')).toEqual({ project: 'one' });
   });
 
   it('leaves settings to whoever reads those', () => {

@@ -4,7 +4,7 @@ import { SETTINGS, type Setting, suggestion } from '../../config/index.js';
 import { StompError } from '../../errors.js';
 import type { ObjectSchema } from '../../tools/parameters.js';
 import { argumentsFromWords, isFree, listIn } from '../../tools/words.js';
-import { type Flag, type Verb, verbs } from './verbs.js';
+import { type Flag, flagName, type Verb, verbs } from './verbs.js';
 
 export interface Reading {
   readonly verb: Verb;
@@ -111,17 +111,17 @@ function placePositionals(
     throw wrong('arguments', extra, `"${extra}" is one argument too many for ${name}.`);
   for (const [i, { argument, shown }] of positionals.entries()) {
     const value = given[i];
+    const asFlag = words.has(argument);
+    if (value !== undefined && asFlag)
+      throw wrong('arguments', value, `${shown} is given twice, by itself and as --${flagName(argument)}.`);
     if (value !== undefined) words.set(argument, [value]);
-    else if (!shown.startsWith('[') && !help)
+    else if (!shown.startsWith('[') && !asFlag && !help)
       throw wrong('arguments', '', `${shown} is missing: context ${name} ${shown}.`);
   }
 }
 
-function schemaOf({ flags, positionals }: Verb): ObjectSchema {
-  const properties = Object.fromEntries([
-    ...flags.map(({ argument, schema }) => [argument, schema] as const),
-    ...positionals.map(({ argument }) => [argument, { type: 'string', description: '' }] as const),
-  ]);
+function schemaOf({ flags }: Verb): ObjectSchema {
+  const properties = Object.fromEntries(flags.map(({ argument, schema }) => [argument, schema] as const));
   return { type: 'object', properties, required: [], additionalProperties: false };
 }
 
