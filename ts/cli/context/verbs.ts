@@ -132,7 +132,7 @@ export const verbs: readonly Verb[] = [
   verb('log', 'read_recent', entriesView, { without: ['filter'] }),
   verb('query', 'query_entries', entriesView, { positionals: ['message?'] }),
   verb('events', 'context_events', eventsView),
-  { ...verb('verify', 'context_verify', verifyView) },
+  verb('verify', 'context_verify', verifyView),
   verb('audit', 'context_audit', auditView, { positionals: ['project?'] }),
   {
     words: 'doctor',
