@@ -87,8 +87,9 @@ export function agentRoutes(
   sessionRoutes(app, manager, call, query, options);
 }
 
+/** Projects are created at a path of their own. */
 function changeOf(name: string | null, rest: { readonly expected_version?: number }) {
-  return { name, ...rest };
+  return { name, create: false, ...rest };
 }
 
 function sessionRoutes(

@@ -1,6 +1,7 @@
 /** Calls a tool of the context for a path: what the path says goes before what the body says. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { StompError } from '../../errors.js';
+import { snakeCase } from '../../tools/parameters.js';
 import type { Toolbox } from '../../tools/toolbox.js';
 import type { Service } from '../service.js';
 import { callTool } from '../tools/call-tool.js';
@@ -35,19 +36,24 @@ export function queryReader(tools: Toolbox): Query {
 function withPath(args: unknown, path: Readonly<Record<string, unknown>>): unknown {
   // The tool says what is wrong with it.
   if (args !== undefined && args !== null && (typeof args !== 'object' || Array.isArray(args))) return args;
-  const body = args as Readonly<Record<string, unknown>> | null | undefined;
-  for (const [field, value] of Object.entries(path)) {
-    const other = body?.[field];
-    if (other === undefined || other === null || other === value) continue;
-    throw new StompError(
-      'INVALID_REQUEST',
-      `"${field}" names something else than the path does; leave it out.`,
-      {
-        fields: { field, value: String(other).slice(0, 80), allowed: String(value) },
-      },
-    );
-  }
-  return { ...body, ...path };
+  const rest = Object.entries(args ?? {}).filter(([written, other]) => {
+    const field = snakeCase(written);
+    if (!Object.hasOwn(path, field)) return true;
+    if (other !== undefined && other !== null && other !== path[field])
+      throw contradiction(field, other, path[field]);
+    return false;
+  });
+  return { ...Object.fromEntries(rest), ...path };
+}
+
+function contradiction(field: string, value: unknown, inPath: unknown): StompError {
+  return new StompError(
+    'INVALID_REQUEST',
+    `"${field}" names something else than the path does; leave it out.`,
+    {
+      fields: { field, value: String(value).slice(0, 80), allowed: String(inPath) },
+    },
+  );
 }
 
 /** Parameters of the path, decoded. */

@@ -35,7 +35,7 @@ export function projectRoutes(
           reply,
           tool: 'project_delete',
           path: named(request),
-          args: query(request, 'project_delete'),
+          args: withQuery(request.body, query(request, 'project_delete')),
         }),
     },
     options,
@@ -91,4 +91,10 @@ export function projectRoutes(
     },
     options,
   );
+}
+
+/** Either may say something. The tool says what is wrong with a body that is no object. */
+function withQuery(body: unknown, args: Readonly<Record<string, unknown>>): unknown {
+  if (typeof body !== 'object' || Array.isArray(body)) return body ?? args;
+  return { ...body, ...args };
 }
