@@ -21,11 +21,10 @@ export async function canonicalPath(path: string): Promise<string> {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOENT') throw deniedPath(path, `it cannot be resolved (${code})`, error);
   }
-  const isLink = await lstat(absolute).then(
-    () => true,
-    () => false,
-  );
-  if (isLink) throw deniedPath(path, 'it is a link that leads nowhere');
+  const there = await lstat(absolute).catch(() => undefined);
+  if (there?.isSymbolicLink()) throw deniedPath(path, 'it is a link that leads nowhere');
+  // Somebody has made it since.
+  if (there) return canonicalPath(absolute);
   const parent = dirname(absolute);
   return parent === absolute ? absolute : join(await canonicalPath(parent), basename(absolute));
 }

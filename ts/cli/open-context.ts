@@ -15,7 +15,7 @@ export function openContext(
   maasl: Maasl,
   settings: Settings,
   roots: readonly string[],
-  options: Pick<AgentContextOptions, 'cleanUpMs' | 'onProblem' | 'updateStateFile'> = {},
+  options: Pick<AgentContextOptions, 'cleanUpMs' | 'onProblem' | 'recoverLogs' | 'updateStateFile'> = {},
 ): Promise<AgentContextManager> {
   const stateFile = stateFileOf(settings, roots);
   return AgentContextManager.open({

@@ -13,13 +13,14 @@ import { ContextFigures } from './figures.js';
 import { implicitSession } from './implicit-session.js';
 import type { AuditReport } from './log-audit.js';
 import { progressLogCheck } from './log-repair.js';
-import type { AppendOptions, Caller, QueryOptions, RecentOptions } from './log-types.js';
+import type { AppendOptions, QueryOptions, RecentOptions } from './log-types.js';
 import { checkMeta } from './meta.js';
 import type { StateDrift } from './mirror.js';
 import { type EntryInput, type NewEntry, newEntries } from './new-entry.js';
 import type { AppendResult } from './progress-log.js';
 import { changedProject, checkProjectName, newProject } from './project-input.js';
 import { projectWithin } from './projects.js';
+import { queryFields, recentFields } from './query-arguments.js';
 import { entryIndexCheck } from './query-check.js';
 import type { EntryPage } from './query-types.js';
 import { type RetryOptions, withRetry } from './retry.js';
@@ -238,8 +239,9 @@ export class AgentContextManager {
   async deleteProject(name: string, options: { readonly purge?: boolean } = {}): Promise<Project> {
     checkFields('options', options, ['purge']);
     const project = await this.getProject(name);
-    if (checkBoolean('purge', options.purge, false)) await this.#parts.log.purge(project);
-    const deleted = await this.#parts.projects.delete(project.name);
+    const remove = () => this.#parts.projects.delete(project.name);
+    const purge = checkBoolean('purge', options.purge, false);
+    const deleted = await (purge ? this.#parts.log.purge(project, remove) : remove());
     await this.#parts.mirror?.changed();
     return deleted;
   }
@@ -258,13 +260,16 @@ export class AgentContextManager {
     const { project, agentId, sessionId, signal, ...rest } = options;
     const items = this.#itemsOf(message, rest);
     return this.figures.timed('append', async () => {
-      const who = await this.#writer({
-        ...(agentId ? { agentId } : {}),
-        ...(sessionId ? { sessionId } : {}),
-      });
-      const result = await this.#parts.log.append(await this.#projectOf(project, who.agentId), items, {
+      const { alive, ...who } = await this.#writer(agentId, sessionId);
+      const into = await this.#projectOf(project, who.agentId);
+      const result = await this.#parts.log.append(into, items, {
         ...who,
-        ...(signal ? { signal } : {}),
+        ...(signal === undefined ? {} : { signal }),
+        // Session and project may be gone by the time it is this call's turn.
+        *within() {
+          yield* alive();
+          yield* projectWithin(into.name);
+        },
       });
       this.figures.count('entries_appended', result.entries.length - result.duplicates.length);
       return result;
@@ -276,6 +281,7 @@ export class AgentContextManager {
    * @throws StompError PROJECT_NOT_FOUND, INVALID_REQUEST, UNSUPPORTED_FIELD, CANCELLED, DB_BUSY
    */
   async readRecent(options: RecentOptions = {}): Promise<EntryPage> {
+    checkFields('options', options, [...recentFields, 'agentId']);
     const { agentId, project, ...rest } = options;
     const { name } = await this.#projectOf(project, optionalAgent(agentId) ?? defaultAgent);
     return this.figures.timed('query', () => this.#parts.queries.recent({ ...rest, project: name }));
@@ -286,6 +292,7 @@ export class AgentContextManager {
    * @throws StompError PROJECT_NOT_FOUND, INVALID_REQUEST, UNSUPPORTED_FIELD, CANCELLED, DB_BUSY
    */
   async queryEntries(options: QueryOptions = {}): Promise<EntryPage> {
+    checkFields('options', options, [...queryFields, 'agentId']);
     const { agentId, project, ...rest } = options;
     const everywhere = rest.scope === 'all' && project === undefined;
     const where = everywhere
@@ -382,19 +389,18 @@ export class AgentContextManager {
     );
   }
 
-  /** Who writes, under a session that is looked at once more when the entries are stored. */
-  async #writer({ agentId, sessionId }: Caller) {
+  /** Who writes, and what makes sure that the session is alive. */
+  async #writer(agentId: string | undefined, sessionId: string | undefined) {
     const { sessions } = this.#parts;
-    if (agentId !== undefined && sessionId === undefined) throw noSession(checkAgentId(agentId, 'agentId'));
+    const named = optionalAgent(agentId);
+    if (named !== undefined && sessionId === undefined) throw noSession(named);
     const session = sessionId === undefined ? await this.implicitSession() : checkSession(sessionId);
     const agent =
-      agentId ?? (sessionId === undefined ? defaultAgent : (await this.getSession(session)).agent_id);
+      named ?? (sessionId === undefined ? defaultAgent : (await this.getSession(session)).agent_id);
     return {
-      agentId: checkAgentId(agent, 'agentId'),
+      agentId: agent,
       sessionId: session,
-      *within() {
-        yield* sessions.aliveWithin(session, agent);
-      },
+      alive: () => sessions.aliveWithin(session, agent),
     };
   }
 

@@ -7,6 +7,7 @@ import type { Storage } from '../storage/storage.js';
 import { type ContextClock, contextClock } from './clock.js';
 import { CurrentProjects } from './current-projects.js';
 import { migrateLegacyState } from './legacy.js';
+import { unfinishedLogs } from './log-rows.js';
 import { StateMirror } from './mirror.js';
 import { ProgressLog } from './progress-log.js';
 import { Projects } from './projects.js';
@@ -39,6 +40,8 @@ export interface AgentContextOptions {
   readonly cleanUpMs?: number;
   /** A progress log that has grown to this is closed, and a new file begun. @default 8 MiB */
   readonly rotateBytes?: number;
+  /** Writes at the start the lines of entries that a killed process has left to be written. @default true */
+  readonly recoverLogs?: boolean;
   /** Replaces the clock of sessions and entries: milliseconds since 1970. */
   readonly now?: () => number;
   /** Is told of what goes wrong beside the calls, and harms none of them. */
@@ -74,6 +77,7 @@ const optionFields = [
   'sessionStartsPerMinute',
   'cleanUpMs',
   'rotateBytes',
+  'recoverLogs',
   'now',
   'onProblem',
 ];
@@ -87,6 +91,7 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
   if (now !== undefined && typeof now !== 'function') refuse('now', now, 'a function');
   const rules = sessionRules(options);
   const cleanUpMs = checkInteger('cleanUpMs', options.cleanUpMs, 60_000, { min: 0, max: day });
+  const recoverLogs = checkBoolean('recoverLogs', options.recoverLogs, true);
   const roots = await Promise.all((options.roots ?? []).map(canonicalPath));
   const onProblem = checkObserver('onProblem', options.onProblem) ?? (() => undefined);
   const { maasl, ownsMaasl } = await openMaasl(options);
@@ -96,7 +101,9 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
     await storage.migrate(contextMigrations);
     const clock = contextClock(storage, now);
     const sessions = new Sessions(storage, clock, rules);
-    const log = await openLog(options, maasl);
+    const log = await openLog(options, maasl, roots);
+    const projects = new Projects(storage, clock);
+    if (recoverLogs) await finishLogs(storage, projects, log, onProblem);
     const mirror = await openMirror(options, storage, roots, onProblem);
     return {
       maasl,
@@ -106,7 +113,7 @@ export async function openParts(options: AgentContextOptions): Promise<ContextPa
       clock,
       sessions,
       current: new CurrentProjects(storage, sessions),
-      projects: new Projects(storage, clock),
+      projects,
       log,
       queries: new EntryQueries(storage),
       mirror,
@@ -130,9 +137,32 @@ function sessionRules(options: AgentContextOptions): SessionRules {
   };
 }
 
-function openLog({ rotateBytes, now }: AgentContextOptions, maasl: Maasl): Promise<ProgressLog> {
+function openLog(
+  { rotateBytes, now }: AgentContextOptions,
+  maasl: Maasl,
+  roots: readonly string[],
+): Promise<ProgressLog> {
   const given = { ...(rotateBytes === undefined ? {} : { rotateBytes }), ...(now ? { now } : {}) };
-  return ProgressLog.open({ maasl, ...given });
+  return ProgressLog.open({ maasl, roots, ...given });
+}
+
+/** Writes the lines of entries whose writer was killed after it had stored them. */
+async function finishLogs(
+  storage: Storage,
+  projects: Projects,
+  log: ProgressLog,
+  onProblem: (problem: StompError) => void,
+): Promise<void> {
+  const finish = async (name: string) => {
+    try {
+      await log.recover(await projects.get(name));
+    } catch (error) {
+      // The next entry tries again; the others are safe in the database.
+      if (error instanceof StompError) onProblem(error);
+      else throw error;
+    }
+  };
+  await Promise.all((await storage.read(unfinishedLogs)).map(finish));
 }
 
 /** Takes over what the state file says of before there were agents, and makes it a mirror of the database. */

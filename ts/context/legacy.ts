@@ -125,6 +125,7 @@ function homeOf(path: string): string {
 function* madeBefore(currentProject: string): Work<LegacyMigration | undefined> {
   const sessions = yield* rows(
     "SELECT metadata FROM agent_sessions WHERE agent_id = ? AND id LIKE 'migration-%' ORDER BY started_at DESC",
+    defaultAgent,
   );
   const known = sessions.map(({ metadata }) => migrationIn(JSON.parse(String(metadata))));
   return known.find((migration) => migration?.current_project === currentProject);

@@ -98,6 +98,15 @@ function archiveOf(row: Row): Archive {
   };
 }
 
+/** Names of projects whose files are not known to hold all entries. */
+export function* unfinishedLogs(): Work<string[]> {
+  const found = yield* rows(
+    `SELECT p.name FROM projects p JOIN metrics m ON m.project = p.name
+       LEFT JOIN progress_logs l ON l.project = p.name WHERE m.entries > COALESCE(l.written_line, 0)`,
+  );
+  return found.map(({ name }) => String(name));
+}
+
 export function* noteWritten(
   project: string,
   { number, bytes, first_line, written_line }: Written,

@@ -7,6 +7,7 @@ import { rm } from 'node:fs/promises';
 import { checkFields, checkInteger, checkSignal, refuse } from '../arguments.js';
 import { StompError } from '../errors.js';
 import type { Maasl, StompGuard } from '../guard/index.js';
+import { canonicalPath, deniedPath, isWithin } from '../paths.js';
 import type { Storage } from '../storage/storage.js';
 import type { Entry } from './entry.js';
 import { deleteEntries } from './entry-rows.js';
@@ -25,6 +26,8 @@ import type { Project } from './types.js';
 export interface ProgressLogOptions {
   /** Over the database in which the entries are kept. */
   readonly maasl: Maasl;
+  /** Folders that no link may lead a log out of; none: anywhere. */
+  readonly roots?: readonly string[];
   /** A file that has grown to this is closed, and a new one begun. @default 8 MiB */
   readonly rotateBytes?: number;
   /** How long a call waits for others who write the same log. @default 15,000 */
@@ -52,7 +55,7 @@ export interface LogOutcome {
   readonly error?: { readonly code: string; readonly message: string };
 }
 
-const optionFields = ['maasl', 'rotateBytes', 'maxWaitMs', 'leaseTtlMs', 'now'];
+const optionFields = ['maasl', 'roots', 'rotateBytes', 'maxWaitMs', 'leaseTtlMs', 'now'];
 const resourceClass = 'CRIT_CODE';
 const leastRotateBytes = 1024;
 const mostRotateBytes = 1 << 30;
@@ -65,6 +68,7 @@ export class ProgressLog {
   readonly #maasl: Maasl;
   readonly #storage: Storage;
   readonly #writer: LogWriter;
+  readonly #roots: readonly string[];
   readonly #queues = new Map<string, LogQueue>();
   readonly #now: () => number;
   readonly #maxWaitMs: number;
@@ -79,6 +83,7 @@ export class ProgressLog {
     this.#maasl = maasl;
     this.#now = now;
     this.#storage = storage;
+    this.#roots = options.roots ?? [];
     this.#maxWaitMs = checkInteger('maxWaitMs', options.maxWaitMs, 15_000, { min: 0, max: longestMs });
     this.#leaseTtlMs = checkInteger('leaseTtlMs', options.leaseTtlMs, 5000, { min: 100, max: longestMs });
     const range = { min: leastRotateBytes, max: mostRotateBytes };
@@ -112,7 +117,8 @@ export class ProgressLog {
     checkWriter(who);
     if (!Array.isArray(items) || items.length === 0) refuse('items', items, 'at least one entry');
     if (this.#closed) throw new StompError('SHUTTING_DOWN', 'The progress log is closed.');
-    const key = JSON.stringify([project.name, project.progress_log_path]);
+    // A project may have another folder or file after a while.
+    const key = JSON.stringify([project.name, project.root, project.progress_log_path]);
     const queue = this.#queues.get(key) ?? new LogQueue((turn) => this.#runTurn(project, turn));
     this.#queues.set(key, queue);
     return queue.add({ items, who });
@@ -169,13 +175,15 @@ export class ProgressLog {
 
   /**
    * Removes all entries of the project, and its files.
-   * @throws StompError LOG_UNWRITABLE when a file cannot be removed: the entries are gone by then; RESOURCE_BUSY, DB_BUSY
+   * @param then runs before anybody else can write into the log
+   * @throws StompError LOG_UNWRITABLE when a file cannot be removed: the entries are gone by then; RESOURCE_BUSY,
+   *   DB_BUSY, and whatever `then` throws
    */
-  async purge(project: Project): Promise<void> {
+  async purge<T>(project: Project, then: () => Promise<T>): Promise<T> {
     const path = project.progress_log_path;
     const call = { intent: 'purge_log', agentId: 'stomp-serve' };
     try {
-      await this.#guarded(path, call, async (guard) => {
+      return await this.#guarded(path, call, async (guard) => {
         const archives = await this.#storage.read(() => archivesOf(project.name));
         const { fences } = this.#maasl;
         await this.#storage.write(function* () {
@@ -185,6 +193,7 @@ export class ProgressLog {
         guard.committed();
         for (const file of [path, ...archives.map((archive) => archive.path)])
           await rm(file, { force: true });
+        return then();
       });
     } catch (error) {
       throw unwritable(error, project);
@@ -247,17 +256,26 @@ export class ProgressLog {
   }
 
   /** Each time as somebody else: not even one agent may be at the file twice. */
-  #guarded<T>(
+  async #guarded<T>(
     path: string,
     call: { intent: string; agentId: string; signal?: AbortSignal },
     op: (guard: StompGuard) => Promise<T>,
   ): Promise<T> {
+    await this.#checkPlace(path);
     return this.#maasl.callWithStompGuard(op, [{ resourceClass, identifier: path }], {
       ...call,
       sessionId: `progress-log-${this.#name}-${++this.#leases}`,
       maxWaitMs: this.#maxWaitMs,
       ttlMs: this.#leaseTtlMs,
     });
+  }
+
+  /** A folder on the way may have become a link since the project was made. */
+  async #checkPlace(path: string): Promise<void> {
+    if (this.#roots.length === 0) return;
+    const canonical = await canonicalPath(path);
+    if (canonical === path || this.#roots.some((root) => isWithin(canonical, root))) return;
+    throw deniedPath(path, `a link leads it out of ${this.#roots.join(', ')}`);
   }
 }
 

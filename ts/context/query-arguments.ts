@@ -54,8 +54,8 @@ const filterFields: readonly (keyof EntryFilter)[] = [
   'minConfidence',
 ];
 const pagingFields = ['page', 'pageSize', 'limit', 'cursor', 'fields', 'signal'];
-const queryFields = ['project', 'scope', 'order', ...filterFields, ...pagingFields];
-const recentFields = ['project', 'n', 'filter', ...pagingFields];
+export const queryFields = ['project', 'scope', 'order', ...filterFields, ...pagingFields];
+export const recentFields = ['project', 'n', 'filter', ...pagingFields];
 
 /** What entries must be like; an empty list is no condition. Times are inclusive. */
 export interface Conditions {

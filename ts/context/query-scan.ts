@@ -98,8 +98,14 @@ class LogScan {
       }
       start = end;
       await nextTurn();
-    } while (start);
+    } while (start && !this.#isEnough());
     return { total: this.#total, positions: this.#positions };
+  }
+
+  /** What lies beyond the limit is neither counted nor shown. */
+  #isEnough(): boolean {
+    const { limit } = this.#query;
+    return this.#total >= limit && this.#positions.length >= Math.min(this.#most, limit);
   }
 
   #keep(positions: readonly Position[]): void {

@@ -81,9 +81,11 @@ function* logsOf({ project }: CheckedQuery): Work<Log[]> {
   return found.map((row) => ({ project: String(row.project), lines: Number(row.entries) }));
 }
 
-/** One more than is on the page, to know whether there is another one. */
-function wantedBy({ page, pageSize, cursor }: CheckedQuery): Wanted {
-  return { after: cursor?.after, skip: cursor ? 0 : (page - 1) * pageSize, take: pageSize + 1 };
+/** One more than is on the page, to know whether there is another one; none beyond the limit. */
+function wantedBy({ page, pageSize, limit, cursor }: CheckedQuery): Wanted {
+  const before = (page - 1) * pageSize;
+  const take = Math.max(0, Math.min(pageSize + 1, limit - before));
+  return { after: cursor?.after, skip: cursor ? 0 : before, take };
 }
 
 function cut(positions: Position[], query: CheckedQuery): Found {

@@ -1,12 +1,25 @@
 /** What sessions and current projects promise, whatever the database. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentContextManager } from '../../../ts/context/agent-context-manager.js';
 import type { AgentContextOptions } from '../../../ts/context/context-parts.js';
+import type { StompError } from '../../../ts/errors.js';
 import { Maasl } from '../../../ts/guard/index.js';
-import type { Storage } from '../../../ts/storage/storage.js';
+import { rows, type Storage } from '../../../ts/storage/storage.js';
 
 /** A database that nobody else uses. */
 export interface ContextBench {
@@ -81,6 +94,15 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await manager.listSessions({ status: 'expired' })).toMatchObject([
         { session_id: 'a1', status: 'expired', reason: 'lease' },
       ]);
+    });
+
+    it('are listed latest first, and by the bytes of their ids where they are of one moment', async () => {
+      const manager = await open();
+      for (const id of ['b', 'Z', 'a', '_']) await manager.startSession(`agent-${id}`, { sessionId: id });
+      time += 1;
+      await manager.startSession('A', { sessionId: 'later' });
+      const ids = (await manager.listSessions()).map(({ session_id: id }) => id);
+      expect(ids).toEqual(['later', 'Z', '_', 'a', 'b']);
     });
 
     it('outlive the process that started them', async () => {
@@ -569,6 +591,29 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await lines(manager, 'P')).toHaveLength(2);
     });
 
+    it.each([
+      { agentId: '' },
+      { sessionId: '' },
+      { agentId: '', sessionId: 'a1' },
+      { agentId: null, sessionId: 'a1' },
+    ])('take no empty name for that of somebody else: %j', async (who) => {
+      const manager = await open();
+      await project(manager, 'P');
+      await manager.startSession('A', { sessionId: 'a1' });
+      const bad = manager.appendEntry('x', { project: 'P', ...(who as object) });
+      await expect(bad).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+      expect(await manager.readRecent({ project: 'P' })).toMatchObject({ total: 0 });
+    });
+
+    it('are read with an object of options, or none', async () => {
+      const manager = await open();
+      for (const options of [null, 'P', ['P']] as unknown as undefined[]) {
+        const refused = { code: 'INVALID_REQUEST', fields: { field: 'options' } };
+        await expect(manager.readRecent(options)).rejects.toMatchObject(refused);
+        await expect(manager.queryEntries(options)).rejects.toMatchObject(refused);
+      }
+    });
+
     it('have an entry once, however often it comes', async () => {
       const managers = [await open(), await open()] as const;
       await project(managers[0], 'P');
@@ -609,6 +654,86 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       expect(await manager.queryEntries({ project: 'P', message: 'two' })).toMatchObject({ total: 0 });
       expect(await manager.appendEntry('anew', { project: 'P' })).toMatchObject({ entries: [{ line: 1 }] });
       expect(await manager.doctor()).toMatchObject({ ok: true, findings: [] });
+    });
+
+    it('get the lines that a killed process has not written as soon as they are opened again', async () => {
+      const manager = await open();
+      const { progress_log_path: path } = await project(manager, 'P');
+      await manager.appendEntry(['one', 'two'], { project: 'P' });
+      const whole = readFileSync(path, 'utf8');
+      await manager.close();
+      const storage = await bench.open();
+      // Rows were stored, and of the line that follows a part was written.
+      const first = whole.indexOf('\n', whole.indexOf('\n') + 1) + 1;
+      await storage.write(() => rows('UPDATE progress_logs SET written_line = 1, bytes = ?', first));
+      truncateSync(path, first + 30);
+      const again = await open();
+      expect(readFileSync(path, 'utf8')).toBe(whole);
+      expect(await again.audit()).toMatchObject([{ ok: true, lines: 2 }]);
+    });
+
+    it('that cannot be written keep nobody from opening the others', async () => {
+      const manager = await open();
+      const { progress_log_path: path } = await project(manager, 'P');
+      mkdirSync(path, { recursive: true });
+      expect(await manager.appendEntry('one', { project: 'P' })).toMatchObject({ log: { written: false } });
+      const problems: StompError[] = [];
+      const again = await open({ onProblem: (problem) => problems.push(problem) });
+      expect(problems).toMatchObject([{ code: 'LOG_UNWRITABLE' }]);
+      rmdirSync(path);
+      expect(await again.appendEntry('two', { project: 'P' })).toMatchObject({ log: { written: true } });
+      expect(await lines(again, 'P')).toHaveLength(2);
+    });
+
+    it('are written nowhere else, whatever becomes of their folder', async () => {
+      const root = join(folder, 'root');
+      const elsewhere = join(folder, 'elsewhere');
+      for (const one of [root, elsewhere]) mkdirSync(one);
+      const manager = await open({ roots: [root] });
+      const { progress_log_path: path } = await manager.createProject({ name: 'P' });
+      await manager.appendEntry('one', { project: 'P' });
+      rmSync(dirname(path), { recursive: true });
+      symlinkSync(elsewhere, dirname(path));
+      const { log } = await manager.appendEntry('two', { project: 'P' });
+      expect(log).toMatchObject({ written: false, error: { code: 'LOG_UNWRITABLE' } });
+      expect(readdirSync(elsewhere)).toEqual([]);
+      rmSync(dirname(path));
+      expect(await manager.appendEntry('three', { project: 'P' })).toMatchObject({ log: { written: true } });
+      expect(await lines(manager, 'P')).toHaveLength(3);
+    });
+
+    it('are written below the root that their project has by now', async () => {
+      const manager = await open();
+      await project(manager, 'P');
+      mkdirSync(join(folder, 'Q'));
+      const progressLogPath = join(folder, 'Q/logs/LOG.md');
+      await manager.updateProject('P', { progressLogPath });
+      expect(await manager.appendEntry('one', { project: 'P' })).toMatchObject({ log: { written: false } });
+      await manager.updateProject('P', { root: join(folder, 'Q'), progressLogPath });
+      expect(await manager.appendEntry('two', { project: 'P' })).toMatchObject({ log: { written: true } });
+      expect(await lines(manager, 'P')).toHaveLength(2);
+    });
+
+    it('take nothing more once their project is purged', async () => {
+      const manager = await open();
+      const { progress_log_path: path } = await project(manager, 'P');
+      await manager.appendEntry('one', { project: 'P' });
+      const log = [{ resourceClass: 'CRIT_CODE' as const, identifier: path }];
+      const waiting = await manager.maasl.callWithStompGuard(
+        async () => {
+          const deleted = manager.deleteProject('P', { purge: true });
+          await setTimeout(100);
+          const late = manager.appendEntry('two', { project: 'P' }).catch((error: unknown) => error);
+          await setTimeout(100);
+          return { deleted, late };
+        },
+        log,
+        { intent: 'hold_log', agentId: 'H', sessionId: 'h1' },
+      );
+      await waiting.deleted;
+      expect(await waiting.late).toMatchObject({ code: 'PROJECT_NOT_FOUND' });
+      expect(existsSync(path)).toBe(false);
+      expect(await manager.queryEntries({ scope: 'all' })).toMatchObject({ total: 0 });
     });
 
     it('take one message or a list of up to a thousand, all or none', async () => {

@@ -1,7 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Entry } from '../../../ts/context/entry.js';
 import { EntryQueries } from '../../../ts/context/query.js';
 import type { EntryFilter, EntryQuery } from '../../../ts/context/query-types.js';
+import type { Storage } from '../../../ts/storage/storage.js';
 import type { Start } from './query.suite.js';
 import { dense, Logs, noon } from './query-rig.js';
 
@@ -9,14 +10,15 @@ export function queryLargeSuite(where: string, start: Start): void {
   describe(`queries of larger logs ${where}`, () => {
     let logs: Logs;
     let queries: EntryQueries;
+    let storage: Storage;
     let close: () => Promise<void>;
 
     beforeEach(async () => {
       const started = await start();
-      close = started.close;
-      logs = new Logs(started.storage);
+      ({ close, storage } = started);
+      logs = new Logs(storage);
       await logs.migrate();
-      queries = new EntryQueries(started.storage);
+      queries = new EntryQueries(storage);
     });
     afterEach(() => close());
 
@@ -78,6 +80,32 @@ export function queryLargeSuite(where: string, start: Start): void {
           expected.slice(1800, 2000),
         ]);
       }
+    });
+
+    it('reads no more of a long log than the limit asks for', async () => {
+      await logs.add(...Array.from({ length: 9000 }, () => ({})));
+      const query: EntryQuery = { project: 'p', message: '7$', mode: 'regex', limit: 250, pageSize: 100 };
+      const sevens = logs.entries.filter(({ line }) => line % 10 === 7).reverse();
+      const shown = sevens.slice(0, 250);
+      const read = vi.spyOn(storage, 'read');
+      let ways = [query];
+      for (const page of [1, 2, 3]) {
+        const entries = shown.slice((page - 1) * 100, page * 100);
+        read.mockClear();
+        for (const way of ways) {
+          const found = await queries.query(way);
+          expect(found).toMatchObject({ page, total: 250, pages: 3, has_more: page < 3 });
+          expect(found.entries).toEqual(entries);
+          ways = [
+            { ...query, page: page + 1 },
+            { ...query, cursor: found.next_cursor ?? '' },
+          ];
+        }
+        expect(read.mock.calls.length).toBeLessThanOrEqual(10);
+        // Pages go on where they were, whatever is appended.
+        await logs.add({ message: 'not counted' });
+      }
+      expect(await queries.query({ ...query, page: 4 })).toMatchObject({ total: 250, entries: [] });
     });
 
     it('counts part of a day with many entries', async () => {

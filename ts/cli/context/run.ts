@@ -82,6 +82,8 @@ async function withContext(
   try {
     const manager = await openContext(maasl, resolved.settings, roots, {
       cleanUpMs: 0,
+      // What a killed process has left is told by an audit, and mended by whoever writes or repairs.
+      recoverLogs: false,
       updateStateFile,
       onProblem: (problem) => say(terminal, `stomp-serve: ${problem.message}`),
     });
