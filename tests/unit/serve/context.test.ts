@@ -102,6 +102,14 @@ describe('the current project', () => {
     expect((await ask('PUT', project, body, { 'if-match': '"0"', 'if-none-match': '*' })).status).toBe(200);
   });
 
+  it('is changed by nobody whose query names another version', async () => {
+    await ask('PUT', `${project}?expected_version=0`, { project: 'one' });
+    expect((await ask('DELETE', `${project}?expected_version=0`)).status).toBe(409);
+    expect((await ask('PUT', `${project}?expectedVersion=7`, { project: 'two' })).status).toBe(409);
+    expect((await ask('DELETE', `${project}?version=0`)).status).toBe(400);
+    expect((await ask('GET', project)).body).toMatchObject({ project: 'one', version: 1 });
+  });
+
   it('is one that exists', async () => {
     const missing = await ask('PUT', project, { project: 'three' });
     expect(missing).toMatchObject({ status: 404, body: { error: { code: 'PROJECT_NOT_FOUND' } } });

@@ -13,26 +13,33 @@ export interface ContextCall {
   readonly tool: string;
   /** What the path says, by the names of the tool's arguments. */
   readonly path?: Readonly<Record<string, unknown>>;
-  /** @default the body */
+  /** @default what the body and the query of the URL say */
   readonly args?: unknown;
 }
 
-/** The query of a URL as arguments of a tool. */
-export type Query = (request: FastifyRequest, tool: string) => Record<string, unknown>;
+/** What the body and the query of the URL say, as arguments of a tool. */
+export type Asked = (request: FastifyRequest, tool: string) => unknown;
 
 export type Call = (call: ContextCall) => Promise<object>;
 
 export function caller(service: Service, tools: Toolbox): Call {
-  return ({ request, reply, tool, path = {}, args = request.body }) =>
+  const asked = askedReader(tools);
+  return ({ request, reply, tool, path = {}, args = asked(request, tool) }) =>
     callTool(service, tools, tool, request, reply, withPath(args, path));
 }
 
-export function queryReader(tools: Toolbox): Query {
-  return (request, tool) =>
-    queryArguments(tools.get(tool).inputSchema, request.query as Record<string, string | string[]>);
+export function askedReader(tools: Toolbox): Asked {
+  return (request, tool) => {
+    const { body } = request;
+    const query = request.query as Record<string, string | string[]>;
+    const args = queryArguments(tools.get(tool).inputSchema, query);
+    // The tool says what is wrong with it.
+    if (typeof body !== 'object' || Array.isArray(body)) return body ?? args;
+    return { ...body, ...args };
+  };
 }
 
-/** @throws StompError INVALID_REQUEST when the body names something else than the path */
+/** @throws StompError INVALID_REQUEST when a request names something else than the path */
 function withPath(args: unknown, path: Readonly<Record<string, unknown>>): unknown {
   // The tool says what is wrong with it.
   if (args !== undefined && args !== null && (typeof args !== 'object' || Array.isArray(args))) return args;
