@@ -82,6 +82,7 @@ describe('the verbs', () => {
     [['session', 'begin'], 'There are session start, session heartbeat, session end.'],
     [['project', 'set'], 'NAME is missing'],
     [['project', 'set', 'a', 'b'], '"b" is one argument too many'],
+    [['append', '', '--project', 'one'], 'stomp-serve: message must be a text that is not empty'],
     [['append', '- done'], 'Write -- before a text that begins with a dash.'],
     [['query', 'a', '--message', 'b'], '[MESSAGE] is given twice, by itself and as --message'],
     [['project', 'set', 'a', '--expected-versoin', '1'], 'Did you mean "--expected-version"?'],

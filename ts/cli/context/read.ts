@@ -154,7 +154,8 @@ function unknownFlag(verb: Verb, { rawName }: OptionToken): StompError {
     ...settings.map(({ name }) => `--${name}`),
     ...Object.keys(own).map((name) => `--${name}`),
   ];
-  const dash = verb.positionals.length > 0 ? ' Write -- before a text that begins with a dash.' : '';
+  const isText = verb.positionals.length > 0 && !rawName.startsWith('--');
+  const dash = isText ? ' Write -- before a text that begins with a dash.' : '';
   return wrong(
     rawName,
     rawName,
