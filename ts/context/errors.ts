@@ -5,15 +5,37 @@ import type { CurrentProject } from './types.js';
 const withCode = (code: StompErrorCode) => (value: unknown) =>
   value instanceof StompError && value.code === code;
 
-/**
- * Somebody else has changed the agent's current project. `fields`: `expected`, `actual`, `current_project`,
- * `updated_by`, `session_id`, `updated_at`.
- */
+/** Somebody else has changed the agent's current project. What it says is in `fields` too. */
 export class ConflictError extends StompError {
   /** True for every error with this code. */
   static override [Symbol.hasInstance] = withCode('VERSION_CONFLICT');
   constructor(message: string, options?: StompErrorOptions) {
     super('VERSION_CONFLICT', message, options);
+  }
+
+  get expected(): number {
+    return this.fields.expected as number;
+  }
+
+  /** The version that is current, and below what is. */
+  get actual(): number {
+    return this.fields.actual as number;
+  }
+
+  get current_project(): string | null {
+    return this.fields.current_project as string | null;
+  }
+
+  get updated_by(): string | null {
+    return this.fields.updated_by as string | null;
+  }
+
+  get session_id(): string | null {
+    return this.fields.session_id as string | null;
+  }
+
+  get updated_at(): number | null {
+    return this.fields.updated_at as number | null;
   }
 }
 

@@ -107,13 +107,15 @@ export function newEntries(items: readonly (EntryInput | string)[], nowMs: numbe
     } catch (error) {
       if (!(error instanceof StompError)) throw error;
       const options = { fields: { ...error.fields, index }, cause: error };
-      throw new StompError(error.code, `Item ${index} of the list: ${error.message}`, options);
+      // Of a message by itself nobody has made a list.
+      const place = items.length > 1 ? `Item ${index} of the list: ` : '';
+      throw new StompError(error.code, place + error.message, options);
     }
   });
 }
 
 function checkMessage(message: unknown): string {
-  if (message === '') refuse('message', message, 'a text');
+  if (message === '') refuse('message', message, 'a text that is not empty');
   const text = checkStorable('message', message);
   checkSize('message', Buffer.byteLength(text), maxMessageBytes);
   return text;

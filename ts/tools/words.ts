@@ -13,12 +13,13 @@ export function argumentsFromWords(
   schema: ObjectSchema,
   words: ReadonlyMap<string, readonly string[]>,
 ): Record<string, unknown> {
-  const found: Record<string, unknown> = {};
-  for (const [name, values] of words) {
-    const own = Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined;
-    found[name] = own ? valueFor(own, values) : values.at(-1);
-  }
-  return found;
+  // An entry of its own for every name, `__proto__` too.
+  return Object.fromEntries(
+    Array.from(words, ([name, values]) => {
+      const own = Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined;
+      return [name, own ? valueFor(own, values) : values.at(-1)];
+    }),
+  );
 }
 
 /** Whether several may be given, also as one text with commas between them. */
@@ -61,16 +62,21 @@ function flagOf(value: string): unknown {
   return value === 'false' ? false : value;
 }
 
-/** `key=value`, each by itself; a value that is JSON is what it says. */
+/** `key=value`, each by itself; a value that is JSON is what it says, unless that would change it, as `1.10` to 1.1. */
 function freeObject(values: readonly string[]): unknown {
   const [only] = values;
   if (values.length === 1 && only?.startsWith('{')) return parsed(only);
   const entries = values.map((value) => {
     const at = value.indexOf('=');
-    return at < 0 ? undefined : ([value.slice(0, at), parsed(value.slice(at + 1))] as const);
+    return at < 0 ? undefined : ([value.slice(0, at), unchanged(value.slice(at + 1))] as const);
   });
   const bad = entries.indexOf(undefined);
   return bad < 0 ? Object.fromEntries(entries as [string, unknown][]) : values[bad];
+}
+
+function unchanged(text: string): unknown {
+  const value = parsed(text);
+  return typeof value === 'number' && String(value) !== text ? text : value;
 }
 
 function parsed(text: string): unknown {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readContextArguments } from '../../../ts/cli/context/read.js';
 import { verbs } from '../../../ts/cli/context/verbs.js';
 import { run } from '../../../ts/cli/run.js';
+import { packageVersion } from '../../../ts/version.js';
 
 let folder: string;
 beforeEach(() => {
@@ -54,6 +55,16 @@ describe('the verbs', () => {
     const terminal = { stdout: { write: (text: string) => (out += text) }, stderr: { write: () => '' } };
     expect(await run(['help', 'context'], terminal)).toBe(0);
     expect(out).toBe(all.out);
+    for (const args of [['help'], ['project', '--help'], ['session', '-h'], ['help', 'project']])
+      expect(await context(...args)).toEqual(all);
+    expect((await context('help', 'query')).out).toMatch(/^Usage: stomp-serve context query/);
+    expect(await context('append', '-v')).toEqual({ code: 0, out: `${packageVersion()}\n`, err: '' });
+  });
+
+  it('say in their help what there is to choose from', async () => {
+    const { out } = await context('query', '--help');
+    expect(out).toContain('[info, success, warn, error, bug, plan]');
+    expect(out).toContain('[project, all]');
   });
 
   it('have no two flags of one name, and none of a setting', () => {
@@ -71,6 +82,9 @@ describe('the verbs', () => {
     [['session', 'begin'], 'There are session start, session heartbeat, session end.'],
     [['project', 'set'], 'NAME is missing'],
     [['project', 'set', 'a', 'b'], '"b" is one argument too many'],
+    [['append', '', '--project', 'one'], 'stomp-serve: message must be a text that is not empty'],
+    [['append', '- done'], 'Write -- before a text that begins with a dash.'],
+    [['query', 'a', '--message', 'b'], '[MESSAGE] is given twice, by itself and as --message'],
     [['project', 'set', 'a', '--expected-versoin', '1'], 'Did you mean "--expected-version"?'],
     [['project', 'set', 'a', '--expected-version'], '--expected-version needs a value'],
     [['project', 'set', 'a', '--expected-version', 'x'], 'expected_version must be a whole number'],
@@ -111,6 +125,14 @@ describe('the command line of a verb', () => {
     });
     expect(read('sessions', '--active')).toEqual({ status: 'active' });
     expect(read('project', 'clear')).toEqual({ name: null });
+  });
+
+  it('takes as a flag, too, what may stand by itself', () => {
+    expect(read('query', '--message', 'a,b')).toEqual({ message: 'a,b' });
+    expect(read('append', '--message=- done')).toEqual({ message: '- done' });
+    expect(read('project', 'set', '--name', '12', '--agent', 'ann')).toEqual({ name: '12', agent_id: 'ann' });
+    expect(read('session', 'heartbeat', '--session', 's')).toEqual({ session_id: 's' });
+    expect(read('audit', '--project', 'one')).toEqual({ project: 'one' });
   });
 
   it('leaves settings to whoever reads those', () => {

@@ -311,18 +311,20 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       const current = await managers[1].getCurrentProject('A');
       expect(current).toEqual(won.value);
       expect(current.version).toBe(2);
+      const told = {
+        expected: 1,
+        actual: 2,
+        current_project: current.project,
+        updated_by: current.updated_by,
+        session_id: 'a1',
+        updated_at: time,
+      };
       expect(lost.reason).toMatchObject({
         name: 'ConflictError',
         code: 'VERSION_CONFLICT',
         status: 409,
-        fields: {
-          expected: 1,
-          actual: 2,
-          current_project: current.project,
-          updated_by: current.updated_by,
-          session_id: 'a1',
-          updated_at: time,
-        },
+        ...told,
+        fields: told,
       });
     });
 

@@ -119,6 +119,11 @@ describe('the session of a call', () => {
     expect(await call('session_heartbeat', { session_id: 'anns' })).toMatchObject({ agent_id: 'ann' });
     expect(await call('session_end', { session_id: 'anns' })).toMatchObject({ reason: 'ended' });
     expect((await errorOf('session_end', {})).code).toBe('NO_SESSION');
+    for (const tool of ['session_start', 'session_heartbeat', 'session_end']) {
+      const who = client(tool === 'session_start' ? { agentId: 'bob' } : {});
+      await call(tool, { session_id: 'bobs' }, who);
+      expect(who.actors.at(-1)).toEqual({ agentId: 'bob', sessionId: 'bobs' });
+    }
     const { session_id: implicit } = await call('set_project', { name: 'one' });
     expect(await call('session_heartbeat')).toMatchObject({ session_id: implicit });
     expect(await call('session_end')).toMatchObject({ session_id: implicit, status: 'expired' });

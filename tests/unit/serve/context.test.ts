@@ -102,9 +102,19 @@ describe('the current project', () => {
     expect((await ask('PUT', project, body, { 'if-match': '"0"', 'if-none-match': '*' })).status).toBe(200);
   });
 
+  it('is changed by nobody whose query names another version', async () => {
+    await ask('PUT', `${project}?expected_version=0`, { project: 'one' });
+    expect((await ask('DELETE', `${project}?expected_version=0`)).status).toBe(409);
+    expect((await ask('PUT', `${project}?expectedVersion=7`, { project: 'two' })).status).toBe(409);
+    expect((await ask('DELETE', `${project}?version=0`)).status).toBe(400);
+    expect((await ask('GET', project)).body).toMatchObject({ project: 'one', version: 1 });
+  });
+
   it('is one that exists', async () => {
     const missing = await ask('PUT', project, { project: 'three' });
     expect(missing).toMatchObject({ status: 404, body: { error: { code: 'PROJECT_NOT_FOUND' } } });
+    // The path does not take it.
+    expect(missing.body.error['message']).not.toContain('"create"');
     expect((await ask('GET', '/v1/agents/a%2Fb/project')).status).toBe(400);
   });
 });
@@ -220,6 +230,11 @@ describe('entries', () => {
     expect(await field(ask('GET', `${at}?nope=1`))).toEqual([400, 'nope']);
     expect(await field(ask('GET', `${at}?message=(&mode=regex`))).toEqual([400, 'message']);
     expect(await field(ask('POST', at, { project: 'two', message: 'x' }))).toEqual([400, 'project']);
+    expect(await field(ask('POST', '/v1/agents/ann/sessions', { agentId: 'bob' }))).toEqual([
+      400,
+      'agent_id',
+    ]);
+    expect((await ask('POST', '/v1/agents/ann/sessions', { agentId: 'ann' })).status).toBe(201);
     expect(await field(ask('POST', '/v1/projects/none/entries', { message: 'x' }))).toEqual([404, 'project']);
     expect((await ask('GET', '/v1/projects/none/entries')).status).toBe(404);
     expect((await ask('GET', '/v1/projects/none/audit')).status).toBe(404);
@@ -228,7 +243,12 @@ describe('entries', () => {
 
   it('go with their project when it is purged', async () => {
     await ask('POST', at, { message: 'first' });
+    expect((await ask('DELETE', '/v1/projects/one', { purg: true })).status).toBe(400);
     expect((await ask('DELETE', '/v1/projects/one?purge=true')).status).toBe(200);
+    await ask('POST', '/v1/projects', { name: 'one' });
+    expect((await ask('GET', at)).body['total']).toBe(0);
+    await ask('POST', at, { message: 'second' });
+    expect((await ask('DELETE', '/v1/projects/one', { purge: true })).status).toBe(200);
     await ask('POST', '/v1/projects', { name: 'one' });
     expect((await ask('GET', at)).body['total']).toBe(0);
   });

@@ -1,5 +1,7 @@
 /** `--help` of `stomp-serve context` and its verbs. Pure. */
 import { optionEntry, optionsHelp } from '../../config/index.js';
+import type { ValueSchema } from '../../tools/parameters.js';
+import { listIn } from '../../tools/words.js';
 import { placeholder } from './read.js';
 import { type Verb, verbs } from './verbs.js';
 
@@ -22,7 +24,7 @@ export function verbsHelp(): string {
 export function verbHelp(verb: Verb): string {
   const own = verb.flags.flatMap((flag) => {
     const shown = `--${flag.name}${flag.value === undefined ? placeholder(flag) : ''}`;
-    return entry(shown, flag.schema.description ?? '');
+    return entry(shown, `${sentence(flag.schema.description ?? '')}${choices(flag.schema)}`);
   });
   return [
     `Usage: stomp-serve context ${usage(verb)} [options]`,
@@ -45,5 +47,15 @@ function usage({ words, positionals }: Verb): string {
 }
 
 function entry(shown: string, description: string): string[] {
-  return optionEntry(shown, /[.?!]$/.test(description) ? description : `${description}.`);
+  return optionEntry(shown, sentence(description));
+}
+
+function sentence(text: string): string {
+  return /[.?!]$/.test(text) ? text : `${text}.`;
+}
+
+/** What there is to choose from. */
+function choices(schema: ValueSchema): string {
+  const one = listIn(schema)?.items ?? schema;
+  return 'enum' in one && one.enum ? ` [${one.enum.join(', ')}]` : '';
 }

@@ -4,11 +4,12 @@ import { SETTINGS, type Setting, suggestion } from '../../config/index.js';
 import { StompError } from '../../errors.js';
 import type { ObjectSchema } from '../../tools/parameters.js';
 import { argumentsFromWords, isFree, listIn } from '../../tools/words.js';
-import { type Flag, type Verb, verbs } from './verbs.js';
+import { type Flag, flagName, type Verb, verbs } from './verbs.js';
 
 export interface Reading {
   readonly verb: Verb;
   readonly help: boolean;
+  readonly version: boolean;
   readonly json: boolean;
   /** Of the tool. */
   readonly args: Readonly<Record<string, unknown>>;
@@ -17,7 +18,7 @@ export interface Reading {
 }
 
 const settings = (SETTINGS as readonly Setting[]).filter((setting) => setting.commands.includes('context'));
-const own = { json: 'boolean', help: 'boolean', config: 'string' } as const;
+const own = { json: 'boolean', help: 'boolean', version: 'boolean', config: 'string' } as const;
 
 /** @throws StompError CONFIG_INVALID for what is not to be understood */
 export function readContextArguments(args: readonly string[]): Reading {
@@ -32,7 +33,7 @@ export function readContextArguments(args: readonly string[]): Reading {
   const words = new Map<string, string[]>();
   const fixed: Record<string, unknown> = {};
   const positionals: string[] = [];
-  const found = { help: false, json: false, settings: [] as string[] };
+  const found = { help: false, version: false, json: false, settings: [] as string[] };
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value);
     if (token.kind !== 'option') continue;
@@ -40,7 +41,7 @@ export function readContextArguments(args: readonly string[]): Reading {
     if (flag) take(flag, token, words, fixed);
     else takeOther(verb, token, found);
   }
-  placePositionals(verb, positionals, words, found.help);
+  placePositionals(verb, positionals, words, found.help || found.version);
   const given = argumentsFromWords(schemaOf(verb), words);
   return { verb, ...found, args: { ...given, ...fixed, ...verb.fixed } };
 }
@@ -84,10 +85,9 @@ function take(
 function takeOther(
   verb: Verb,
   token: OptionToken,
-  found: { help: boolean; json: boolean; settings: string[] },
+  found: { help: boolean; version: boolean; json: boolean; settings: string[] },
 ): void {
-  if (token.name === 'help' || token.name === 'h') found.help = true;
-  else if (token.name === 'json') found.json = true;
+  if (token.name === 'help' || token.name === 'version' || token.name === 'json') found[token.name] = true;
   else if (token.name === 'config' || settings.some(({ name }) => name === token.name))
     found.settings.push(`--${token.name}=${textOf(token, false)}`);
   else throw unknownFlag(verb, token);
@@ -104,24 +104,24 @@ function placePositionals(
   { words: name, positionals }: Verb,
   given: readonly string[],
   words: Map<string, string[]>,
-  help: boolean,
+  askedForHelp: boolean,
 ): void {
   const extra = given[positionals.length];
   if (extra !== undefined)
     throw wrong('arguments', extra, `"${extra}" is one argument too many for ${name}.`);
   for (const [i, { argument, shown }] of positionals.entries()) {
     const value = given[i];
+    const asFlag = words.has(argument);
+    if (value !== undefined && asFlag)
+      throw wrong('arguments', value, `${shown} is given twice, by itself and as --${flagName(argument)}.`);
     if (value !== undefined) words.set(argument, [value]);
-    else if (!shown.startsWith('[') && !help)
+    else if (!shown.startsWith('[') && !asFlag && !askedForHelp)
       throw wrong('arguments', '', `${shown} is missing: context ${name} ${shown}.`);
   }
 }
 
-function schemaOf({ flags, positionals }: Verb): ObjectSchema {
-  const properties = Object.fromEntries([
-    ...flags.map(({ argument, schema }) => [argument, schema] as const),
-    ...positionals.map(({ argument }) => [argument, { type: 'string', description: '' }] as const),
-  ]);
+function schemaOf({ flags }: Verb): ObjectSchema {
+  const properties = Object.fromEntries(flags.map(({ argument, schema }) => [argument, schema] as const));
   return { type: 'object', properties, required: [], additionalProperties: false };
 }
 
@@ -129,6 +129,7 @@ function optionTypes(verb: Verb): Record<string, { type: 'string' | 'boolean'; s
   const types: Record<string, { type: 'string' | 'boolean'; short?: string }> = {};
   for (const [name, type] of Object.entries(own)) types[name] = { type };
   types['help'] = { type: 'boolean', short: 'h' };
+  types['version'] = { type: 'boolean', short: 'v' };
   for (const setting of settings) types[setting.name] = { type: 'string' };
   for (const flag of verb.flags) types[flag.name] = { type: isSwitch(flag) ? 'boolean' : 'string' };
   return types;
@@ -153,10 +154,12 @@ function unknownFlag(verb: Verb, { rawName }: OptionToken): StompError {
     ...settings.map(({ name }) => `--${name}`),
     ...Object.keys(own).map((name) => `--${name}`),
   ];
+  const isText = verb.positionals.length > 0 && !rawName.startsWith('--');
+  const dash = isText ? ' Write -- before a text that begins with a dash.' : '';
   return wrong(
     rawName,
     rawName,
-    `${rawName} is not a flag of context ${verb.words}.${suggestion(rawName, names)} See stomp-serve context ${verb.words} --help.`,
+    `${rawName} is not a flag of context ${verb.words}.${suggestion(rawName, names)}${dash} See stomp-serve context ${verb.words} --help.`,
   );
 }
 

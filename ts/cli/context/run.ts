@@ -4,12 +4,14 @@ import type { AgentContextManager } from '../../context/index.js';
 import { contextTools } from '../../context/index.js';
 import { type StompError, toStompError } from '../../errors.js';
 import { Toolbox, toolErrorBody } from '../../tools/toolbox.js';
+import { packageVersion } from '../../version.js';
 import { openContext } from '../open-context.js';
 import { openMaasl, rootsOf } from '../open-guard.js';
 import { print, say, type Terminal } from '../terminal.js';
 import { verbHelp, verbsHelp } from './help.js';
 import { migrate, type Result } from './migrate.js';
 import { type Reading, readContextArguments } from './read.js';
+import { verbs } from './verbs.js';
 
 const done = 0;
 const failed = 1;
@@ -21,16 +23,16 @@ const usageCodes: readonly string[] = ['CONFIG_INVALID', 'INVALID_REQUEST', 'UNS
 const watching: readonly string[] = ['verify', 'doctor'];
 
 /** @returns the exit code; never rejects. */
-export async function runContext(args: readonly string[], terminal: Terminal): Promise<number> {
-  const [first] = args;
-  if (first === '--help' || first === '-h') {
+export async function runContext(given: readonly string[], terminal: Terminal): Promise<number> {
+  const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given;
+  if (asksForAll(args)) {
     print(terminal, verbsHelp());
     return done;
   }
   try {
     const reading = readContextArguments(args);
-    if (reading.help) {
-      print(terminal, verbHelp(reading.verb));
+    if (reading.help || reading.version) {
+      print(terminal, reading.help ? verbHelp(reading.verb) : packageVersion());
       return done;
     }
     const result = await resultOf(reading, terminal);
@@ -39,6 +41,12 @@ export async function runContext(args: readonly string[], terminal: Terminal): P
   } catch (caught) {
     return told(toStompError(caught), args.includes('--json'), terminal);
   }
+}
+
+/** `--help`, and `project --help`: that is only the first word of several verbs. */
+function asksForAll(args: readonly string[]): boolean {
+  const rest = verbs.some(({ words }) => words.startsWith(`${args[0]} `)) ? args.slice(1) : args;
+  return rest[0] === '--help' || rest[0] === '-h';
 }
 
 function told(error: StompError, json: boolean, terminal: Terminal): number {

@@ -25,7 +25,7 @@ export interface Verb {
   /** As they are typed. */
   readonly words: string;
   readonly summary: string;
-  /** Arguments that stand by themselves: `NAME`, and `[NAME]` for one that may be left out. */
+  /** Flags whose values may stand by themselves: `NAME`, and `[NAME]` for one that may be left out. */
   readonly positionals: readonly Positional[];
   readonly flags: readonly Flag[];
   readonly view: View;
@@ -63,11 +63,7 @@ interface Choices {
 function verb(words: string, tool: string, view: View, choices: Choices = {}): Verb {
   const { inputSchema, title } = shapes.get(tool) as Shape;
   const positionals = (choices.positionals ?? []).map(positional);
-  const taken = new Set([
-    ...positionals.map(({ argument }) => argument),
-    ...Object.keys(choices.fixed ?? {}),
-    ...(choices.without ?? []),
-  ]);
+  const taken = new Set([...Object.keys(choices.fixed ?? {}), ...(choices.without ?? [])]);
   const flags = Object.entries(inputSchema.properties)
     .filter(([argument]) => !taken.has(argument))
     .map(([argument, schema]) => ({ name: flagName(argument), argument, schema }));
@@ -136,7 +132,7 @@ export const verbs: readonly Verb[] = [
   verb('log', 'read_recent', entriesView, { without: ['filter'] }),
   verb('query', 'query_entries', entriesView, { positionals: ['message?'] }),
   verb('events', 'context_events', eventsView),
-  { ...verb('verify', 'context_verify', verifyView) },
+  verb('verify', 'context_verify', verifyView),
   verb('audit', 'context_audit', auditView, { positionals: ['project?'] }),
   {
     words: 'doctor',

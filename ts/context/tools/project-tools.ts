@@ -80,7 +80,9 @@ async function setOrCreate(
     return { current: await set(), created: false };
   } catch (error) {
     if (args.name === null || !isCode(error, 'PROJECT_NOT_FOUND')) throw error;
-    if (!(args.create ?? args.root !== undefined)) throw toldHowToCreate(error);
+    // Whoever says no to it is not told how.
+    if (args.create === false) throw error;
+    if (!args.create && args.root === undefined) throw toldHowToCreate(error);
     const created = await manager.createProject({ name: args.name, ...contentOf(args) }).then(
       () => true,
       (failure: unknown) => {

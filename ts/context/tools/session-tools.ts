@@ -1,7 +1,8 @@
 /** Sittings of agents as tools. */
 import { given } from '../../tools/parameters.js';
-import { openTool, type Tool } from '../../tools/tool.js';
+import { type AnyCaller, openTool, type Tool } from '../../tools/tool.js';
 import type { Meta } from '../entry.js';
+import type { AgentSession } from '../types.js';
 import type { ToolParts } from './context-tools.js';
 import { adds, agent, changes, looks, meta, removes, text, who, whole } from './parameters.js';
 
@@ -49,7 +50,9 @@ function heartbeatTool({ manager, callers }: ToolParts): Tool {
       const agentId = callers.agent(args, caller);
       const sessionId = await callers.session(args, caller, agentId);
       // Whoever names a session and no agent means the session's.
-      return { ...(await manager.heartbeat(sessionId, callers.namedAgent(args, caller))) };
+      const session = await manager.heartbeat(sessionId, callers.namedAgent(args, caller));
+      tellActor(caller, session);
+      return { ...session };
     },
   });
 }
@@ -67,9 +70,15 @@ function endTool({ manager, callers }: ToolParts): Tool {
       const sessionId = named ?? (await callers.implicitOf(agentId));
       const session = await manager.endSession(sessionId, callers.namedAgent(args, caller));
       callers.forget(caller, sessionId);
+      tellActor(caller, session);
       return { ...session };
     },
   });
+}
+
+/** Who has named only a session has worked for its agent. */
+function tellActor(caller: AnyCaller, { agent_id: agentId, session_id: sessionId }: AgentSession): void {
+  caller?.onActor?.({ agentId, sessionId });
 }
 
 function listTool({ manager }: ToolParts): Tool {

@@ -5,7 +5,7 @@ import { checkAgentId } from '../../engine/agent-id.js';
 import { StompError } from '../../errors.js';
 import { type ObjectSchema, readArguments } from '../../tools/parameters.js';
 import { type ResourceOptions, resource } from '../resource.js';
-import { type Call, pathOf, type Query } from './call.js';
+import { type Asked, type Call, pathOf } from './call.js';
 import { etagOf, expectedVersion, isKnown } from './etag.js';
 
 const version = {
@@ -39,7 +39,7 @@ export function agentRoutes(
   app: FastifyInstance,
   manager: AgentContextManager,
   call: Call,
-  query: Query,
+  asked: Asked,
   options: ResourceOptions,
 ): void {
   const answer = async (reply: FastifyReply, current: object): Promise<object> => {
@@ -76,26 +76,26 @@ export function agentRoutes(
         return reply.code(304).header('etag', etagOf(current.version)).send();
       },
       PUT: (request, reply) => {
-        const { project, ...rest } = readArguments(setSchema, request.body);
+        const { project, ...rest } = readArguments(setSchema, asked(request, 'set_project'));
         return set(request, reply, changeOf(project, rest));
       },
       DELETE: (request, reply) =>
-        set(request, reply, changeOf(null, readArguments(clearSchema, request.body))),
+        set(request, reply, changeOf(null, readArguments(clearSchema, asked(request, 'set_project')))),
     },
     options,
   );
-  sessionRoutes(app, manager, call, query, options);
+  sessionRoutes(app, manager, call, options);
 }
 
+/** Projects are created at a path of their own. */
 function changeOf(name: string | null, rest: { readonly expected_version?: number }) {
-  return { name, ...rest };
+  return { name, create: false, ...rest };
 }
 
 function sessionRoutes(
   app: FastifyInstance,
   manager: AgentContextManager,
   call: Call,
-  query: Query,
   options: ResourceOptions,
 ): void {
   const named = (request: FastifyRequest) => {
@@ -106,16 +106,8 @@ function sessionRoutes(
     app,
     '/v1/agents/:id/sessions',
     {
-      GET: (request, reply) => {
-        const args = query(request, 'session_list');
-        return call({
-          request,
-          reply,
-          tool: 'session_list',
-          path: { agent_id: pathOf(request)['id'] },
-          args,
-        });
-      },
+      GET: (request, reply) =>
+        call({ request, reply, tool: 'session_list', path: { agent_id: pathOf(request)['id'] } }),
       POST: (request, reply) =>
         call({
           request,

@@ -5,7 +5,7 @@ import type { Toolbox } from '../../tools/toolbox.js';
 import type { Service } from '../service.js';
 import { flatErrorBody } from '../wire-errors.js';
 import { agentRoutes } from './agent-routes.js';
-import { caller, queryReader } from './call.js';
+import { askedReader, caller } from './call.js';
 import { projectRoutes } from './project-routes.js';
 
 export function contextRoutes(
@@ -16,7 +16,6 @@ export function contextRoutes(
 ): void {
   const options = { errorBody: flatErrorBody, bodyLimitBytes: tools.maxRequestBytes };
   const call = caller(service, tools);
-  const query = queryReader(tools);
-  agentRoutes(app, manager, call, query, options);
-  projectRoutes(app, call, query, options);
+  agentRoutes(app, manager, call, askedReader(tools), options);
+  projectRoutes(app, call, options);
 }

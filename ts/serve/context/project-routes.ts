@@ -1,21 +1,16 @@
 /** `/v1/projects` and `/v1/context`. They need no engine. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type ResourceOptions, resource } from '../resource.js';
-import { type Call, pathOf, type Query } from './call.js';
+import { type Call, pathOf } from './call.js';
 
-export function projectRoutes(
-  app: FastifyInstance,
-  call: Call,
-  query: Query,
-  options: ResourceOptions,
-): void {
+export function projectRoutes(app: FastifyInstance, call: Call, options: ResourceOptions): void {
   const named = (request: FastifyRequest) => ({ name: pathOf(request)['name'] });
 
   resource(
     app,
     '/v1/projects',
     {
-      GET: (request, reply) => call({ request, reply, tool: 'project_list', args: {} }),
+      GET: (request, reply) => call({ request, reply, tool: 'project_list' }),
       POST: (request, reply) => call({ request, reply: reply.code(201), tool: 'project_create' }),
     },
     options,
@@ -25,7 +20,7 @@ export function projectRoutes(
     '/v1/projects/:name',
     {
       GET: async (request, reply) => {
-        const found = await call({ request, reply, tool: 'get_project', path: named(request), args: {} });
+        const found = await call({ request, reply, tool: 'get_project', path: named(request) });
         return (found as { details: object }).details;
       },
       PATCH: (request, reply) => call({ request, reply, tool: 'project_update', path: named(request) }),
@@ -35,7 +30,6 @@ export function projectRoutes(
           reply,
           tool: 'project_delete',
           path: named(request),
-          args: query(request, 'project_delete'),
         }),
     },
     options,
@@ -51,7 +45,6 @@ export function projectRoutes(
           reply,
           tool: 'query_entries',
           path: entries(request),
-          args: query(request, 'query_entries'),
         }),
       POST: (request, reply) =>
         call({ request, reply: reply.code(201), tool: 'append_entry', path: entries(request) }),
@@ -70,7 +63,7 @@ export function projectRoutes(
     {
       GET: async (request, reply) => {
         const path = entries(request);
-        const found = await call({ request, reply, tool: 'context_audit', path, args: {} });
+        const found = await call({ request, reply, tool: 'context_audit', path });
         return (found as { reports: object[] }).reports[0];
       },
     },
@@ -79,15 +72,14 @@ export function projectRoutes(
   resource(
     app,
     '/v1/context/verify',
-    { GET: (request, reply) => call({ request, reply, tool: 'context_verify', args: {} }) },
+    { GET: (request, reply) => call({ request, reply, tool: 'context_verify' }) },
     options,
   );
   resource(
     app,
     '/v1/context/events',
     {
-      GET: (request, reply) =>
-        call({ request, reply, tool: 'context_events', args: query(request, 'context_events') }),
+      GET: (request, reply) => call({ request, reply, tool: 'context_events' }),
     },
     options,
   );
