@@ -147,7 +147,11 @@ export class AgentContextManager {
    * @throws StompError NO_SESSION, RATE_LIMITED, TOO_MANY_SESSIONS, DB_BUSY
    */
   async implicitSession(agentId: string = defaultAgent): Promise<string> {
-    return implicitSession(this.#parts.storage, this.#parts.sessions, checkAgentId(agentId, 'agentId'));
+    checkAgentId(agentId, 'agentId');
+    const { storage, sessions } = this.#parts;
+    const { sessionId, started } = await implicitSession(storage, sessions, agentId);
+    if (started) this.figures.count('sessions_started');
+    return sessionId;
   }
 
   /**

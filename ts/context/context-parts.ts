@@ -199,6 +199,8 @@ async function openMirror(
   const isUpdated = checkBoolean('updateStateFile', updateStateFile, true);
   if (stateFile === undefined) return undefined;
   const path = await canonicalPath(stateFile);
+  // What is there and broken is put aside and made anew: not whatever file somebody names by mistake.
+  if (!path.endsWith('.json')) refuse('stateFile', stateFile, 'the path of a file whose name ends in .json');
   const clock = now ? { now } : {};
   const mirror = new StateMirror({ storage, path, onProblem, ...clock });
   if (!isUpdated) return mirror;

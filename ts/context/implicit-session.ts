@@ -14,12 +14,13 @@ export async function implicitSession(
   storage: Storage,
   sessions: Sessions,
   agentId: string,
-): Promise<string> {
+): Promise<{ sessionId: string; started: boolean }> {
   const known = await storage.read(() => sessions.activeWithin(agentId));
   // Renewed before it is late, but not with every call.
-  if (known && known.leftMs > sessions.rules.ttlMs / 2) return checked(known.session).session_id;
+  if (known && known.leftMs > sessions.rules.ttlMs / 2)
+    return { sessionId: checked(known.session).session_id, started: false };
   const session = await storage.write(() => renewed(sessions, agentId));
-  return session.session_id;
+  return { sessionId: session.session_id, started: session.started_at === session.last_active_at };
 }
 
 function* renewed(sessions: Sessions, agentId: string): Work<AgentSession> {

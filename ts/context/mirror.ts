@@ -199,6 +199,7 @@ export class StateMirror {
   #found(onAside: (problem: StompError) => void): Members {
     try {
       const members = readStateFile(this.path)?.members ?? {};
+      refuseForeign(this.path, members);
       refuseLater(this.path, members);
       return members;
     } catch (error) {
@@ -297,6 +298,20 @@ function refuseLater(path: string, { format }: Members): void {
     );
   }
   throw invalidState(path, 'has a format that is no number', remedy);
+}
+
+// What this program or the one before it has written into it.
+const ownMembers = ['format', 'current', 'current_project', 'projects', 'recent_projects', 'recent_tools'];
+
+/** A file of some other program, named by mistake. */
+function refuseForeign(path: string, members: Members): void {
+  const names = Object.keys(members);
+  if (names.length === 0 || names.some((name) => ownMembers.includes(name))) return;
+  throw new StompError(
+    'STATE_INVALID',
+    `${path} is no state file but JSON of something else: it is left as it is. Name another file.`,
+    { fields: { file: path, format: null } },
+  );
 }
 
 function isCorrupt(error: unknown): boolean {

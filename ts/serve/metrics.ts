@@ -176,3 +176,19 @@ class EngineMetrics {
 function histogram(name: string, help: string, registers: Registry[]): Histogram {
   return new Histogram({ name, help, buckets: SECONDS, registers });
 }
+
+// Whoever collects waits for ten seconds or so, and then has nothing at all.
+const collectMs = 1000;
+
+/** A figure that has to be asked for, unless it takes too long. @throws what the work throws, or that it took too long */
+export async function soon<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${collectMs} ms`)), collectMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -153,7 +153,7 @@ describe('a person, or a script,', () => {
     expect(entries).toMatchObject([{ message: 'first', status: 'success', meta: { k: 'v' } }]);
     await json('append', 'second', '--agent', 'ann', '--project', 'one');
     expect(await json('query', '--agents', 'ann')).toMatchObject({ total: 1 });
-    expect(await json('log', '--limit', '1')).toMatchObject({ entries: [{ message: 'second' }], total: 1 });
+    expect(await json('log', '--limit', '1')).toMatchObject({ entries: [{ message: 'second' }], total: 2 });
     const shown = await context('log');
     expect(shown.out).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}info {2}ann {2}one {2}second$/m);
     expect(shown.out).toContain('2 entries, page 1 of 1.');

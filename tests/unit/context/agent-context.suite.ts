@@ -273,6 +273,7 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       });
       time += 15 * minute;
       expect(await here.implicitSession()).not.toBe(session);
+      expect(here.figures.counts().sessions_started).toBe(2);
       await here.startSession('A', { sessionId: 'a1' });
       await expect(here.implicitSession('A')).rejects.toMatchObject({ code: 'NO_SESSION' });
     });
@@ -919,6 +920,20 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await expect.poll(() => problems).toHaveLength(1);
       expect(state()).toMatchObject({ current: { A: { project: null, version: 2 } } });
       expect(problems).toEqual(['STATE_INVALID']);
+    });
+
+    it('is no file of another program, by whatever mistake', async () => {
+      const manager = open({ stateFile: join(folder, 'passwd') });
+      await expect(manager).rejects.toMatchObject({
+        code: 'INVALID_REQUEST',
+        fields: { field: 'stateFile' },
+      });
+      const other = join(folder, 'package.json');
+      writeFileSync(other, '{"name":"x"}');
+      const problems: string[] = [];
+      await open({ stateFile: other, onProblem: ({ code }) => problems.push(code) });
+      expect(problems).toEqual(['STATE_INVALID']);
+      expect(readFileSync(other, 'utf8')).toBe('{"name":"x"}');
     });
 
     it('of before there were agents becomes that of Scribe', async () => {

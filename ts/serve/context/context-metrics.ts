@@ -1,6 +1,7 @@
 /** What Prometheus is told of the context. Names are a contract. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { AgentContextManager } from '../../context/index.js';
+import { soon } from '../metrics.js';
 
 const seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -32,7 +33,7 @@ export function collectContextMetrics(
     async collect() {
       this.reset();
       try {
-        this.set(await manager.countActiveSessions());
+        this.set(await soon(manager.countActiveSessions()));
       } catch (error) {
         this.remove();
         onFailure(error);

@@ -1,6 +1,7 @@
 /** What Prometheus is told of the guard. Names are a contract. */
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Maasl } from '../../guard/index.js';
+import { soon } from '../metrics.js';
 
 /** @param onFailure is told when the locks cannot be counted; they are then left out. */
 export function collectGuardMetrics(
@@ -31,7 +32,7 @@ export function collectGuardMetrics(
       async collect() {
         this.reset();
         try {
-          this.set({ backend: maasl.locks.backend }, await count());
+          this.set({ backend: maasl.locks.backend }, await soon(count()));
         } catch (error) {
           onFailure(error);
         }
