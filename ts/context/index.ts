@@ -22,6 +22,7 @@ export {
 export type { AuditedFile, AuditProblem, AuditReport } from './log-audit.js';
 export type { AppendOptions, Caller, QueryOptions, RecentOptions } from './log-types.js';
 export type { StateDrift } from './mirror.js';
+export { moveContext } from './move.js';
 export type { EntryInput } from './new-entry.js';
 export type { AppendResult, LogOutcome } from './progress-log.js';
 export type {
@@ -35,13 +36,7 @@ export type {
 } from './query-types.js';
 export type { RetryOptions } from './retry.js';
 export { contextTools } from './tools/context-tools.js';
-export {
-  type TableContent,
-  type TransferOptions,
-  type TransferProgress,
-  type TransferResult,
-  transferContext,
-} from './transfer.js';
+export type { TableContent, TransferOptions, TransferProgress, TransferResult } from './transfer.js';
 export type {
   AgentSession,
   ContextEvent,

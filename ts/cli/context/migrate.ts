@@ -1,34 +1,21 @@
 /** Moves a context from one database into another. */
 import { existsSync } from 'node:fs';
 import type { Resolved } from '../../config/index.js';
-import { transferContext } from '../../context/index.js';
-import { contextMigrations } from '../../context/schema.js';
+import { moveContext } from '../../context/index.js';
 import { StompError } from '../../errors.js';
-import { isPostgres, openStorage } from '../../storage/open.js';
+import { isPostgres } from '../../storage/open.js';
 import { say, type Terminal } from '../terminal.js';
 
 /** What a verb gives. */
 export type Result = Readonly<Record<string, unknown>>;
 
-/** @throws StompError CONFIG_INVALID for what names no database; whatever `transferContext` throws */
+/** @throws StompError CONFIG_INVALID for what names no database; whatever `moveContext` throws */
 export async function migrate(args: Result, { settings }: Resolved, terminal: Terminal): Promise<Result> {
   const source = addressOf('from', args['from'], settings.database);
   const target = addressOf('to', args['to'], settings.database);
-  // A new file would be opened too, and found empty.
   if (!isPostgres(source) && !existsSync(source))
     throw unknownAddress('from', source, `There is no file ${source}`);
-  const from = await openStorage(source);
-  try {
-    const to = await openStorage(target);
-    try {
-      for (const storage of [from, to]) await storage.migrate(contextMigrations);
-      return { ...(await transferContext(from, to, { onProgress: progressOn(terminal) })) };
-    } finally {
-      await to.close();
-    }
-  } finally {
-    await from.close();
-  }
+  return { ...(await moveContext(source, target, { onProgress: progressOn(terminal) })) };
 }
 
 /** A line for each table and phase. */
