@@ -85,6 +85,8 @@ export interface CheckedQuery {
   readonly cursor: Cursor | undefined;
   /** Of what a cursor belongs to. */
   readonly fingerprint: string;
+  /** The same for all queries with these conditions. */
+  readonly search: string;
   /** Undefined for all. */
   readonly fields: readonly (keyof Entry)[] | undefined;
   readonly signal: AbortSignal | undefined;
@@ -145,6 +147,7 @@ function checked(
     limit,
     cursor,
     fingerprint: mark,
+    search: fingerprint(conditions),
     fields: checkEntryFields(paging.fields),
     signal: checkSignal('signal', paging.signal),
   };

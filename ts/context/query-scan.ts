@@ -21,6 +21,7 @@ import {
   ordered,
   otherConditions,
 } from './query-sql.js';
+import type { KnownTotals } from './query-totals.js';
 
 // So that a batch takes some milliseconds.
 const batch = 4000;
@@ -38,13 +39,15 @@ export async function scan(
   storage: Storage,
   logs: readonly Log[],
   query: CheckedQuery,
-  wanted: Wanted,
+  { wanted, totals }: { wanted: Wanted; totals: KnownTotals },
 ): Promise<Found> {
   const found: Position[] = [];
   let total = 0;
   for (const log of logs) {
-    const part = await new LogScan(storage, log, query, wanted).run();
-    total += part.total;
+    const known = await storage.read(() => totals.of(log, query, storage.dialect));
+    const part = await new LogScan(storage, log, query, { wanted, known }).run();
+    if (part.isWhole) await totals.learn(storage, log, query, part.total);
+    total += known ?? part.total;
     found.push(...part.positions);
   }
   const first = wanted.after ? 0 : wanted.skip;
@@ -67,10 +70,18 @@ class LogScan {
   readonly #after: Position | undefined;
   /** How many of the first entries may be on the page. */
   readonly #most: number;
+  /** Whether the total is known already, so that only the page is looked for. */
+  readonly #isCounted: boolean;
   readonly #positions: Position[] = [];
   #total = 0;
 
-  constructor(storage: Storage, log: Log, query: CheckedQuery, { after, skip, take }: Wanted) {
+  constructor(
+    storage: Storage,
+    log: Log,
+    query: CheckedQuery,
+    { wanted: { after, skip, take }, known }: { wanted: Wanted; known: number | undefined },
+  ) {
+    this.#isCounted = known !== undefined;
     this.#storage = storage;
     this.#log = log;
     this.#query = query;
@@ -78,9 +89,10 @@ class LogScan {
     this.#most = after ? take : skip + take;
   }
 
-  async run(): Promise<Found> {
+  /** @returns what was found, and whether that is all there is */
+  async run(): Promise<Found & { isWhole: boolean }> {
     const { pattern } = this.#query.conditions;
-    let start: Position | undefined;
+    let start = this.#beginning();
     do {
       checkNotCancelled(this.#query.signal);
       const from = start;
@@ -99,12 +111,18 @@ class LogScan {
       start = end;
       await nextTurn();
     } while (start && !this.#isEnough());
-    return { total: this.#total, positions: this.#positions };
+    return { total: this.#total, positions: this.#positions, isWhole: !start && !this.#isCounted };
+  }
+
+  /** What lies before the page need not be looked at only to be counted. */
+  #beginning(): Position | undefined {
+    return this.#isCounted && this.#after?.project === this.#log.project ? this.#after : undefined;
   }
 
   /** What lies beyond the limit is neither counted nor shown. */
   #isEnough(): boolean {
     const { limit } = this.#query;
+    if (this.#isCounted) return this.#positions.length >= Math.min(this.#most, limit);
     return this.#total >= limit && this.#positions.length >= Math.min(this.#most, limit);
   }
 
@@ -166,7 +184,9 @@ class LogScan {
   *#matching(source: string, where: Statement, end: Position | undefined): Work<Omit<Batch, 'end'>> {
     const { conditions, descending } = this.#query;
     const isRegex = conditions.pattern?.mode === 'regex';
-    if (!isRegex && !this.#mayShow(end)) {
+    const mayShow = this.#mayShow(end);
+    if (this.#isCounted && !mayShow) return { found: undefined, n: 0 };
+    if (!isRegex && !mayShow) {
       const n = yield* numberOf({
         sql: `SELECT count(*) AS n FROM ${source} WHERE ${where.sql}`,
         params: where.params,

@@ -8,11 +8,13 @@ import { type Found, findCounted, type Wanted } from './query-counted.js';
 import { type Position, writeCursor } from './query-cursor.js';
 import { findHits } from './query-hits.js';
 import { checkNotCancelled, type Log, matchingRows, scan } from './query-scan.js';
+import { KnownTotals } from './query-totals.js';
 import type { EntryPage, EntryQuery, RecentQuery } from './query-types.js';
 
 /** Finds entries. Both databases give the same results, in the same order, with the same cursors. */
 export class EntryQueries {
   readonly #storage: Storage;
+  readonly #totals = new KnownTotals();
 
   /** @param storage migrated with `contextMigrations` and `queryMigrations` */
   constructor(storage: Storage) {
@@ -46,13 +48,14 @@ export class EntryQueries {
 
   async #search(query: CheckedQuery): Promise<EntryPage> {
     const { pattern } = query.conditions;
-    const [logs, hits] = await this.#storage.read(() => narrowed(this.#storage.dialect, query));
+    const totals = this.#totals;
+    const [logs, hits] = await this.#storage.read(() => narrowed(this.#storage.dialect, query, totals));
     let found: Found;
     if (hits) {
       const regex = pattern?.mode === 'regex' ? pattern : undefined;
       found = cut(positionsOf(await matchingRows(hits, regex, query.signal)), query);
     } else {
-      found = await scan(this.#storage, logs, query, wantedBy(query));
+      found = await scan(this.#storage, logs, query, { wanted: wantedBy(query), totals });
     }
     return this.#storage.read(() => pageOf(query, found));
   }
@@ -64,13 +67,18 @@ function* countedPage(dialect: Storage['dialect'], query: CheckedQuery): Work<En
   return yield* pageOf(query, yield* findCounted(dialect, projects, query, wantedBy(query)));
 }
 
+/** The logs to search, and what an index finds in them; not looked for again where it was of no use before. */
 function* narrowed(
   dialect: Storage['dialect'],
   query: CheckedQuery,
+  totals: KnownTotals,
 ): Work<[logs: Log[], hits: Row[] | undefined]> {
   const logs = yield* logsOf(query);
+  const [log] = logs;
+  if (!log) return [logs, []];
+  if (logs.length === 1 && (yield* totals.of(log, query, dialect)) !== undefined) return [logs, undefined];
   const projects = logs.map(({ project }) => project);
-  return [logs, projects.length === 0 ? [] : yield* findHits(dialect, projects, query)];
+  return [logs, yield* findHits(dialect, projects, query)];
 }
 
 /** The logs to look at, with what is in them now. */

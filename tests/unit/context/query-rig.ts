@@ -1,5 +1,5 @@
 /** Logs to query. */
-
+import { randomUUID } from 'node:crypto';
 import { type Entry, emojiOf, priorityOf } from '../../../ts/context/entry.js';
 import { insertEntries } from '../../../ts/context/entry-rows.js';
 import { queryMigrations } from '../../../ts/context/query-schema.js';
@@ -47,6 +47,13 @@ export class Logs {
     });
   }
 
+  /** They were removed by somebody else. */
+  forget(project: string): void {
+    const left = this.entries.filter((entry) => entry.project !== project);
+    this.entries.splice(0, this.entries.length, ...left);
+    this.#lines.delete(project);
+  }
+
   /** Adds entries to the ends of their projects; those of one project with one call of `insertEntries`. */
   async add(...drafts: Draft[]): Promise<Entry[]> {
     const added: Entry[] = [];
@@ -84,7 +91,7 @@ export class Logs {
       message: `message ${line}`,
       meta: {},
       token: '1',
-      sha256: 'f'.repeat(64),
+      sha256: randomUUID().replaceAll('-', '').repeat(2),
       ...draft,
     };
     this.entries.push(entry);
