@@ -11,6 +11,8 @@ import { checkNotCancelled, type Log, matchingRows, scan } from './query-scan.js
 import { KnownTotals } from './query-totals.js';
 import type { EntryPage, EntryQuery, RecentQuery } from './query-types.js';
 
+const sparse = 100;
+
 /** Finds entries. Both databases give the same results, in the same order, with the same cursors. */
 export class EntryQueries {
   readonly #storage: Storage;
@@ -53,7 +55,12 @@ export class EntryQueries {
     let found: Found;
     if (hits) {
       const regex = pattern?.mode === 'regex' ? pattern : undefined;
-      found = cut(positionsOf(await matchingRows(hits, regex, query.signal)), query);
+      const matching = await matchingRows(hits, regex, query.signal);
+      found = cut(positionsOf(matching), query);
+      // Where every hundredth entry matches, the next page is found sooner by reading than by all that match.
+      const [log] = logs;
+      if (logs.length === 1 && log && matching.length * sparse >= log.lines)
+        await this.#totals.learn(this.#storage, log, query, matching.length);
     } else {
       found = await scan(this.#storage, logs, query, { wanted: wantedBy(query), totals });
     }
