@@ -16,18 +16,19 @@ function indexes(more: (columns: string) => string): string[] {
   ];
 }
 
-function tables(integer: string, end: string): string[] {
+/** @param name of texts that are compared with those of `entries`: by their bytes, or no index would serve both */
+function tables(name: string, integer: string, end: string): string[] {
   return [
     "ALTER TABLE entries ADD COLUMN folded TEXT NOT NULL DEFAULT ''",
     // How many entries of one facet (query-derived.ts) and kind there are in the bucket of time that begins then.
     `CREATE TABLE entry_counts (
-       project TEXT NOT NULL, facet TEXT NOT NULL, bucket ${integer} NOT NULL, status TEXT NOT NULL,
+       project ${name} NOT NULL, facet ${name} NOT NULL, bucket ${integer} NOT NULL, status TEXT NOT NULL,
        priority TEXT NOT NULL, emoji TEXT NOT NULL, n ${integer} NOT NULL,
        PRIMARY KEY (project, facet, bucket, status, priority, emoji)
      )${end}`,
     // Tags, meta and whole messages of entries.
     `CREATE TABLE entry_terms (
-       project TEXT NOT NULL, term TEXT NOT NULL, ts ${integer} NOT NULL, line ${integer} NOT NULL,
+       project ${name} NOT NULL, term ${name} NOT NULL, ts ${integer} NOT NULL, line ${integer} NOT NULL,
        PRIMARY KEY (project, term, ts, line)
      )${end}`,
   ];
@@ -70,13 +71,13 @@ export const queryMigrations: readonly Migration[] = [
   {
     name: 'context-query-1',
     sqlite: [
-      ...tables('INTEGER', ' WITHOUT ROWID'),
+      ...tables('TEXT', 'INTEGER', ' WITHOUT ROWID'),
       ...indexes((columns) => `(${columns.replace('+', ', ')})`),
       ...sqliteTrigrams,
     ],
     postgres: [
       // Counts are updated in place while there is room on their page.
-      ...tables('bigint', ''),
+      ...tables('TEXT COLLATE "C"', 'bigint', ''),
       'ALTER TABLE entry_counts SET (fillfactor = 70)',
       ...indexes((columns) => `(${columns.replace('+', ') INCLUDE (')})`),
       postgresTrigrams,
