@@ -1,7 +1,6 @@
 // A progress log of many varied entries, the same ones every time.
 import { emojiOf, priorityOf } from '../../dist/context/entry.js';
 import { insertEntries } from '../../dist/context/entry-rows.js';
-import { queryMigrations } from '../../dist/context/query-schema.js';
 import { contextMigrations } from '../../dist/context/schema.js';
 import { rows } from '../../dist/storage/storage.js';
 
@@ -62,7 +61,7 @@ function entryAt(line, ts, random) {
 
 /** @returns microseconds that an entry took */
 export async function fill(storage, count, lengthMs) {
-  await storage.migrate([...contextMigrations, ...queryMigrations]);
+  await storage.migrate(contextMigrations);
   const random = numbers(7);
   await storage.write(function* () {
     yield* rows(

@@ -68,8 +68,7 @@ async function postgres() {
 async function isFilled(storage) {
   const { rows } = await import('../../dist/storage/storage.js');
   const { contextMigrations } = await import('../../dist/context/schema.js');
-  const { queryMigrations } = await import('../../dist/context/query-schema.js');
-  await storage.migrate([...contextMigrations, ...queryMigrations]);
+  await storage.migrate(contextMigrations);
   return (await storage.read(() => rows('SELECT entries FROM metrics'))).length > 0;
 }
 

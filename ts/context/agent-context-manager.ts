@@ -16,7 +16,7 @@ import { progressLogCheck } from './log-repair.js';
 import type { AppendOptions, QueryOptions, RecentOptions } from './log-types.js';
 import { checkMeta, checkStorable } from './meta.js';
 import type { StateDrift } from './mirror.js';
-import { type EntryInput, type NewEntry, newEntries } from './new-entry.js';
+import { type EntryInput, entryInputFields, type NewEntry, newEntries } from './new-entry.js';
 import type { AppendResult } from './progress-log.js';
 import { changedProject, checkLog, checkProjectName, newProject } from './project-input.js';
 import { projectWithin } from './projects.js';
@@ -46,15 +46,7 @@ const appendFields = [
   'agentId',
   'sessionId',
   'signal',
-  'status',
-  'priority',
-  'category',
-  'tags',
-  'confidence',
-  'meta',
-  'emoji',
-  'timestamp',
-  'id',
+  ...entryInputFields.filter((field) => field !== 'message'),
 ];
 
 /** Sessions, current projects and progress logs of agents, for every process that opens the same database. */

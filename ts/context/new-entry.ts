@@ -54,7 +54,8 @@ export interface NewEntry
 const maxItems = 1000;
 const maxMessageBytes = 64 << 10;
 const maxEmojiLength = 32;
-const fields = [
+/** Of an entry as a caller gives it. */
+export const entryInputFields = [
   'message',
   'status',
   'priority',
@@ -72,7 +73,7 @@ const fields = [
  * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, PAYLOAD_TOO_LARGE
  */
 export function newEntry(input: EntryInput, nowMs: number): NewEntry {
-  checkFields('entry', input, fields);
+  checkFields('entry', input, entryInputFields);
   const status = checkChoice('status', input.status, 'info', entryStatuses);
   const { timestamp, id, emoji, category, confidence } = input;
   return {

@@ -66,7 +66,7 @@ export const postgresTrigrams = `DO $$
      END IF;
    END $$`;
 
-/** What `Storage.migrate` is given after `contextMigrations`. */
+/** A part of `contextMigrations`. */
 export const queryMigrations: readonly Migration[] = [
   {
     name: 'context-query-1',

@@ -18,7 +18,7 @@ export class EntryQueries {
   readonly #storage: Storage;
   readonly #totals = new KnownTotals();
 
-  /** @param storage migrated with `contextMigrations` and `queryMigrations` */
+  /** @param storage migrated with `contextMigrations` */
   constructor(storage: Storage) {
     this.#storage = storage;
   }

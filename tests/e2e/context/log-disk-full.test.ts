@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { formatLine } from '../../../ts/context/line.js';
 import type { Project } from '../../../ts/context/types.js';
+import { sqliteDatabase } from '../../servers/databases.js';
 import { entriesOf, Rig, write } from '../../unit/context/progress-log.rig.js';
-import { sqliteBackend } from '../../unit/context/sqlite-backend.js';
 
 const canMount = process.platform === 'linux' && process.getuid?.() === 0;
 
@@ -15,7 +15,7 @@ describe.runIf(canMount)('when the disk of a log is full', () => {
   let disk: string;
   let project: Project;
   beforeEach(async () => {
-    rig = new Rig(await sqliteBackend());
+    rig = new Rig(await sqliteDatabase());
     disk = join(rig.folder, 'disk');
     mkdirSync(disk);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]);

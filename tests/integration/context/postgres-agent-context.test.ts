@@ -6,9 +6,10 @@ import { Projects } from '../../../ts/context/projects.js';
 import { contextMigrations } from '../../../ts/context/schema.js';
 import { Sessions } from '../../../ts/context/sessions.js';
 import { PostgresStorage } from '../../../ts/storage/postgres.js';
+import { postgresDatabase } from '../../servers/databases.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
 import { Relay } from '../../servers/relay.js';
-import { agentContextSuite, type ContextBench } from '../../unit/context/agent-context.suite.js';
+import { agentContextSuite } from '../../unit/context/agent-context.suite.js';
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -16,24 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server?.close());
 
-let n = 0;
-
-const start = async (): Promise<ContextBench> => {
-  const schema = `context_${++n}`;
-  const storages: PostgresStorage[] = [];
-  return {
-    open: async () => {
-      const storage = new PostgresStorage({ url: server.url, schema });
-      storages.push(storage);
-      return storage;
-    },
-    close: async () => {
-      for (const storage of storages) await storage.close();
-    },
-  };
-};
-
-agentContextSuite('on PostgreSQL', start);
+agentContextSuite('on PostgreSQL', () => postgresDatabase(server.url));
 
 it('a session is begun, and a project deleted, once, when the answer to the commit is lost', async () => {
   const relay = await Relay.start(Number(new URL(server.url).port));

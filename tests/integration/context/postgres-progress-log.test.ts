@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { PostgresStorage } from '../../../ts/storage/postgres.js';
 import { rows } from '../../../ts/storage/storage.js';
+import { postgresDatabase } from '../../servers/databases.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
 import { logRecoverySuite } from '../../unit/context/log-recovery.suite.js';
-import { type Backend, entriesOf, Rig, write } from '../../unit/context/progress-log.rig.js';
+import { entriesOf, Rig, write } from '../../unit/context/progress-log.rig.js';
 import { progressLogSuite } from '../../unit/context/progress-log.suite.js';
 
 let server: PostgresServer;
@@ -12,22 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => server?.close());
 
-let n = 0;
-
-const backend = async (): Promise<Backend> => {
-  const schema = `log_${++n}`;
-  const storages: PostgresStorage[] = [];
-  return {
-    connect: async () => {
-      const storage = new PostgresStorage({ url: server.url, schema });
-      storages.push(storage);
-      return storage;
-    },
-    close: async () => {
-      for (const storage of storages) await storage.close();
-    },
-  };
-};
+const backend = () => postgresDatabase(server.url);
 
 progressLogSuite('on PostgreSQL', backend);
 logRecoverySuite('on PostgreSQL', backend);

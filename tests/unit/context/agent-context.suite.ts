@@ -19,25 +19,19 @@ import { AgentContextManager } from '../../../ts/context/agent-context-manager.j
 import type { AgentContextOptions } from '../../../ts/context/context-parts.js';
 import type { StompError } from '../../../ts/errors.js';
 import { Maasl } from '../../../ts/guard/index.js';
-import { rows, type Storage } from '../../../ts/storage/storage.js';
-
-/** A database that nobody else uses. */
-export interface ContextBench {
-  /** Each as another process would open it. */
-  open(): Promise<Storage>;
-  close(): Promise<void>;
-}
+import { rows } from '../../../ts/storage/storage.js';
+import type { TestDatabase } from '../../servers/databases.js';
 
 const minute = 60_000;
 
-export function agentContextSuite(where: string, start: () => Promise<ContextBench>): void {
-  let bench: ContextBench;
+export function agentContextSuite(where: string, start: () => Promise<TestDatabase>): void {
+  let bench: TestDatabase;
   let folder: string;
   let time: number;
   const opened: { manager: AgentContextManager; maasl: Maasl }[] = [];
 
   const open = async (options: Partial<AgentContextOptions> = {}): Promise<AgentContextManager> => {
-    const maasl = await Maasl.open({ database: await bench.open() });
+    const maasl = await Maasl.open({ database: await bench.connect() });
     const manager = await AgentContextManager.open({ maasl, cleanUpMs: 0, now: () => time, ...options });
     opened.push({ manager, maasl });
     return manager;
@@ -758,7 +752,7 @@ export function agentContextSuite(where: string, start: () => Promise<ContextBen
       await manager.appendEntry(['one', 'two'], { project: 'P' });
       const whole = readFileSync(path, 'utf8');
       await manager.close();
-      const storage = await bench.open();
+      const storage = await bench.connect();
       // Rows were stored, and of the line that follows a part was written.
       const first = whole.indexOf('\n', whole.indexOf('\n') + 1) + 1;
       await storage.write(() => rows('UPDATE progress_logs SET written_line = 1, bytes = ?', first));

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import pg from 'pg';
-import { mirrorMigrations } from '../../../ts/context/mirror.js';
 import { contextMigrations } from '../../../ts/context/schema.js';
 import { PostgresStorage } from '../../../ts/storage/postgres.js';
 import { SqliteStorage } from '../../../ts/storage/sqlite.js';
@@ -30,7 +29,7 @@ const bench = (make: (folder: string) => Storage, damage: Damage): Bench => {
     open: async () => {
       const storage = make(folder);
       storages.push(storage);
-      await storage.migrate([...contextMigrations, ...mirrorMigrations]);
+      await storage.migrate(contextMigrations);
       return storage;
     },
     damage: (...statements) => damage(folder, statements),

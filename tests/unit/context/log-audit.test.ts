@@ -6,8 +6,8 @@ import { progressLogCheck } from '../../../ts/context/log-repair.js';
 import type { ProgressLog } from '../../../ts/context/progress-log.js';
 import type { Project } from '../../../ts/context/types.js';
 import type { Storage } from '../../../ts/storage/storage.js';
+import { sqliteDatabase } from '../../servers/databases.js';
 import { change, entriesOf, filesOf, Rig, startMs, write } from './progress-log.rig.js';
-import { sqliteBackend } from './sqlite-backend.js';
 
 let rig: Rig;
 let log: ProgressLog;
@@ -26,7 +26,7 @@ const edit = (file: string, change: (lines: string[]) => string[]) =>
 
 /** Entries 1 to 14 in a closed file, 15 to 18 in the current one. */
 beforeEach(async () => {
-  rig = new Rig(await sqliteBackend());
+  rig = new Rig(await sqliteDatabase());
   log = await rig.open({ rotateBytes: 2000 });
   project = rig.project();
   path = project.progress_log_path;

@@ -3,16 +3,16 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ProgressLog } from '../../../ts/context/progress-log.js';
 import type { Project } from '../../../ts/context/types.js';
 import { FencedError } from '../../../ts/guard/errors.js';
+import { sqliteDatabase } from '../../servers/databases.js';
 import { WrappedStorage } from '../guard/wrapped-storage.js';
 import { entriesOf, linesOf, Rig, write } from './progress-log.rig.js';
-import { sqliteBackend } from './sqlite-backend.js';
 
 let rig: Rig;
 let storage: WrappedStorage;
 let log: ProgressLog;
 let project: Project;
 beforeEach(async () => {
-  rig = new Rig(await sqliteBackend());
+  rig = new Rig(await sqliteDatabase());
   storage = new WrappedStorage(await rig.storage());
   log = await rig.open({}, storage);
   project = rig.project();

@@ -17,9 +17,10 @@ import { formatLine } from '../../../ts/context/line.js';
 import type { ProgressLog } from '../../../ts/context/progress-log.js';
 import type { Project } from '../../../ts/context/types.js';
 import type { Storage } from '../../../ts/storage/storage.js';
-import { type Backend, change, entriesOf, filesOf, linesOf, query, Rig, write } from './progress-log.rig.js';
+import type { TestDatabase } from '../../servers/databases.js';
+import { change, entriesOf, filesOf, linesOf, query, Rig, write } from './progress-log.rig.js';
 
-export function logRecoverySuite(name: string, backend: () => Promise<Backend>): void {
+export function logRecoverySuite(name: string, backend: () => Promise<TestDatabase>): void {
   describe(`the file of a progress log ${name}`, () => {
     let rig: Rig;
     let log: ProgressLog;

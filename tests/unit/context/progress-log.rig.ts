@@ -9,21 +9,16 @@ import { ProgressLog, type ProgressLogOptions } from '../../../ts/context/progre
 import type { Project } from '../../../ts/context/types.js';
 import { Maasl } from '../../../ts/guard/maasl.js';
 import { rows, type SqlValue, type Storage } from '../../../ts/storage/storage.js';
-
-export interface Backend {
-  /** The same database each time. */
-  connect(): Promise<Storage>;
-  close(): Promise<void>;
-}
+import type { TestDatabase } from '../../servers/databases.js';
 
 export const startMs = Date.UTC(2026, 1, 3, 4, 5, 6, 789);
 
 export class Rig {
   readonly folder = realpathSync(mkdtempSync(join(tmpdir(), 'stomp-log-')));
-  readonly #backend: Backend;
+  readonly #backend: TestDatabase;
   readonly #closing: (() => Promise<void>)[] = [];
 
-  constructor(backend: Backend) {
+  constructor(backend: TestDatabase) {
     this.#backend = backend;
   }
 

@@ -6,9 +6,10 @@ import { newEntries } from '../../../ts/context/new-entry.js';
 import { StompError } from '../../../ts/errors.js';
 import { chainedHash } from '../../../ts/storage/log-text.js';
 import { rows } from '../../../ts/storage/storage.js';
-import { ann, type Backend, entriesOf, linesOf, query, Rig, startMs, write } from './progress-log.rig.js';
+import type { TestDatabase } from '../../servers/databases.js';
+import { ann, entriesOf, linesOf, query, Rig, startMs, write } from './progress-log.rig.js';
 
-export function progressLogSuite(name: string, backend: () => Promise<Backend>): void {
+export function progressLogSuite(name: string, backend: () => Promise<TestDatabase>): void {
   describe(`a progress log ${name}`, () => {
     let rig: Rig;
     beforeEach(async () => {

@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Entry, emojiOf, priorityOf } from '../../../ts/context/entry.js';
 import { insertEntries } from '../../../ts/context/entry-rows.js';
-import { queryMigrations } from '../../../ts/context/query-schema.js';
 import { contextMigrations } from '../../../ts/context/schema.js';
 import { rows, type Storage } from '../../../ts/storage/storage.js';
 
@@ -32,7 +31,7 @@ export class Logs {
   }
 
   migrate(): Promise<void> {
-    return this.#storage.migrate([...contextMigrations, ...queryMigrations]);
+    return this.#storage.migrate(contextMigrations);
   }
 
   /** Empties them. */

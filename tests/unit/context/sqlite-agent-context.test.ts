@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { sqliteDatabase } from '../../servers/databases.js';
 import { agentContextSuite } from './agent-context.suite.js';
 import { openContext } from './open-context.js';
-import { sqliteBench } from './sqlite-bench.js';
 
-agentContextSuite('on SQLite', sqliteBench);
+agentContextSuite('on SQLite', sqliteDatabase);
 
 it.each(['stomp.db', 'stomp.db-wal'])('no project has %s as its log', async (name) => {
   const { manager, folder } = await openContext({ roots: [] });

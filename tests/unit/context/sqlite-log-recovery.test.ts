@@ -1,4 +1,4 @@
+import { sqliteDatabase } from '../../servers/databases.js';
 import { logRecoverySuite } from './log-recovery.suite.js';
-import { sqliteBackend } from './sqlite-backend.js';
 
-logRecoverySuite('on SQLite', sqliteBackend);
+logRecoverySuite('on SQLite', sqliteDatabase);

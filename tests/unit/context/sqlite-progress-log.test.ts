@@ -1,4 +1,4 @@
+import { sqliteDatabase } from '../../servers/databases.js';
 import { progressLogSuite } from './progress-log.suite.js';
-import { sqliteBackend } from './sqlite-backend.js';
 
-progressLogSuite('on SQLite', sqliteBackend);
+progressLogSuite('on SQLite', sqliteDatabase);
