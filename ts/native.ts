@@ -41,6 +41,22 @@ export interface NativeRequest {
   topK: number;
   topP: number;
   minP: number;
+  /** 1: off. */
+  repetitionPenalty: number;
+  presencePenalty: number;
+  frequencyPenalty: number;
+  /** Token ids, and for each what is added to its logit. */
+  biasIds: Int32Array;
+  biases: Float32Array;
+  /** -1: no log-probabilities; else how many of the likeliest come with each token. */
+  topLogprobs: number;
+  /** Form of the answer, as `ts/engine/grammar/ir.ts` has it, in JSON; empty: any. Needs `setVocabulary`. */
+  grammar: string;
+  /** After `reasoningBudget` tokens without `reasoningEnd` among them, `reasoningEnd` is forced. Empty: no budget. */
+  reasoningEnd: Int32Array;
+  reasoningBudget: number;
+  /** Tokens to answer with in the place of those that would be chosen; then the answer ends. Empty: none. */
+  script: Int32Array;
   /** Unsigned 53 bits. */
   seed: number;
   cacheSalt: string;

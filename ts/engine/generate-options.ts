@@ -16,8 +16,29 @@ import type { GenerateOptions, PrefillProgress } from './types.js';
 /** How tokens are chosen, as the core takes it. */
 export type Sampling = Pick<
   NativeRequest,
-  'maxTokens' | 'ignoreEos' | 'temperature' | 'topK' | 'topP' | 'minP' | 'seed' | 'cacheSalt'
+  | 'maxTokens'
+  | 'ignoreEos'
+  | 'temperature'
+  | 'topK'
+  | 'topP'
+  | 'minP'
+  | 'repetitionPenalty'
+  | 'presencePenalty'
+  | 'frequencyPenalty'
+  | 'biasIds'
+  | 'biases'
+  | 'topLogprobs'
+  | 'seed'
+  | 'cacheSalt'
 >;
+
+/** What the core takes beside, where nothing is asked of it. */
+export const plainRequest = {
+  grammar: '',
+  reasoningEnd: new Int32Array(0),
+  reasoningBudget: 0,
+  script: new Int32Array(0),
+} as const satisfies Partial<NativeRequest>;
 
 export interface FullGenerateOptions {
   sampling: Sampling;
@@ -65,6 +86,12 @@ export function checkGenerateOptions(
       topK: checkInteger('topK', options.topK, 0, { min: 0, max: maxInt32 }),
       topP: checkNumber('topP', options.topP, 1, { min: 0, max: 1, aboveMin: true }),
       minP: checkNumber('minP', options.minP, 0, { min: 0, max: 1 }),
+      repetitionPenalty: 1,
+      presencePenalty: 0,
+      frequencyPenalty: 0,
+      biasIds: new Int32Array(0),
+      biases: new Float32Array(0),
+      topLogprobs: -1,
       seed: checkInteger('seed', options.seed, randomInt(2 ** 47), { min: 0, max: Number.MAX_SAFE_INTEGER }),
       cacheSalt: checkText('cacheSalt', options.cacheSalt, '', maxSaltChars),
     },

@@ -7,9 +7,16 @@
 import { graftStack, StompError, toStompError } from '../errors.js';
 import type { NativeFinish, NativeUsage } from '../native.js';
 import { closedError, type Dispatcher, type RequestSink } from './dispatcher.js';
-import type { FullGenerateOptions } from './generate-options.js';
+import { type FullGenerateOptions, plainRequest } from './generate-options.js';
 import type { Answer, AnswerPiece } from './text/answer.js';
-import type { FinishReason, Generation, GenerationChunk, GenerationResult, Usage } from './types.js';
+import type {
+  FinishReason,
+  Generation,
+  GenerationChunk,
+  GenerationResult,
+  PromptUse,
+  Usage,
+} from './types.js';
 
 export interface GenerationSetup {
   agentId: string;
@@ -24,6 +31,7 @@ type Step = IteratorResult<GenerationChunk, undefined>;
 export class LiveGeneration implements Generation {
   readonly agentId: string;
   readonly result: Promise<GenerationResult>;
+  readonly started: Promise<PromptUse>;
   readonly #options: FullGenerateOptions;
   readonly #answer: Answer;
   readonly #caller: Error;
@@ -31,6 +39,9 @@ export class LiveGeneration implements Generation {
   #submittedAt = this.#startedAt;
   #resolve!: (result: GenerationResult) => void;
   #reject!: (error: StompError) => void;
+  #start!: (use: PromptUse) => void;
+  #neverStarted!: (error: StompError) => void;
+  #promptTokens = 0;
   #onAbort: (() => void) | undefined;
   #cancelRequest: (() => void) | undefined;
   #cancelled = false;
@@ -53,6 +64,11 @@ export class LiveGeneration implements Generation {
     });
     // Whoever iterates gets the error there; whoever does neither has chosen not to know.
     this.result.catch(() => undefined);
+    this.started = new Promise((resolve, reject) => {
+      this.#start = resolve;
+      this.#neverStarted = reject;
+    });
+    this.started.catch(() => undefined);
     this.#listen();
   }
 
@@ -83,6 +99,7 @@ export class LiveGeneration implements Generation {
     this.#error = error;
     this.#close();
     this.#reject(error);
+    this.#neverStarted(error);
     this.#readers.shift()?.reject(error);
     this.#endReaders();
     this.#cancelRequest?.();
@@ -113,7 +130,9 @@ export class LiveGeneration implements Generation {
         },
       };
       const { sampling } = this.#options;
+      this.#promptTokens = tokens.length;
       const request = {
+        ...plainRequest,
         ...sampling,
         agent: this.agentId,
         prompt: Int32Array.from(tokens),
@@ -131,6 +150,7 @@ export class LiveGeneration implements Generation {
   }
 
   #token(token: number): void {
+    this.#start({ promptTokens: this.#promptTokens, cachedTokens: 0 });
     if (this.#answer.stopText !== undefined) return;
     this.#deliver(this.#answer.push(token));
     if (this.#answer.stopText !== undefined) this.#cancelRequest?.();
@@ -151,8 +171,12 @@ export class LiveGeneration implements Generation {
   #complete(finishReason: FinishReason, usage: NativeUsage | undefined): void {
     if (this.#closed) return;
     this.#close();
+    this.#start({ promptTokens: usage?.promptTokens ?? 0, cachedTokens: usage?.cachedTokens ?? 0 });
     this.#resolve({
       text: this.#answer.text,
+      reasoning: '',
+      toolCalls: [],
+      logprobs: [],
       tokens: this.#answer.tokens(),
       finishReason,
       stopText: this.#answer.stopText,

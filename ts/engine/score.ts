@@ -1,7 +1,9 @@
 /** How likely a model finds a text. Main thread only. */
+
 import { StompError, toStompError } from '../errors.js';
 import type { NativeFinish } from '../native.js';
 import { closedError, type Dispatcher } from './dispatcher.js';
+import { plainRequest } from './generate-options.js';
 import { abortError } from './generation.js';
 import type { ScoreResult } from './types.js';
 
@@ -52,7 +54,14 @@ function whyNot(finish: NativeFinish, signal: AbortSignal | undefined): StompErr
 const silent = { token: () => undefined, prefill: () => undefined };
 
 const wholePrompt = {
+  ...plainRequest,
   agent: '',
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  biasIds: new Int32Array(0),
+  biases: new Float32Array(0),
+  topLogprobs: -1,
   maxTokens: 0,
   stopIds: new Int32Array(0),
   ignoreEos: false,

@@ -84,12 +84,50 @@ export interface TextPart {
   text: string;
 }
 
+/** A JSON Schema, draft 2020-12, as an object. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** A function that the model may ask for. */
+export interface ToolDefinition {
+  /** `[A-Za-z0-9_.-]`, 1 to 128 characters; unique in a request. */
+  name: string;
+  description?: string | undefined;
+  /** Schema of the arguments, an object. @default any object */
+  parameters?: JsonSchema | undefined;
+  /** Hold the arguments to `parameters` even where the model chose to call. @default false */
+  strict?: boolean | undefined;
+}
+
+/**
+ * `auto`: the model decides; `none`: tools are shown, calls are not made; `required`: at least one call;
+ * `{ name }`: a call of this one.
+ */
+export type ToolChoice = 'auto' | 'none' | 'required' | { readonly name: string };
+
+/** A call that the model asked for. */
+export interface ToolCall {
+  /** Names the call in the message that answers it. */
+  id: string;
+  name: string;
+  /** JSON text of the arguments, as the model wrote it. */
+  arguments: string;
+}
+
+/** What an answer must look like: any JSON object, or JSON that a schema accepts. */
+export type ResponseFormat = { type: 'json_object' } | { type: 'json_schema'; schema: JsonSchema };
+
 /** One entry of a conversation. */
 export interface ChatMessage {
   role: ChatRole;
   content: string | readonly TextPart[];
-  /** Who speaks, for templates that print it. */
+  /** Who speaks, for templates that print it; of a `tool` message, the tool. */
   name?: string;
+  /** Of an `assistant` message: the calls it made, after its content. */
+  toolCalls?: readonly ToolCall[];
+  /** Of an `assistant` message: what it thought before it spoke. */
+  reasoning?: string;
+  /** Of a `tool` message: the call that it answers. */
+  toolCallId?: string;
 }
 
 /** How tokens are chosen and when to stop. */
@@ -104,6 +142,16 @@ export interface GenerateOptions {
   topP?: number | undefined;
   /** Leave out tokens less likely than this share of the likeliest: 0 to 1. @default 0 */
   minP?: number | undefined;
+  /** Divides the logits of tokens that the prompt or the answer holds: 0.1 to 10; 1: off. @default 1 */
+  repetitionPenalty?: number | undefined;
+  /** Taken off the logits of tokens that the answer holds: -2 to 2. @default 0 */
+  presencePenalty?: number | undefined;
+  /** Taken off the logits of a token for each time that the answer holds it: -2 to 2. @default 0 */
+  frequencyPenalty?: number | undefined;
+  /** Added to the logits of tokens, by id: -100 to 100; -100 and less rules a token out. */
+  logitBias?: Readonly<Record<number, number>> | undefined;
+  /** Log-probabilities of the answer's tokens, with this many of the likeliest beside each: 0 to 20. @default none */
+  topLogprobs?: number | undefined;
   /** 0 to 2^53 - 1; the same seed gives the same answer. @default random */
   seed?: number | undefined;
   /**
@@ -126,11 +174,35 @@ export interface PrefillProgress {
   totalTokens: number;
 }
 
+/** How a model that thinks before it speaks is to do so; others do not think, whatever is asked. */
+export interface ReasoningOptions {
+  /** @default as the model's template has it */
+  enabled?: boolean | undefined;
+  /** Thoughts end after this many tokens, at least 1. @default no limit */
+  budgetTokens?: number | undefined;
+}
+
 export interface ChatOptions extends GenerateOptions {
+  /** Functions that the model may ask for, at most 512. */
+  tools?: readonly ToolDefinition[] | undefined;
+  /** @default 'auto' */
+  toolChoice?: ToolChoice | undefined;
+  /** Whether an answer may hold more than one call. @default true */
+  parallelToolCalls?: boolean | undefined;
+  /** Enforced token by token. @default free text */
+  responseFormat?: ResponseFormat | undefined;
+  reasoning?: ReasoningOptions | undefined;
   /**
    * System prompt of a conversation that is continued with a string; only its first turn takes one.
    */
   system?: string | undefined;
+}
+
+/** What is known of a prompt before its answer begins. */
+export interface PromptUse {
+  promptTokens: number;
+  /** Of those, found in a cache so far; `Usage.cachedTokens` has the last word. */
+  cachedTokens: number;
 }
 
 /** What a request cost and what the cache saved it. */
@@ -157,26 +229,64 @@ export interface Usage {
 }
 
 /**
- * `stop`: an end token or stop text; `length`: maxTokens or the context is used up; `cancelled`:
- * `Generation.cancel()` or leaving its loop.
+ * `stop`: an end token or stop text; `tool_calls`: the same, and the answer holds calls; `length`: maxTokens
+ * or the context is used up; `cancelled`: `Generation.cancel()` or leaving its loop.
  */
-export type FinishReason = 'stop' | 'length' | 'cancelled';
+export type FinishReason = 'stop' | 'tool_calls' | 'length' | 'cancelled';
+
+/** How likely the model found a token that it chose, before temperature and filters. Natural logarithms. */
+export interface TokenLogprob {
+  token: number;
+  logprob: number;
+  /** The likeliest ones, likeliest first; as many as were asked for. */
+  top: readonly { token: number; logprob: number }[];
+}
+
+interface Chunk {
+  /** Ids that arrived since the chunk before. */
+  tokens: number[];
+  /** One for each of `tokens`, when they were asked for. */
+  logprobs?: TokenLogprob[];
+}
 
 /** The next piece of an answer. */
-export interface TextChunk {
+export interface TextChunk extends Chunk {
   type: 'text';
   /** Whole characters only; never part of a stop text. */
   text: string;
-  /** Ids that arrived since the chunk before. */
-  tokens: number[];
+}
+
+/** The next piece of what the model thinks before it speaks. */
+export interface ReasoningChunk extends Chunk {
+  type: 'reasoning';
+  text: string;
+}
+
+/** A call begins, or its arguments go on. */
+export interface ToolCallChunk extends Chunk {
+  type: 'tool_call';
+  /** Of the call in this answer, from 0. */
+  index: number;
+  /** With the first chunk of a call. */
+  id?: string;
+  /** With the first chunk of a call. */
+  name?: string;
+  /** The next piece of the arguments' JSON text; may be empty. */
+  arguments: string;
 }
 
 /** What a generation yields. More kinds may come: switch on `type`. */
-export type GenerationChunk = TextChunk;
+export type GenerationChunk = TextChunk | ReasoningChunk | ToolCallChunk;
 
 /** A complete answer. */
 export interface GenerationResult {
+  /** Without thoughts and calls. */
   text: string;
+  /** Empty when the model did not think. */
+  reasoning: string;
+  toolCalls: ToolCall[];
+  /** One for each token, when they were asked for. */
+  logprobs: TokenLogprob[];
   /** Ids of the answer, without the end token. */
   tokens: number[];
   finishReason: FinishReason;
@@ -193,6 +303,8 @@ export interface GenerationResult {
  */
 export interface Generation extends AsyncIterable<GenerationChunk> {
   readonly agentId: string;
+  /** Resolves when the prompt has its place in the batch; never an unhandled rejection. */
+  readonly started: Promise<PromptUse>;
   /** Resolves when the answer is complete; never an unhandled rejection. */
   readonly result: Promise<GenerationResult>;
   /** The whole text, once complete. */

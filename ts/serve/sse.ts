@@ -5,11 +5,25 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 
+/** A name, where the protocol has names, and the data; objects become JSON. */
+export interface SseEvent {
+  readonly event?: string;
+  readonly data: object | string;
+}
+
+/** The event as it goes over the wire. */
+export function sseText({ event, data }: SseEvent): string {
+  const name = event === undefined ? '' : `event: ${event}\n`;
+  return `${name}data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`;
+}
+
 export interface SseOptions {
   /** A comment goes out at this interval, so that proxies keep a quiet stream open. */
   readonly keepAliveMs: number;
   /** A client that has taken nothing of what waits for it for this long has gone. */
   readonly stallMs: number;
+  /** Goes out in the place of a comment, once the stream has begun. */
+  readonly keepAlive?: SseEvent | undefined;
 }
 
 export class SseStream {
@@ -17,6 +31,7 @@ export class SseStream {
   readonly #options: SseOptions;
   readonly #gone = new AbortController();
   readonly #keepAlive: NodeJS.Timeout;
+  #quiet = ': keep-alive\n\n';
 
   /** Sends status 200 and the headers. REQUIRES: nothing was sent on `response`. */
   constructor(response: ServerResponse, headers: Readonly<Record<string, string>>, options: SseOptions) {
@@ -29,7 +44,7 @@ export class SseStream {
       'x-accel-buffering': 'no',
     });
     response.flushHeaders();
-    this.#keepAlive = setInterval(() => this.#comment(), options.keepAliveMs);
+    this.#keepAlive = setInterval(() => this.#stayOpen(), options.keepAliveMs);
     this.#keepAlive.unref();
     response.once('close', () => {
       clearInterval(this.#keepAlive);
@@ -37,14 +52,16 @@ export class SseStream {
     });
   }
 
-  /**
-   * One event; objects become JSON. Resolves when the next may be sent; at once, and without effect, when
-   * the client has gone.
-   */
-  async send(data: object | string): Promise<void> {
+  /** From now on `keepAlive` may be sent. */
+  begun(): void {
+    if (this.#options.keepAlive) this.#quiet = sseText(this.#options.keepAlive);
+  }
+
+  /** Resolves when the next events may be sent; at once, and without effect, when the client has gone. */
+  async send(events: readonly SseEvent[]): Promise<void> {
     const response = this.#response;
-    if (response.destroyed) return;
-    response.write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
+    if (response.destroyed || events.length === 0) return;
+    response.write(events.map(sseText).join(''));
     if (response.writableNeedDrain) await this.#drained();
   }
 
@@ -62,8 +79,7 @@ export class SseStream {
     clearTimeout(stalled);
   }
 
-  #comment(): void {
-    if (!this.#response.destroyed && !this.#response.writableNeedDrain)
-      this.#response.write(': keep-alive\n\n');
+  #stayOpen(): void {
+    if (!this.#response.destroyed && !this.#response.writableNeedDrain) this.#response.write(this.#quiet);
   }
 }

@@ -5,35 +5,41 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Generation, GenerationChunk, GenerationResult } from '../engine/types.js';
+import type { Generation, GenerationChunk, GenerationResult, PromptUse } from '../engine/types.js';
 import { StompError } from '../errors.js';
 import type { Service } from './service.js';
-import { SseStream } from './sse.js';
-import { errorBody, errorForWire } from './wire-errors.js';
+import { type SseEvent, SseStream, sseText } from './sse.js';
+import { errorForWire } from './wire-errors.js';
 
 /** A stream opens after this even if no token is there, so that clients see a sign of life. */
 const OPEN_AFTER_MS = 2000;
 const KEEP_ALIVE_MS = 15_000;
 const STALL_MS = 60_000;
 
-/** How a protocol words an answer. */
+/** How a protocol words the answer of one request, which may hold several choices. May keep state. */
 export interface AnswerFormat {
-  whole(result: GenerationResult): object;
-  /** Events before the first text. */
-  opening(): readonly object[];
-  text(text: string): object;
-  /** Events after the last text, closing mark included. */
-  closing(result: GenerationResult): readonly (object | string)[];
+  whole(results: readonly GenerationResult[]): object;
+  /** Events before the first piece of any choice. */
+  opening(use: PromptUse): readonly SseEvent[];
+  piece(chunk: GenerationChunk, choice: number): readonly SseEvent[];
+  /** Events after the last piece of a choice. */
+  ended(result: GenerationResult, choice: number): readonly SseEvent[];
+  /** Events after everything, closing mark included. */
+  closing(results: readonly GenerationResult[]): readonly SseEvent[];
+  /** Ends a stream in the place of `closing`. */
+  failure(error: StompError): SseEvent;
+  /** Keeps a quiet stream open once it has begun; a comment where the protocol has no event for it. */
+  readonly keepAlive?: SseEvent;
 }
 
 export interface Turn {
   readonly agentId: string;
   readonly stream: boolean;
   readonly format: AnswerFormat;
-  /** Starts the generation. May throw what is wrong with the request. */
-  start(signal: AbortSignal): Generation;
-  /** Called once at the end; undefined when it failed. */
-  settle?: ((answer: string | undefined) => void) | undefined;
+  /** Starts a generation for each choice. May throw what is wrong with the request. */
+  start(signal: AbortSignal): readonly [Generation, ...Generation[]];
+  /** Called once at the end, with the first choice; undefined when it failed. */
+  settle?: ((answer: GenerationResult | undefined) => void) | undefined;
 }
 
 /** What the log says of a request; filled while it runs. */
@@ -42,6 +48,8 @@ export interface RequestNotes {
   finishReason?: string;
   promptTokens?: number;
   cachedTokens?: number;
+  /** Why less was cached than hoped. */
+  missReason?: string;
   generatedTokens?: number;
   /** Replaces the status where a stream failed after its 200, or the client went away. */
   status?: number;
@@ -63,20 +71,20 @@ export async function runTurn(
 ): Promise<FastifyReply> {
   const controller = service.beginTurn(reply.raw);
   const started = performance.now();
-  let answer: string | undefined;
+  let answer: GenerationResult | undefined;
   request.notes.agent = turn.agentId;
   reply.header('x-agent-id', turn.agentId);
   try {
-    const generation = turn.start(controller.signal);
-    const source = watched(generation, service);
-    const result = turn.stream
-      ? await streamed(reply, turn, source, generation)
-      : await whole(reply, turn, source, generation);
-    answer = result.text;
-    note(request, service, result);
+    const generations = turn.start(controller.signal);
+    const results = turn.stream
+      ? await streamed(service, reply, turn, generations)
+      : await whole(service, reply, turn, generations);
+    answer = results[0];
+    note(request, service, results);
     return reply;
   } catch (caught) {
-    return failed(request, reply, reasonOf(caught, controller.signal));
+    controller.abort(); // the other choices
+    return failed(request, reply, turn.format, reasonOf(caught, controller.signal));
   } finally {
     service.metrics.turnEnded((performance.now() - started) / 1000);
     turn.settle?.(answer);
@@ -85,34 +93,46 @@ export async function runTurn(
 }
 
 async function whole(
+  service: Service,
   reply: FastifyReply,
-  turn: Turn,
-  source: AsyncIterator<GenerationChunk>,
-  generation: Generation,
-): Promise<GenerationResult> {
-  while (!(await source.next()).done);
-  const result = await completed(generation);
-  void reply.send(turn.format.whole(result));
-  return result;
+  { format }: Turn,
+  generations: readonly Generation[],
+): Promise<readonly GenerationResult[]> {
+  const results = await Promise.all(
+    generations.map(async (generation) => {
+      for await (const _ of watched(generation, service));
+      return completed(generation);
+    }),
+  );
+  void reply.send(format.whole(results));
+  return results;
 }
 
 async function streamed(
+  service: Service,
   reply: FastifyReply,
-  turn: Turn,
-  source: AsyncIterator<GenerationChunk>,
-  generation: Generation,
-): Promise<GenerationResult> {
-  const first = source.next();
-  await Promise.race([first, delay(OPEN_AFTER_MS, undefined, { ref: false })]);
-  const stream = openStream(reply);
-  for (const event of turn.format.opening()) await stream.send(event);
-  for (let next = await first; !next.done; next = await source.next()) {
-    if (next.value.text !== '') await stream.send(turn.format.text(next.value.text));
-  }
-  const result = await completed(generation);
-  for (const event of turn.format.closing(result)) await stream.send(event);
+  { format }: Turn,
+  generations: readonly [Generation, ...Generation[]],
+): Promise<readonly GenerationResult[]> {
+  const sources = generations.map((generation) => watched(generation, service));
+  const firsts = sources.map((source) => source.next());
+  await Promise.race([...firsts, delay(OPEN_AFTER_MS, undefined, { ref: false })]);
+  const stream = openStream(reply, format.keepAlive);
+  await stream.send(format.opening(await generations[0].started));
+  stream.begun();
+  const choose = async (generation: Generation, choice: number): Promise<GenerationResult> => {
+    const source = sources[choice] as AsyncIterator<GenerationChunk>;
+    for (let next = await firsts[choice]; next && !next.done; next = await source.next()) {
+      await stream.send(format.piece(next.value, choice));
+    }
+    const result = await completed(generation);
+    await stream.send(format.ended(result, choice));
+    return result;
+  };
+  const results = await Promise.all(generations.map(choose));
+  await stream.send(format.closing(results));
   stream.end();
-  return result;
+  return results;
 }
 
 /** An answer that somebody else cut short, by deleting its agent for one, is no answer. */
@@ -122,12 +142,12 @@ async function completed(generation: Generation): Promise<GenerationResult> {
   return result;
 }
 
-function openStream(reply: FastifyReply): SseStream {
+function openStream(reply: FastifyReply, keepAlive: SseEvent | undefined): SseStream {
   const headers = Object.fromEntries(
     Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]),
   );
   reply.hijack();
-  return new SseStream(reply.raw, headers, { keepAliveMs: KEEP_ALIVE_MS, stallMs: STALL_MS });
+  return new SseStream(reply.raw, headers, { keepAliveMs: KEEP_ALIVE_MS, stallMs: STALL_MS, keepAlive });
 }
 
 /** The chunks of a generation, counted on their way. */
@@ -141,14 +161,16 @@ async function* watched(generation: Generation, service: Service): AsyncGenerato
   }
 }
 
-function note(request: FastifyRequest, service: Service, result: GenerationResult): void {
-  const { usage } = result;
-  service.metrics.usage(usage);
+function note(request: FastifyRequest, service: Service, results: readonly GenerationResult[]): void {
+  for (const { usage } of results) service.metrics.usage(usage);
+  const [first] = results;
+  if (!first) return;
   Object.assign(request.notes, {
-    finishReason: result.finishReason,
-    promptTokens: usage.promptTokens,
-    cachedTokens: usage.cachedTokens,
-    generatedTokens: usage.generatedTokens,
+    finishReason: first.finishReason,
+    promptTokens: first.usage.promptTokens,
+    cachedTokens: first.usage.cachedTokens,
+    generatedTokens: results.reduce((sum, { usage }) => sum + usage.generatedTokens, 0),
+    ...(first.usage.missReason === '' ? {} : { missReason: first.usage.missReason }),
   });
 }
 
@@ -157,7 +179,12 @@ export function reasonOf(caught: unknown, signal: AbortSignal): unknown {
   return signal.aborted && signal.reason instanceof StompError ? signal.reason : caught;
 }
 
-function failed(request: FastifyRequest, reply: FastifyReply, caught: unknown): FastifyReply {
+function failed(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  format: AnswerFormat,
+  caught: unknown,
+): FastifyReply {
   const error = errorForWire(caught);
   request.notes.status = error.status;
   request.notes.error = error.code;
@@ -165,6 +192,6 @@ function failed(request: FastifyRequest, reply: FastifyReply, caught: unknown): 
   if (error.status >= 500) request.log.error({ err: caught }, 'a generation failed');
   if (!reply.sent) reply.hijack();
   const isOpen = !reply.raw.destroyed && !reply.raw.writableEnded;
-  if (isOpen) reply.raw.end(`data: ${JSON.stringify(errorBody(error))}\n\n`);
+  if (isOpen) reply.raw.end(sseText(format.failure(error)));
   return reply;
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Agent } from '../../../ts/engine/agent.js';
 import type { Engine } from '../../../ts/engine/engine.js';
 import type { GenerationResult } from '../../../ts/engine/types.js';
+import { textOf } from '../../chunks.js';
 import { fixture, load, temporaryFolder } from './engines.js';
 
 const answer = { maxTokens: 24, ignoreEos: true } as const;
@@ -20,7 +21,7 @@ describe('an agent', () => {
     let text = '';
     const tokens: number[] = [];
     for await (const chunk of generation) {
-      text += chunk.text;
+      text += textOf(chunk);
       tokens.push(...chunk.tokens);
     }
     const result = await generation.result;
@@ -103,7 +104,7 @@ describe('an agent', () => {
     const stop = whole.text.slice(at, at + 4);
     const generation = engine.agent('stopped').chat('What is a tide mill?', { ...answer, stop: [stop] });
     let text = '';
-    for await (const chunk of generation) text += chunk.text;
+    for await (const chunk of generation) text += textOf(chunk);
     expect(text).toBe(whole.text.slice(0, whole.text.indexOf(stop)));
     expect(await generation.result).toMatchObject({ text, finishReason: 'stop', stopText: stop });
   });

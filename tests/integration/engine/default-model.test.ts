@@ -6,6 +6,7 @@ import { Engine } from '../../../ts/engine/engine.js';
 import { defaultModel } from '../../../ts/engine/models/known-models.js';
 import { loadModelText, type ModelText } from '../../../ts/engine/text/model-text.js';
 import type { ChatMessage } from '../../../ts/engine/types.js';
+import { textOf } from '../../chunks.js';
 import { fixture } from './engines.js';
 
 interface Golden {
@@ -62,7 +63,7 @@ describe('the default model', () => {
   it('talks sense, and comes to an end by itself', async () => {
     const planets = engine.agent('ann').chat('List the planets of the solar system.', { maxTokens: 60 });
     let answer = '';
-    for await (const chunk of planets) answer += chunk.text;
+    for await (const chunk of planets) answer += textOf(chunk);
     expect(answer).toMatch(/Earth.*Mars.*Jupiter.*Saturn/s);
     const colours = [
       { role: 'user', content: 'Name three primary colours.' },
@@ -81,7 +82,7 @@ describe('the default model', () => {
       .agent('ann')
       .chat('Tell me a long story.', { maxTokens: 2000, ignoreEos: true });
     for await (const chunk of generation) {
-      expect(chunk.text).not.toBe('');
+      expect(textOf(chunk)).not.toBe('');
       break;
     }
     const result = await generation.result;

@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ChatOptions, Generation, GenerationChunk } from '../../../ts/engine/types.js';
+import { textOf } from '../../chunks.js';
 import { type Rig, rig } from './fake-core.js';
 
 let r: Rig;
@@ -31,7 +32,7 @@ describe('a turn', () => {
     const chunks = await r.settle(collect(generation));
     const result = await generation.result;
     expect(chunks.length).toBeGreaterThan(3);
-    expect(chunks.map((chunk) => chunk.text).join('')).toBe('hello there');
+    expect(chunks.map(textOf).join('')).toBe('hello there');
     expect(chunks.flatMap((chunk) => chunk.tokens)).toEqual(result.tokens);
     expect(result).toMatchObject({ text: 'hello there', finishReason: 'stop', agentId: 'ann' });
     expect(await generation.text()).toBe('hello there');
@@ -166,7 +167,7 @@ describe('a stop text', () => {
     const generation = chat('ann', 'hi', { stop: 'o th' });
     const chunks = await r.settle(collect(generation));
     const result = await generation.result;
-    expect(chunks.map((chunk) => chunk.text).join('')).toBe('hell');
+    expect(chunks.map(textOf).join('')).toBe('hell');
     expect(result).toMatchObject({ text: 'hell', finishReason: 'stop', stopText: 'o th' });
     expect(r.tokenizer.decode(result.tokens)).toBe('hell');
     expect((await r.conversations.read('ann')).messages.at(-1)?.content).toBe('hell');
@@ -236,7 +237,7 @@ describe('a turn that is not wanted any more', () => {
   it('ends as cancelled, with what there is, when its loop is left', async () => {
     const generation = chat('ann', 'hi');
     const reading = (async () => {
-      for await (const chunk of generation) return chunk.text;
+      for await (const chunk of generation) return textOf(chunk);
       return '';
     })();
     expect(await r.settle(reading)).toBe('h');

@@ -152,6 +152,9 @@ export class FakeEngine implements ServedEngine {
         }
         settle.resolve({
           text: texts.join(''),
+          reasoning: '',
+          toolCalls: [],
+          logprobs: [],
           tokens: tokens.map((_, index) => index),
           finishReason,
           stopText: undefined,
@@ -167,6 +170,7 @@ export class FakeEngine implements ServedEngine {
     const chunks = run(this);
     return {
       agentId,
+      started: Promise.resolve({ promptTokens: usage.promptTokens, cachedTokens: usage.cachedTokens }),
       result,
       text: async () => (await result).text,
       cancel: () => undefined,

@@ -38,7 +38,7 @@ describe('a stream of events', () => {
     client.pause();
     let sent = 0;
     const sending = (async () => {
-      for (; sent < 32; sent++) await stream.send(large);
+      for (; sent < 32; sent++) await stream.send([{ data: large }]);
       stream.end();
     })();
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -54,7 +54,7 @@ describe('a stream of events', () => {
   it('lets go of a client that reads nothing', async () => {
     const { stream, response, client } = await connected(100);
     client.pause();
-    for (let i = 0; i < 32; i++) await stream.send(large);
+    for (let i = 0; i < 32; i++) await stream.send([{ data: large }]);
     expect(response.destroyed).toBe(true);
   });
 
@@ -62,7 +62,7 @@ describe('a stream of events', () => {
     const { stream, response, client } = await connected(60_000);
     client.pause();
     const sending = (async () => {
-      for (let i = 0; i < 32; i++) await stream.send(large);
+      for (let i = 0; i < 32; i++) await stream.send([{ data: large }]);
     })();
     await new Promise((resolve) => setTimeout(resolve, 100));
     client.destroy();

@@ -9,6 +9,7 @@ import { resource } from '../resource.js';
 import { readSampling } from '../sampling.js';
 import type { ServedEngine, Service } from '../service.js';
 import { type AnswerFormat, runTurn } from '../turn.js';
+import { errorBody } from '../wire-errors.js';
 import { agentOf } from './agents.js';
 
 interface GenerateRequest {
@@ -30,7 +31,7 @@ function answer(service: Service, request: FastifyRequest, reply: FastifyReply):
     agentId,
     stream: body.stream,
     format: agentFormat(agentId, service.model.id),
-    start: (signal) => body.start(engine, agentId, signal),
+    start: (signal) => [body.start(engine, agentId, signal)],
   });
 }
 
@@ -77,10 +78,13 @@ function agentFormat(agentId: string, model: string): AnswerFormat {
     usage: usageBody(result.usage),
   });
   return {
-    whole: (result) => ({ agent_id: agentId, model, text: result.text, ...ending(result) }),
+    whole: ([result]) => ({ agent_id: agentId, model, text: result?.text, ...(result && ending(result)) }),
     opening: () => [],
-    text: (text) => ({ agent_id: agentId, text }),
-    closing: (result) => [{ agent_id: agentId, model, text: '', ...ending(result) }, '[DONE]'],
+    piece: (piece) =>
+      piece.type === 'text' && piece.text !== '' ? [{ data: { agent_id: agentId, text: piece.text } }] : [],
+    ended: (result) => [{ data: { agent_id: agentId, model, text: '', ...ending(result) } }],
+    closing: () => [{ data: '[DONE]' }],
+    failure: (error) => ({ data: errorBody(error) }),
   };
 }
 

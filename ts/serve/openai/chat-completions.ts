@@ -38,7 +38,7 @@ function complete(service: Service, request: FastifyRequest, reply: FastifyReply
     agentId: who.agentId,
     stream: chat.stream,
     format,
-    start: (signal) => engine.agent(who.agentId).chat(chat.messages, { ...chat.options, signal }),
-    settle: who.settle,
+    start: (signal) => [engine.agent(who.agentId).chat(chat.messages, { ...chat.options, signal })],
+    settle: (answer) => who.settle?.(answer?.text),
   });
 }

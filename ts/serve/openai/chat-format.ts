@@ -1,6 +1,8 @@
 /** Answers in the shape of OpenAI's chat completions, with the agent's name beside. Pure. */
 import type { FinishReason, GenerationResult, Usage } from '../../engine/types.js';
+import type { SseEvent } from '../sse.js';
 import type { AnswerFormat } from '../turn.js';
+import { errorBody } from '../wire-errors.js';
 
 export interface ChatAnswerFacts {
   /** `chatcmpl-…` */
@@ -21,21 +23,26 @@ interface Delta {
 
 export function chatFormat(facts: ChatAnswerFacts): AnswerFormat {
   return {
-    whole: (result) => ({
+    whole: ([result]) => ({
       ...envelope(facts, 'chat.completion'),
       choices: [
         {
           index: 0,
-          message: { role: 'assistant', content: result.text, refusal: null },
+          message: { role: 'assistant', content: result?.text, refusal: null },
           logprobs: null,
-          finish_reason: result.finishReason,
+          finish_reason: result?.finishReason,
         },
       ],
-      usage: usageBody(result.usage),
+      usage: result && usageBody(result.usage),
     }),
-    opening: () => [chunk(facts, { role: 'assistant', content: '' }, null)],
-    text: (text) => chunk(facts, { content: text }, null),
-    closing: (result) => [chunk(facts, {}, result.finishReason), ...usageChunk(facts, result), '[DONE]'],
+    opening: () => [{ data: chunk(facts, { role: 'assistant', content: '' }, null) }],
+    piece: (piece) =>
+      piece.type === 'text' && piece.text !== ''
+        ? [{ data: chunk(facts, { content: piece.text }, null) }]
+        : [],
+    ended: (result) => [{ data: chunk(facts, {}, result.finishReason) }],
+    closing: ([result]) => [...(result ? usageChunk(facts, result) : []), { data: '[DONE]' }],
+    failure: (error) => ({ data: errorBody(error) }),
   };
 }
 
@@ -63,9 +70,10 @@ function chunk(facts: ChatAnswerFacts, delta: Delta, finishReason: FinishReason 
   };
 }
 
-function usageChunk(facts: ChatAnswerFacts, result: GenerationResult): object[] {
+function usageChunk(facts: ChatAnswerFacts, result: GenerationResult): SseEvent[] {
   if (!facts.includeUsage) return [];
-  return [{ ...envelope(facts, 'chat.completion.chunk'), choices: [], usage: usageBody(result.usage) }];
+  const usage = usageBody(result.usage);
+  return [{ data: { ...envelope(facts, 'chat.completion.chunk'), choices: [], usage } }];
 }
 
 function envelope(facts: ChatAnswerFacts, object: string): object {
