@@ -15,6 +15,10 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     errorBody?: ResourceOptions['errorBody'];
   }
+  interface FastifyInstance {
+    /** Methods by path, of every resource. */
+    resources: Map<string, readonly string[]>;
+  }
 }
 
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
@@ -29,6 +33,7 @@ export function resource(
   const config = errorBody ? { errorBody } : {};
   const limit = bodyLimitBytes === undefined ? {} : { bodyLimit: bodyLimitBytes };
   const served = Object.keys(handlers);
+  app.resources.set(url, [...served]);
   if (handlers.GET) served.push('HEAD');
   for (const [method, handler] of Object.entries(handlers)) {
     app.route({

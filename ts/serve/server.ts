@@ -3,11 +3,12 @@
  * closes it, after the server.
  */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import Fastify, {
   type FastifyInstance,
+  type FastifyPluginAsync,
   type FastifyReply,
   type FastifyRequest,
   LogController,
@@ -23,8 +24,13 @@ import { parseJsonBody } from './json-body.js';
 import { checkLocal } from './local-only.js';
 import { Metrics } from './metrics.js';
 import { metrics } from './metrics-route.js';
+import { fastifyPlugin, type RequestHandler, requestHandler, unreadBody } from './mount.js';
 import { chatCompletions } from './openai/chat-completions.js';
 import { models } from './openai/models.js';
+import { agentPaths, agentSchemas } from './openapi/paths/agents.js';
+import { openaiPaths, openaiSchemas } from './openapi/paths/openai.js';
+import { watchPaths } from './openapi/paths/watch.js';
+import { openApi } from './openapi/routes.js';
 import { type Phase, type ServedEngine, Service } from './service.js';
 import type { Systems } from './tools/tools.js';
 import { errorBody, errorForWire, retryAfterSeconds } from './wire-errors.js';
@@ -77,8 +83,10 @@ export interface StompServer {
   readonly phase: Phase;
   /** Requests that are generating, or work at the guard, now. */
   readonly runningTurns: number;
-  /** Handles one request of another server. Paths stay as they are. */
-  handler(request: IncomingMessage, response: ServerResponse): void;
+  /** Handles one request of a server of yours, with the path that `request.url` says. */
+  readonly handler: RequestHandler;
+  /** The same for a Fastify application, at any prefix. Closing the application closes this server. */
+  readonly plugin: FastifyPluginAsync;
   /** @throws StompError PORT_IN_USE, INVALID_REQUEST */
   listen(options?: ListenOptions): Promise<{ url: string; host: string; port: number }>;
   /**
@@ -110,10 +118,16 @@ export function createServer(
   const service = new Service(engine, model, new Metrics());
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
-  for (const route of [chatCompletions, models, agents, generate, health, metrics]) route(app, service);
+  for (const route of [chatCompletions, models, agents, generate, health, metrics, openApi])
+    route(app, service);
+  service.described.push({
+    groups: [openaiPaths, agentPaths, watchPaths],
+    schemas: { ...openaiSchemas, ...agentSchemas },
+  });
   const { guard, context } = options;
   if (guard || context) addTools(app, service, { guard, context });
   const close = closer(app, service, options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS);
+  const handler = requestHandler(app);
   return {
     app,
     get phase() {
@@ -122,9 +136,8 @@ export function createServer(
     get runningTurns() {
       return service.runningTurns;
     },
-    handler: (request, response) => {
-      app.ready(() => app.routing(request, response));
-    },
+    handler,
+    plugin: fastifyPlugin(handler, close),
     listen: (where) => listen(app, where ?? {}),
     close,
   };
@@ -149,6 +162,7 @@ function createApp(options: ServerOptions): FastifyInstance {
     frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
     clientErrorHandler: refuseBrokenRequest,
   });
+  app.decorate('resources', new Map());
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_, text, done) => {
     try {
@@ -181,6 +195,7 @@ function addHooks(app: FastifyInstance, service: Service, allowedHosts: readonly
     if (service.phase === 'draining') reply.header('connection', 'close');
     if (isApi(request.url)) service.refuseWhileDraining();
   });
+  app.addHook('preParsing', async (request, _, payload) => unreadBody(request.raw, payload));
 }
 
 /** Paths that do something, beside those that watch over the server. */

@@ -8,6 +8,7 @@ import { StompError, toStompError } from '../errors.js';
 import { AnonymousAgents } from './anonymous.js';
 import { InFlight } from './in-flight.js';
 import type { Metrics } from './metrics.js';
+import type { DocumentParts } from './openapi/document.js';
 
 /** What the server uses of an engine. */
 export type ServedEngine = Pick<Engine, 'info' | 'agent' | 'agents' | 'stats' | 'remove' | 'evict'>;
@@ -26,6 +27,8 @@ export interface ServedModel {
 export class Service {
   readonly metrics: Metrics;
   readonly anonymous = new AnonymousAgents();
+  /** What the routes of this server are, for its OpenAPI document; whoever adds routes adds to it. */
+  readonly described: DocumentParts[] = [];
   /** Requests whose response is not yet sent to its end. */
   readonly responses = new InFlight();
   readonly #running = new InFlight();

@@ -7,6 +7,9 @@ import { collectContextMetrics } from '../context/context-metrics.js';
 import { contextRoutes } from '../context/context-routes.js';
 import { collectGuardMetrics } from '../guard/guard-metrics.js';
 import { guardRoutes } from '../guard/guard-routes.js';
+import { contextPaths } from '../openapi/paths/context.js';
+import { guardPaths } from '../openapi/paths/guard.js';
+import { mcpPaths, toolPaths } from '../openapi/paths/tools.js';
 import type { GuardServices } from '../server.js';
 import type { Service } from '../service.js';
 import { mcpRoute } from './mcp-route.js';
@@ -26,14 +29,17 @@ export function tools(app: FastifyInstance, service: Service, { guard, context }
   });
   toolRoutes(app, service, toolbox);
   mcpRoute(app, service, toolbox);
+  service.described.push({ groups: [toolPaths(toolbox), mcpPaths] });
   const uncounted = (what: string) => (error: unknown) =>
     app.log.warn({ err: error }, `the ${what} could not be counted`);
   if (guard) {
     guardRoutes(app, service, toolbox);
+    service.described.push({ groups: [guardPaths(toolbox)] });
     collectGuardMetrics(service.metrics.registry, guard.maasl, uncounted('locks'));
   }
   if (context) {
     contextRoutes(app, service, context, toolbox);
+    service.described.push({ groups: [contextPaths(toolbox)] });
     collectContextMetrics(service.metrics.registry, context, uncounted('sessions'));
   }
 }

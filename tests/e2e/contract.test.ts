@@ -1,0 +1,24 @@
+/** A real server against its own OpenAPI document, with requests made by Schemathesis. */
+import { beforeAll, expect, it } from 'vitest';
+import { bringSchemathesis, schemathesis } from '../servers/schemathesis.js';
+import { type ServerProcess, serve } from './server-process.js';
+
+const scale = Number(process.env['STOMP_TEST_SCALE'] ?? 1);
+let server: ServerProcess;
+
+beforeAll(async () => {
+  bringSchemathesis();
+  server = await serve({ shared: true });
+});
+
+it('answers every request in a way that its OpenAPI document says', async () => {
+  const { code, output } = await schemathesis(`${server.url}/openapi.json`, [
+    '--phases=examples,coverage,fuzzing',
+    '--checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection,unsupported_method,allow_header_conformance',
+    `--max-examples=${20 * scale}`,
+    '--seed=20',
+    '--request-timeout=60',
+    '--suppress-health-check=all',
+  ]);
+  expect(code, output).toBe(0);
+});

@@ -1,0 +1,97 @@
+/** Members of OpenAI's requests, as they are served. */
+import { anyOf, choice, flag, integer, list, number, object, type Schema, text } from '../shapes.js';
+
+const stop = text('Ends the answer', { minLength: 1, maxLength: 1024 });
+const penalty = (what: string): Schema => number(what, { minimum: -2, maximum: 2 });
+
+/** How tokens are chosen; the same for every route that generates. */
+export const samplingMembers: Readonly<Record<string, Schema>> = {
+  'max_tokens?': integer('Longest answer', { minimum: 1, maximum: 16_777_216 }),
+  'temperature?': number('0 takes the likeliest token', { minimum: 0, maximum: 2 }),
+  'top_p?': number('Of the likeliest tokens that sum to this', { exclusiveMinimum: 0, maximum: 1 }),
+  'top_k?': integer('Of so many likeliest tokens; 0: all', { minimum: 0, maximum: 1_000_000 }),
+  'min_p?': number('None less likely than this share of the likeliest', { minimum: 0, maximum: 1 }),
+  'repetition_penalty?': number('Makes what was there less likely', { minimum: 0.1, maximum: 10 }),
+  'presence_penalty?': penalty('Makes what the answer holds less likely'),
+  'frequency_penalty?': penalty('Makes it less likely the more often the answer holds it'),
+  'logit_bias?': object(
+    {},
+    {
+      description: 'Token ids, and what is added to their logits',
+      patternProperties: { '^[0-9]+$': number('', { minimum: -100, maximum: 100 }) },
+      additionalProperties: false,
+    },
+  ),
+  'seed?': integer('The same gives the same answer', { minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  'stop?': anyOf(stop, list(stop, { maxItems: 16 })),
+  'ignore_eos?': flag("Do not end at the model's own end tokens"),
+  'cache_salt?': text('Caches are shared only under one salt', { maxLength: 256 }),
+};
+
+const name = text('Of a tool', { pattern: '^[A-Za-z0-9_.-]{1,128}$' });
+const parts = list(
+  object({ type: { const: 'text' }, text: text('Of the part') }, { additionalProperties: false }),
+  {
+    minItems: 1,
+  },
+);
+const content = anyOf(text('Of the message'), parts);
+
+const toolCall = object({
+  id: text('Names the call'),
+  type: { const: 'function' },
+  function: object({ name, arguments: text('JSON text') }),
+});
+
+export const messages = list(
+  anyOf(
+    object({
+      role: choice('Who speaks', 'system', 'developer', 'user'),
+      content,
+      'name?': text('Who speaks'),
+    }),
+    object({
+      role: { const: 'assistant' },
+      'content?': anyOf(content, { type: 'null' }),
+      'reasoning_content?': anyOf(text('What it thought'), { type: 'null' }),
+      'tool_calls?': list(toolCall, { minItems: 1 }),
+    }),
+    object({ role: { const: 'tool' }, tool_call_id: text('The call that it answers'), content }),
+  ),
+  { minItems: 1, maxItems: 10_000 },
+);
+
+const tool = object({
+  type: { const: 'function' },
+  function: object(
+    {
+      name,
+      'description?': text('What it does'),
+      'parameters?': object({}, { description: 'JSON Schema of the arguments' }),
+      'strict?': anyOf(flag('Hold the arguments to the schema'), { type: 'null' }),
+    },
+    { additionalProperties: false },
+  ),
+});
+
+/** Tools and forms. */
+export const formMembers: Readonly<Record<string, Schema>> = {
+  'tools?': list(tool, { maxItems: 512 }),
+  'tool_choice?': anyOf(
+    choice('Whether to call', 'none', 'auto', 'required'),
+    object({ type: { const: 'function' }, function: object({ name }) }),
+  ),
+  'parallel_tool_calls?': flag('More than one call in an answer'),
+  'response_format?': anyOf(
+    object({ type: choice('Free text, or any JSON object', 'text', 'json_object') }),
+    object({
+      type: { const: 'json_schema' },
+      json_schema: object({
+        name: text('Of the schema', { pattern: '^[A-Za-z0-9_-]{1,64}$' }),
+        'description?': text('What it is for'),
+        schema: object({}, { description: 'JSON Schema' }),
+        'strict?': anyOf(flag('Always held to'), { type: 'null' }),
+      }),
+    }),
+  ),
+};
