@@ -1,7 +1,6 @@
 /** OpenAI's API: chat, completions, models. */
 import { inHeader, inPath, type PathGroup } from '../operation.js';
 import {
-  anyOf,
   choice,
   flag,
   integer,
@@ -31,7 +30,6 @@ const common: Readonly<Record<string, Schema>> = {
   'session_id?': text('The agent is named after it', { pattern: '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$' }),
   'user?': text('Not used'),
 };
-const token = integer('Id', { minimum: 0 });
 
 export const openaiPaths: PathGroup = {
   tag: 'openai',
