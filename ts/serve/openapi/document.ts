@@ -2,7 +2,7 @@
 import { packageVersion } from '../../version.js';
 import { errorSchemas } from './errors.js';
 import type { Answer, ErrorShape, Method, Operation, PathGroup, PathItem } from './operation.js';
-import type { Schema } from './shapes.js';
+import { nullable, type Schema } from './shapes.js';
 
 /** What some routes add to the document. */
 export interface DocumentParts {
@@ -87,7 +87,8 @@ function operationId(method: Method, path: string): string {
 
 function bodyOf({ body, bodyOptional }: Operation): object {
   if (body === undefined) return {};
-  return { requestBody: { required: !bodyOptional, content: { 'application/json': { schema: body } } } };
+  const schema = bodyOptional ? nullable(body) : body;
+  return { requestBody: { required: !bodyOptional, content: { 'application/json': { schema } } } };
 }
 
 function answersOf({ answers }: Operation): Record<string, object> {

@@ -30,7 +30,7 @@ export interface Operation {
   readonly parameters?: readonly Parameter[];
   /** JSON body. */
   readonly body?: Schema;
-  /** The body may be left out. */
+  /** The body may be left out, or null. */
   readonly bodyOptional?: boolean;
   /** By status. */
   readonly answers: Readonly<Record<number, Answer>>;

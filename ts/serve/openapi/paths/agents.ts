@@ -1,18 +1,6 @@
 /** `/v1/agents`: agents of the engine. */
 import { inPath, type PathGroup } from '../operation.js';
-import {
-  choice,
-  flag,
-  integer,
-  list,
-  nullable,
-  number,
-  object,
-  ref,
-  request,
-  type Schema,
-  text,
-} from '../shapes.js';
+import { choice, flag, integer, list, number, object, ref, request, type Schema, text } from '../shapes.js';
 import { formMembers, messages, samplingMembers } from './openai-request.js';
 
 const agent = inPath('id', 'Of the agent', {
@@ -27,7 +15,7 @@ const tokens = (what: string): Schema => integer(what, { minimum: 0 });
 const action = (summary: string, errors: readonly number[]) => ({
   summary,
   parameters: [agent],
-  body: nullable(nothing),
+  body: nothing,
   bodyOptional: true,
   answers: one,
   errors: [404, ...errors],
