@@ -24,9 +24,11 @@ import { checkLocal } from './local-only.js';
 import { Metrics } from './metrics.js';
 import { metrics } from './metrics-route.js';
 import { chatCompletions } from './openai/chat-completions.js';
+import { completions } from './openai/completions.js';
 import { models } from './openai/models.js';
 import { type Phase, type ServedEngine, Service } from './service.js';
 import type { Systems } from './tools/tools.js';
+import type { RequestNotes } from './turn.js';
 import { errorBody, errorForWire, retryAfterSeconds } from './wire-errors.js';
 
 /** A stomp guard to offer over HTTP and MCP. Whoever opened it closes it, after the server. */
@@ -110,7 +112,8 @@ export function createServer(
   const service = new Service(engine, model, new Metrics());
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
-  for (const route of [chatCompletions, models, agents, generate, health, metrics]) route(app, service);
+  for (const route of [chatCompletions, completions, models, agents, generate, health, metrics])
+    route(app, service);
   const { guard, context } = options;
   if (guard || context) addTools(app, service, { guard, context });
   const close = closer(app, service, options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS);
@@ -211,7 +214,16 @@ async function sendError(
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   const body = request.routeOptions?.config?.errorBody ?? errorBody;
-  return reply.code(error.status).header('x-request-id', request.id).send(body(error));
+  return reply
+    .code(error.status)
+    .header('x-request-id', request.id)
+    .send(body === errorBody ? { ...body(error), ...agentOf(request) } : body(error));
+}
+
+/** Notes are not yet there when a request fails before its first hook. */
+function agentOf(request: FastifyRequest): { agent_id?: string } {
+  const agent = (request.notes as RequestNotes | null)?.agent;
+  return agent === undefined ? {} : { agent_id: agent };
 }
 
 /** Takes in what is still being sent, for a while: a client reads no answer before it has sent its body. */

@@ -42,7 +42,7 @@ describe('a conversation without a name', () => {
   const agents = (): AnonymousAgents => new AnonymousAgents();
   const turn = (table: AnonymousAgents, messages: ChatMessage[], answer: string, salt = ''): string => {
     const { agentId, settle } = table.begin(messages, salt);
-    settle(answer);
+    settle({ text: answer, toolCalls: [] });
     return agentId;
   };
 
