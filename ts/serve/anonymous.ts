@@ -19,9 +19,6 @@ export interface AnonymousTurn {
   settle(answer: SettledAnswer | undefined): void;
 }
 
-/** What may change from turn to turn without changing the conversation is left out by it. */
-export type StableText = (text: string) => string;
-
 interface Member {
   readonly id: string;
   /** One digest per message, each over all messages up to it. */
@@ -31,14 +28,12 @@ interface Member {
 
 export class AnonymousAgents {
   readonly #limit: number;
-  readonly #stable: StableText;
   /** By the name of the beginning; in order of use. */
   readonly #families = new Map<string, Member[]>();
 
   /** @param limit beginnings that are remembered. */
-  constructor(limit = 4096, stable: StableText = (text) => text) {
+  constructor(limit = 4096) {
     this.#limit = limit;
-    this.#stable = stable;
   }
 
   /** REQUIRES: `messages` is not empty. @param salt keeps conversations of different salts apart. */
@@ -47,10 +42,10 @@ export class AnonymousAgents {
     salt: string,
     tools: readonly ToolDefinition[] = [],
   ): AnonymousTurn {
-    const said = messages.map((message) => this.#said(message));
-    const family = beginning(said, salt, tools);
+    const whole = messages.map(said);
+    const family = beginning(whole, salt, tools);
     const members = this.#touch(family);
-    const chain = digests(said, salt);
+    const chain = digests(whole, salt);
     const member = continued(members, chain) ?? this.#join(members, family, chain);
     member.busy = true;
     return {
@@ -60,11 +55,6 @@ export class AnonymousAgents {
         member.chain = answer ? [...chain, link(chain.at(-1) ?? '', answered(answer))] : chain;
       },
     };
-  }
-
-  #said({ role, content, toolCalls }: ChatMessage): Said {
-    const text = typeof content === 'string' ? content : content.map((part) => part.text).join('\n');
-    return { role, text: this.#stable(text), calls: canonicalCalls(toolCalls ?? []) };
   }
 
   #touch(family: string): Member[] {
@@ -114,6 +104,11 @@ interface Said {
   readonly role: string;
   readonly text: string;
   readonly calls: readonly string[];
+}
+
+function said({ role, content, toolCalls }: ChatMessage): Said {
+  const text = typeof content === 'string' ? content : content.map((part) => part.text).join('\n');
+  return { role, text, calls: canonicalCalls(toolCalls ?? []) };
 }
 
 function answered({ text, toolCalls }: SettledAnswer): Said {
