@@ -5,7 +5,10 @@ import type { Tokenizer, TokenLogprob } from '../../engine/types.js';
 export type TokenBytes = Pick<Tokenizer, 'bytes'>;
 
 /** As chat completions have them: one entry for each token. */
-export function chatLogprobs(logprobs: readonly TokenLogprob[], tokenizer: TokenBytes): object {
+export function chatLogprobs(
+  logprobs: readonly TokenLogprob[],
+  tokenizer: TokenBytes,
+): { content: object[]; refusal: null } {
   const entry = ({ token, logprob }: { token: number; logprob: number }) => {
     const bytes = tokenizer.bytes(token);
     return { token: Buffer.from(bytes).toString(), logprob, bytes: [...bytes] };
