@@ -20,6 +20,8 @@ import { loadModelText, type ModelText } from './text/model-text.js';
 import { checkTokens, Turns } from './turns.js';
 import type {
   AgentInfo,
+  ChatMessage,
+  ChatOptions,
   EngineInfo,
   EngineOptions,
   EngineStats,
@@ -139,6 +141,11 @@ export class Engine {
    */
   complete(prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
     return this.#turns.generate('', prompt, options, new Error());
+  }
+
+  /** A chat turn that belongs to no agent; its cache is shared but not kept. Throws as `Agent.chat` does. */
+  chat(messages: string | readonly ChatMessage[], options: ChatOptions = {}): Generation {
+    return this.#turns.chat('', messages, options, new Error());
   }
 
   /**

@@ -380,4 +380,6 @@ export interface Tokenizer {
   encode(text: string, options?: { bos?: boolean }): number[];
   /** `skipSpecial`: leave markers out. @default true */
   decode(tokens: readonly number[], options?: { skipSpecial?: boolean }): string;
+  /** UTF-8 of a token, possibly part of a character; empty for ids that do not exist. */
+  bytes(token: number): Uint8Array;
 }

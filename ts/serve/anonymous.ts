@@ -1,18 +1,22 @@
 /**
  * Names for conversations that come without one. A conversation is named after its beginning: the first
- * 16 hex digits of SHA-256 over tools (none yet), system prompt and first user message. Two that begin alike share that
+ * 16 hex digits of SHA-256 over tools, system prompt and first user message. Two that begin alike share that
  * name until they part, or meet in time; the later one is then named after all of its messages.
  * One per server; main thread only. Bounded: the least recently used conversations are forgotten, which
  * costs them a fresh name and no cached block.
  */
 import { createHash } from 'node:crypto';
-import type { ChatMessage } from '../engine/types.js';
+import type { ChatMessage, GenerationResult, ToolCall, ToolDefinition } from '../engine/types.js';
+import { canonicalJson, canonicalJsonText } from './canonical.js';
+
+/** What of an answer tells conversations apart. Thoughts do not: clients leave them out. */
+export type SettledAnswer = Pick<GenerationResult, 'text' | 'toolCalls'>;
 
 /** A conversation that is being continued; `settle` ends its turn. */
 export interface AnonymousTurn {
   readonly agentId: string;
-  /** @param answer the text that was generated, or undefined when the turn failed. */
-  settle(answer: string | undefined): void;
+  /** @param answer what was generated, or undefined when the turn failed. */
+  settle(answer: SettledAnswer | undefined): void;
 }
 
 interface Member {
@@ -33,18 +37,22 @@ export class AnonymousAgents {
   }
 
   /** REQUIRES: `messages` is not empty. @param salt keeps conversations of different salts apart. */
-  begin(messages: readonly ChatMessage[], salt: string): AnonymousTurn {
-    const family = beginning(messages, salt);
+  begin(
+    messages: readonly ChatMessage[],
+    salt: string,
+    tools: readonly ToolDefinition[] = [],
+  ): AnonymousTurn {
+    const whole = messages.map(said);
+    const family = beginning(whole, salt, tools);
     const members = this.#touch(family);
-    const chain = digests(messages, salt);
+    const chain = digests(whole, salt);
     const member = continued(members, chain) ?? this.#join(members, family, chain);
     member.busy = true;
     return {
       agentId: member.id,
       settle: (answer) => {
         member.busy = false;
-        member.chain =
-          answer === undefined ? chain : [...chain, link(chain.at(-1) ?? '', 'assistant', answer)];
+        member.chain = answer ? [...chain, link(chain.at(-1) ?? '', answered(answer))] : chain;
       },
     };
   }
@@ -91,25 +99,45 @@ function sharedLength(a: readonly string[], b: readonly string[]): number {
   return length;
 }
 
-function beginning(messages: readonly ChatMessage[], salt: string): string {
-  const system = messages.filter((message) => message.role === 'system').map(textOf);
-  const user = messages.find((message) => message.role === 'user');
-  return shortHash([salt, 'tools', [], 'system', system, 'user', user ? textOf(user) : '']);
+/** A message, without what clients change when they send it again: ids of calls, spelling of their arguments. */
+interface Said {
+  readonly role: string;
+  readonly text: string;
+  readonly calls: readonly string[];
 }
 
-function digests(messages: readonly ChatMessage[], salt: string): string[] {
+function said({ role, content, toolCalls }: ChatMessage): Said {
+  const text = typeof content === 'string' ? content : content.map((part) => part.text).join('\n');
+  return { role, text, calls: canonicalCalls(toolCalls ?? []) };
+}
+
+function answered({ text, toolCalls }: SettledAnswer): Said {
+  return { role: 'assistant', text, calls: canonicalCalls(toolCalls) };
+}
+
+function canonicalCalls(calls: readonly ToolCall[]): string[] {
+  return calls.map((call) => JSON.stringify([call.name, canonicalJsonText(call.arguments)]));
+}
+
+function beginning(messages: readonly Said[], salt: string, tools: readonly ToolDefinition[]): string {
+  const system = messages.filter(({ role }) => role === 'system').map(({ text }) => text);
+  const user = messages.find(({ role }) => role === 'user')?.text ?? '';
+  return shortHash([salt, 'tools', canonicalTools(tools), 'system', system, 'user', user]);
+}
+
+/** In the order of their names, which are unique: clients gather them from several servers. */
+function canonicalTools(tools: readonly ToolDefinition[]): string[] {
+  return [...tools].sort((a, b) => (a.name < b.name ? -1 : 1)).map(canonicalJson);
+}
+
+function digests(messages: readonly Said[], salt: string): string[] {
   let last = salt;
-  return messages.map((message) => (last = link(last, message.role, textOf(message))));
+  return messages.map((message) => (last = link(last, message)));
 }
 
 /** Clients trim what they quote, so surrounding space does not count. */
-function link(last: string, role: string, text: string): string {
-  return shortHash([last, role, text.trim()]);
-}
-
-function textOf(message: ChatMessage): string {
-  const { content } = message;
-  return typeof content === 'string' ? content : content.map((part) => part.text).join('\n');
+function link(last: string, { role, text, calls }: Said): string {
+  return shortHash([last, role, text.trim(), ...calls]);
 }
 
 /** First 16 hex digits of SHA-256 over the JSON form. */

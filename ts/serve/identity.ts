@@ -1,7 +1,8 @@
 /** Which agent a request belongs to: `X-Agent-ID` > `session_id` or `X-Session-ID` > its content. */
 import type { IncomingHttpHeaders } from 'node:http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { checkAgentId } from '../engine/agent-id.js';
-import type { ChatMessage } from '../engine/types.js';
+import type { ChatMessage, ToolDefinition } from '../engine/types.js';
 import { StompError } from '../errors.js';
 import type { AnonymousAgents, AnonymousTurn } from './anonymous.js';
 
@@ -10,6 +11,7 @@ export interface Claim {
   /** The field of the body. */
   readonly sessionId: string | undefined;
   readonly messages: readonly ChatMessage[];
+  readonly tools?: readonly ToolDefinition[];
   readonly cacheSalt: string;
 }
 
@@ -22,7 +24,7 @@ export type NamedTurn = Pick<AnonymousTurn, 'agentId'> & Partial<AnonymousTurn>;
  */
 export function resolveAgent(claim: Claim, anonymous: AnonymousAgents): NamedTurn {
   const agent = header(claim.headers, 'x-agent-id');
-  if (agent !== undefined) return named(checkAgentId(agent, 'X-Agent-ID'));
+  if (agent !== undefined) return { agentId: checkAgentId(agent, 'X-Agent-ID') };
   const session = header(claim.headers, 'x-session-id');
   if (session !== undefined && claim.sessionId !== undefined && session !== claim.sessionId) {
     throw new StompError(
@@ -33,13 +35,23 @@ export function resolveAgent(claim: Claim, anonymous: AnonymousAgents): NamedTur
       },
     );
   }
-  if (claim.sessionId !== undefined) return named(checkAgentId(claim.sessionId, 'session_id'));
-  if (session !== undefined) return named(checkAgentId(session, 'X-Session-ID'));
-  return anonymous.begin(claim.messages, claim.cacheSalt);
+  if (claim.sessionId !== undefined) return { agentId: checkAgentId(claim.sessionId, 'session_id') };
+  if (session !== undefined) return { agentId: checkAgentId(session, 'X-Session-ID') };
+  return anonymous.begin(claim.messages, claim.cacheSalt, claim.tools);
 }
 
-function named(agentId: string): NamedTurn {
-  return { agentId };
+/**
+ * Names the agent that the headers name before the body is read, so that the response has it even if nothing
+ * comes of the request.
+ * @throws StompError INVALID_REQUEST
+ */
+export function announceAgent(request: FastifyRequest, reply: FastifyReply): void {
+  const agent = header(request.headers, 'x-agent-id');
+  const session = header(request.headers, 'x-session-id');
+  const name = agent ?? session;
+  if (name === undefined) return;
+  request.notes.agent = checkAgentId(name, agent === undefined ? 'X-Session-ID' : 'X-Agent-ID');
+  reply.header('x-agent-id', request.notes.agent);
 }
 
 function header(headers: IncomingHttpHeaders, name: string): string | undefined {

@@ -26,6 +26,7 @@ import { Metrics } from './metrics.js';
 import { metrics } from './metrics-route.js';
 import { fastifyPlugin, type RequestHandler, requestHandler, unreadBody } from './mount.js';
 import { chatCompletions } from './openai/chat-completions.js';
+import { completions } from './openai/completions.js';
 import { models } from './openai/models.js';
 import { agentPaths, agentSchemas } from './openapi/paths/agents.js';
 import { openaiPaths, openaiSchemas } from './openapi/paths/openai.js';
@@ -33,6 +34,7 @@ import { watchPaths } from './openapi/paths/watch.js';
 import { openApi } from './openapi/routes.js';
 import { type Phase, type ServedEngine, Service } from './service.js';
 import type { Systems } from './tools/tools.js';
+import type { RequestNotes } from './turn.js';
 import { errorBody, errorForWire, retryAfterSeconds } from './wire-errors.js';
 
 /** A stomp guard to offer over HTTP and MCP. Whoever opened it closes it, after the server. */
@@ -118,7 +120,7 @@ export function createServer(
   const service = new Service(engine, model, new Metrics());
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
-  for (const route of [chatCompletions, models, agents, generate, health, metrics, openApi])
+  for (const route of [chatCompletions, completions, models, agents, generate, health, metrics, openApi])
     route(app, service);
   service.described.push({
     groups: [openaiPaths, agentPaths, watchPaths],
@@ -226,7 +228,16 @@ async function sendError(
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   const body = request.routeOptions?.config?.errorBody ?? errorBody;
-  return reply.code(error.status).header('x-request-id', request.id).send(body(error));
+  return reply
+    .code(error.status)
+    .header('x-request-id', request.id)
+    .send(body === errorBody ? { ...body(error), ...agentOf(request) } : body(error));
+}
+
+/** Notes are not yet there when a request fails before its first hook. */
+function agentOf(request: FastifyRequest): { agent_id?: string } {
+  const agent = (request.notes as RequestNotes | null)?.agent;
+  return agent === undefined ? {} : { agent_id: agent };
 }
 
 /** Takes in what is still being sent, for a while: a client reads no answer before it has sent its body. */

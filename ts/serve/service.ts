@@ -11,7 +11,10 @@ import type { Metrics } from './metrics.js';
 import type { DocumentParts } from './openapi/document.js';
 
 /** What the server uses of an engine. */
-export type ServedEngine = Pick<Engine, 'info' | 'agent' | 'agents' | 'stats' | 'remove' | 'evict'>;
+export type ServedEngine = Pick<
+  Engine,
+  'info' | 'tokenizer' | 'agent' | 'agents' | 'chat' | 'complete' | 'stats' | 'remove' | 'evict'
+>;
 
 /** Where a server is in its life; only `ready` ones take requests. */
 export type Phase = 'loading' | 'ready' | 'failed' | 'draining';

@@ -19,6 +19,8 @@ const STALL_MS = 60_000;
 /** How a protocol words the answer of one request, which may hold several choices. May keep state. */
 export interface AnswerFormat {
   whole(results: readonly GenerationResult[]): object;
+  /** Called with every chunk before anything is made of it, of answers that are sent whole too. */
+  seen?(chunk: GenerationChunk, choice: number): void;
   /** Events before the first piece of any choice. */
   opening(use: PromptUse): readonly SseEvent[];
   piece(chunk: GenerationChunk, choice: number): readonly SseEvent[];
@@ -99,8 +101,8 @@ async function whole(
   generations: readonly Generation[],
 ): Promise<readonly GenerationResult[]> {
   const results = await Promise.all(
-    generations.map(async (generation) => {
-      for await (const _ of watched(generation, service));
+    generations.map(async (generation, choice) => {
+      for await (const chunk of watched(generation, service)) format.seen?.(chunk, choice);
       return completed(generation);
     }),
   );
@@ -123,6 +125,7 @@ async function streamed(
   const choose = async (generation: Generation, choice: number): Promise<GenerationResult> => {
     const source = sources[choice] as AsyncIterator<GenerationChunk>;
     for (let next = await firsts[choice]; next && !next.done; next = await source.next()) {
+      format.seen?.(next.value, choice);
       await stream.send(format.piece(next.value, choice));
     }
     const result = await completed(generation);

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { StompError } from '../../../ts/errors.js';
 import { errorOf, events, type Running, start } from './harness.js';
 
+const tool = { type: 'function', function: { name: 'look', parameters: { type: 'object' } } };
+
 async function withAgent(): Promise<Running> {
   const running = await start();
   expect((await running.post('/v1/agents/ann/generate', { message: 'Hi' })).status).toBe(200);
@@ -47,6 +49,61 @@ describe('generate', () => {
     expect(engine.calls.map((call) => call.input)).toEqual(['Once', [{ role: 'user', content: 'Hi' }]]);
   });
 
+  it('takes tools, forms, thoughts and penalties as the chat does', async () => {
+    const { post, engine } = await start();
+    await post('/v1/agents/ann/generate', {
+      message: 'Hi',
+      tools: [tool],
+      tool_choice: 'required',
+      parallel_tool_calls: false,
+      response_format: { type: 'json_object' },
+      reasoning_effort: 'low',
+      reasoning_budget_tokens: 50,
+      logprobs: true,
+      top_logprobs: 2,
+      presence_penalty: 1,
+    });
+    expect(engine.calls[0]?.options).toEqual({
+      tools: [{ name: 'look', parameters: { type: 'object' } }],
+      toolChoice: 'required',
+      parallelToolCalls: false,
+      responseFormat: { type: 'json_object' },
+      reasoning: { enabled: true, budgetTokens: 50 },
+      topLogprobs: 2,
+      presencePenalty: 1,
+      signal: expect.any(AbortSignal),
+    });
+  });
+
+  it('tells calls, thoughts and log-probabilities, whole or in pieces', async () => {
+    const { post, engine } = await start();
+    const logprobs = [{ token: 0x48, logprob: -0.5, top: [] }];
+    engine.script = {
+      pieces: [
+        { type: 'reasoning', text: 'Hm.', tokens: [1] },
+        { type: 'text', text: 'H', tokens: [0x48], logprobs },
+        { type: 'tool_call', index: 0, id: 'c', name: 'look', arguments: '', tokens: [3] },
+        { type: 'tool_call', index: 0, arguments: '{}', tokens: [4] },
+      ],
+    };
+    const entry = { token: 'H', logprob: -0.5, bytes: [0x48], top_logprobs: [] };
+    const ask = { message: 'Hi', tools: [tool], logprobs: true };
+    expect(await (await post('/v1/agents/ann/generate', ask)).json()).toMatchObject({
+      text: 'H',
+      reasoning: 'Hm.',
+      tool_calls: [{ id: 'c', name: 'look', arguments: '{}' }],
+      logprobs: [entry],
+      finish_reason: 'tool_calls',
+    });
+    const data = await events(await post('/v1/agents/ann/generate', { ...ask, stream: true }));
+    expect(data.slice(0, -2).map((text) => JSON.parse(text) as object)).toEqual([
+      { agent_id: 'ann', reasoning: 'Hm.' },
+      { agent_id: 'ann', text: 'H', logprobs: [entry] },
+      { agent_id: 'ann', tool_call: { index: 0, id: 'c', name: 'look', arguments: '' } },
+      { agent_id: 'ann', tool_call: { index: 0, arguments: '{}' } },
+    ]);
+  });
+
   it('streams pieces of the same', async () => {
     const { post } = await start();
     const data = await events(await post('/v1/agents/ann/generate', { message: 'Hi', stream: true }));
@@ -65,7 +122,11 @@ describe('generate', () => {
     [{ message: 'a', prompt: 'b' }, 'message'],
     [{ prompt: 'a', system: 'b' }, 'system'],
     [{ message: 1 }, 'message'],
-    [{ message: 'a', tools: [] }, 'tools'],
+    [{ message: 'a', n: 2 }, 'n'],
+    [{ prompt: 'a', tools: [tool] }, 'tools'],
+    [{ prompt: 'a', response_format: { type: 'json_object' } }, 'response_format'],
+    [{ prompt: 'a', reasoning_effort: 'low' }, 'reasoning_effort'],
+    [{ message: 'a', tool_choice: 'required' }, 'tool_choice'],
     [{ message: 'a', max_tokens: -1 }, 'max_tokens'],
   ])('refuses %j', async (body, param) => {
     const { post } = await start();

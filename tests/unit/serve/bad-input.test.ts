@@ -17,7 +17,30 @@ const bodies: [name: string, body: unknown, code: string, param: string | null][
   ['a message that is a text', { messages: ['hi'] }, 'INVALID_REQUEST', 'messages[0]'],
   ['a message without a role', { messages: [{ content: 'hi' }] }, 'INVALID_REQUEST', 'messages[0].role'],
   ['an unknown role', { messages: [{ role: 'boss', content: '' }] }, 'INVALID_REQUEST', 'messages[0].role'],
-  ['a tool message', { messages: [{ role: 'tool', content: '' }] }, 'UNSUPPORTED_FIELD', 'messages[0].role'],
+  [
+    'a tool message that answers nothing',
+    { messages: [{ role: 'tool', content: '' }] },
+    'INVALID_REQUEST',
+    'messages[0].tool_call_id',
+  ],
+  [
+    'a message of a function',
+    { messages: [{ role: 'function', name: 'f', content: '' }] },
+    'UNSUPPORTED_FIELD',
+    'messages[0].role',
+  ],
+  [
+    'the answer of a tool from a user',
+    { messages: [{ role: 'user', content: '', tool_call_id: 'c' }] },
+    'INVALID_REQUEST',
+    'messages[0].tool_call_id',
+  ],
+  [
+    'calls of a user',
+    { messages: [{ role: 'user', content: '', tool_calls: [{ id: '1' }] }] },
+    'UNSUPPORTED_FIELD',
+    'messages[0].tool_calls',
+  ],
   ['no content', { messages: [{ role: 'user' }] }, 'INVALID_REQUEST', 'messages[0].content'],
   [
     'content as a number',
@@ -32,10 +55,28 @@ const bodies: [name: string, body: unknown, code: string, param: string | null][
     'messages[0].content[0].type',
   ],
   [
-    'a tool call',
+    'a call of nothing',
     { messages: [{ role: 'assistant', content: '', tool_calls: [{ id: '1' }] }] },
+    'INVALID_REQUEST',
+    'messages[0].tool_calls[0].function',
+  ],
+  [
+    'arguments that are no text',
+    { messages: [callOf({ name: 'f', arguments: {} })] },
+    'INVALID_REQUEST',
+    'messages[0].tool_calls[0].function.arguments',
+  ],
+  [
+    'a call of a custom tool',
+    { messages: [{ role: 'assistant', tool_calls: [{ id: '1', type: 'custom', custom: {} }] }] },
     'UNSUPPORTED_FIELD',
-    'messages[0].tool_calls',
+    'messages[0].tool_calls[0].type',
+  ],
+  [
+    'an answer that says nothing',
+    { messages: [{ role: 'assistant', content: null }] },
+    'INVALID_REQUEST',
+    'messages[0].content',
   ],
   [
     'an unknown field in a message',
@@ -51,17 +92,83 @@ const bodies: [name: string, body: unknown, code: string, param: string | null][
     '__proto__',
   ],
   ['a field named constructor', { messages: hello, constructor: 1 }, 'INVALID_REQUEST', 'constructor'],
-  ['tools', { messages: hello, tools: [{ type: 'function' }] }, 'UNSUPPORTED_FIELD', 'tools'],
-  ['two answers', { messages: hello, n: 2 }, 'UNSUPPORTED_FIELD', 'n'],
-  ['logprobs', { messages: hello, logprobs: true }, 'UNSUPPORTED_FIELD', 'logprobs'],
+  ['a tool that is nothing', withTools([{ type: 'function' }]), 'INVALID_REQUEST', 'tools[0].function'],
+  ['a tool without a name', withTools([tool()]), 'INVALID_REQUEST', 'tools[0].function.name'],
+  ['a tool with spaces', withTools([tool('a b')]), 'INVALID_REQUEST', 'tools[0].function.name'],
+  ['two tools of one name', withTools([tool('f'), tool('f')]), 'INVALID_REQUEST', 'tools[1].function.name'],
+  ['too many tools', withTools(Array(513).fill(tool('f'))), 'INVALID_REQUEST', 'tools'],
+  ['a custom tool', withTools([{ type: 'custom', custom: {} }]), 'UNSUPPORTED_FIELD', 'tools[0].type'],
   [
-    'a response format',
-    { messages: hello, response_format: { type: 'json_object' } },
-    'UNSUPPORTED_FIELD',
-    'response_format',
+    'parameters that are no schema',
+    withTools([{ type: 'function', function: { name: 'f', parameters: [] } }]),
+    'INVALID_REQUEST',
+    'tools[0].function.parameters',
   ],
-  ['a logit bias', { messages: hello, logit_bias: { 5: 1 } }, 'UNSUPPORTED_FIELD', 'logit_bias'],
-  ['a penalty', { messages: hello, presence_penalty: 0.1 }, 'UNSUPPORTED_FIELD', 'presence_penalty'],
+  [
+    'a forced call without tools',
+    { messages: hello, tool_choice: 'required' },
+    'INVALID_REQUEST',
+    'tool_choice',
+  ],
+  ['an unknown choice', withTools([tool('f')], 'any'), 'INVALID_REQUEST', 'tool_choice'],
+  [
+    'a choice that is not there',
+    withTools([tool('f')], tool('g')),
+    'INVALID_REQUEST',
+    'tool_choice.function.name',
+  ],
+  [
+    'a custom choice',
+    withTools([tool('f')], { type: 'custom', custom: { name: 'f' } }),
+    'UNSUPPORTED_FIELD',
+    'tool_choice.type',
+  ],
+  [
+    'an allowed tool that is not there',
+    withTools([tool('f')], { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: [tool('g')] } }),
+    'INVALID_REQUEST',
+    'tool_choice.allowed_tools.tools[0].function.name',
+  ],
+  ['functions', { messages: hello, functions: [{ name: 'f' }] }, 'UNSUPPORTED_FIELD', 'functions'],
+  [
+    'a forced function',
+    { messages: hello, function_call: { name: 'f' } },
+    'UNSUPPORTED_FIELD',
+    'function_call',
+  ],
+  ['no answers', { messages: hello, n: 0 }, 'INVALID_REQUEST', 'n'],
+  ['too many answers', { messages: hello, n: 17 }, 'INVALID_REQUEST', 'n'],
+  ['likeliest tokens alone', { messages: hello, top_logprobs: 2 }, 'INVALID_REQUEST', 'top_logprobs'],
+  [
+    'too many likeliest tokens',
+    { messages: hello, logprobs: true, top_logprobs: 21 },
+    'INVALID_REQUEST',
+    'top_logprobs',
+  ],
+  ['an unknown format', withFormat({ type: 'xml' }), 'INVALID_REQUEST', 'response_format.type'],
+  [
+    'a format without its schema',
+    withFormat({ type: 'json_schema' }),
+    'INVALID_REQUEST',
+    'response_format.json_schema',
+  ],
+  [
+    'a schema without a name',
+    withFormat({ type: 'json_schema', json_schema: { schema: {} } }),
+    'INVALID_REQUEST',
+    'response_format.json_schema.name',
+  ],
+  [
+    'a name without a schema',
+    withFormat({ type: 'json_schema', json_schema: { name: 'f' } }),
+    'INVALID_REQUEST',
+    'response_format.json_schema.schema',
+  ],
+  ['an unknown effort', { messages: hello, reasoning_effort: 'some' }, 'INVALID_REQUEST', 'reasoning_effort'],
+  ['a bias of words', { messages: hello, logit_bias: { hello: 1 } }, 'INVALID_REQUEST', 'logit_bias'],
+  ['a large bias', { messages: hello, logit_bias: { 5: 101 } }, 'INVALID_REQUEST', 'logit_bias'],
+  ['a bias as a list', { messages: hello, logit_bias: [1] }, 'INVALID_REQUEST', 'logit_bias'],
+  ['a large penalty', { messages: hello, presence_penalty: 2.1 }, 'INVALID_REQUEST', 'presence_penalty'],
   ['storing', { messages: hello, store: true }, 'UNSUPPORTED_FIELD', 'store'],
   ['a hot temperature', { messages: hello, temperature: 2.1 }, 'INVALID_REQUEST', 'temperature'],
   ['a temperature as text', { messages: hello, temperature: '1' }, 'INVALID_REQUEST', 'temperature'],
@@ -95,6 +202,22 @@ const bodies: [name: string, body: unknown, code: string, param: string | null][
   ['another model', { messages: hello, model: 'gpt-4o' }, 'MODEL_NOT_FOUND', 'model'],
   ['deep nesting', `{"messages":${'['.repeat(70)}${']'.repeat(70)}}`, 'INVALID_REQUEST', 'body'],
 ];
+
+function tool(name?: string): object {
+  return { type: 'function', function: { name } };
+}
+
+function withTools(tools: unknown, choice?: unknown): object {
+  return { messages: hello, tools, tool_choice: choice };
+}
+
+function withFormat(format: object): object {
+  return { messages: hello, response_format: format };
+}
+
+function callOf(called: object): object {
+  return { role: 'assistant', tool_calls: [{ id: '1', type: 'function', function: called }] };
+}
 
 describe('a bad body is refused by name, and never with 5xx', () => {
   it.each(bodies)('%s', async (_, body, code, param) => {
@@ -143,7 +266,7 @@ it('a field that is not served is not offered in the place of an unknown one', a
   const error = await errorOf(await post(path, { messages: hello, wrong: 5 }));
   const { allowed } = error.fields as { allowed: string };
   expect(allowed).toContain('max_tokens');
-  expect(allowed).not.toContain('tools');
+  expect(allowed).not.toContain('audio');
 });
 
 describe('the transport', () => {

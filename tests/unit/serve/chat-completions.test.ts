@@ -38,6 +38,7 @@ describe('a whole answer', () => {
           restored_tokens: 0,
           miss_reason: null,
         },
+        completion_tokens_details: { reasoning_tokens: 0 },
       },
     });
     expect(response.headers.get('x-agent-id')).toBe(body.agent_id);

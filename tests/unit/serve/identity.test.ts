@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ChatMessage } from '../../../ts/engine/types.js';
+import type { ChatMessage, ToolCall, ToolDefinition } from '../../../ts/engine/types.js';
 import { AnonymousAgents } from '../../../ts/serve/anonymous.js';
 import { errorOf, hello, start } from './harness.js';
 
@@ -42,7 +43,7 @@ describe('a conversation without a name', () => {
   const agents = (): AnonymousAgents => new AnonymousAgents();
   const turn = (table: AnonymousAgents, messages: ChatMessage[], answer: string, salt = ''): string => {
     const { agentId, settle } = table.begin(messages, salt);
-    settle(answer);
+    settle({ text: answer, toolCalls: [] });
     return agentId;
   };
 
@@ -107,5 +108,73 @@ describe('a conversation without a name', () => {
     const { agentId, settle } = table.begin([user('U')], '');
     settle(undefined);
     expect(turn(table, [user('U')], 'A')).toBe(agentId);
+  });
+
+  it('is told apart by its tools, in whatever order and spelling they come', () => {
+    const name = (tools: ToolDefinition[]): string => agents().begin([user('U')], '', tools).agentId;
+    const a = { name: 'a', parameters: { type: 'object', properties: { x: { type: 'string' } } } };
+    const same = { parameters: { properties: { x: { type: 'string' } }, type: 'object' }, name: 'a' };
+    const b = { name: 'b' };
+    expect(name([a, b])).toBe(name([b, same]));
+    const others = [[], [a], [b], [a, { ...b, description: 'B' }], [a, { name: 'c' }]];
+    expect(new Set([[a, b], ...others].map(name)).size).toBe(1 + others.length);
+  });
+
+  it('keeps its name through calls, however their arguments and ids are written when they come back', () => {
+    const table = agents();
+    const call = (id: string, args: string): ToolCall => ({ id, name: 'f', arguments: args });
+    const { agentId, settle } = table.begin([user('U')], '');
+    settle({ text: ' ', toolCalls: [call('c1', '{"b": [1, 2], "a": "é"}')] });
+    const rest: ChatMessage[] = [
+      {
+        role: 'assistant',
+        content: '',
+        reasoning: 'left out or not',
+        toolCalls: [call('other', '{"a":"\\u00e9","b":[1,2]}')],
+      },
+      { role: 'tool', toolCallId: 'other', content: 'R' },
+    ];
+    const second = table.begin([user('U'), ...rest], '');
+    expect(second.agentId).toBe(agentId);
+    second.settle({ text: 'Done', toolCalls: [] });
+    // The conversation has gone on from there, so this one has parted from it.
+    const parted: ChatMessage[] = [
+      { role: 'assistant', content: '', toolCalls: [call('c1', '{"a":"other"}')] },
+      { role: 'tool', toolCallId: 'c1', content: 'R' },
+    ];
+    expect(table.begin([user('U'), ...parted], '').agentId).not.toBe(agentId);
+    expect(table.begin([user('U'), ...rest, assistant('Done'), user('On')], '').agentId).toBe(agentId);
+  });
+
+  it('is told apart by what its tools answered', () => {
+    const table = agents();
+    const called: ChatMessage = {
+      role: 'assistant',
+      content: '',
+      toolCalls: [{ id: 'c', name: 'f', arguments: 'no JSON {' }],
+    };
+    const result = (content: string): ChatMessage => ({ role: 'tool', toolCallId: 'c', content });
+    const first = turn(table, [user('U'), called, result('one')], 'A');
+    expect(turn(table, [user('U'), called, result('two')], 'B')).not.toBe(first);
+  });
+
+  it('keeps its name whatever JSON the arguments are, spelled however', () => {
+    fc.assert(
+      fc.property(fc.json(), fc.integer({ min: 0, max: 4 }), (json, indent) => {
+        const table = agents();
+        const { agentId, settle } = table.begin([user('U')], '');
+        settle({ text: '', toolCalls: [{ id: '1', name: 'f', arguments: json }] });
+        const again = (args: string): ChatMessage[] => [
+          user('U'),
+          { role: 'assistant', content: '', toolCalls: [{ id: '2', name: 'f', arguments: args }] },
+          { role: 'tool', toolCallId: '2', content: 'R' },
+        ];
+        const second = table.begin(again(JSON.stringify(JSON.parse(json), undefined, indent)), '');
+        second.settle({ text: 'A', toolCalls: [] });
+        // Only the last answer of what is continued may differ, and it is not this one any more.
+        const third = table.begin([...again(json), assistant('A'), user('On')], '');
+        return second.agentId === agentId && third.agentId === agentId;
+      }),
+    );
   });
 });

@@ -161,7 +161,7 @@ describe('metrics', () => {
     await post(path, { messages: hello });
     engine.script = {};
     await post(path, { messages: hello, stream: true }).then((response) => response.text());
-    await post(path, { messages: hello, n: 3 });
+    await post(path, { messages: hello, n: 0 });
     engine.statistics = { evictionsHot: 2, saves: 4, saveSeconds: 0.5, waiting: 1, active: 3 };
     await get('/metrics');
     engine.statistics = { evictionsHot: 3, saves: 5, saveSeconds: 0.75, waiting: 1, active: 3 };

@@ -1,22 +1,30 @@
 /** `POST /v1/agents/{id}/generate`: a turn of a named agent, whole or as a stream. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { GenerateOptions, Generation, GenerationResult, Usage } from '../../engine/types.js';
+import type { ChatOptions, Generation } from '../../engine/types.js';
 import { StompError } from '../../errors.js';
 import { Fields } from '../fields.js';
 import { checkModel } from '../model-name.js';
+import { readChatOptions } from '../openai/chat-options.js';
 import { readMessages } from '../openai/messages.js';
 import { resource } from '../resource.js';
-import { readSampling } from '../sampling.js';
 import type { ServedEngine, Service } from '../service.js';
-import { type AnswerFormat, runTurn } from '../turn.js';
-import { errorBody } from '../wire-errors.js';
+import { runTurn } from '../turn.js';
+import { agentFormat } from './agent-format.js';
 import { agentOf } from './agents.js';
 
 interface GenerateRequest {
   readonly model: string | undefined;
   readonly stream: boolean;
+  readonly logprobs: boolean;
   start(engine: ServedEngine, agentId: string, signal: AbortSignal): Generation;
 }
+
+/** What only a chat can be asked for, by its names in options and body. */
+const CHAT_ONLY = [
+  ['tools', 'tools'],
+  ['responseFormat', 'response_format'],
+  ['reasoning', 'reasoning_effort'],
+] as const;
 
 export function generate(app: FastifyInstance, service: Service): void {
   resource(app, '/v1/agents/:id/generate', { POST: (request, reply) => answer(service, request, reply) });
@@ -25,28 +33,34 @@ export function generate(app: FastifyInstance, service: Service): void {
 function answer(service: Service, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const engine = service.engine();
   const agentId = agentOf(request);
+  reply.header('x-agent-id', agentId);
   const body = readGenerateRequest(request.body);
   checkModel(body.model, service.model);
   return runTurn(service, request, reply, {
     agentId,
     stream: body.stream,
-    format: agentFormat(agentId, service.model.id),
+    format: agentFormat({
+      agentId,
+      model: service.model.id,
+      logprobs: body.logprobs,
+      tokenizer: engine.tokenizer,
+    }),
     start: (signal) => [body.start(engine, agentId, signal)],
   });
 }
 
-/** Exactly one of `message`, `messages` and `prompt`. @throws StompError INVALID_REQUEST */
+/** Exactly one of `message`, `messages` and `prompt`. @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD */
 function readGenerateRequest(body: unknown): GenerateRequest {
   const fields = new Fields(body);
-  const options = readSampling(fields);
+  const options = readChatOptions(fields);
   const model = fields.text('model');
   const stream = fields.flag('stream') ?? false;
   const start = readInput(fields, options);
   fields.end();
-  return { model, stream, start };
+  return { model, stream, logprobs: options.topLogprobs !== undefined, start };
 }
 
-function readInput(fields: Fields, options: GenerateOptions): GenerateRequest['start'] {
+function readInput(fields: Fields, options: ChatOptions): GenerateRequest['start'] {
   const prompt = fields.text('prompt');
   const message = fields.text('message');
   const system = fields.text('system');
@@ -61,6 +75,7 @@ function readInput(fields: Fields, options: GenerateOptions): GenerateRequest['s
     throw fields.invalid('system', system, 'left out unless "message" is given');
   }
   if (prompt !== undefined) {
+    refuseForPrompt(fields, options);
     return (engine, id, signal) => engine.agent(id).generate(prompt, { ...options, signal });
   }
   if (message !== undefined) {
@@ -71,35 +86,9 @@ function readInput(fields: Fields, options: GenerateOptions): GenerateRequest['s
   return (engine, id, signal) => engine.agent(id).chat(messages, { ...options, signal });
 }
 
-/** The stream's events are pieces of the whole: texts first, finish reason and usage last. */
-function agentFormat(agentId: string, model: string): AnswerFormat {
-  const ending = (result: GenerationResult) => ({
-    finish_reason: result.finishReason,
-    usage: usageBody(result.usage),
-  });
-  return {
-    whole: ([result]) => ({ agent_id: agentId, model, text: result?.text, ...(result && ending(result)) }),
-    opening: () => [],
-    piece: (piece) =>
-      piece.type === 'text' && piece.text !== '' ? [{ data: { agent_id: agentId, text: piece.text } }] : [],
-    ended: (result) => [{ data: { agent_id: agentId, model, text: '', ...ending(result) } }],
-    closing: () => [{ data: '[DONE]' }],
-    failure: (error) => ({ data: errorBody(error) }),
-  };
-}
-
-function usageBody(usage: Usage): object {
-  return {
-    prompt_tokens: usage.promptTokens,
-    cached_tokens: usage.cachedTokens,
-    computed_tokens: usage.computedTokens,
-    generated_tokens: usage.generatedTokens,
-    own_tokens: usage.ownTokens,
-    shared_tokens: usage.sharedTokens,
-    restored_tokens: usage.restoredTokens,
-    miss_reason: usage.missReason === '' ? null : usage.missReason,
-    queued_ms: usage.queuedMs,
-    first_token_ms: usage.firstTokenMs,
-    total_ms: usage.totalMs,
-  };
+function refuseForPrompt(fields: Fields, options: ChatOptions): void {
+  for (const [option, field] of CHAT_ONLY) {
+    const value = options[option];
+    if (value !== undefined) throw fields.invalid(field, value, 'left out with "prompt"');
+  }
 }

@@ -1,13 +1,15 @@
 /** `POST /v1/chat/completions`. */
-import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { resolveAgent } from '../identity.js';
+import type { Generation } from '../../engine/types.js';
+import { announceAgent, resolveAgent } from '../identity.js';
 import { checkModel } from '../model-name.js';
 import { resource } from '../resource.js';
-import type { Service } from '../service.js';
+import { optionsOfChoice } from '../sampling.js';
+import type { ServedEngine, Service } from '../service.js';
 import { runTurn } from '../turn.js';
+import { answerFacts } from './answer-facts.js';
 import { chatFormat } from './chat-format.js';
-import { readChatRequest } from './chat-request.js';
+import { type ChatRequest, readChatRequest } from './chat-request.js';
 
 export function chatCompletions(app: FastifyInstance, service: Service): void {
   resource(app, '/v1/chat/completions', { POST: (request, reply) => complete(service, request, reply) });
@@ -15,30 +17,45 @@ export function chatCompletions(app: FastifyInstance, service: Service): void {
 
 function complete(service: Service, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const engine = service.engine();
+  announceAgent(request, reply);
   const chat = readChatRequest(request.body);
   checkModel(chat.model, service.model);
+  const { messages, options } = chat;
   const who = resolveAgent(
     {
       headers: request.headers,
       sessionId: chat.sessionId,
-      messages: chat.messages,
-      cacheSalt: chat.options.cacheSalt ?? '',
+      messages,
+      tools: options.tools ?? [],
+      cacheSalt: options.cacheSalt ?? '',
     },
     service.anonymous,
   );
   const format = chatFormat({
-    id: `chatcmpl-${randomUUID().replaceAll('-', '')}`,
-    created: Math.floor(Date.now() / 1000),
-    model: service.model.id,
-    fingerprint: `fp_${engine.info.fingerprint.slice(0, 10)}`,
-    agentId: who.agentId,
-    includeUsage: chat.includeUsage,
+    ...chat,
+    ...answerFacts('chatcmpl', service.model, engine, who.agentId),
+    logprobs: options.topLogprobs !== undefined,
+    tokenizer: engine.tokenizer,
   });
   return runTurn(service, request, reply, {
     agentId: who.agentId,
     stream: chat.stream,
     format,
-    start: (signal) => [engine.agent(who.agentId).chat(chat.messages, { ...chat.options, signal })],
-    settle: (answer) => who.settle?.(answer?.text),
+    start: (signal) => startChoices(engine, who.agentId, chat, signal),
+    settle: who.settle,
   });
+}
+
+/** The first answer is the agent's; the others belong to nobody and share the blocks of its prompt. */
+function startChoices(
+  engine: ServedEngine,
+  agentId: string,
+  { messages, options, choices }: ChatRequest,
+  signal: AbortSignal,
+): readonly [Generation, ...Generation[]] {
+  const first = engine.agent(agentId).chat(messages, { ...options, signal });
+  const others = Array.from({ length: choices - 1 }, (_, i) =>
+    engine.chat(messages, { ...optionsOfChoice(options, i + 1), signal }),
+  );
+  return [first, ...others];
 }

@@ -1,44 +1,37 @@
 /** The body of OpenAI's chat completions: what is served, and what is refused by name. Pure. */
-import type { ChatMessage, GenerateOptions } from '../../engine/types.js';
+import type { ChatMessage, ChatOptions } from '../../engine/types.js';
 import { Fields, type Neutral } from '../fields.js';
-import { readSampling } from '../sampling.js';
+import { readChatOptions } from './chat-options.js';
 import { readMessages } from './messages.js';
+import { readStreamOptions, type StreamOptions } from './stream-options.js';
 
-export interface ChatRequest {
+export interface ChatRequest extends StreamOptions {
   readonly model: string | undefined;
   readonly messages: readonly ChatMessage[];
-  readonly options: GenerateOptions;
-  readonly stream: boolean;
-  readonly includeUsage: boolean;
+  readonly options: ChatOptions;
+  /** How many answers. */
+  readonly choices: number;
   readonly sessionId: string | undefined;
+  /** Say in the answer which tier it came from. */
+  readonly namesTier: boolean;
 }
+
+/** Answers to one request. */
+export const MAX_CHOICES = 16;
 
 /** Fields of the protocol that are not served, with the values that ask for nothing. */
 const UNSUPPORTED: Readonly<Record<string, Neutral>> = {
-  n: is(1),
-  tools: isEmpty,
-  tool_choice: is('none', 'auto'),
-  parallel_tool_calls: is(true, false),
   functions: isEmpty,
   function_call: is('none', 'auto'),
-  response_format: isTextFormat,
-  logprobs: is(false),
-  top_logprobs: is(0),
-  logit_bias: isEmpty,
-  presence_penalty: is(0),
-  frequency_penalty: is(0),
   modalities: (value) => JSON.stringify(value) === '["text"]',
   audio: is(),
   prediction: is(),
-  reasoning_effort: is(),
-  verbosity: is(),
+  verbosity: is('medium'),
   web_search_options: is(),
   metadata: isEmpty,
   store: is(false),
   service_tier: is('auto', 'default'),
   moderation: is(),
-  prompt_cache_key: is(),
-  prompt_cache_retention: is(),
 };
 
 /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD */
@@ -46,27 +39,38 @@ export function readChatRequest(body: unknown): ChatRequest {
   const fields = new Fields(body);
   const model = fields.text('model');
   const messages = readMessages(fields);
-  const options = readSampling(fields);
-  const stream = fields.flag('stream') ?? false;
-  const includeUsage = readStreamOptions(fields, stream);
+  const options = readChatOptions(fields);
+  const choices = fields.number('n', { min: 1, max: MAX_CHOICES, integer: true }) ?? 1;
+  const streamOptions = readStreamOptions(fields);
   const sessionId = fields.text('session_id');
-  // Identifiers of an end user, for the provider's own records: there are none here to keep.
-  fields.text('user');
-  fields.text('safety_identifier');
+  const namesTier = fields.raw('service_tier') !== undefined;
+  readCacheHints(fields);
+  readEndUser(fields);
   fields.refuse(UNSUPPORTED);
   fields.end();
-  return { model, messages, options, stream, includeUsage, sessionId };
+  return { model, messages, options, choices, sessionId, namesTier, ...streamOptions };
 }
 
-function readStreamOptions(fields: Fields, stream: boolean): boolean {
-  const raw = fields.raw('stream_options');
-  if (raw === undefined) return false;
-  if (!stream) throw fields.invalid('stream_options', raw, 'left out unless "stream" is true');
-  const inner = new Fields(raw, fields.name('stream_options'));
-  const includeUsage = inner.flag('include_usage') ?? false;
-  inner.refuse({ include_obfuscation: is(false) });
+/** Identifiers of an end user, for the provider's own records: there are none here to keep. */
+export function readEndUser(fields: Fields): void {
+  fields.text('user');
+  fields.text('safety_identifier');
+}
+
+/**
+ * Hints to a cache that has to be told what to keep, and where. Here every prompt is looked up by its content and
+ * kept while there is room, so that they are always fulfilled as far as they can be.
+ */
+function readCacheHints(fields: Fields): void {
+  fields.text('prompt_cache_key');
+  // The protocol has had both spellings.
+  fields.choice('prompt_cache_retention', ['in_memory', 'in-memory', '24h']);
+  const raw = fields.raw('prompt_cache_options');
+  if (raw === undefined) return;
+  const inner = new Fields(raw, fields.name('prompt_cache_options'));
+  inner.choice('mode', ['implicit', 'explicit']);
+  inner.text('ttl');
   inner.end();
-  return includeUsage;
 }
 
 function is(...neutral: readonly unknown[]): Neutral {
@@ -75,8 +79,4 @@ function is(...neutral: readonly unknown[]): Neutral {
 
 function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
-}
-
-function isTextFormat(value: unknown): boolean {
-  return JSON.stringify(value) === '{"type":"text"}';
 }
