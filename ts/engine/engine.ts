@@ -20,6 +20,8 @@ import { loadModelText, type ModelText } from './text/model-text.js';
 import { checkTokens, Turns } from './turns.js';
 import type {
   AgentInfo,
+  ChatMessage,
+  CountOptions,
   EngineInfo,
   EngineOptions,
   EngineStats,
@@ -139,6 +141,15 @@ export class Engine {
    */
   complete(prompt: string | readonly number[], options: GenerateOptions = {}): Generation {
     return this.#turns.generate('', prompt, options, new Error());
+  }
+
+  /**
+   * How many tokens a conversation is as a prompt, without computing it.
+   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONTEXT_OVERFLOW, SHUTTING_DOWN
+   */
+  countTokens(messages: readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
+    const caller = new Error();
+    return this.#call(() => this.#turns.count(messages, options), caller);
   }
 
   /**

@@ -18,6 +18,7 @@ import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
 import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
+import { messages } from './anthropic/messages.js';
 import { health } from './health.js';
 import { parseJsonBody } from './json-body.js';
 import { checkLocal } from './local-only.js';
@@ -110,7 +111,8 @@ export function createServer(
   const service = new Service(engine, model, new Metrics());
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
-  for (const route of [chatCompletions, models, agents, generate, health, metrics]) route(app, service);
+  for (const route of [chatCompletions, messages, models, agents, generate, health, metrics])
+    route(app, service);
   const { guard, context } = options;
   if (guard || context) addTools(app, service, { guard, context });
   const close = closer(app, service, options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS);
@@ -172,7 +174,7 @@ function addHooks(app: FastifyInstance, service: Service, allowedHosts: readonly
   app.decorateRequest('notes', null as never);
   app.addHook('onRequest', async (request, reply) => {
     request.notes = {};
-    reply.header('x-request-id', request.id);
+    reply.headers(requestIds(request.id));
     const started = performance.now();
     service.responses.begin();
     reply.raw.once('close', () => service.responses.end());
@@ -211,7 +213,7 @@ async function sendError(
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   const body = request.routeOptions?.config?.errorBody ?? errorBody;
-  return reply.code(error.status).header('x-request-id', request.id).send(body(error));
+  return reply.code(error.status).headers(requestIds(request.id)).send(body(error, request.id));
 }
 
 /** Takes in what is still being sent, for a while: a client reads no answer before it has sent its body. */
@@ -234,6 +236,11 @@ function refuseBrokenRequest(caught: Error & { code?: string }, socket: Socket):
     `HTTP/1.1 ${line}\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
+}
+
+/** By the names under which OpenAI's and Anthropic's clients look for it. */
+function requestIds(id: string): Record<string, string> {
+  return { 'x-request-id': id, 'request-id': id };
 }
 
 /** The client's own id, if it can stand in a header and a log line as it is. */

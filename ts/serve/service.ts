@@ -10,7 +10,10 @@ import { InFlight } from './in-flight.js';
 import type { Metrics } from './metrics.js';
 
 /** What the server uses of an engine. */
-export type ServedEngine = Pick<Engine, 'info' | 'agent' | 'agents' | 'stats' | 'remove' | 'evict'>;
+export type ServedEngine = Pick<
+  Engine,
+  'info' | 'agent' | 'agents' | 'countTokens' | 'stats' | 'remove' | 'evict'
+>;
 
 /** Where a server is in its life; only `ready` ones take requests. */
 export type Phase = 'loading' | 'ready' | 'failed' | 'draining';

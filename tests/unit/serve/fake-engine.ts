@@ -6,17 +6,20 @@ import type {
   AgentInfo,
   ChatMessage,
   ChatOptions,
+  CountOptions,
   EngineInfo,
   EngineStats,
   Generation,
   GenerationChunk,
   GenerationResult,
+  ToolCall,
   Usage,
 } from '../../../ts/engine/types.js';
 import { StompError } from '../../../ts/errors.js';
 import type { ServedEngine } from '../../../ts/serve/service.js';
 
 export interface Call {
+  /** Empty: of nobody. */
   readonly agentId: string;
   readonly input: string | readonly ChatMessage[] | readonly number[];
   readonly options: ChatOptions;
@@ -25,6 +28,8 @@ export interface Call {
 export interface Script {
   /** Texts of the tokens. */
   readonly tokens?: readonly string[];
+  /** In the place of `tokens`: the chunks as they come. */
+  readonly pieces?: readonly GenerationChunk[];
   /** Before each token. */
   readonly tokenMs?: number;
   /** Fails instead of the token with this index. */
@@ -34,6 +39,7 @@ export interface Script {
   readonly refusal?: StompError;
   readonly usage?: Partial<Usage>;
   readonly finishReason?: GenerationResult['finishReason'];
+  readonly stopText?: string;
 }
 
 const executor = { name: 'cpu', device: 'CPU', isa: 'scalar', numerics: 'cpu-fast-1', threads: 1 } as const;
@@ -42,6 +48,8 @@ export class FakeEngine implements ServedEngine {
   readonly calls: Call[] = [];
   readonly known = new Map<string, AgentInfo>();
   script: Script = {};
+  /** Taken one a call before `script`. */
+  readonly scripts: Script[] = [];
   cancelled = 0;
   statistics: Partial<EngineStats> = {};
 
@@ -60,13 +68,17 @@ export class FakeEngine implements ServedEngine {
     cacheDir: undefined,
   };
 
+  /** A token for every character of the whole request. */
+  async countTokens(messages: readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
+    return JSON.stringify([messages, options]).length;
+  }
+
   agent(id: string): Agent {
     checkAgentId(id);
     const begin = (input: Call['input'], options: ChatOptions = {}): Generation => {
-      this.calls.push({ agentId: id, input, options });
-      if (this.script.refusal) throw this.script.refusal;
+      const generation = this.#begin(id, input, options);
       this.known.set(id, agentInfo(id));
-      return this.#generation(id, options);
+      return generation;
     };
     return {
       id,
@@ -129,35 +141,33 @@ export class FakeEngine implements ServedEngine {
     if (!this.known.has(id)) throw new StompError('AGENT_NOT_FOUND', `There is no agent ${id}.`);
   }
 
-  #generation(agentId: string, options: ChatOptions): Generation {
-    const {
-      tokens = ['Hello', ' there', '!'],
-      tokenMs = 0,
-      failAt,
-      failure,
-      finishReason = 'stop',
-    } = this.script;
-    const usage = { ...zeroUsage, promptTokens: 7, generatedTokens: tokens.length, ...this.script.usage };
-    const texts: string[] = [];
+  #begin(agentId: string, input: Call['input'], options: ChatOptions): Generation {
+    this.calls.push({ agentId, input, options });
+    const script = this.scripts.shift() ?? this.script;
+    if (script.refusal) throw script.refusal;
+    return this.#generation(agentId, options, script);
+  }
+
+  #generation(agentId: string, options: ChatOptions, script: Script): Generation {
+    const { tokens = ['Hello', ' there', '!'], tokenMs = 0, failAt, failure } = script;
+    const pieces =
+      script.pieces ?? tokens.map((text, index) => ({ type: 'text' as const, text, tokens: [index] }));
+    const ids = pieces.flatMap((piece) => piece.tokens);
+    const usage = { ...zeroUsage, promptTokens: 7, generatedTokens: ids.length, ...script.usage };
     let settle!: { resolve(result: GenerationResult): void; reject(error: unknown): void };
     const result = new Promise<GenerationResult>((resolve, reject) => (settle = { resolve, reject }));
     result.catch(() => undefined);
     const run = async function* (engine: FakeEngine): AsyncGenerator<GenerationChunk, void> {
       try {
-        for (const [index, text] of tokens.entries()) {
+        for (const [index, piece] of pieces.entries()) {
           await wait(tokenMs, options.signal);
           if (index === failAt) throw failure;
-          texts.push(text);
-          yield { type: 'text', text, tokens: [index] };
+          yield piece;
         }
         settle.resolve({
-          text: texts.join(''),
-          reasoning: '',
-          toolCalls: [],
-          logprobs: [],
-          tokens: tokens.map((_, index) => index),
-          finishReason,
-          stopText: undefined,
+          ...gathered(pieces, script),
+          tokens: ids,
+          stopText: script.stopText,
           usage: { ...usage, computedTokens: usage.promptTokens - usage.cachedTokens },
           agentId,
         });
@@ -177,6 +187,24 @@ export class FakeEngine implements ServedEngine {
       [Symbol.asyncIterator]: () => chunks,
     };
   }
+}
+
+/** What the chunks of an answer come to. */
+function gathered(
+  pieces: readonly GenerationChunk[],
+  script: Script,
+): Pick<GenerationResult, 'text' | 'reasoning' | 'toolCalls' | 'logprobs' | 'finishReason'> {
+  const toolCalls: ToolCall[] = [];
+  const texts = { text: '', reasoning: '' };
+  for (const piece of pieces) {
+    if (piece.type !== 'tool_call') texts[piece.type] += piece.text;
+    else {
+      toolCalls[piece.index] ??= { id: piece.id ?? '', name: piece.name ?? '', arguments: '' };
+      (toolCalls[piece.index] as ToolCall).arguments += piece.arguments;
+    }
+  }
+  const finishReason = script.finishReason ?? (toolCalls.length > 0 ? 'tool_calls' : 'stop');
+  return { ...texts, toolCalls, finishReason, logprobs: pieces.flatMap((piece) => piece.logprobs ?? []) };
 }
 
 async function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
