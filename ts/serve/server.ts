@@ -40,7 +40,7 @@ export interface GuardServices {
 export interface ServerOptions {
   /** Name under which the model is served. @default the name it was loaded by */
   model?: string;
-  /** Other names that requests may use for it. */
+  /** Other names that requests may use for it; with a `*` at the end, all that begin so. */
   aliases?: readonly string[];
   /** Largest request body. @default 4 MB */
   bodyLimitBytes?: number;
