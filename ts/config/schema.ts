@@ -4,6 +4,8 @@
  * added or changed here and nowhere else. Flag names and TOML keys are a contract with users.
  */
 
+import { refuseAliases } from './alias-names.js';
+
 /** Subcommands that read settings. */
 export type Command =
   | 'serve'
@@ -57,7 +59,7 @@ interface NumberChoiceSetting extends Common {
 interface TextSetting extends Common {
   /** A path has a leading `~` expanded and is made absolute against the working directory. */
   readonly type: 'string' | 'path';
-  readonly default: string;
+  readonly default: string | undefined;
 }
 
 interface FlagSetting extends Common {
@@ -79,6 +81,16 @@ export const SETTINGS = [
     default: 'smollm2-135m',
     doc: 'Model: a known name, a directory, a .gguf file, or a hub id (owner/name)',
     commands: MODEL_COMMANDS,
+  },
+  {
+    name: 'model-alias',
+    toml: 'engine.model_alias',
+    type: 'string',
+    default: undefined,
+    unset: 'none',
+    doc: 'Other names, separated by commas, under which requests may ask for the model; a * at the end stands for anything: claude-*',
+    commands: ['serve'],
+    refuse: (value: string | undefined) => (value === undefined ? undefined : refuseAliases(value)),
   },
   {
     name: 'executor',
@@ -429,7 +441,7 @@ type ValueOf<S extends Entry> = S['type'] extends 'integer' | 'number'
     ? boolean
     : S extends { readonly allowed: readonly (infer Allowed)[] }
       ? Allowed
-      : string;
+      : string | Maybe<S>;
 
 /** Every setting with its final value, keyed in camel case. */
 export type Settings = { readonly [S in Entry as CamelCase<S['name']>]: ValueOf<S> };

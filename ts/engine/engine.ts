@@ -22,6 +22,7 @@ import type {
   AgentInfo,
   ChatMessage,
   ChatOptions,
+  CountOptions,
   EngineInfo,
   EngineOptions,
   EngineStats,
@@ -146,6 +147,15 @@ export class Engine {
   /** A chat turn that belongs to no agent; its cache is shared but not kept. Throws as `Agent.chat` does. */
   chat(messages: string | readonly ChatMessage[], options: ChatOptions = {}): Generation {
     return this.#turns.chat('', messages, options, new Error());
+  }
+
+  /**
+   * How many tokens a conversation is as a prompt, without computing it.
+   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONTEXT_OVERFLOW, SHUTTING_DOWN
+   */
+  countTokens(messages: readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
+    const caller = new Error();
+    return this.#call(() => this.#turns.count(messages, options), caller);
   }
 
   /**

@@ -15,7 +15,7 @@ import { type ChatTemplate, messageText } from './text/chat-template.js';
 import { checkMessages } from './text/messages.js';
 import type { TextTokenizer } from './text/tokenizer.js';
 import { type Prompt, Transcript } from './text/transcript.js';
-import type { ChatMessage, ChatOptions, GenerateOptions, Generation } from './types.js';
+import type { ChatMessage, ChatOptions, CountOptions, GenerateOptions, Generation } from './types.js';
 
 export interface TurnsSetup {
   tokenizer: TextTokenizer;
@@ -77,6 +77,13 @@ export class Turns {
     const checked = checkGenerateOptions(options);
     const plan = typeof prompt === 'string' ? this.#planText(prompt) : this.#planTokens(prompt);
     return this.#start(agentId, checked, caller, plan);
+  }
+
+  /** Tokens of the prompt that `chat` would compute for an agent without a past. @throws as `chat` does */
+  async count(messages: readonly ChatMessage[], options: CountOptions): Promise<number> {
+    const { signal } = checkGenerateOptions(options);
+    const { prompt } = await this.#planChat(checkMessages(messages), Transcript.empty, signal);
+    return prompt.tokens.length;
   }
 
   /** Ends every turn of an agent, or of all, waiting ones included. */

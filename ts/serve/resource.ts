@@ -8,7 +8,7 @@ export interface ResourceOptions {
   /** Instead of the server's. */
   readonly bodyLimitBytes?: number;
   /** Words errors of this path. */
-  readonly errorBody?: (error: StompError) => object;
+  readonly errorBody?: (error: StompError, requestId: string) => object;
 }
 
 declare module 'fastify' {

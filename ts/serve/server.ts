@@ -19,6 +19,7 @@ import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
 import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
+import { messages } from './anthropic/messages.js';
 import { health } from './health.js';
 import { parseJsonBody } from './json-body.js';
 import { checkLocal } from './local-only.js';
@@ -29,6 +30,7 @@ import { chatCompletions } from './openai/chat-completions.js';
 import { completions } from './openai/completions.js';
 import { models } from './openai/models.js';
 import { agentPaths, agentSchemas } from './openapi/paths/agents.js';
+import { anthropicPaths, anthropicSchemas } from './openapi/paths/anthropic.js';
 import { openaiPaths, openaiSchemas } from './openapi/paths/openai.js';
 import { watchPaths } from './openapi/paths/watch.js';
 import { openApi } from './openapi/routes.js';
@@ -47,7 +49,7 @@ export interface GuardServices {
 export interface ServerOptions {
   /** Name under which the model is served. @default the name it was loaded by */
   model?: string;
-  /** Other names that requests may use for it. */
+  /** Other names that requests may use for it; with a `*` at the end, all that begin so. */
   aliases?: readonly string[];
   /** Largest request body. @default 4 MB */
   bodyLimitBytes?: number;
@@ -120,11 +122,21 @@ export function createServer(
   const service = new Service(engine, model, new Metrics());
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
-  for (const route of [chatCompletions, completions, models, agents, generate, health, metrics, openApi])
+  for (const route of [
+    chatCompletions,
+    completions,
+    messages,
+    models,
+    agents,
+    generate,
+    health,
+    metrics,
+    openApi,
+  ])
     route(app, service);
   service.described.push({
-    groups: [openaiPaths, agentPaths, watchPaths],
-    schemas: { ...openaiSchemas, ...agentSchemas },
+    groups: [openaiPaths, anthropicPaths, agentPaths, watchPaths],
+    schemas: { ...openaiSchemas, ...anthropicSchemas, ...agentSchemas },
   });
   const { guard, context } = options;
   if (guard || context) addTools(app, service, { guard, context });
@@ -188,7 +200,7 @@ function addHooks(app: FastifyInstance, service: Service, allowedHosts: readonly
   app.decorateRequest('notes', null as never);
   app.addHook('onRequest', async (request, reply) => {
     request.notes = {};
-    reply.header('x-request-id', request.id);
+    reply.headers(requestIds(request.id));
     const started = performance.now();
     service.responses.begin();
     reply.raw.once('close', () => service.responses.end());
@@ -230,8 +242,8 @@ async function sendError(
   const body = request.routeOptions?.config?.errorBody ?? errorBody;
   return reply
     .code(error.status)
-    .header('x-request-id', request.id)
-    .send(body === errorBody ? { ...body(error), ...agentOf(request) } : body(error));
+    .headers(requestIds(request.id))
+    .send(body === errorBody ? { ...errorBody(error), ...agentOf(request) } : body(error, request.id));
 }
 
 /** Notes are not yet there when a request fails before its first hook. */
@@ -260,6 +272,11 @@ function refuseBrokenRequest(caught: Error & { code?: string }, socket: Socket):
     `HTTP/1.1 ${line}\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
+}
+
+/** By the names under which OpenAI's and Anthropic's clients look for it. */
+function requestIds(id: string): Record<string, string> {
+  return { 'x-request-id': id, 'request-id': id };
 }
 
 /** The client's own id, if it can stand in a header and a log line as it is. */

@@ -13,7 +13,16 @@ import type { DocumentParts } from './openapi/document.js';
 /** What the server uses of an engine. */
 export type ServedEngine = Pick<
   Engine,
-  'info' | 'tokenizer' | 'agent' | 'agents' | 'chat' | 'complete' | 'stats' | 'remove' | 'evict'
+  | 'info'
+  | 'tokenizer'
+  | 'agent'
+  | 'agents'
+  | 'chat'
+  | 'complete'
+  | 'countTokens'
+  | 'stats'
+  | 'remove'
+  | 'evict'
 >;
 
 /** Where a server is in its life; only `ready` ones take requests. */

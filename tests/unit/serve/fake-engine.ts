@@ -6,6 +6,7 @@ import type {
   AgentInfo,
   ChatMessage,
   ChatOptions,
+  CountOptions,
   EngineInfo,
   EngineStats,
   Generation,
@@ -39,6 +40,7 @@ export interface Script {
   readonly refusal?: StompError;
   readonly usage?: Partial<Usage>;
   readonly finishReason?: GenerationResult['finishReason'];
+  readonly stopText?: string;
 }
 
 const executor = { name: 'cpu', device: 'CPU', isa: 'scalar', numerics: 'cpu-fast-1', threads: 1 } as const;
@@ -81,6 +83,11 @@ export class FakeEngine implements ServedEngine {
 
   complete(prompt: Call['input'], options: ChatOptions = {}): Generation {
     return this.#begin('', prompt, options);
+  }
+
+  /** A token for every character of the whole request. */
+  async countTokens(messages: readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
+    return JSON.stringify([messages, options]).length;
   }
 
   agent(id: string): Agent {
@@ -177,7 +184,7 @@ export class FakeEngine implements ServedEngine {
         settle.resolve({
           ...gathered(pieces, script),
           tokens: ids,
-          stopText: undefined,
+          stopText: script.stopText,
           usage: { ...usage, computedTokens: usage.promptTokens - usage.cachedTokens },
           agentId,
         });

@@ -1,4 +1,5 @@
 /** `stomp-serve serve`: loads a model and serves it until it is told to stop. */
+import { aliasNames } from '../../config/alias-names.js';
 import type { Settings } from '../../config/index.js';
 import type { AgentContextManager } from '../../context/index.js';
 import type { Engine } from '../../engine/engine.js';
@@ -56,7 +57,7 @@ async function serveModel(
   );
   const server = createServer(engine, {
     model: id,
-    aliases,
+    aliases: [...aliases, ...aliasNames(settings.modelAlias ?? '')],
     shutdownTimeoutMs: settings.shutdownTimeoutSeconds * 1000,
     guard,
     context,

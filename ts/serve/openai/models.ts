@@ -1,11 +1,15 @@
-/** `GET /v1/models` and `GET /v1/models/{id}`, in OpenAI's shape with what is known of the model beside. */
+/**
+ * `GET /v1/models` and `GET /v1/models/{id}`, in OpenAI's shape and in Anthropic's at once: no field of theirs
+ * has two meanings.
+ */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { modelInfo, modelPage } from '../anthropic/model-info.js';
 import { checkModel } from '../model-name.js';
 import { resource } from '../resource.js';
 import type { Service } from '../service.js';
 
 export function models(app: FastifyInstance, service: Service): void {
-  resource(app, '/v1/models', { GET: () => ({ object: 'list', data: [describe(service)] }) });
+  resource(app, '/v1/models', { GET: () => listed(service) });
   // Hub ids have a slash in them.
   resource(app, '/v1/models/*', {
     GET: (request: FastifyRequest) => {
@@ -13,6 +17,11 @@ export function models(app: FastifyInstance, service: Service): void {
       return describe(service);
     },
   });
+}
+
+function listed(service: Service): object {
+  const model = describe(service);
+  return { object: 'list', data: [model], ...modelPage([service.model.id]) };
 }
 
 function describe(service: Service): object {
@@ -26,5 +35,6 @@ function describe(service: Service): object {
     family: info.family,
     context_tokens: info.contextTokens,
     aliases: service.model.aliases,
+    ...modelInfo(service.model, info),
   };
 }
