@@ -17,12 +17,11 @@ import { Lanes } from './lanes.js';
 import { resolveModel } from './models/registry.js';
 import { scoreTokens } from './score.js';
 import { loadModelText, type ModelText } from './text/model-text.js';
-import { checkTokens, Turns } from './turns.js';
+import { type CountOptions, checkTokens, Turns } from './turns.js';
 import type {
   AgentInfo,
   ChatMessage,
   ChatOptions,
-  CountOptions,
   EngineInfo,
   EngineOptions,
   EngineStats,
@@ -150,11 +149,12 @@ export class Engine {
   }
 
   /**
-   * How many tokens a conversation is as a prompt, without computing it.
-   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONTEXT_OVERFLOW, SHUTTING_DOWN
+   * How many tokens the prompt of a chat has: those that `Agent.chat` would compute or find in a cache.
+   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONTEXT_OVERFLOW, CANCELLED, SHUTTING_DOWN
    */
-  countTokens(messages: readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
+  async countTokens(messages: readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
     const caller = new Error();
+    if (options.agentId !== undefined) checkAgentId(options.agentId, 'agentId');
     return this.#call(() => this.#turns.count(messages, options), caller);
   }
 

@@ -15,7 +15,7 @@ import { type ChatTemplate, messageText } from './text/chat-template.js';
 import { checkMessages } from './text/messages.js';
 import type { TextTokenizer } from './text/tokenizer.js';
 import { type Prompt, Transcript } from './text/transcript.js';
-import type { ChatMessage, ChatOptions, CountOptions, GenerateOptions, Generation } from './types.js';
+import type { ChatMessage, ChatOptions, GenerateOptions, Generation } from './types.js';
 
 export interface TurnsSetup {
   tokenizer: TextTokenizer;
@@ -35,6 +35,16 @@ interface PlannedTurn {
   prompt: Prompt;
   /** The conversation after an answer of this text. */
   messages: (answer: string) => readonly ChatMessage[];
+}
+
+/** Options of `Engine.countTokens`: those that change the prompt. */
+export interface CountOptions
+  extends Pick<
+    ChatOptions,
+    'tools' | 'toolChoice' | 'parallelToolCalls' | 'responseFormat' | 'reasoning' | 'signal'
+  > {
+  /** Whose conversation it would be: what the agent has said is counted as it was said. @default nobody's */
+  agentId?: string | undefined;
 }
 
 export class Turns {
@@ -79,10 +89,12 @@ export class Turns {
     return this.#start(agentId, checked, caller, plan);
   }
 
-  /** Tokens of the prompt that `chat` would compute for an agent without a past. @throws as `chat` does */
-  async count(messages: readonly ChatMessage[], options: CountOptions): Promise<number> {
+  /** Tokens of the prompt that `chat` would make now. @throws as `chat` does */
+  async count(messages: readonly ChatMessage[], { agentId, ...options }: CountOptions): Promise<number> {
     const { signal } = checkGenerateOptions(options);
-    const { prompt } = await this.#planChat(checkMessages(messages), Transcript.empty, signal);
+    const whole = checkMessages(messages);
+    const before = agentId === undefined ? Transcript.empty : await this.#setup.conversations.read(agentId);
+    const { prompt } = await this.#planChat(whole, before, signal);
     return prompt.tokens.length;
   }
 

@@ -198,12 +198,6 @@ export interface ChatOptions extends GenerateOptions {
   system?: string | undefined;
 }
 
-/** Options of `Engine.countTokens`: those that change the prompt. */
-export type CountOptions = Pick<
-  ChatOptions,
-  'tools' | 'toolChoice' | 'parallelToolCalls' | 'responseFormat' | 'reasoning' | 'signal'
->;
-
 /** What is known of a prompt before its answer begins. */
 export interface PromptUse {
   promptTokens: number;

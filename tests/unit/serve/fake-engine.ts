@@ -6,7 +6,6 @@ import type {
   AgentInfo,
   ChatMessage,
   ChatOptions,
-  CountOptions,
   EngineInfo,
   EngineStats,
   Generation,
@@ -86,7 +85,7 @@ export class FakeEngine implements ServedEngine {
   }
 
   /** A token for every character of the whole request. */
-  async countTokens(messages: readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
+  async countTokens(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<number> {
     return JSON.stringify([messages, options]).length;
   }
 

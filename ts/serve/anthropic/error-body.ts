@@ -25,17 +25,28 @@ const TYPES: Readonly<Partial<Record<number, string>>> = {
 
 /** The body that says an error. */
 export function anthropicErrorBody(error: StompError, requestId: string): AnthropicErrorBody {
-  const { code, fields } = error;
+  const { code } = error;
   return {
     type: 'error',
     error: {
       type: TYPES[error.status] ?? (error.status < 500 ? 'invalid_request_error' : 'api_error'),
       message: messageOf(error),
       code,
-      details: { ...fields, error_code: code },
+      details: detailsOf(error),
     },
     request_id: requestId,
   };
+}
+
+/**
+ * Clients that would rather leave a conversation with the server send all of it themselves when they are told
+ * by this code that it cannot be left there.
+ */
+function detailsOf({ code, fields }: StompError): Record<string, unknown> {
+  const isThread = code === 'UNSUPPORTED_FIELD' && fields.field === 'thread';
+  return isThread
+    ? { ...fields, error_code: 'thread_unsupported_request', unsupported: ['thread'] }
+    : { ...fields, error_code: code };
 }
 
 /** Agents know by these words and numbers that they have to shorten the conversation. */

@@ -1,6 +1,7 @@
 /** `POST /v1/messages` and `POST /v1/messages/count_tokens`. Betas named in headers change nothing. */
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { checkAgentId } from '../../engine/agent-id.js';
 import { announceAgent, resolveAgent } from '../identity.js';
 import { checkModel } from '../model-name.js';
 import { resource } from '../resource.js';
@@ -53,11 +54,19 @@ function answer(service: Service, request: FastifyRequest, reply: FastifyReply):
   });
 }
 
+/** An agent that is named may have said something before, which counts as it was said. */
+function namedAgent({ headers }: FastifyRequest): { agentId?: string } {
+  const name = headers['x-agent-id'] ?? headers['x-session-id'];
+  if (name === undefined) return {};
+  const field = headers['x-agent-id'] === undefined ? 'X-Session-ID' : 'X-Agent-ID';
+  return { agentId: checkAgentId(String(name), field) };
+}
+
 async function count(service: Service, request: FastifyRequest): Promise<object> {
   const engine = service.engine();
   const asked = readCountRequest(request.body);
   checkModel(asked.model, service.model);
-  const tokens = await engine.countTokens(asked.messages, asked.options);
+  const tokens = await engine.countTokens(asked.messages, { ...asked.options, ...namedAgent(request) });
   return {
     input_tokens: tokens,
     ...(asked.editsContext ? { context_management: { original_input_tokens: tokens } } : {}),

@@ -336,6 +336,18 @@ describe('counting tokens', () => {
     expect(engine.calls).toHaveLength(1);
   });
 
+  it('counts for the agent that is named, and refuses one that cannot be', async () => {
+    const { engine, post } = await start();
+    const body = { model: 'tiny', messages: base.messages };
+    const counted = async (headers: Record<string, string>) =>
+      (await (await post(`${path}/count_tokens`, body, headers)).json()) as Record<string, unknown>;
+    const options = { reasoning: { enabled: false }, agentId: 'ann' };
+    const expected = { input_tokens: await engine.countTokens(base.messages as never, options as never) };
+    expect(await counted({ 'x-agent-id': 'ann', 'x-session-id': 'other' })).toEqual(expected);
+    expect(await counted({ 'x-session-id': 'ann' })).toEqual(expected);
+    expect(await counted({ 'x-agent-id': '../ann' })).toMatchObject({ error: { code: 'INVALID_REQUEST' } });
+  });
+
   it('refuses what it does not know in the same shape', async () => {
     const { post } = await start();
     const response = await post(`${path}/count_tokens`, { ...base });
