@@ -1,4 +1,6 @@
 // Clearing caches: what goes, what stays, and who goes on meanwhile.
+#include <set>
+
 #include "engine_bench.h"
 
 using namespace stomp;
@@ -6,10 +8,11 @@ using namespace stomp::test;
 
 namespace {
 
-std::optional<Error> clear(Bench& b, bool disk) {
+std::optional<Error>
+clear(Bench& b, bool disk, std::set<std::string> keep = {}) {
   bool answered = false;
   std::optional<Error> failure;
-  b.core->clear_caches(disk, [&](std::optional<Error> e) {
+  b.core->clear_caches(disk, std::move(keep), [&](std::optional<Error> e) {
     failure = std::move(e);
     answered = true;
   });
@@ -91,4 +94,18 @@ TEST("requests that run go on, and their agents with them") {
     CHECK(!clear(b, true));
     CHECK(!b.core->agents().on_disk("a"));
   }
+}
+
+TEST("agents that are to be kept lose their files alone") {
+  const TempDir folder;
+  Bench b(64, on_disk(folder));
+  const auto prompt = words(100, 7);
+  b.finish(b.submit("a", prompt, 5));
+  b.save("a");
+  CHECK(!clear(b, true, {"a", "nobody"}));
+  CHECK(!b.core->agents().on_disk("a"));
+  const int again = b.submit("a", prompt, 5);
+  CHECK_EQUAL(b.finish(again).usage.own_tokens, 99);
+  b.save("a");
+  CHECK(b.core->agents().on_disk("a"));
 }

@@ -255,12 +255,16 @@ std::optional<Clock::time_point> EngineCore::gathering_until() const {
   return Clock::now() < until ? std::optional(until) : std::nullopt;
 }
 
-void EngineCore::clear_caches(bool disk, const Engine::Done& done) {
+void EngineCore::clear_caches(
+    bool disk,
+    std::set<std::string> keep,
+    const Engine::Done& done) {
   std::set<std::string> busy;
   for (const auto& [id, seq] : by_id_) {
     busy.insert(seq->request.agent);
   }
   if (disk) {
+    busy.merge(keep);
     agents_->remove_all(busy);
     cache_->drop_cached();
     done(std::nullopt);

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,8 @@ class EngineCore {
   void cancel_agent(const std::string& agent);
   /// See Engine.
   void set_batch_window(int milliseconds);
-  void clear_caches(bool disk, const Engine::Done& done);
+  void
+  clear_caches(bool disk, std::set<std::string> keep, const Engine::Done& done);
   /// From now on requests are refused; those that run are cancelled.
   void shut_down();
 

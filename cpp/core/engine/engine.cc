@@ -272,10 +272,12 @@ void Engine::set_batch_window(int milliseconds) {
   });
 }
 
-void Engine::clear_caches(bool disk, Done done) {
-  impl_->act(std::move(done), [disk](EngineCore& core, const Done& done) {
-    core.clear_caches(disk, done);
-  });
+void Engine::clear_caches(bool disk, std::set<std::string> keep, Done done) {
+  impl_->act(
+      std::move(done),
+      [disk, keep = std::move(keep)](EngineCore& core, const Done& done) {
+        core.clear_caches(disk, keep, done);
+      });
 }
 
 void Engine::close(Done done) {

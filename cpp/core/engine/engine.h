@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -226,8 +227,9 @@ class Engine {
   void set_batch_window(int milliseconds);
   /// Takes every agent without a request out of the pool, saved first, and
   /// forgets all cached blocks that nobody holds. With `disk` those agents end,
-  /// their files included, and those of agents with a request go.
-  void clear_caches(bool disk, Done done);
+  /// their files included; of agents with a request, and of those to `keep`,
+  /// only the files go.
+  void clear_caches(bool disk, std::set<std::string> keep, Done done);
 
   /// Cancels what runs, saves every dirty agent, stops the thread.
   void close(Done done);
