@@ -23,17 +23,17 @@ NfaBuilder::NfaBuilder(const Rules& rules)
   for (const Rule& rule : rules.rules) {
     roots_.push_back(rule.node);
   }
-  std::vector<uint64_t> limits(rules.rules.size(), kInlined);
-  for (const Node& node : rules.nodes) {
-    if (node.kind == Kind::kRepeat) {
-      limits[node.rule] = std::min(limits[node.rule], kInlinedWithLoops);
-    } else if (node.kind == Kind::kRef) {
-      limits[node.rule] = 0;
-    }
-  }
   // Twice: what a reference costs follows from what is put in place, which
   // follows from the costs of rules that refer to none.
   find_costs();
+  std::vector<uint64_t> limits(rules.rules.size(), kInlined);
+  for (const Node& node : rules.nodes) {
+    if (node.kind == Kind::kRef) {
+      limits[node.rule] = 0;
+    } else if (is_loop(node)) {
+      limits[node.rule] = std::min(limits[node.rule], kInlinedWithLoops);
+    }
+  }
   for (size_t rule = 0; rule < limits.size(); rule++) {
     is_inlined_.push_back(costs_[roots_[rule]] <= limits[rule]);
   }
@@ -62,6 +62,11 @@ bool NfaBuilder::is_written_out(const Node& node) const {
   const bool is_plain_loop = node.min == 0 && node.max == kEndless;
   return is_plain_loop ||
       costs_[node.children[0]] * copies_of(node) <= kWrittenOut;
+}
+
+bool NfaBuilder::is_loop(const Node& node) const {
+  return node.kind == Kind::kRepeat &&
+      (node.max == kEndless || !is_written_out(node));
 }
 
 /// REQUIRES: the children have theirs.

@@ -68,6 +68,7 @@ class NfaBuilder {
   uint32_t add_state();
   bool is_written_out(const Node& node) const;
   bool is_inlined(uint32_t rule) const;
+  bool is_loop(const Node& node) const;
   static uint64_t copies_of(const Node& node);
   uint64_t cost_of(const Node& node) const;
   void find_costs();
