@@ -10,24 +10,39 @@ namespace stomp::grammar {
 namespace {
 
 constexpr uint64_t kWrittenOut = 64; // states of a repeat without counter
-constexpr uint64_t kInlined = 8;     // states of a rule without calls to it
+// States of a rule that is put in place, without a call.
+constexpr uint64_t kInlined = 32;
+constexpr uint64_t kInlinedWithLoops = 8;
 constexpr uint64_t kMuch = uint64_t{1} << 40;
 constexpr uint64_t kManyBytes = 6; // states of `chars` beyond ASCII, about
 
 } // namespace
 
 NfaBuilder::NfaBuilder(const Rules& rules)
-    : rules_(rules),
-      costs_(rules.nodes.size()),
-      is_leaf_(rules.rules.size(), 1) {
+    : rules_(rules), costs_(rules.nodes.size()) {
   for (const Rule& rule : rules.rules) {
     roots_.push_back(rule.node);
   }
-  for (size_t i = rules.nodes.size(); i-- > 0;) {
-    costs_[i] = std::min(kMuch, cost_of(static_cast<uint32_t>(i)));
-    if (rules.nodes[i].kind == Kind::kRef) {
-      is_leaf_[rules.nodes[i].rule] = 0;
+  // Twice: what a reference costs follows from what is put in place, which
+  // follows from the costs of rules that refer to none.
+  find_costs();
+  std::vector<uint64_t> limits(rules.rules.size(), kInlined);
+  for (const Node& node : rules.nodes) {
+    if (node.kind == Kind::kRef) {
+      limits[node.rule] = 0;
+    } else if (is_loop(node)) {
+      limits[node.rule] = std::min(limits[node.rule], kInlinedWithLoops);
     }
+  }
+  for (size_t rule = 0; rule < limits.size(); rule++) {
+    is_inlined_.push_back(costs_[roots_[rule]] <= limits[rule]);
+  }
+  find_costs();
+}
+
+void NfaBuilder::find_costs() {
+  for (size_t i = costs_.size(); i-- > 0;) {
+    costs_[i] = std::min(kMuch, cost_of(rules_.nodes[i]));
   }
 }
 
@@ -35,14 +50,27 @@ const std::string& NfaBuilder::name(uint32_t rule) const {
   return rules_.rules[rules_.nodes[roots_[rule]].rule].name;
 }
 
-bool NfaBuilder::is_written_out(const Node& node) const {
-  const uint32_t copies = node.max == kEndless ? node.min + 1 : node.max;
-  return costs_[node.children[0]] * copies <= kWrittenOut;
+bool NfaBuilder::is_inlined(uint32_t rule) const {
+  return rule < is_inlined_.size() && is_inlined_[rule];
 }
 
-/// REQUIRES: the children, which come after it, have theirs.
-uint64_t NfaBuilder::cost_of(uint32_t at) const {
-  const Node& node = rules_.nodes[at];
+uint64_t NfaBuilder::copies_of(const Node& node) {
+  return node.max == kEndless ? uint64_t{node.min} + 1 : node.max;
+}
+
+bool NfaBuilder::is_written_out(const Node& node) const {
+  const bool is_plain_loop = node.min == 0 && node.max == kEndless;
+  return is_plain_loop ||
+      costs_[node.children[0]] * copies_of(node) <= kWrittenOut;
+}
+
+bool NfaBuilder::is_loop(const Node& node) const {
+  return node.kind == Kind::kRepeat &&
+      (node.max == kEndless || !is_written_out(node));
+}
+
+/// REQUIRES: the children have theirs.
+uint64_t NfaBuilder::cost_of(const Node& node) const {
   uint64_t children = 0;
   for (const uint32_t child : node.children) {
     children += costs_[child];
@@ -57,13 +85,11 @@ uint64_t NfaBuilder::cost_of(uint32_t at) const {
       return children + 1;
     case Kind::kSeq:
       return children;
-    case Kind::kRepeat: {
-      const uint32_t copies = node.max == kEndless ? node.min + 1 : node.max;
-      const uint64_t all = std::max<uint64_t>(children, 1) * copies;
-      return all <= kWrittenOut ? all : children + 2;
-    }
-    case Kind::kToken:
+    case Kind::kRepeat:
+      return is_written_out(node) ? children * copies_of(node) : children + 2;
     case Kind::kRef:
+      return is_inlined(node.id) ? costs_[roots_[node.id]] : 1;
+    case Kind::kToken:
       break;
   }
   return 1;
@@ -162,14 +188,12 @@ uint32_t NfaBuilder::call(uint32_t rule, uint32_t from) {
 }
 
 /// A short rule that refers to no other is put in place: less to call and
-/// return, and what it shares with its neighbours becomes one state. Longer
-/// ones are called, so that all their callers share the masks inside them.
+/// return, and what it shares with its neighbours becomes one state. Those with
+/// loops are called unless they are very short, so that all their callers share
+/// the masks inside, which are the dear ones.
 uint32_t NfaBuilder::build_ref(const Node& node, uint32_t from) {
-  const uint32_t root = roots_[node.id];
-  if (is_leaf_[node.id] != 0 && costs_[root] <= kInlined) {
-    return build(root, from);
-  }
-  return call(node.id, from);
+  return is_inlined(node.id) ? build(roots_[node.id], from)
+                             : call(node.id, from);
 }
 
 uint32_t NfaBuilder::build_repeat(uint32_t at, uint32_t from) {
@@ -178,9 +202,6 @@ uint32_t NfaBuilder::build_repeat(uint32_t at, uint32_t from) {
     return from;
   }
   if (is_written_out(node)) {
-    return write_out(node, from);
-  }
-  if (node.min == 0 && node.max == kEndless) {
     return write_out(node, from);
   }
   if (!counting_) {

@@ -67,12 +67,16 @@ class NfaBuilder {
   uint32_t call(uint32_t rule, uint32_t from);
   uint32_t add_state();
   bool is_written_out(const Node& node) const;
-  uint64_t cost_of(uint32_t at) const;
+  bool is_inlined(uint32_t rule) const;
+  bool is_loop(const Node& node) const;
+  static uint64_t copies_of(const Node& node);
+  uint64_t cost_of(const Node& node) const;
+  void find_costs();
 
   const Rules& rules_;
   std::vector<uint32_t> roots_;  // the node of each rule
   std::vector<uint64_t> costs_;  // states that a node needs, about
-  std::vector<uint8_t> is_leaf_; // rules: refer to no other
+  std::vector<bool> is_inlined_; // by rule; empty: not known yet
   std::unordered_map<uint32_t, uint32_t> outlined_; // node -> its rule
   Nfa nfa_;
   uint32_t rule_ = 0;
