@@ -26,6 +26,7 @@ export interface NativeEngineOptions {
   maxContext: number;
   /** Empty: agents are not kept on disk. */
   cacheDir: string;
+  batchWindowMs: number;
 }
 
 export interface NativeRequest {
@@ -94,10 +95,18 @@ export interface NativeFinish {
 
 /**
  * One call for what the engine's steps have brought since the last one: usually one step.
- * events: `count` triples in order, (request, token, 0) or (request, prompt tokens done, of how many). The
- * array is the same at every call and is written anew; read it before returning.
+ * events: `count` triples in order: (request, token, 0); (request, token, -1 - n) with n log-probabilities;
+ * (request, cached prompt tokens, -1) when its prompt is begun; (request, prompt tokens done, of how many).
+ * logprobs: pairs (token, log-probability) in the order of the events, n for each that has them: the token's own,
+ * then the likeliest ones. Undefined where no event has any.
+ * The array of events is the same at every call and is written anew; read it before returning.
  */
-export type NativeOnStep = (events: Int32Array, count: number, finished: NativeFinish[]) => void;
+export type NativeOnStep = (
+  events: Int32Array,
+  count: number,
+  finished: readonly NativeFinish[],
+  logprobs?: Float32Array,
+) => void;
 
 export interface NativeAgentInfo {
   id: string;
@@ -175,6 +184,11 @@ export interface NativeEngine {
   evict(agent: string): Promise<void>;
   remove(agent: string): Promise<void>;
   stats(): Promise<NativeStats>;
+  /** Bytes of token i end at `ends[i]` and begin where those before end; none for markers. */
+  setVocabulary(bytes: Uint8Array, ends: Int32Array): Promise<void>;
+  setBatchWindow(ms: number): void;
+  /** With `disk`, of the agents to `keep` only the files go. */
+  clearCaches(disk: boolean, keep: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }
 

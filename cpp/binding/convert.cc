@@ -44,6 +44,30 @@ std::vector<int32_t> integers(const Napi::Object& o, const char* key) {
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
+std::vector<float> floats(const Napi::Object& o, const char* key) {
+  const Napi::Value value = o.Get(key);
+  if (!value.IsTypedArray() ||
+      value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) {
+    throw Napi::TypeError::New(
+        o.Env(), std::string(key) + " must be a Float32Array");
+  }
+  const auto array = value.As<Napi::Float32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+std::vector<LogitBias> logit_bias(const Napi::Object& o) {
+  const std::vector<int32_t> ids = integers(o, "biasIds");
+  const std::vector<float> biases = floats(o, "biases");
+  if (ids.size() != biases.size()) {
+    throw Napi::TypeError::New(o.Env(), "biasIds and biases differ in length");
+  }
+  std::vector<LogitBias> bias;
+  for (size_t i = 0; i < ids.size(); i++) {
+    bias.push_back({ids[i], biases[i]});
+  }
+  return bias;
+}
+
 Napi::Object executor(Napi::Env env, const ExecutorInfo& info) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("name", info.name);
@@ -143,6 +167,7 @@ EngineOptions engine_options(const Napi::Object& o) {
   options.max_agents = integer(o, "maxAgents");
   options.max_context = integer(o, "maxContext");
   options.cache_dir = text(o, "cacheDir");
+  options.batch_window_ms = integer(o, "batchWindowMs");
   return options;
 }
 
@@ -159,6 +184,17 @@ Request request(const Napi::Object& o) {
   r.sampling.top_p = static_cast<float>(number(o, "topP"));
   r.sampling.min_p = static_cast<float>(number(o, "minP"));
   r.sampling.seed = static_cast<uint64_t>(number(o, "seed"));
+  r.logits.repetition_penalty =
+      static_cast<float>(number(o, "repetitionPenalty"));
+  r.logits.presence_penalty = static_cast<float>(number(o, "presencePenalty"));
+  r.logits.frequency_penalty =
+      static_cast<float>(number(o, "frequencyPenalty"));
+  r.logits.bias = logit_bias(o);
+  r.top_logprobs = integer(o, "topLogprobs");
+  r.grammar = text(o, "grammar");
+  r.reasoning_end = integers(o, "reasoningEnd");
+  r.reasoning_budget = integer(o, "reasoningBudget");
+  r.script = integers(o, "script");
   r.cache_salt = text(o, "cacheSalt");
   r.score = boolean(o, "score");
   return r;

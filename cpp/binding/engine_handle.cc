@@ -62,6 +62,9 @@ Napi::Function EngineHandle::define(Napi::Env env) {
           InstanceMethod<&EngineHandle::evict>("evict"),
           InstanceMethod<&EngineHandle::remove>("remove"),
           InstanceMethod<&EngineHandle::stats>("stats"),
+          InstanceMethod<&EngineHandle::set_vocabulary>("setVocabulary"),
+          InstanceMethod<&EngineHandle::set_batch_window>("setBatchWindow"),
+          InstanceMethod<&EngineHandle::clear_caches>("clearCaches"),
           InstanceMethod<&EngineHandle::close>("close"),
       });
 }
@@ -190,8 +193,29 @@ void EngineHandle::make_step_array(Napi::Env env) {
   Value().DefineProperty(Napi::PropertyDescriptor::Value(kEvents, array));
 }
 
+/// As pairs of token and log-probability; ids are far below 2^24, up to where
+/// floats have every integer.
+Napi::Value EngineHandle::logprobs(Napi::Env env, size_t from, size_t to) {
+  size_t n = 0;
+  for (size_t i = from; i < to; i++) {
+    n += delivered_.events[i].logprobs();
+  }
+  if (n == 0) {
+    return env.Undefined();
+  }
+  auto array = Napi::Float32Array::New(env, 2 * n);
+  for (size_t i = 0; i < n; i++) {
+    const TokenLogprob& one = delivered_.logprobs[told_logprobs_ + i];
+    array[2 * i] = static_cast<float>(one.token);
+    array[2 * i + 1] = one.logprob;
+  }
+  told_logprobs_ += n;
+  return array;
+}
+
 void EngineHandle::deliver(Napi::Env env) {
   mailbox_.take(delivered_);
+  told_logprobs_ = 0;
   const Napi::Object self = Value(); // alive: not yet let go
   const Napi::Value array = self.Get(kEvents);
   const std::vector<StepEvent>& events = delivered_.events;
@@ -199,6 +223,7 @@ void EngineHandle::deliver(Napi::Env env) {
   do {
     const size_t n = std::min(kEventsPerCall, events.size() - from);
     std::memcpy(step_array_, events.data() + from, n * sizeof(StepEvent));
+    const Napi::Value likely = logprobs(env, from, from + n);
     from += n;
     // A request's end comes behind its tokens.
     const bool last = from == events.size();
@@ -208,7 +233,7 @@ void EngineHandle::deliver(Napi::Env env) {
       finished.Set(i, to_js(env, delivered_.finished[i]));
       let_go(); // held since submit()
     }
-    call(self, kOnStep, {array, Napi::Number::New(env, n), finished});
+    call(self, kOnStep, {array, Napi::Number::New(env, n), finished, likely});
   } while (from < events.size());
   delivered_.clear();
 }
@@ -276,6 +301,37 @@ Napi::Value EngineHandle::stats(const Napi::CallbackInfo& info) {
   Engine::Reply<EngineStats> reply;
   const Napi::Promise result = promise(info.Env(), reply);
   e.stats(std::move(reply));
+  return result;
+}
+
+Napi::Value EngineHandle::set_vocabulary(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  const auto bytes = info[0].As<Napi::Uint8Array>();
+  const auto ends = info[1].As<Napi::Int32Array>();
+  Engine::Done done;
+  const Napi::Promise result = promise(info.Env(), done);
+  e.set_vocabulary(
+      {bytes.Data(), bytes.Data() + bytes.ElementLength()},
+      {ends.Data(), ends.Data() + ends.ElementLength()},
+      std::move(done));
+  return result;
+}
+
+void EngineHandle::set_batch_window(const Napi::CallbackInfo& info) {
+  engine(info.Env()).set_batch_window(info[0].As<Napi::Number>().Int32Value());
+}
+
+Napi::Value EngineHandle::clear_caches(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Done done;
+  const Napi::Promise result = promise(info.Env(), done);
+  const auto ids = info[1].As<Napi::Array>();
+  std::set<std::string> keep;
+  for (uint32_t i = 0; i < ids.Length(); i++) {
+    keep.insert(ids.Get(i).As<Napi::String>().Utf8Value());
+  }
+  e.clear_caches(
+      info[0].As<Napi::Boolean>().Value(), std::move(keep), std::move(done));
   return result;
 }
 

@@ -36,6 +36,9 @@ class EngineHandle : public Napi::ObjectWrap<EngineHandle> {
   Napi::Value evict(const Napi::CallbackInfo& info);
   Napi::Value remove(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
+  Napi::Value set_vocabulary(const Napi::CallbackInfo& info);
+  void set_batch_window(const Napi::CallbackInfo& info);
+  Napi::Value clear_caches(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   /// Throws a JavaScript error after close().
@@ -50,12 +53,16 @@ class EngineHandle : public Napi::ObjectWrap<EngineHandle> {
   void make_step_array(Napi::Env env);
   /// What the steps since the last call brought, in one call to JavaScript.
   void deliver(Napi::Env env);
+  /// The log-probabilities of delivered events, from one to another; undefined
+  /// where there are none.
+  Napi::Value logprobs(Napi::Env env, size_t from, size_t to);
   void stop();
 
   static void on_teardown(void* self);
 
   StepMailbox mailbox_;
   StepEvents delivered_;          // kept to avoid allocation
+  size_t told_logprobs_ = 0;      // of those delivered
   int32_t* step_array_ = nullptr; // the events property's elements
 
   std::unique_ptr<Poster> poster_;

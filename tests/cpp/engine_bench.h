@@ -65,11 +65,20 @@ struct Bench {
   }
 
   void take(const StepEvents& e) {
+    auto logprob = e.logprobs.begin();
     for (const StepEvent& event : e.events) {
-      if (event.total == 0) {
+      if (event.total == StepEvent::kStarted) {
+        CHECK(tokens[event.request].empty());
+        started[event.request].push_back(event.value);
+      } else if (event.total <= 0) {
         tokens[event.request].push_back(event.value);
       }
+      if (event.logprobs() > 0) {
+        told[event.request].emplace_back(logprob, logprob + event.logprobs());
+        logprob += event.logprobs();
+      }
     }
+    CHECK(logprob == e.logprobs.end());
     for (const FinishEvent& f : e.finished) {
       CHECK(!done.count(f.request)); // exactly one end
       done[f.request] = {f.reason, f.usage, f.error};
@@ -126,7 +135,9 @@ struct Bench {
   std::unique_ptr<EngineCore> core;
   std::map<int, std::vector<int32_t>> tokens;
   std::map<int, Finished> done;
-  std::map<int, size_t> logprobs; // how many each got
+  std::map<int, size_t> logprobs;          // how many each got, of scores
+  std::map<int, std::vector<int>> started; // tokens cached by then
+  std::map<int, std::vector<std::vector<TokenLogprob>>> told; // by token
   int last_id = 0;
 };
 

@@ -15,6 +15,7 @@ TEST("a reader that is behind is told once and gets every step in order") {
     step.clear();
     step.events.push_back({1, i});
     step.events.push_back({2, i, 10});
+    step.logprobs.push_back({i, -1.0f});
     if (i == 3) {
       step.finished.emplace_back().request = 2;
     }
@@ -27,6 +28,10 @@ TEST("a reader that is behind is told once and gets every step in order") {
     CHECK_EQUAL(all.events[2 * i].value, i);
     CHECK_EQUAL(all.events[2 * i].total, 0);
     CHECK_EQUAL(all.events[2 * i + 1].total, 10);
+  }
+  CHECK_EQUAL(all.logprobs.size(), size_t{5});
+  for (int i = 0; i < 5; i++) {
+    CHECK_EQUAL(all.logprobs[i].token, i);
   }
   CHECK_EQUAL(all.finished.size(), size_t{1});
   CHECK_EQUAL(all.finished[0].request, 2);

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <stdexcept>
 #include <thread>
 
@@ -68,6 +69,9 @@ class TokenExecutor : public Executor {
       if (s.output == Output::kLogits) {
         logits.assign(vocab_, 0.0f);
         logits[flight.tokens.back()] = 1.0f;
+        if (spoil && spoil(s)) {
+          logits[0] = std::numeric_limits<float>::quiet_NaN();
+        }
       } else if (s.output == Output::kAllLogits) {
         logits.assign(vocab_ * s.tokens.size(), 0.0f);
       }
@@ -134,6 +138,7 @@ class TokenExecutor : public Executor {
   }
 
   std::function<void(const Step&)> before_step;
+  std::function<bool(const Slice&)> spoil; // whose rows are to be no numbers
   size_t max_rows = 0;
   size_t blocks_copied = 0;
   bool threaded = false;

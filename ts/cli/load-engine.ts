@@ -21,6 +21,7 @@ export function engineOptions(settings: Settings): EngineOptions {
     maxAgentsInMemory: settings.maxAgentsInMemory ?? 0,
     maxContext: settings.maxContext ?? 0,
     cacheDir: settings.cacheDir,
+    batchWindowMs: settings.batchWindowMs,
   };
 }
 

@@ -156,6 +156,17 @@ export const SETTINGS = [
     commands: ENGINE_COMMANDS,
   },
   {
+    name: 'batch-window-ms',
+    toml: 'engine.batch_window_ms',
+    type: 'integer',
+    default: 0,
+    min: 0,
+    max: 1000,
+    unit: 'ms',
+    doc: 'Wait of an idle engine for more requests before it begins; only delays first tokens, as a rule',
+    commands: ['serve'],
+  },
+  {
     name: 'max-queue',
     toml: 'engine.max_queue',
     type: 'integer',

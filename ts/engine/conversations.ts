@@ -90,6 +90,12 @@ export class Conversations {
     this.#known.delete(agent);
   }
 
+  /** As `forget`, for all agents that are not to be kept. */
+  forgetAll(keep: ReadonlySet<string>): void {
+    const agents = [...this.#known.keys(), ...[...this.#reads].map((read) => read.agent)];
+    for (const agent of agents) if (!keep.has(agent)) this.forget(agent);
+  }
+
   async #open(agent: string): Promise<Conversation> {
     const known = this.#known.get(agent);
     if (known) {

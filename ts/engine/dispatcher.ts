@@ -3,15 +3,30 @@
  * thread only.
  */
 import { StompError, toStompError } from '../errors.js';
-import type { NativeEngine, NativeFinish, NativeRequest } from '../native.js';
+import type { NativeEngine, NativeFinish, NativeOnStep, NativeRequest } from '../native.js';
+import type { TokenLogprob } from './types.js';
 
 /** Where the events of one request go. Nothing is called after `finish` or `fail`. */
 export interface RequestSink {
-  token(token: number): void;
+  /** `cachedTokens` of its prompt are in the cache; the rest is about to be computed. */
+  started(cachedTokens: number): void;
+  token(token: number, logprob?: TokenLogprob): void;
   prefill(done: number, total: number): void;
   finish(finish: NativeFinish): void;
   fail(error: StompError): void;
 }
+
+interface StepEvent {
+  id: number;
+  value: number;
+  total: number;
+  logprob: TokenLogprob | undefined;
+}
+
+/** The `total` of an event that says that a request has begun; below it: how many log-probabilities come along. */
+const started = -1;
+
+const noLogprobs = new Float32Array(0);
 
 /** Request ids are 32-bit on the other side. */
 const idLimit = 2 ** 31 - 1;
@@ -63,20 +78,26 @@ export class Dispatcher {
   }
 
   /** The engine's callback. A sink that throws fails its own request only. */
-  readonly onStep = (events: Int32Array, count: number, finished: readonly NativeFinish[]): void => {
+  readonly onStep: NativeOnStep = (events, count, finished, logprobs = noLogprobs): void => {
+    let told = 0;
     for (let i = 0; i < 3 * count; i += 3) {
-      this.#event(events[i] ?? 0, events[i + 1] ?? 0, events[i + 2] ?? 0);
+      const total = events[i + 2] ?? 0;
+      const pairs = total < started ? started - total : 0;
+      const logprob = pairs === 0 ? undefined : tokenLogprob(logprobs, told, pairs);
+      told += pairs;
+      this.#event({ id: events[i] ?? 0, value: events[i + 1] ?? 0, total, logprob });
     }
     for (const finish of finished) this.#finish(finish);
   };
 
   // Events of a request that was given up meanwhile are dropped.
-  #event(id: number, value: number, total: number): void {
+  #event({ id, value, total, logprob }: StepEvent): void {
     const sink = this.#live.get(id);
     if (!sink) return;
     try {
-      if (total === 0) sink.token(value);
-      else sink.prefill(value, total);
+      if (total > 0) sink.prefill(value, total);
+      else if (total === started) sink.started(value);
+      else sink.token(value, logprob);
     } catch (error) {
       this.#giveUp(id, sink, error);
     }
@@ -104,6 +125,15 @@ export class Dispatcher {
     this.#nextId = (id % idLimit) + 1;
     return id;
   }
+}
+
+/** From `pairs` pairs of token and log-probability: the token's own, then the likeliest. */
+function tokenLogprob(logprobs: Float32Array, from: number, pairs: number): TokenLogprob {
+  const pair = (i: number) => ({
+    token: logprobs[2 * (from + i)] ?? 0,
+    logprob: logprobs[2 * (from + i) + 1] ?? 0,
+  });
+  return { ...pair(0), top: Array.from({ length: pairs - 1 }, (_, i) => pair(i + 1)) };
 }
 
 /** What every call on a closed engine gets. */

@@ -28,6 +28,8 @@ export interface FullEngineOptions {
   maxContext: number;
   /** Absolute; empty: nothing is kept on disk. */
   cacheDir: string;
+  batchWindowMs: number;
+  script: ((prompt: string) => string | undefined) | undefined;
   onProgress: (progress: LoadProgress) => void;
   onWarning: (warning: StompError) => void;
   signal: AbortSignal | undefined;
@@ -42,6 +44,7 @@ const ranges = {
   maxQueue: { min: 0, max: 1_000_000 },
   maxAgentsInMemory: { min: 0, max: 1_000_000 },
   maxContext: { min: 0, max: 1 << 24 },
+  batchWindowMs: { min: 0, max: 1000 },
 } satisfies Record<string, NumberRule>;
 
 const known = [
@@ -50,6 +53,7 @@ const known = [
   'numerics',
   'cacheDir',
   'kvBits',
+  'script',
   'onProgress',
   'onWarning',
   'signal',
@@ -75,6 +79,8 @@ export function checkEngineOptions(options: EngineOptions): FullEngineOptions {
     maxAgentsInMemory: integer('maxAgentsInMemory', 0),
     maxContext: integer('maxContext', 0),
     cacheDir: checkCacheDir(options.cacheDir),
+    batchWindowMs: integer('batchWindowMs', 0),
+    script: checkScript(options.script),
     onProgress: checkObserver('onProgress', options.onProgress) ?? ignore,
     onWarning: checkObserver('onWarning', options.onWarning) ?? ((warning) => process.emitWarning(warning)),
     signal: checkSignal('signal', options.signal),
@@ -89,6 +95,16 @@ export function defaultCacheDir(): string {
 /** A path as a person writes it, `~` included. */
 export function expandPath(path: string): string {
   return resolve(path.replace(/^~(?=$|[/\\])/, () => homedir()));
+}
+
+/** @throws StompError INVALID_REQUEST */
+export function checkBatchWindow(ms: unknown): number {
+  return checkInteger('batchWindowMs', ms, 0, ranges.batchWindowMs);
+}
+
+function checkScript(value: EngineOptions['script']): FullEngineOptions['script'] {
+  if (value === undefined || typeof value === 'function') return value;
+  return refuse('script', value, 'a function');
 }
 
 function checkCacheDir(value: unknown): string {

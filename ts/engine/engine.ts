@@ -3,25 +3,28 @@
  * own thread, so nothing here blocks the event loop.
  */
 
-import { checkFields, checkSignal, checkText } from '../arguments.js';
+import { checkBoolean, checkFields, checkSignal, checkText } from '../arguments.js';
 import { StompError, toStompError } from '../errors.js';
 import { type NativeEngine, type NativeModelInfo, native } from '../native.js';
 import { type Agent, AgentHandle } from './agent.js';
 import { checkAgentId } from './agent-id.js';
 import { Conversations } from './conversations.js';
 import { closedError, Dispatcher } from './dispatcher.js';
-import { checkEngineOptions, type FullEngineOptions } from './engine-options.js';
+import { checkBatchWindow, checkEngineOptions, type FullEngineOptions } from './engine-options.js';
 import { chooseExecutor } from './executor-choice.js';
+import { checkSeed } from './generate-options.js';
 import { abortError } from './generation.js';
 import { Lanes } from './lanes.js';
 import { resolveModel } from './models/registry.js';
 import { scoreTokens } from './score.js';
+import { Seeds } from './seeds.js';
 import { loadModelText, type ModelText } from './text/model-text.js';
 import { type CountOptions, checkTokens, Turns } from './turns.js';
 import type {
   AgentInfo,
   ChatMessage,
   ChatOptions,
+  ClearCachesOptions,
   EngineInfo,
   EngineOptions,
   EngineStats,
@@ -31,13 +34,14 @@ import type {
   ScoreResult,
   Tokenizer,
 } from './types.js';
+import { Vocabulary } from './vocabulary.js';
 
 interface Loaded {
   engine: NativeEngine;
   dispatcher: Dispatcher;
   model: ModelText;
   info: EngineInfo;
-  onWarning: (warning: StompError) => void;
+  options: FullEngineOptions;
 }
 
 /**
@@ -51,6 +55,7 @@ export class Engine {
   readonly #dispatcher: Dispatcher;
   readonly #model: ModelText;
   readonly #lanes = new Lanes();
+  readonly #seeds = new Seeds();
   readonly #conversations: Conversations;
   readonly #turns: Turns;
   #closing: Promise<void> | undefined;
@@ -64,7 +69,7 @@ export class Engine {
     this.#conversations = new Conversations({
       engine: loaded.engine,
       vocabSize,
-      onWarning: loaded.onWarning,
+      onWarning: loaded.options.onWarning,
     });
     this.#turns = new Turns({
       ...loaded.model,
@@ -73,6 +78,14 @@ export class Engine {
       lanes: this.#lanes,
       contextTokens: loaded.info.contextTokens,
       vocabSize: loaded.info.vocabSize,
+      seeds: this.#seeds,
+      vocabulary: new Vocabulary({
+        engine: loaded.engine,
+        tokenizer: loaded.model.tokenizer,
+        vocabSize: loaded.info.vocabSize,
+      }),
+      script: loaded.options.script,
+      eosIds: loaded.info.eosIds,
     });
   }
 
@@ -104,7 +117,7 @@ export class Engine {
         dispatcher,
         model: text,
         info: engineInfo(model, path, info, checked),
-        onWarning: checked.onWarning,
+        options: checked,
       });
     } catch (error) {
       throw checked.signal?.aborted ? abortError(checked.signal) : toStompError(error, caller);
@@ -143,11 +156,6 @@ export class Engine {
     return this.#turns.generate('', prompt, options, new Error());
   }
 
-  /** A chat turn that belongs to no agent; its cache is shared but not kept. Throws as `Agent.chat` does. */
-  chat(messages: string | readonly ChatMessage[], options: ChatOptions = {}): Generation {
-    return this.#turns.chat('', messages, options, new Error());
-  }
-
   /**
    * How many tokens the prompt of a chat has: those that `Agent.chat` would compute or find in a cache.
    * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONTEXT_OVERFLOW, CANCELLED, SHUTTING_DOWN
@@ -156,6 +164,14 @@ export class Engine {
     const caller = new Error();
     if (options.agentId !== undefined) checkAgentId(options.agentId, 'agentId');
     return this.#call(() => this.#turns.count(messages, options), caller);
+  }
+
+  /**
+   * One turn of a conversation that belongs to no agent, given whole or begun with a string; its cache is shared but
+   * not kept. Throws as `Agent.chat` does.
+   */
+  chat(messages: string | readonly ChatMessage[], options: ChatOptions = {}): Generation {
+    return this.#turns.chat('', messages, options, new Error());
   }
 
   /**
@@ -198,6 +214,45 @@ export class Engine {
       await this.#engine.evict(agent);
       this.#conversations.forget(agent);
     });
+  }
+
+  /**
+   * How long an idle engine waits for more requests before it begins with those that are there.
+   * @param ms 0 to 1000
+   * @throws StompError INVALID_REQUEST, SHUTTING_DOWN
+   */
+  setBatchWindow(ms: number): void {
+    const window = checkBatchWindow(ms);
+    if (this.#closing) throw closedError();
+    this.#engine.setBatchWindow(window);
+  }
+
+  /**
+   * Requests that name no seed get theirs from this one: the n-th after this call always the same.
+   * @param seed 0 to 2^53 - 1; undefined: random ones again
+   * @throws StompError INVALID_REQUEST
+   */
+  setSeed(seed: number | undefined): void {
+    this.#seeds.set(seed === undefined ? undefined : checkSeed(seed));
+  }
+
+  /**
+   * Takes the caches of all agents without a turn out of memory, saved first, and forgets all that prompts have left
+   * there. With `disk` those agents end: their files and conversations are deleted. Turns that run go on, and so do
+   * the conversations they belong to.
+   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CACHE_PERSISTENCE when an agent could not be saved, which
+   *   then stays, or its file not be deleted.
+   */
+  async clearCaches(options: ClearCachesOptions = {}): Promise<void> {
+    const caller = new Error();
+    checkFields('options', options, ['disk']);
+    const disk = checkBoolean('disk', options.disk, false);
+    await this.#call(async () => {
+      const keep = this.#turns.busyAgents;
+      if (disk) this.#conversations.forgetAll(keep);
+      else await this.#conversations.settleAll();
+      await this.#engine.clearCaches(disk, [...keep]);
+    }, caller);
   }
 
   /**
@@ -307,6 +362,7 @@ function nativeOptions(options: FullEngineOptions) {
     maxAgents: options.maxAgentsInMemory,
     maxContext: options.maxContext,
     cacheDir: options.cacheDir,
+    batchWindowMs: options.batchWindowMs,
   };
 }
 

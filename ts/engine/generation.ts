@@ -7,7 +7,7 @@
 import { graftStack, StompError, toStompError } from '../errors.js';
 import type { NativeFinish, NativeUsage } from '../native.js';
 import { closedError, type Dispatcher, type RequestSink } from './dispatcher.js';
-import { type FullGenerateOptions, plainRequest } from './generate-options.js';
+import { type FullGenerateOptions, type Guidance, plainRequest } from './generate-options.js';
 import type { Answer, AnswerPiece } from './text/answer.js';
 import type {
   FinishReason,
@@ -15,6 +15,8 @@ import type {
   GenerationChunk,
   GenerationResult,
   PromptUse,
+  TextChunk,
+  TokenLogprob,
   Usage,
 } from './types.js';
 
@@ -41,15 +43,18 @@ export class LiveGeneration implements Generation {
   #reject!: (error: StompError) => void;
   #start!: (use: PromptUse) => void;
   #neverStarted!: (error: StompError) => void;
-  #promptTokens = 0;
   #onAbort: (() => void) | undefined;
   #cancelRequest: (() => void) | undefined;
   #cancelled = false;
   /** The reader's end is closed. */
   #closed = false;
   #error: StompError | undefined;
+  /** Of the tokens that have arrived, in order, when they were asked for. */
+  readonly #logprobs: TokenLogprob[] = [];
+  /** Tokens in the pieces so far. */
+  #delivered = 0;
   /** Not yet read; later text joins it, so that a slow reader costs no more than the text. */
-  #unread: AnswerPiece | undefined;
+  #unread: TextChunk | undefined;
   readonly #readers: { resolve: (step: Step) => void; reject: (error: StompError) => void }[] = [];
   readonly #iterator = this.#makeIterator();
 
@@ -106,14 +111,20 @@ export class LiveGeneration implements Generation {
   }
 
   /**
-   * Sends the prompt to the engine. REQUIRES: `wanted`.
+   * Sends the prompt to the engine. REQUIRES: `wanted`; a grammar only once the engine has the vocabulary.
    * @param record called once, before `result` resolves, when tokens have arrived and no error came.
    * @returns a promise that resolves when the engine is done with it, however it ended.
    */
-  run(dispatcher: Dispatcher, tokens: readonly number[], record: (answer: Answer) => void): Promise<void> {
+  run(
+    dispatcher: Dispatcher,
+    tokens: readonly number[],
+    record: (answer: Answer) => void,
+    guidance: Partial<Guidance> = {},
+  ): Promise<void> {
     return new Promise((resolve) => {
       const sink: RequestSink = {
-        token: (token) => this.#token(token),
+        started: (cachedTokens) => this.#start({ promptTokens: tokens.length, cachedTokens }),
+        token: (token, logprob) => this.#token(token, logprob),
         prefill: (doneTokens, totalTokens) => this.#options.onPrefill?.({ doneTokens, totalTokens }),
         finish: (finish) => {
           this.#cancelRequest = undefined;
@@ -130,9 +141,9 @@ export class LiveGeneration implements Generation {
         },
       };
       const { sampling } = this.#options;
-      this.#promptTokens = tokens.length;
       const request = {
         ...plainRequest,
+        ...guidance,
         ...sampling,
         agent: this.agentId,
         prompt: Int32Array.from(tokens),
@@ -149,9 +160,9 @@ export class LiveGeneration implements Generation {
     });
   }
 
-  #token(token: number): void {
-    this.#start({ promptTokens: this.#promptTokens, cachedTokens: 0 });
+  #token(token: number, logprob: TokenLogprob | undefined): void {
     if (this.#answer.stopText !== undefined) return;
+    if (logprob) this.#logprobs.push(logprob);
     this.#deliver(this.#answer.push(token));
     if (this.#answer.stopText !== undefined) this.#cancelRequest?.();
   }
@@ -172,12 +183,13 @@ export class LiveGeneration implements Generation {
     if (this.#closed) return;
     this.#close();
     this.#start({ promptTokens: usage?.promptTokens ?? 0, cachedTokens: usage?.cachedTokens ?? 0 });
+    const tokens = this.#answer.tokens();
     this.#resolve({
       text: this.#answer.text,
       reasoning: '',
       toolCalls: [],
-      logprobs: [],
-      tokens: this.#answer.tokens(),
+      logprobs: this.#logprobs.slice(0, tokens.length),
+      tokens,
       finishReason,
       stopText: this.#answer.stopText,
       usage: this.#usage(usage),
@@ -201,15 +213,19 @@ export class LiveGeneration implements Generation {
 
   #deliver(piece: AnswerPiece): void {
     if (this.#closed || piece.text === '') return;
+    const chunk = this.#chunk(piece);
     const reader = this.#readers.shift();
-    if (reader) {
-      reader.resolve({ done: false, value: { type: 'text', ...piece } });
-    } else if (this.#unread) {
-      this.#unread.text += piece.text;
-      for (const token of piece.tokens) this.#unread.tokens.push(token);
-    } else {
-      this.#unread = piece;
-    }
+    if (reader) reader.resolve({ done: false, value: chunk });
+    else if (this.#unread) join(this.#unread, chunk);
+    else this.#unread = chunk;
+  }
+
+  // Pieces hold the tokens in the order in which they have arrived.
+  #chunk(piece: AnswerPiece): TextChunk {
+    const from = this.#delivered;
+    this.#delivered += piece.tokens.length;
+    if (this.#options.sampling.topLogprobs < 0) return { type: 'text', ...piece };
+    return { type: 'text', ...piece, logprobs: this.#logprobs.slice(from, this.#delivered) };
   }
 
   #makeIterator(): AsyncIterableIterator<GenerationChunk, undefined> {
@@ -227,10 +243,10 @@ export class LiveGeneration implements Generation {
   }
 
   #next(): Promise<Step> {
-    const piece = this.#unread;
-    if (piece) {
+    const chunk = this.#unread;
+    if (chunk) {
       this.#unread = undefined;
-      return Promise.resolve({ done: false, value: { type: 'text', ...piece } });
+      return Promise.resolve({ done: false, value: chunk });
     }
     const error = this.#error;
     if (error) {
@@ -257,6 +273,13 @@ export class LiveGeneration implements Generation {
   #endReaders(): void {
     for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
   }
+}
+
+/** Lengthens an unread chunk by the one after it. */
+function join(chunk: TextChunk, next: TextChunk): void {
+  chunk.text += next.text;
+  for (const token of next.tokens) chunk.tokens.push(token);
+  for (const logprob of next.logprobs ?? []) chunk.logprobs?.push(logprob);
 }
 
 const noUsage: Usage = {

@@ -51,7 +51,7 @@ function whyNot(finish: NativeFinish, signal: AbortSignal | undefined): StompErr
   return signal?.aborted ? abortError(signal) : closedError();
 }
 
-const silent = { token: () => undefined, prefill: () => undefined };
+const silent = { started: () => undefined, token: () => undefined, prefill: () => undefined };
 
 const wholePrompt = {
   ...plainRequest,

@@ -7,15 +7,22 @@ import { refuse } from '../arguments.js';
 import { StompError, toStompError } from '../errors.js';
 import type { Conversations } from './conversations.js';
 import { closedError, type Dispatcher } from './dispatcher.js';
-import { checkGenerateOptions, type FullGenerateOptions } from './generate-options.js';
+import {
+  checkGenerateOptions,
+  type FullGenerateOptions,
+  type GenerateContext,
+  type Guidance,
+} from './generate-options.js';
 import { LiveGeneration } from './generation.js';
 import type { Lanes } from './lanes.js';
+import type { Seeds } from './seeds.js';
 import { Answer } from './text/answer.js';
 import { type ChatTemplate, messageText } from './text/chat-template.js';
 import { checkMessages } from './text/messages.js';
 import type { TextTokenizer } from './text/tokenizer.js';
 import { type Prompt, Transcript } from './text/transcript.js';
 import type { ChatMessage, ChatOptions, GenerateOptions, Generation } from './types.js';
+import type { Vocabulary } from './vocabulary.js';
 
 export interface TurnsSetup {
   tokenizer: TextTokenizer;
@@ -26,6 +33,12 @@ export interface TurnsSetup {
   contextTokens: number;
   /** Ids of the model, which may be more than the tokenizer knows. */
   vocabSize: number;
+  seeds: Seeds;
+  vocabulary: Vocabulary;
+  /** What to answer a prompt with, in the place of what the model would say. */
+  script?: ((prompt: string) => string | undefined) | undefined;
+  /** Tokens that end an answer. */
+  eosIds: readonly number[];
 }
 
 /** What a turn asks, once the agent's earlier turns are over. */
@@ -33,6 +46,8 @@ type Plan = (before: Transcript, signal: AbortSignal | undefined) => Promise<Pla
 
 interface PlannedTurn {
   prompt: Prompt;
+  /** What the answer must look like. @default anything */
+  guidance?: Partial<Guidance>;
   /** The conversation after an answer of this text. */
   messages: (answer: string) => readonly ChatMessage[];
 }
@@ -49,11 +64,13 @@ export interface CountOptions
 
 export class Turns {
   readonly #setup: TurnsSetup;
+  readonly #context: GenerateContext;
   readonly #live = new Set<LiveGeneration>();
   #closed = false;
 
   constructor(setup: TurnsSetup) {
     this.#setup = setup;
+    this.#context = { vocabSize: setup.vocabSize, nextSeed: () => setup.seeds.next() };
   }
 
   /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, SHUTTING_DOWN; the rest comes with the result. */
@@ -63,7 +80,7 @@ export class Turns {
     options: ChatOptions,
     caller: Error,
   ): Generation {
-    const checked = checkGenerateOptions(options, ['system']);
+    const checked = checkGenerateOptions(options, this.#context, ['system']);
     const { system } = options;
     if (system !== undefined && typeof system !== 'string') refuse('system', system, 'a text');
     if (typeof messages === 'string') {
@@ -84,7 +101,7 @@ export class Turns {
     options: GenerateOptions,
     caller: Error,
   ): Generation {
-    const checked = checkGenerateOptions(options);
+    const checked = checkGenerateOptions(options, this.#context);
     const plan = typeof prompt === 'string' ? this.#planText(prompt) : this.#planTokens(prompt);
     return this.#start(agentId, checked, caller, plan);
   }
@@ -109,6 +126,11 @@ export class Turns {
     return this.#live.size;
   }
 
+  /** Agents of which a turn is under way or waits for its predecessor. */
+  get busyAgents(): ReadonlySet<string> {
+    return new Set([...this.#live].map((generation) => generation.agentId));
+  }
+
   /** Refuses new turns from now on. */
   close(): void {
     this.#closed = true;
@@ -131,14 +153,29 @@ export class Turns {
     if (!generation.wanted) return;
     const { agentId } = generation;
     const before = agentId === '' ? Transcript.empty : await this.#setup.conversations.read(agentId);
-    const { prompt, messages } = await plan(before, signal);
+    const { prompt, messages, guidance } = await plan(before, signal);
+    if (guidance?.grammar) await this.#setup.vocabulary.given();
     if (!generation.wanted) return;
-    await generation.run(this.#setup.dispatcher, prompt.tokens, (answer) => {
+    const record = (answer: Answer) => {
       if (agentId === '') return;
       const { text, whole } = answer;
       const after = Transcript.after(messages(text), prompt, { text, tokens: answer.tokens(), whole });
       this.#setup.conversations.write(agentId, after);
+    };
+    await generation.run(this.#setup.dispatcher, prompt.tokens, record, {
+      ...guidance,
+      ...this.#script(prompt),
     });
+  }
+
+  // An answer of no text is one that ends at once.
+  #script(prompt: Prompt): Partial<Guidance> {
+    const { script, tokenizer, eosIds } = this.#setup;
+    const text = script?.(prompt.text);
+    if (text === undefined) return {};
+    if (typeof text !== 'string') refuse('script', text, 'a function that returns a text or undefined');
+    const tokens = text === '' ? eosIds.slice(0, 1) : tokenizer.encode(text);
+    return { script: Int32Array.from(tokens) };
   }
 
   async #planChat(

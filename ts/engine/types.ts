@@ -64,6 +64,15 @@ export interface EngineOptions {
    * for a little precision. The `mlx` executor has 16 alone. @default 16
    */
   kvBits?: KvBits | undefined;
+  /** How long an idle engine waits for more requests before it begins: 0 to 1000. @default 0 */
+  batchWindowMs?: number | undefined;
+  /**
+   * For tests of programs that use an engine: what to answer a prompt with, called once for each generation with the
+   * prompt's text, markers included. The text's tokens, markers among them, go through the model one a step in the
+   * place of those it would choose, and end the answer. Where a required form forbids one, the model goes on by
+   * itself. Undefined leaves the answer to the model.
+   */
+  script?: ((prompt: string) => string | undefined) | undefined;
   /** Called often, on the main thread, while the model is downloaded and loaded. */
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   /**
@@ -356,6 +365,12 @@ export interface TranscriptView {
   /** Last prompt and answer as the model read them. */
   text: string;
   tokens: number[];
+}
+
+/** Options of `Engine.clearCaches`. */
+export interface ClearCachesOptions {
+  /** Delete agents, with their files and conversations. @default false */
+  disk?: boolean | undefined;
 }
 
 /** Options of `Engine.score`. */

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,11 @@ class AgentStore {
   void save_all_dirty();
   void evict(const std::string& id, Engine::Done done);
   void remove(const std::string& id);
+  /// Takes all agents besides these out of the pool, saved first; `done` has
+  /// the first failure. An agent that cannot be saved stays.
+  void evict_all(const std::set<std::string>& besides, Engine::Done done);
+  /// Removes all agents besides these, of which only the files go.
+  void remove_all(const std::set<std::string>& besides);
   std::vector<AgentInfo> list();
 
   /// Takes the least recently used idle agent out of the pool. A dirty one is
@@ -101,6 +107,7 @@ class AgentStore {
   void hand_over(Job& job);
   void skip_save(std::optional<Error> error);
   void abandon_job(const Error& why);
+  void forget_file(Agent& agent);
   void remove_file(const std::string& id);
   void finish_job(const DiskTier::Result& result);
   void drop_from_pool(Agent& agent);

@@ -1,6 +1,7 @@
 #include "engine/core.h"
 
 #include <algorithm>
+#include <set>
 
 namespace stomp {
 
@@ -105,6 +106,36 @@ EngineStats EngineCore::stats() const {
   return s;
 }
 
+void EngineCore::check_tokens(const char* what, std::span<const int32_t> tokens)
+    const {
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= model_->config.vocab_size) {
+      throw Error(
+          Code::kInvalidRequest,
+          what + (" holds token " + std::to_string(token)) +
+              ", but the vocabulary ends at " +
+              std::to_string(model_->config.vocab_size - 1) + ".");
+    }
+  }
+}
+
+void EngineCore::check_guidance(const Request& request) const {
+  check_tokens("The script", request.script);
+  check_tokens("The end of the thoughts", request.reasoning_end);
+  std::set<int32_t> left_out;
+  for (const LogitBias& b : request.logits.bias) {
+    check_tokens("The logit bias", std::span(&b.token, 1));
+    if (b.bias <= kRuledOut) {
+      left_out.insert(b.token);
+    }
+  }
+  if (static_cast<int>(left_out.size()) == model_->config.vocab_size) {
+    throw Error(
+        Code::kInvalidRequest,
+        "The logit bias rules every token out. Leave it some to choose from.");
+  }
+}
+
 void EngineCore::check(const Request& request) const {
   if (shutting_down_) {
     throw Error(
@@ -115,15 +146,8 @@ void EngineCore::check(const Request& request) const {
   if (request.prompt.empty()) {
     throw Error(Code::kInvalidRequest, "The prompt has no tokens.");
   }
-  for (const int32_t token : request.prompt) {
-    if (token < 0 || token >= model_->config.vocab_size) {
-      throw Error(
-          Code::kInvalidRequest,
-          "The prompt holds token " + std::to_string(token) +
-              ", but the vocabulary ends at " +
-              std::to_string(model_->config.vocab_size - 1) + ".");
-    }
-  }
+  check_tokens("The prompt", request.prompt);
+  check_guidance(request);
   const int n = static_cast<int>(request.prompt.size());
   const int most = request.score ? max_context_ : max_context_ - 1;
   if (n > most) {
@@ -155,6 +179,21 @@ uint64_t EngineCore::seed_of(const std::string& salt) const {
   return KvCache::seed(model_->fingerprint + '\n' + numerics_ + '\n' + salt);
 }
 
+/// What its answer is guided by.
+void EngineCore::prepare(Sequence& seq) {
+  const Request& r = seq.request;
+  seq.ends = r.stop_ids;
+  if (!r.ignore_eos) {
+    const std::vector<int32_t>& eos = model_->config.eos_ids;
+    seq.ends.insert(seq.ends.end(), eos.begin(), eos.end());
+  }
+  std::shared_ptr<const Grammar> grammar;
+  if (!r.grammar.empty()) {
+    grammar = grammars_.get(r.grammar);
+  }
+  seq.guidance = Guidance::of(r, std::move(grammar), seq.ends);
+}
+
 void EngineCore::submit(Request request) {
   auto seq = std::make_unique<Sequence>();
   seq->submitted = Clock::now();
@@ -164,6 +203,7 @@ void EngineCore::submit(Request request) {
   seq->request = std::move(request);
   try {
     check(seq->request);
+    prepare(*seq);
   } catch (const Error& error) {
     finish(*seq, Finish::kError, error);
     emit();
@@ -198,6 +238,42 @@ void EngineCore::cancel_agent(const std::string& agent) {
   }
   sweep();
   emit();
+}
+
+void EngineCore::set_batch_window(int milliseconds) {
+  options_.batch_window_ms = milliseconds;
+}
+
+/// Of an idle engine; a batch that is full waits for nobody.
+std::optional<Clock::time_point> EngineCore::gathering_until() const {
+  if (options_.batch_window_ms == 0 || !active_.empty() || waiting_.empty() ||
+      static_cast<int>(waiting_.size()) >= options_.max_batch_size) {
+    return std::nullopt;
+  }
+  const Clock::time_point until = waiting_.front()->submitted +
+      std::chrono::milliseconds(options_.batch_window_ms);
+  return Clock::now() < until ? std::optional(until) : std::nullopt;
+}
+
+void EngineCore::clear_caches(
+    bool disk,
+    std::set<std::string> keep,
+    const Engine::Done& done) {
+  std::set<std::string> busy;
+  for (const auto& [id, seq] : by_id_) {
+    busy.insert(seq->request.agent);
+  }
+  if (disk) {
+    busy.merge(keep);
+    agents_->remove_all(busy);
+    cache_->drop_cached();
+    done(std::nullopt);
+    return;
+  }
+  agents_->evict_all(busy, [this, done](std::optional<Error> error) {
+    cache_->drop_cached();
+    done(std::move(error));
+  });
 }
 
 void EngineCore::shut_down() {
@@ -274,12 +350,17 @@ void EngineCore::emit() {
 }
 
 bool EngineCore::work() {
+  const uint64_t finished = finished_;
   sweep();
-  bool busy = admit();
-  busy |= restore();
-  busy |= step();
-  sweep();
-  busy |= !events_.finished.empty(); // who waits may have room now
+  bool busy = false;
+  kept_back_until_ = gathering_until();
+  if (!kept_back_until_) {
+    busy |= admit();
+    busy |= restore();
+    busy |= step();
+    sweep();
+  }
+  busy |= finished_ != finished; // who waits may have room now
   emit();
   while (options_.max_agents > 0 && !shutting_down_ &&
          agents_->hot() > options_.max_agents &&

@@ -6,13 +6,16 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "cache/kv_cache.h"
 #include "engine/agent_store.h"
+#include "engine/chooser.h"
 #include "engine/engine.h"
-#include "engine/sampler.h"
+#include "engine/grammar_cache.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 
@@ -34,10 +37,15 @@ class EngineCore {
   EngineInfo info() const;
   EngineStats stats() const;
   AgentStore& agents() { return *agents_; }
+  GrammarCache& grammars() { return grammars_; }
 
   void submit(Request request);
   void cancel(int32_t request);
   void cancel_agent(const std::string& agent);
+  /// See Engine.
+  void set_batch_window(int milliseconds);
+  void
+  clear_caches(bool disk, std::set<std::string> keep, const Engine::Done& done);
   /// From now on requests are refused; those that run are cancelled.
   void shut_down();
 
@@ -45,8 +53,13 @@ class EngineCore {
   void fail_all(const Error& error);
 
   /// One turn: cancellations, admission, restores, one step, saves. Returns
-  /// false when only a command or wake() can bring new work.
+  /// false when only a command or wake() can bring new work, or the end of a
+  /// wait for more requests.
   bool work();
+  /// Until when the last work() has kept requests back for more to come.
+  std::optional<Clock::time_point> kept_back_until() const {
+    return kept_back_until_;
+  }
 
  private:
   using SequencePtr = std::unique_ptr<Sequence>;
@@ -54,6 +67,10 @@ class EngineCore {
   // core.cc: life of a request
   uint64_t seed_of(const std::string& salt) const;
   void check(const Request& request) const;
+  void check_tokens(const char* what, std::span<const int32_t> tokens) const;
+  void check_guidance(const Request& request) const;
+  void prepare(Sequence& seq);
+  std::optional<Clock::time_point> gathering_until() const;
   void finish(Sequence& seq, Finish reason, std::optional<Error> error = {});
   void sweep(); // takes finished and cancelled sequences out
   void emit();
@@ -95,12 +112,9 @@ class EngineCore {
   void fail(const Error& error);
   /// Chooses the tokens that the executor did not.
   void sample();
-  void advance(
-      Sequence& seq,
-      int rows,
-      int32_t token,
-      std::span<const float> logits);
-  void accept(Sequence& seq, int32_t token);
+  void advance(size_t part);
+  void announce(Sequence& seq);
+  void accept(Sequence& seq, const Choice& choice);
   void begin_answer(Sequence& seq);
   void score(Sequence& seq, int rows, std::span<const float> logits);
 
@@ -113,6 +127,7 @@ class EngineCore {
   int max_context_ = 0;
   std::string numerics_;
 
+  GrammarCache grammars_;
   Scheduler scheduler_;
   std::list<SequencePtr> waiting_; // in order of arrival
   std::list<SequencePtr> active_;  // in order of admission
@@ -136,10 +151,12 @@ class EngineCore {
   Step step_;                     // a slice for each part
   StepResult result_;             // likewise
   std::vector<size_t> sampled_;   // parts that wait for a token to be chosen
-  std::vector<Sampler> samplers_; // one each
+  std::vector<Chooser> choosers_; // one each
+  std::vector<const Choice*> choices_; // by part; null: the executor's
   StepEvents events_;
 
   bool shutting_down_ = false;
+  std::optional<Clock::time_point> kept_back_until_;
 
   CacheUse use_;
   uint64_t finished_ = 0; // requests

@@ -119,7 +119,7 @@ struct Engine::Impl {
     while (run_commands(*core)) {
       if (!work(*core)) {
         closing_step(*core);
-        sleep();
+        sleep(core->kept_back_until());
       }
     }
   }
@@ -161,9 +161,16 @@ struct Engine::Impl {
     done(core.agents().unsaved());
   }
 
-  void sleep() {
+  void sleep(std::optional<Clock::time_point> until) {
     std::unique_lock<std::mutex> lock(mutex_);
-    awake_.wait(lock, [this] { return stop_ || woken_ || !commands_.empty(); });
+    const auto called = [this] {
+      return stop_ || woken_ || !commands_.empty();
+    };
+    if (until) {
+      awake_.wait_until(lock, *until, called);
+    } else {
+      awake_.wait(lock, called);
+    }
   }
 
   Done closed_; // set while closing; engine thread only
@@ -244,6 +251,33 @@ void Engine::remove(const std::string& agent, Done done) {
 void Engine::stats(Reply<EngineStats> reply) {
   impl_->ask<EngineStats>(
       std::move(reply), [](EngineCore& core) { return core.stats(); });
+}
+
+void Engine::set_vocabulary(
+    std::vector<char> bytes,
+    std::vector<int32_t> ends,
+    Done done) {
+  impl_->act(
+      std::move(done),
+      [bytes = std::move(bytes), ends = std::move(ends)](
+          EngineCore& core, const Done& done) {
+        core.grammars().set_vocabulary(bytes, ends);
+        done(std::nullopt);
+      });
+}
+
+void Engine::set_batch_window(int milliseconds) {
+  impl_->post([milliseconds](EngineCore& core) {
+    core.set_batch_window(milliseconds);
+  });
+}
+
+void Engine::clear_caches(bool disk, std::set<std::string> keep, Done done) {
+  impl_->act(
+      std::move(done),
+      [disk, keep = std::move(keep)](EngineCore& core, const Done& done) {
+        core.clear_caches(disk, keep, done);
+      });
 }
 
 void Engine::close(Done done) {

@@ -9,12 +9,15 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "cache/cache_spec.h"
 #include "cache/kv_cache.h"
+#include "engine/logit_changes.h"
+#include "engine/logprobs.h"
 #include "engine/sampler.h"
 #include "exec/executor.h"
 #include "model/model_file.h"
@@ -35,6 +38,7 @@ struct EngineOptions {
   int max_queue = 256;           // requests waiting for a place in the batch
   int max_agents = 0;            // idle agents kept in memory; 0: by budget
   int max_context = 0;           // tokens; 0: the model's
+  int batch_window_ms = 0;       // see Engine::set_batch_window
   std::string cache_dir;         // empty: agents are not kept on disk
 };
 
@@ -46,6 +50,22 @@ struct Request {
   std::vector<int32_t> stop_ids; // besides the model's end tokens
   bool ignore_eos = false;
   SamplingOptions sampling;
+  LogitOptions logits;
+  // With each token's log-probability come those of so many of the likeliest
+  // ones; -1: none at all.
+  int top_logprobs = -1;
+  // Form of the answer, see Grammar::compile; empty: any. An end token is
+  // chosen where the answer may end, and an answer that nothing can follow
+  // ends, ignore_eos or not. Needs set_vocabulary().
+  std::string grammar;
+  // When so many tokens have come without these among them, these are next.
+  // Empty: no limit.
+  std::vector<int32_t> reasoning_end;
+  int reasoning_budget = 0;
+  // Taken, through the model, in the place of the tokens that would be chosen;
+  // then the answer ends. What the grammar forbids is not taken, nor what
+  // follows it. Empty: none.
+  std::vector<int32_t> script;
   std::string cache_salt; // prefixes are shared only under one salt
   bool score = false; // log-probability of every prompt token, no generation
 };
@@ -65,11 +85,18 @@ struct Usage {
   double total_ms = 0;
 };
 
-/// A token, or how far a long prefill is.
+/// A token, how far a long prefill is, or that a request has begun.
 struct StepEvent {
+  static constexpr int32_t kToken = 0;
+  static constexpr int32_t kStarted = -1;
+
   int32_t request = 0;
   int32_t value = 0; // the token, or prompt tokens in the cache
-  int32_t total = 0; // prompt tokens altogether; 0: it is a token
+  // Prompt tokens altogether; kToken; kStarted: nothing of it was computed yet;
+  // -1 - n: a token with its n log-probabilities, see StepEvents.
+  int32_t total = kToken;
+
+  int logprobs() const { return total < kStarted ? -1 - total : 0; }
 };
 
 struct FinishEvent {
@@ -84,11 +111,15 @@ struct FinishEvent {
 /// its other events.
 struct StepEvents {
   std::vector<StepEvent> events;
+  // Of the tokens that were to have them, in the order of the events: first
+  // the token's own, then the likeliest.
+  std::vector<TokenLogprob> logprobs;
   std::vector<FinishEvent> finished;
 
   bool empty() const { return events.empty() && finished.empty(); }
   void clear() {
     events.clear();
+    logprobs.clear();
     finished.clear();
   }
 };
@@ -186,6 +217,19 @@ class Engine {
   /// From memory and disk.
   void remove(const std::string& agent, Done done);
   void stats(Reply<EngineStats> reply);
+
+  /// The text of every token, for requests with a grammar: token i's ends at
+  /// ends[i] in `bytes` and begins where the one before ends. Empty for
+  /// markers. Replaces what was set before, for later requests.
+  void
+  set_vocabulary(std::vector<char> bytes, std::vector<int32_t> ends, Done done);
+  /// How long an idle engine waits for more requests before the first step.
+  void set_batch_window(int milliseconds);
+  /// Takes every agent without a request out of the pool, saved first, and
+  /// forgets all cached blocks that nobody holds. With `disk` those agents end,
+  /// their files included; of agents with a request, and of those to `keep`,
+  /// only the files go.
+  void clear_caches(bool disk, std::set<std::string> keep, Done done);
 
   /// Cancels what runs, saves every dirty agent, stops the thread.
   void close(Done done);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -115,6 +116,15 @@ float Tempering::least_logit(double likelihood) const {
   const double bound = top + (std::log2(likelihood) - kSlack) / scale;
   return std::nextafter(
       static_cast<float>(bound), std::numeric_limits<float>::lowest());
+}
+
+bool all_finite(std::span<const float> logits) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t bad = 0; // a sum, so that the loop has no branch
+  for (const float logit : logits) {
+    bad += (std::bit_cast<uint32_t>(logit) & kExponent) == kExponent;
+  }
+  return bad == 0;
 }
 
 float find_tops(std::span<const float> logits, std::span<float> tops) {

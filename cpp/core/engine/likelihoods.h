@@ -34,6 +34,9 @@ struct Tempering {
   float scale; // log2(e) / temperature
 };
 
+/// Whether none is infinite or not a number.
+bool all_finite(std::span<const float> logits);
+
 /// The largest logit of each run; returns the largest of all.
 /// REQUIRES: logits are not empty; tops.size() == runs_of(logits.size()).
 float find_tops(std::span<const float> logits, std::span<float> tops);

@@ -2,6 +2,7 @@
 // Engine thread only.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "cache/kv_cache.h"
 #include "engine/engine.h"
+#include "engine/guidance.h"
 
 namespace stomp {
 
@@ -60,7 +62,11 @@ struct Sequence {
   int prompt_size = 0;
   bool cancelled = false;
 
+  std::vector<int32_t> ends;          // tokens that end the answer
+  std::unique_ptr<Guidance> guidance; // null: nothing to be guided by
+
   Usage usage;
+  bool announced = false;      // its start was told
   std::vector<float> logprobs; // score requests
   Clock::time_point submitted;
   uint64_t seed = 0; // of the hash chain its prompt belongs to
@@ -70,6 +76,9 @@ struct Sequence {
 
   bool running() const {
     return phase == Phase::kPrefill || phase == Phase::kDecode;
+  }
+  bool is_end(int32_t token) const {
+    return std::ranges::find(ends, token) != ends.end();
   }
   int cached() const { return agent->kv.table.n_tokens; }
   /// Tokens known but not yet in the cache.

@@ -20,8 +20,18 @@ void EngineCore::find_ready() {
       ready_.push_back(seq.get());
     } else if (seq->phase == Phase::kPrefill && !waits_for_prefix(*seq)) {
       share_more(*seq);
+      announce(*seq);
       ready_.push_back(seq.get());
     }
+  }
+}
+
+/// Tells, once, that a request is under way and what the cache had of it.
+void EngineCore::announce(Sequence& seq) {
+  if (!seq.announced && !seq.request.score) {
+    seq.announced = true;
+    events_.events.push_back(
+        {seq.request.id, seq.usage.cached_tokens, StepEvent::kStarted});
   }
 }
 
@@ -84,6 +94,7 @@ bool EngineCore::step() {
   if (ready_.empty()) {
     return false;
   }
+  emit(); // who begins hears of it before its prompt is computed
   const std::span<int> planned = plan();
   copies_.clear();
   for (size_t i = 0; i < ready_.size(); i++) {
@@ -162,8 +173,9 @@ Slice EngineCore::slice_of(const Sequence& seq, int rows) const {
   if (seq.request.score) {
     slice.output = Output::kAllLogits;
   } else if (rows == seq.pending()) {
-    slice.output =
-        seq.request.sampling.greedy() ? Output::kToken : Output::kLogits;
+    slice.output = seq.request.sampling.greedy() && !seq.guidance
+        ? Output::kToken
+        : Output::kLogits;
   }
   return slice;
 }
@@ -182,8 +194,7 @@ void EngineCore::run() {
     executor_->collect(executor_->submit(step_), result_);
     sample();
     for (size_t i = 0; i < batch_.size(); i++) {
-      advance(
-          *batch_[i].seq, batch_[i].rows, result_.tokens[i], result_.logits[i]);
+      advance(i);
     }
   } catch (const std::exception& e) {
     fail(as_error(e, Code::kGenerationFailed));
@@ -211,26 +222,26 @@ void EngineCore::sample() {
       sampled_.push_back(i);
     }
   }
-  while (samplers_.size() < sampled_.size()) {
-    // Nothing is allocated, so nothing can be thrown, on the others' threads.
-    samplers_.emplace_back().reserve(model_->config.vocab_size);
+  while (choosers_.size() < sampled_.size()) {
+    choosers_.emplace_back().reserve(model_->config.vocab_size);
   }
   executor_->parallel(static_cast<int>(sampled_.size()), [this](int n) {
     const size_t i = sampled_[n];
-    const Sequence& seq = *batch_[i].seq;
-    result_.tokens[i] = samplers_[n].sample(
-        result_.logits[i], seq.request.sampling, seq.generated());
+    choosers_[n].choose(*batch_[i].seq, result_.logits[i], result_.tokens[i]);
   });
+  // In the order of the batch from here on.
+  choices_.assign(batch_.size(), nullptr);
+  for (size_t n = 0; n < sampled_.size(); n++) {
+    choices_[sampled_[n]] = &choosers_[n].choice();
+  }
 }
 
-void EngineCore::advance(
-    Sequence& seq,
-    int rows,
-    int32_t token,
-    std::span<const float> logits) {
+void EngineCore::advance(size_t part) {
+  Sequence& seq = *batch_[part].seq;
+  const int rows = batch_[part].rows;
   const bool complete = rows == seq.pending();
   if (seq.request.score) {
-    score(seq, rows, logits);
+    score(seq, rows, result_.logits[part]);
   }
   cache_->commit(
       seq.agent->kv,
@@ -240,30 +251,42 @@ void EngineCore::advance(
     events_.events.push_back({seq.request.id, seq.cached(), seq.prompt_size});
   } else if (seq.request.score) {
     finish(seq, Finish::kStop);
+  } else if (choices_[part]) {
+    accept(seq, *choices_[part]);
   } else {
-    accept(seq, token);
+    Choice choice;
+    choice.token = result_.tokens[part];
+    choice.ends = seq.is_end(choice.token);
+    accept(seq, choice);
   }
 }
 
-void EngineCore::accept(Sequence& seq, int32_t token) {
-  const Request& r = seq.request;
+void EngineCore::accept(Sequence& seq, const Choice& choice) {
+  if (choice.error) {
+    finish(seq, Finish::kError, choice.error);
+    return;
+  }
   if (seq.generated() == 0) {
     seq.usage.first_token_ms = ms_since(seq.submitted);
   }
-  const std::vector<int32_t>& eos = model_->config.eos_ids;
-  const bool ends = std::find(r.stop_ids.begin(), r.stop_ids.end(), token) !=
-          r.stop_ids.end() ||
-      (!r.ignore_eos && std::find(eos.begin(), eos.end(), token) != eos.end());
-  if (ends) {
+  if (choice.ends) {
     finish(seq, Finish::kStop);
     return;
   }
   if (seq.phase != Phase::kDecode) {
     begin_answer(seq);
   }
-  seq.tokens.push_back(token);
-  events_.events.push_back({r.id, token});
-  if (static_cast<int>(seq.tokens.size()) >= seq.limit) {
+  seq.tokens.push_back(choice.token);
+  const auto logprobs = static_cast<int32_t>(choice.logprobs.size());
+  events_.events.push_back(
+      {seq.request.id,
+       choice.token,
+       logprobs == 0 ? StepEvent::kToken : -1 - logprobs});
+  events_.logprobs.insert(
+      events_.logprobs.end(), choice.logprobs.begin(), choice.logprobs.end());
+  if (choice.last) {
+    finish(seq, Finish::kStop);
+  } else if (static_cast<int>(seq.tokens.size()) >= seq.limit) {
     finish(seq, Finish::kLength);
   }
 }

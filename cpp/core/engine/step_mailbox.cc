@@ -11,6 +11,8 @@ bool StepMailbox::put(StepEvents& events) {
   const bool first = pending_.empty();
   pending_.events.insert(
       pending_.events.end(), events.events.begin(), events.events.end());
+  pending_.logprobs.insert(
+      pending_.logprobs.end(), events.logprobs.begin(), events.logprobs.end());
   std::ranges::move(events.finished, std::back_inserter(pending_.finished));
   return first && !pending_.empty();
 }

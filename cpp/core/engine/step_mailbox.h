@@ -1,6 +1,7 @@
 // Between the engine thread, which must not wait, and a reader that may be
 // busy: what several steps brought is handed over together, in order. Holds no
-// more than what the requests under way may still produce, 12 bytes a token.
+// more than what the requests under way may still produce, 12 bytes a token and
+// 8 a log-probability.
 // Any thread.
 #pragma once
 

@@ -1,15 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { Dispatcher, type RequestSink } from '../../../ts/engine/dispatcher.js';
+import type { TokenLogprob } from '../../../ts/engine/types.js';
 import type { StompError } from '../../../ts/errors.js';
 import type { NativeFinish, NativeRequest, NativeUsage } from '../../../ts/native.js';
 
 class Sink implements RequestSink {
   readonly events: string[] = [];
+  readonly logprobs: TokenLogprob[] = [];
   failWith: Error | undefined;
 
-  token(token: number): void {
+  started(cached: number): void {
+    this.events.push(`started ${cached}`);
+  }
+  token(token: number, logprob?: TokenLogprob): void {
     if (this.failWith) throw this.failWith;
     this.events.push(`token ${token}`);
+    if (logprob) this.logprobs.push(logprob);
   }
   prefill(done: number, total: number): void {
     this.events.push(`prefill ${done}/${total}`);
@@ -59,6 +65,30 @@ describe('Dispatcher', () => {
     expect(sinks[0]?.events).toEqual(['token 10', 'token 11', 'stop']);
     expect(sinks[1]?.events).toEqual(['prefill 64/128', 'token 20']);
     expect(one.live).toBe(1);
+  });
+
+  it('gives each token the log-probabilities that came for it', () => {
+    const { one } = dispatcher();
+    const [a, b] = [new Sink(), new Sink()];
+    const first = one.submit(request, a);
+    const second = one.submit(request, b);
+    const events = [first, 3, -1, first, 10, -3, second, 20, 0, first, 11, -2, second, 21, -2];
+    const pairs = [10, -0.5, 12, -0.25, 11, -1, 21, -2];
+    one.onStep(Int32Array.from(events), 5, [], Float32Array.from(pairs));
+    expect(a.events).toEqual(['started 3', 'token 10', 'token 11']);
+    expect(a.logprobs).toEqual([
+      { token: 10, logprob: -0.5, top: [{ token: 12, logprob: -0.25 }] },
+      { token: 11, logprob: -1, top: [] },
+    ]);
+    expect(b.logprobs).toEqual([{ token: 21, logprob: -2, top: [] }]);
+  });
+
+  it('keeps the count of log-probabilities of requests that are over', () => {
+    const { one } = dispatcher();
+    const sink = new Sink();
+    const id = one.submit(request, sink);
+    one.onStep(Int32Array.of(id + 1, 5, -2, id, 6, -2), 2, [], Float32Array.of(5, -1, 6, -2));
+    expect(sink.logprobs).toEqual([{ token: 6, logprob: -2, top: [] }]);
   });
 
   it('reads no further than it is told: the rest is of an earlier step', () => {

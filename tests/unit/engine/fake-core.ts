@@ -1,14 +1,17 @@
 /**
- * Stands in for the native engine: answers with given tokens, one a step, in the order of the requests, and
+ * Stands in for the native engine: answers with given tokens, one a step, in the order of the requests (each as
+ * likely as e to the power of minus its id), and
  * keeps what it is told to save. Steps happen when a test says so, or by themselves.
  */
 import { Template } from '@huggingface/jinja';
 import { Conversations } from '../../../ts/engine/conversations.js';
 import { Dispatcher } from '../../../ts/engine/dispatcher.js';
 import { Lanes } from '../../../ts/engine/lanes.js';
+import { Seeds } from '../../../ts/engine/seeds.js';
 import { ChatTemplate } from '../../../ts/engine/text/chat-template.js';
 import type { TextTokenizer } from '../../../ts/engine/text/tokenizer.js';
 import { Turns } from '../../../ts/engine/turns.js';
+import { Vocabulary } from '../../../ts/engine/vocabulary.js';
 import type { StompError } from '../../../ts/errors.js';
 import type {
   NativeEngine,
@@ -21,16 +24,24 @@ import { gpt2Parts, textTokenizer } from './vocabularies.js';
 
 interface Running {
   request: NativeRequest;
+  started: boolean;
   answer: number[];
   cancelled: boolean;
 }
 
-type Core = Pick<NativeEngine, 'submit' | 'cancel' | 'save' | 'transcript'>;
+interface StepSoFar {
+  events: number[];
+  logprobs: number[];
+  finished: NativeFinish[];
+}
+
+type Core = Pick<NativeEngine, 'submit' | 'cancel' | 'save' | 'transcript' | 'setVocabulary'>;
 
 export class FakeCore implements Core {
   readonly requests: NativeRequest[] = [];
   readonly saved = new Map<string, string>();
   readonly saves: string[] = [];
+  readonly vocabularies: { bytes: Uint8Array; ends: Int32Array }[] = [];
   /** What the next requests are answered with. */
   answer: (request: NativeRequest) => number[] = () => [];
   /** When set, the next request ends with it. */
@@ -45,7 +56,7 @@ export class FakeCore implements Core {
 
   submit(request: NativeRequest): void {
     this.requests.push(request);
-    this.#running.push({ request, answer: this.answer(request), cancelled: false });
+    this.#running.push({ request, answer: this.answer(request), started: false, cancelled: false });
   }
 
   cancel(id: number): void {
@@ -63,24 +74,37 @@ export class FakeCore implements Core {
     return Promise.resolve(this.saved.get(agent) ?? '');
   }
 
+  setVocabulary(bytes: Uint8Array, ends: Int32Array): Promise<void> {
+    this.vocabularies.push({ bytes, ends });
+    return Promise.resolve();
+  }
+
   get busy(): number {
     return this.#running.length;
   }
 
   /** One step: a token for each request, or its end. */
   step(): void {
-    const tokens: number[] = [];
-    const finished: NativeFinish[] = [];
-    for (const one of [...this.#running]) {
-      const token = one.answer.shift();
-      const ends = token === undefined || one.cancelled || this.error !== undefined;
-      if (!ends) tokens.push(one.request.id, token, 0);
-      else {
-        finished.push(this.#finish(one));
-        this.#running = this.#running.filter((other) => other !== one);
-      }
+    const step: StepSoFar = { events: [], logprobs: [], finished: [] };
+    for (const one of [...this.#running]) this.#advance(one, step);
+    const { events, logprobs, finished } = step;
+    this.#onStep(Int32Array.from(events), events.length / 3, finished, Float32Array.from(logprobs));
+  }
+
+  #advance(one: Running, { events, logprobs, finished }: StepSoFar): void {
+    const { id, topLogprobs } = one.request;
+    if (!one.started) events.push(id, 1, -1);
+    one.started = true;
+    const token = one.answer.shift();
+    if (token === undefined || one.cancelled || this.error !== undefined) {
+      finished.push(this.#finish(one));
+      this.#running = this.#running.filter((other) => other !== one);
+    } else if (topLogprobs < 0) {
+      events.push(id, token, 0);
+    } else {
+      events.push(id, token, -2);
+      logprobs.push(token, -token);
     }
-    this.#onStep(Int32Array.from(tokens), tokens.length / 3, finished);
   }
 
   /** Steps until a condition holds. */
@@ -121,6 +145,9 @@ export interface Rig {
   lanes: Lanes;
   turns: Turns;
   tokenizer: TextTokenizer;
+  seeds: Seeds;
+  /** What the engine's user has scripted. */
+  script?: ((prompt: string) => string | undefined) | undefined;
   warnings: StompError[];
   /** Answers every request with this text. */
   says(text: string): void;
@@ -141,6 +168,7 @@ export async function rig(): Promise<Rig> {
   const onWarning = (warning: StompError) => warnings.push(warning);
   const conversations = new Conversations({ engine: core, vocabSize, onWarning });
   const lanes = new Lanes();
+  const seeds = new Seeds();
   const template = new ChatTemplate(chatMarkup, {}, (source) => new Template(source));
   const turns = new Turns({
     tokenizer,
@@ -150,14 +178,19 @@ export async function rig(): Promise<Rig> {
     lanes,
     contextTokens: 4096,
     vocabSize,
+    seeds,
+    vocabulary: new Vocabulary({ engine: core, tokenizer, vocabSize }),
+    script: (prompt) => one.script?.(prompt),
+    eosIds: [1],
   });
-  return {
+  const one: Rig = {
     core,
     dispatcher,
     conversations,
     lanes,
     turns,
     tokenizer,
+    seeds,
     warnings,
     says: (text) => {
       core.answer = () => tokenizer.encode(text);
@@ -172,4 +205,5 @@ export async function rig(): Promise<Rig> {
       return promise;
     },
   };
+  return one;
 }

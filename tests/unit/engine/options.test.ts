@@ -19,6 +19,8 @@ describe('the options of an engine', () => {
       maxQueue: 256,
       maxAgentsInMemory: 0,
       maxContext: 0,
+      batchWindowMs: 0,
+      script: undefined,
       cacheDir: join(homedir(), '.stomp-serve', 'caches'),
     });
   });
@@ -48,6 +50,10 @@ describe('the options of an engine', () => {
     ['cacheDir', 7],
     ['cacheDir', 'a\0b'],
     ['kvBits', 5],
+    ['batchWindowMs', -1],
+    ['batchWindowMs', 1001],
+    ['batchWindowMs', 0.5],
+    ['script', 'yes'],
     ['onProgress', 'x'],
     ['signal', 'x'],
   ])('refuse %s = %j, saying what is allowed', (field, value) => {

@@ -1,0 +1,130 @@
+/** Answers of a form through the real core: from the tokenizer's vocabulary to text that fits. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { Dispatcher } from '../../../ts/engine/dispatcher.js';
+import { checkGenerateOptions, type Guidance } from '../../../ts/engine/generate-options.js';
+import { LiveGeneration } from '../../../ts/engine/generation.js';
+import { chars, type Grammar, or, ref, repeat, seq, text, token } from '../../../ts/engine/grammar/ir.js';
+import { Answer } from '../../../ts/engine/text/answer.js';
+import { loadModelText } from '../../../ts/engine/text/model-text.js';
+import type { GenerateOptions, GenerationResult } from '../../../ts/engine/types.js';
+import { Vocabulary } from '../../../ts/engine/vocabulary.js';
+import { type NativeEngine, native } from '../../../ts/native.js';
+import { tinyModel } from './engines.js';
+
+const engines: NativeEngine[] = [];
+afterEach(async () => {
+  await Promise.all(engines.splice(0).map((engine) => engine.close()));
+});
+
+interface Rig {
+  ask(guidance: Partial<Guidance>, options?: GenerateOptions): Promise<GenerationResult>;
+  give(): Promise<void>;
+  encode(text: string): Int32Array;
+  marker: number;
+}
+
+const engineOptions = {
+  executor: 'cpu',
+  mlxLibrary: '',
+  modelPath: tinyModel,
+  threads: 1,
+  exact: false,
+  kvBits: 16,
+  blockTokens: 16,
+  cacheBudgetBytes: 2 ** 24,
+  maxBatchSize: 16,
+  prefillStepTokens: 512,
+  maxQueue: 256,
+  maxAgents: 0,
+  maxContext: 0,
+  cacheDir: '',
+  batchWindowMs: 0,
+} as const;
+
+async function rig(): Promise<Rig> {
+  const { tokenizer } = await loadModelText(tinyModel);
+  const dispatcher = new Dispatcher();
+  const { engine, info } = await native().loadEngine(engineOptions, () => undefined, dispatcher.onStep);
+  engines.push(engine);
+  dispatcher.attach(engine);
+  const { vocabSize } = info;
+  const vocabulary = new Vocabulary({ engine, tokenizer, vocabSize });
+  const ids = Array.from({ length: vocabSize }, (_, id) => id);
+  return {
+    give: () => vocabulary.given(),
+    encode: (said) => Int32Array.from(tokenizer.encode(said)),
+    marker: ids.find((id) => tokenizer.isSpecial(id) && !info.eosIds.includes(id)) ?? -1,
+    ask: (guidance, options = {}) => {
+      const checked = checkGenerateOptions(options, { vocabSize, nextSeed: () => 1 });
+      const answer = new Answer(tokenizer.detokenizer(), []);
+      const one = new LiveGeneration({ agentId: '', options: checked, answer, caller: new Error() });
+      const prompt = tokenizer.encode('What is a tide mill?');
+      void one.run(dispatcher, prompt, () => undefined, guidance);
+      return one.result;
+    },
+  };
+}
+
+const json = (grammar: Grammar) => JSON.stringify(grammar);
+const letter = chars([0x61, 0x7a], [0xe0, 0xef], [0x1f600, 0x1f64f]);
+const person = json({
+  rules: {
+    root: seq(text('{"name": "'), repeat(letter, 1, 12), text('", "known": '), ref('flag'), text('}')),
+    flag: or(text('true'), text('false')),
+  },
+});
+
+describe('an answer of a form', () => {
+  it('fits it, however it is drawn, side by side with free ones', async () => {
+    const { ask, give } = await rig();
+    await give();
+    const free = await ask({}, { maxTokens: 30, ignoreEos: true });
+    const runs = Array.from({ length: 12 }, (_, seed) =>
+      ask({ grammar: person }, { temperature: seed % 3, seed, ignoreEos: seed % 2 === 0 }),
+    );
+    const beside = ask({}, { maxTokens: 30, ignoreEos: true });
+    for (const { text: said, finishReason } of await Promise.all(runs)) {
+      expect(finishReason).toBe('stop');
+      expect(JSON.parse(said)).toEqual({
+        name: expect.stringMatching(/^[a-z\u00e0-\u00ef\u{1f600}-\u{1f64f}]{1,12}$/u),
+        known: expect.any(Boolean),
+      });
+    }
+    expect((await beside).tokens).toEqual(free.tokens);
+  });
+
+  it('has a marker where the form says so', async () => {
+    const { ask, give, marker } = await rig();
+    await give();
+    const { tokens } = await ask({ grammar: json({ rules: { root: seq(token(marker), text('a')) } }) });
+    expect(tokens[0]).toBe(marker);
+  });
+
+  it('follows a script as far as the form goes along', async () => {
+    const { ask, give, encode } = await rig();
+    await give();
+    const script = encode('{"name": "ann", "known": true}');
+    expect(await ask({ grammar: person, script })).toMatchObject({ text: '{"name": "ann", "known": true}' });
+    const other = await ask({ grammar: person, script: encode('{"name": "ann", "unknown": 1}') });
+    expect(other.text).toMatch(/^\{"name": "ann", "known": (true|false)\}$/);
+  });
+
+  it('is refused with a grammar that is none, or without a vocabulary', async () => {
+    const { ask, give } = await rig();
+    await expect(ask({ grammar: person })).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+    await give();
+    const recursive = json({ rules: { root: or(seq(ref('root'), text('a')), text('a')) } });
+    await expect(ask({ grammar: recursive })).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+    await expect(ask({ grammar: person })).resolves.toMatchObject({ finishReason: 'stop' });
+  });
+});
+
+describe('thoughts', () => {
+  it('are ended when their budget is used up', async () => {
+    const { ask, encode } = await rig();
+    const reasoningEnd = encode('</think>');
+    const { tokens } = await ask({ reasoningEnd, reasoningBudget: 5 }, { maxTokens: 30, ignoreEos: true });
+    expect(tokens.slice(5, 5 + reasoningEnd.length)).toEqual([...reasoningEnd]);
+    expect(tokens).toHaveLength(30);
+  });
+});
