@@ -157,6 +157,17 @@ export class TextTokenizer implements Tokenizer, TokenTable {
     return this.#added.get(token)?.special ?? false;
   }
 
+  /** The text of a token that is found in texts as a whole, special or not. */
+  addedText(token: number): string | undefined {
+    return this.#added.get(token)?.content;
+  }
+
+  /** Whether such a token has this text. */
+  hasAdded(text: string): boolean {
+    const id = this.tokenId(text);
+    return id !== undefined && this.#added.get(id)?.content === text;
+  }
+
   /** The id of a marker, or undefined. */
   tokenId(name: string): number | undefined {
     return this.#encoder.token_to_id(name);
