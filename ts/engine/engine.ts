@@ -17,9 +17,10 @@ import { Lanes } from './lanes.js';
 import { resolveModel } from './models/registry.js';
 import { scoreTokens } from './score.js';
 import { loadModelText, type ModelText } from './text/model-text.js';
-import { checkTokens, Turns } from './turns.js';
+import { type CountOptions, checkTokens, Turns } from './turns.js';
 import type {
   AgentInfo,
+  ChatMessage,
   EngineInfo,
   EngineOptions,
   EngineStats,
@@ -71,6 +72,7 @@ export class Engine {
       lanes: this.#lanes,
       contextTokens: loaded.info.contextTokens,
       vocabSize: loaded.info.vocabSize,
+      grammarsReady: () => Promise.resolve(),
     });
   }
 
@@ -101,7 +103,7 @@ export class Engine {
         engine,
         dispatcher,
         model: text,
-        info: engineInfo(model, path, info, checked),
+        info: { ...engineInfo(model, path, info, checked), toolFormat: toolFormat(text) },
         onWarning: checked.onWarning,
       });
     } catch (error) {
@@ -159,6 +161,16 @@ export class Engine {
       const prompt = [...this.#model.tokenizer.bosBefore(tokens), ...tokens];
       return scoreTokens(this.#dispatcher, prompt, request);
     }, caller);
+  }
+
+  /**
+   * How many tokens the prompt of a chat has: exactly those that `Agent.chat` would compute or find in a cache.
+   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONTEXT_OVERFLOW, CANCELLED
+   */
+  async countTokens(messages: string | readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
+    const caller = new Error();
+    if (options.agentId !== undefined) checkAgentId(options.agentId, 'agentId');
+    return this.#call(() => this.#turns.count(messages, options), caller);
   }
 
   /** Cancels the agent's turns and deletes it from memory and disk. @throws AGENT_NOT_FOUND */
@@ -293,12 +305,22 @@ function nativeOptions(options: FullEngineOptions) {
   };
 }
 
+/** Undefined where there is no template that could be used. */
+function toolFormat({ template }: ModelText): EngineInfo['toolFormat'] {
+  try {
+    return template.traits.toolFormat;
+  } catch (error) {
+    if (error instanceof StompError) return undefined; // told again to whoever chats
+    throw error;
+  }
+}
+
 function engineInfo(
   model: string,
   path: string,
   info: NativeModelInfo,
   options: FullEngineOptions,
-): EngineInfo {
+): Omit<EngineInfo, 'toolFormat'> {
   return {
     model,
     path,

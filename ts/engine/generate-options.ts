@@ -32,13 +32,16 @@ export type Sampling = Pick<
   | 'cacheSalt'
 >;
 
-/** What the core takes beside, where nothing is asked of it. */
+/** What an answer must look like and say, as the core takes it. */
+export type Guidance = Pick<NativeRequest, 'grammar' | 'reasoningEnd' | 'reasoningBudget' | 'script'>;
+
+/** Where nothing is asked of an answer. */
 export const plainRequest = {
   grammar: '',
   reasoningEnd: new Int32Array(0),
   reasoningBudget: 0,
   script: new Int32Array(0),
-} as const satisfies Partial<NativeRequest>;
+} as const satisfies Guidance;
 
 export interface FullGenerateOptions {
   sampling: Sampling;

@@ -7,8 +7,8 @@
 import { graftStack, StompError, toStompError } from '../errors.js';
 import type { NativeFinish, NativeUsage } from '../native.js';
 import { closedError, type Dispatcher, type RequestSink } from './dispatcher.js';
-import { type FullGenerateOptions, plainRequest } from './generate-options.js';
-import type { Answer, AnswerPiece } from './text/answer.js';
+import { type FullGenerateOptions, type Guidance, plainRequest } from './generate-options.js';
+import { type AnswerReader, joined } from './text/answer-reader.js';
 import type {
   FinishReason,
   Generation,
@@ -21,9 +21,19 @@ import type {
 export interface GenerationSetup {
   agentId: string;
   options: FullGenerateOptions;
-  answer: Answer;
   /** Made where the user called: its frames go into errors. */
   caller: Error;
+}
+
+/** What the engine is to answer, and how the answer is read. */
+export interface RunSetup {
+  tokens: readonly number[];
+  reader: AnswerReader;
+  guidance?: Partial<Guidance>;
+  /** Tokens that end the answer beside the model's own. */
+  stopIds?: readonly number[];
+  /** Added to what the engine says of the cache. */
+  missReason?: string;
 }
 
 type Step = IteratorResult<GenerationChunk, undefined>;
@@ -33,7 +43,6 @@ export class LiveGeneration implements Generation {
   readonly result: Promise<GenerationResult>;
   readonly started: Promise<PromptUse>;
   readonly #options: FullGenerateOptions;
-  readonly #answer: Answer;
   readonly #caller: Error;
   readonly #startedAt = performance.now();
   #submittedAt = this.#startedAt;
@@ -41,22 +50,22 @@ export class LiveGeneration implements Generation {
   #reject!: (error: StompError) => void;
   #start!: (use: PromptUse) => void;
   #neverStarted!: (error: StompError) => void;
-  #promptTokens = 0;
+  /** Undefined until it runs. */
+  #run: RunSetup | undefined;
   #onAbort: (() => void) | undefined;
   #cancelRequest: (() => void) | undefined;
   #cancelled = false;
   /** The reader's end is closed. */
   #closed = false;
   #error: StompError | undefined;
-  /** Not yet read; later text joins it, so that a slow reader costs no more than the text. */
-  #unread: AnswerPiece | undefined;
+  /** Not yet read; later pieces join the last, so that a slow reader costs no more than the answer. */
+  #unread: GenerationChunk[] = [];
   readonly #readers: { resolve: (step: Step) => void; reject: (error: StompError) => void }[] = [];
   readonly #iterator = this.#makeIterator();
 
   constructor(setup: GenerationSetup) {
     this.agentId = setup.agentId;
     this.#options = setup.options;
-    this.#answer = setup.answer;
     this.#caller = setup.caller;
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -106,19 +115,20 @@ export class LiveGeneration implements Generation {
   }
 
   /**
-   * Sends the prompt to the engine. REQUIRES: `wanted`.
+   * Sends the prompt to the engine. REQUIRES: `wanted`; a grammar only once the engine has the vocabulary.
    * @param record called once, before `result` resolves, when tokens have arrived and no error came.
    * @returns a promise that resolves when the engine is done with it, however it ended.
    */
-  run(dispatcher: Dispatcher, tokens: readonly number[], record: (answer: Answer) => void): Promise<void> {
+  run(dispatcher: Dispatcher, setup: RunSetup, record: (answer: AnswerReader) => void): Promise<void> {
+    this.#run = setup;
     return new Promise((resolve) => {
       const sink: RequestSink = {
-        token: (token) => this.#token(token),
+        token: (token) => this.#token(token, setup.reader),
         prefill: (doneTokens, totalTokens) => this.#options.onPrefill?.({ doneTokens, totalTokens }),
         finish: (finish) => {
           this.#cancelRequest = undefined;
           try {
-            this.#finish(finish, record);
+            this.#finish(finish, setup.reader, record);
           } finally {
             resolve();
           }
@@ -130,13 +140,13 @@ export class LiveGeneration implements Generation {
         },
       };
       const { sampling } = this.#options;
-      this.#promptTokens = tokens.length;
       const request = {
         ...plainRequest,
+        ...setup.guidance,
         ...sampling,
         agent: this.agentId,
-        prompt: Int32Array.from(tokens),
-        stopIds: new Int32Array(0),
+        prompt: Int32Array.from(setup.tokens),
+        stopIds: Int32Array.from(setup.stopIds ?? []),
         score: false,
       };
       this.#submittedAt = performance.now();
@@ -149,37 +159,38 @@ export class LiveGeneration implements Generation {
     });
   }
 
-  #token(token: number): void {
-    this.#start({ promptTokens: this.#promptTokens, cachedTokens: 0 });
-    if (this.#answer.stopText !== undefined) return;
-    this.#deliver(this.#answer.push(token));
-    if (this.#answer.stopText !== undefined) this.#cancelRequest?.();
+  #token(token: number, reader: AnswerReader): void {
+    this.#start({ promptTokens: this.#run?.tokens.length ?? 0, cachedTokens: 0 });
+    if (reader.ended) return;
+    this.#deliver(reader.push(token));
+    if (reader.ended) this.#cancelRequest?.();
   }
 
-  #finish(finish: NativeFinish, record: (answer: Answer) => void): void {
+  #finish(finish: NativeFinish, reader: AnswerReader, record: (answer: AnswerReader) => void): void {
     if (finish.reason === 'error') {
       this.fail(toStompError(finish.error ?? new Error('the engine gave no reason'), this.#caller));
       return;
     }
-    this.#deliver(this.#answer.end());
-    if (this.#answer.arrived > 0) record(this.#answer);
-    const reason = this.#answer.stopText === undefined ? finish.reason : 'stop';
+    this.#deliver(reader.end(finish.reason));
+    if (reader.arrived > 0) record(reader);
+    const reason = finishReason(finish.reason, reader);
     if (reason === 'cancelled' && !this.#cancelled) this.fail(closedError());
     else this.#complete(reason, finish.usage);
   }
 
-  #complete(finishReason: FinishReason, usage: NativeUsage | undefined): void {
+  #complete(reason: FinishReason, usage: NativeUsage | undefined): void {
     if (this.#closed) return;
     this.#close();
     this.#start({ promptTokens: usage?.promptTokens ?? 0, cachedTokens: usage?.cachedTokens ?? 0 });
+    const reader = this.#run?.reader;
     this.#resolve({
-      text: this.#answer.text,
-      reasoning: '',
-      toolCalls: [],
-      logprobs: [],
-      tokens: this.#answer.tokens(),
-      finishReason,
-      stopText: this.#answer.stopText,
+      text: reader?.text ?? '',
+      reasoning: reader?.reasoning ?? '',
+      toolCalls: reader?.toolCalls.map((call) => ({ ...call })) ?? [],
+      logprobs: reader?.logprobs() ?? [],
+      tokens: reader?.tokens() ?? [],
+      finishReason: reason,
+      stopText: reader?.stopText,
       usage: this.#usage(usage),
       agentId: this.agentId,
     });
@@ -193,22 +204,22 @@ export class LiveGeneration implements Generation {
     return {
       ...usage,
       computedTokens: usage.promptTokens - usage.cachedTokens,
+      missReason: [usage.missReason, this.#run?.missReason ?? '']
+        .filter((reason) => reason !== '')
+        .join('; '),
       queuedMs: usage.queuedMs + waitedMs,
       firstTokenMs: usage.firstTokenMs > 0 ? usage.firstTokenMs + waitedMs : 0,
       totalMs: usage.totalMs + waitedMs,
     };
   }
 
-  #deliver(piece: AnswerPiece): void {
-    if (this.#closed || piece.text === '') return;
-    const reader = this.#readers.shift();
-    if (reader) {
-      reader.resolve({ done: false, value: { type: 'text', ...piece } });
-    } else if (this.#unread) {
-      this.#unread.text += piece.text;
-      for (const token of piece.tokens) this.#unread.tokens.push(token);
-    } else {
-      this.#unread = piece;
+  #deliver(chunks: readonly GenerationChunk[]): void {
+    if (this.#closed) return;
+    for (const chunk of chunks) {
+      const reader = this.#readers.shift();
+      const last = this.#unread.at(-1);
+      if (reader) reader.resolve({ done: false, value: chunk });
+      else if (!last || !joined(last, chunk)) this.#unread.push(chunk);
     }
   }
 
@@ -217,7 +228,7 @@ export class LiveGeneration implements Generation {
       next: () => this.#next(),
       return: async () => {
         this.cancel();
-        this.#unread = undefined;
+        this.#unread = [];
         return { done: true, value: undefined };
       },
       [Symbol.asyncIterator]() {
@@ -227,11 +238,8 @@ export class LiveGeneration implements Generation {
   }
 
   #next(): Promise<Step> {
-    const piece = this.#unread;
-    if (piece) {
-      this.#unread = undefined;
-      return Promise.resolve({ done: false, value: { type: 'text', ...piece } });
-    }
+    const chunk = this.#unread.shift();
+    if (chunk) return Promise.resolve({ done: false, value: chunk });
     const error = this.#error;
     if (error) {
       this.#error = undefined;
@@ -257,6 +265,14 @@ export class LiveGeneration implements Generation {
   #endReaders(): void {
     for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
   }
+}
+
+function finishReason(reason: NativeFinish['reason'], reader: AnswerReader): FinishReason {
+  if (reason === 'error') throw new Error('an error is no end of an answer');
+  const ended = reader.ended ? 'stop' : reason;
+  return ended === 'stop' && reader.stopText === undefined && reader.toolCalls.length > 0
+    ? 'tool_calls'
+    : ended;
 }
 
 const noUsage: Usage = {

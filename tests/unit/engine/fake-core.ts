@@ -150,6 +150,7 @@ export async function rig(): Promise<Rig> {
     lanes,
     contextTokens: 4096,
     vocabSize,
+    grammarsReady: () => Promise.resolve(),
   });
   return {
     core,

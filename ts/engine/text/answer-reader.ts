@@ -2,7 +2,7 @@
  * One answer as its tokens arrive: characters put together, thoughts and calls told apart from text, stop texts
  * kept out. Knows which tokens make up what was let through. One user each.
  */
-import type { FinishReason, GenerationChunk, TokenLogprob, ToolCall } from '../types.js';
+import type { GenerationChunk, TokenLogprob, ToolCall } from '../types.js';
 import type { Detokenizer, TokenTable } from './detokenizer.js';
 import { StopStrings } from './stop-strings.js';
 import { newCallId } from './tools/call-id.js';
@@ -102,7 +102,7 @@ export class AnswerReader {
   }
 
   /** No more tokens come. */
-  end(reason: FinishReason): GenerationChunk[] {
+  end(reason: 'stop' | 'length' | 'cancelled'): GenerationChunk[] {
     if (this.ended) return [];
     this.#take(this.#parser.end(reason === 'stop' ? 'stop' : 'cut'));
     if (!this.ended) this.#letThrough(this.#stops.end());

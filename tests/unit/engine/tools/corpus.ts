@@ -1,5 +1,5 @@
 /** Answers of every family and what is in them. Markers of the vocabulary stand between ⟦ and ⟧. */
-import type { ToolFormat } from '../../../../ts/engine/text/tools/parser.js';
+import type { ToolFormat } from '../../../../ts/engine/types.js';
 
 export interface Sample {
   format: ToolFormat;

@@ -1,9 +1,9 @@
 /** Answers as tests write them: text, in which markers of the vocabulary stand between ⟦ and ⟧. */
 import { AnswerReader } from '../../../../ts/engine/text/answer-reader.js';
 import { Detokenizer } from '../../../../ts/engine/text/detokenizer.js';
-import { type AnswerForm, plainForm, type ToolFormat } from '../../../../ts/engine/text/tools/parser.js';
+import { type AnswerForm, plainForm } from '../../../../ts/engine/text/tools/parser.js';
 import { wholeText } from '../../../../ts/engine/text/utf8.js';
-import type { FinishReason, GenerationChunk } from '../../../../ts/engine/types.js';
+import type { GenerationChunk, ToolFormat } from '../../../../ts/engine/types.js';
 
 /** A vocabulary that grows with what is asked of it. */
 class Tokens {
@@ -72,7 +72,7 @@ export function pieces(answer: string): { text: string; marker: boolean }[] {
 
 export interface ReadOptions {
   stops?: readonly string[];
-  end?: FinishReason;
+  end?: 'stop' | 'length' | 'cancelled';
   /** Tokens after which the answer is cut off. */
   tokens?: number;
 }

@@ -2,10 +2,9 @@
  * Calls written as JSON. Where a call ends is found by the structure of the JSON alone: strings may hold anything,
  * markers of the model included.
  */
+import { toolNameRule } from '../messages.js';
 import { afterSpace, isEnd, isSpace, type Parse, type Reading, rawOf, type Unit } from './reading.js';
 import type { Speech } from './speech.js';
-
-const validName = /^[A-Za-z0-9_.-]{1,128}$/;
 
 export interface CallRules {
   /** Only an object that names one of these is a call. Undefined: any name. */
@@ -119,7 +118,7 @@ class CallObject {
     });
     if (end !== 'whole' || first !== '"') return false;
     const name = decodedString(json);
-    if (name === undefined || !validName.test(name)) return false;
+    if (name === undefined || !toolNameRule.test(name)) return false;
     if (this.#rules.names && !this.#rules.names.has(name)) return false;
     this.#speech.interrupt();
     this.#reading.call(name);

@@ -1,13 +1,12 @@
 /** Reads an answer in one of the formats that models write: what is said, thought and called. One user each. */
+
+import type { ToolFormat } from '../../types.js';
 import { bareJson } from './bare-json.js';
 import { harmony } from './harmony.js';
 import { hermes } from './hermes.js';
 import { mistral } from './mistral.js';
 import { type AnswerEvent, type End, isEnd, type Parse, Reading, type Unit } from './reading.js';
 import { freeText, Speech, type Tag, type ThoughtTags, thoughts } from './speech.js';
-
-/** How a model writes calls. */
-export type ToolFormat = 'hermes' | 'llama' | 'mistral' | 'gemma' | 'harmony';
 
 export interface AnswerForm {
   /** Undefined: calls are not looked for. */
