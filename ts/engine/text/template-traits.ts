@@ -28,6 +28,7 @@ export type Probe = (context: Record<string, unknown>) => string;
 const toolName = 'probe_tool_x7';
 const otherName = 'probe_tool_y8';
 const argument = 'probe_argument_z9';
+const otherArgument = 'probe_argument_v5';
 const result = 'probe_result_w6';
 
 const user = { role: 'user', content: 'x' };
@@ -53,14 +54,15 @@ export function templateTraits(
   const known = knownFormat(source);
   const showsTools = known !== undefined && shown([user], toolName);
   const calls = showsTools ? callsOf(shown) : 'none';
-  const args = calls === 'text' ? '{}' : {};
-  const both = called(args, [toolName, otherName]);
+  const write = (name: string): unknown => (calls === 'text' ? `{"${name}": 1}` : { [name]: 1 });
+  const both = called(write(argument), write(otherArgument));
   return {
     toolFormat: showsTools ? known : source.includes('<start_of_turn>') ? 'gemma' : 'hermes',
     showsTools,
     calls,
-    showsResults: showsTools && shown(called(args, [toolName], result), result),
-    parallelCalls: calls === 'none' || shown(both, toolName, otherName),
+    showsResults:
+      showsTools && shown([...called(write(argument)), { ...results(1)[0], content: result }], result),
+    parallelCalls: calls === 'none' || shown([...both, ...results(2)], argument, otherArgument),
     harmony: known === 'harmony',
     thoughts: thoughtMarkers(source, hasToken),
   };
@@ -70,8 +72,9 @@ export function templateTraits(
 type Shown = (messages: readonly Record<string, unknown>[], ...wanted: string[]) => boolean;
 
 function callsOf(shown: Shown): TemplateTraits['calls'] {
-  if (shown(called({ [argument]: 1 }, [toolName]), argument)) return 'object';
-  return shown(called(`{"${argument}": 1}`, [toolName]), argument) ? 'text' : 'none';
+  const takes = (args: unknown) => shown([...called(args), ...results(1)], argument);
+  if (takes({ [argument]: 1 })) return 'object';
+  return takes(`{"${argument}": 1}`) ? 'text' : 'none';
 }
 
 function knownFormat(source: string): ToolFormat | undefined {
@@ -83,19 +86,21 @@ function knownFormat(source: string): ToolFormat | undefined {
   return undefined;
 }
 
-function called(args: unknown, names: readonly string[], answer?: string): Record<string, unknown>[] {
-  const calls = names.map((name, i) => ({
-    id: `probe000${i}`,
+const idOf = (call: number) => `probe000${call}`;
+
+function called(...calls: readonly unknown[]): Record<string, unknown>[] {
+  const tool_calls = calls.map((args, i) => ({
+    id: idOf(i),
     type: 'function',
-    function: { name, arguments: args },
+    function: { name: i === 0 ? toolName : otherName, arguments: args },
   }));
-  const results = names.map((name, i) => ({
-    role: 'tool',
-    name,
-    tool_call_id: `probe000${i}`,
-    content: answer ?? 'x',
-  }));
-  return [user, { role: 'assistant', content: '', tool_calls: calls }, ...results];
+  return [user, { role: 'assistant', content: '', tool_calls }];
+}
+
+function results(count: number): Record<string, unknown>[] {
+  return [toolName, otherName]
+    .slice(0, count)
+    .map((name, i) => ({ role: 'tool', name, tool_call_id: idOf(i), content: 'x' }));
 }
 
 function thoughtMarkers(

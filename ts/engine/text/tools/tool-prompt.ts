@@ -61,7 +61,7 @@ export function withResultsInText(messages: readonly ChatMessage[]): ChatMessage
   for (const message of messages) {
     const isResult = message.role === 'tool';
     const spoken = isResult ? userResult(message) : message;
-    const joins = spoken.role === 'user' && (isResult || afterResult);
+    const joins: boolean = spoken.role === 'user' && (isResult || afterResult);
     const joined = joins ? joinedWords(result.at(-1), spoken) : undefined;
     if (joined) result[result.length - 1] = joined;
     else result.push(spoken);
