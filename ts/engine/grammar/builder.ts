@@ -12,12 +12,18 @@ const maxNodes = 200_000;
 export class GrammarBuilder {
   readonly #rules = new Map<string, GrammarNode>();
   readonly #taken = new Set<string>(['root']);
+  readonly #lastSuffix = new Map<string, number>();
   #nodes = 0;
 
   /** A name like `name` that no other rule has. Refer to it with `ref` and give it a node with `define`. */
   reserve(name: string): string {
+    let suffix = this.#lastSuffix.get(name) ?? 1;
     let free = name;
-    for (let i = 2; this.#taken.has(free); i++) free = `${name}.${i}`;
+    while (this.#taken.has(free)) {
+      suffix += 1;
+      free = `${name}.${suffix}`;
+    }
+    this.#lastSuffix.set(name, suffix);
     this.#taken.add(free);
     return free;
   }

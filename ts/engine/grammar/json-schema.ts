@@ -1,8 +1,11 @@
-/** Grammars of the JSON texts that a schema accepts. */
-import { StompError } from '../../errors.js';
+/**
+ * Grammars of the JSON texts that a schema accepts: draft 2020-12, and what older drafts spell in another way where
+ * that is not ambiguous. Whatever a grammar derives satisfies the schema; docs/structured-output.md says which
+ * spellings of accepted values are not derived, and which keywords are refused.
+ */
 import { GrammarBuilder } from './builder.js';
 import type { Grammar, GrammarNode } from './ir.js';
-import { jsonValueNode } from './json.js';
+import { SchemaCompiler } from './schema/compiler.js';
 
 export interface JsonSchemaOptions {
   /** What the schema is called in messages. @default 'schema' */
@@ -25,17 +28,5 @@ export function jsonSchemaGrammar(schema: unknown, options: JsonSchemaOptions = 
  * @throws StompError as `jsonSchemaGrammar`; a schema that nothing satisfies is found by `GrammarBuilder.build`.
  */
 export function schemaNode(builder: GrammarBuilder, schema: unknown, where: string): GrammarNode {
-  if (schema === true) return jsonValueNode(builder);
-  if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) {
-    throw new StompError('INVALID_REQUEST', `"${where}" must be a JSON Schema.`, {
-      fields: { field: where },
-    });
-  }
-  for (const keyword of Object.keys(schema)) {
-    const field = `${where}/${keyword}`;
-    throw new StompError('UNSUPPORTED_FIELD', `"${field}" is not supported; leave it out.`, {
-      fields: { field },
-    });
-  }
-  return jsonValueNode(builder);
+  return new SchemaCompiler(builder, schema, where).compile();
 }
