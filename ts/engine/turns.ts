@@ -3,7 +3,7 @@
  * Main thread only.
  */
 
-import { checkFields, refuse } from '../arguments.js';
+import { checkFields, checkSignal, refuse } from '../arguments.js';
 
 import { StompError, toStompError } from '../errors.js';
 import { chatFields, checkChatOptions, type FullChatOptions } from './chat-options.js';
@@ -83,10 +83,11 @@ export class Turns {
    */
   async count(messages: string | readonly ChatMessage[], options: CountOptions): Promise<number> {
     checkFields('options', options, [...chatFields, 'system', 'signal', 'agentId']);
+    const signal = checkSignal('signal', options.signal);
     const plan = this.#chatPlan(messages, options);
     const { agentId } = options;
     const before = agentId === undefined ? Transcript.empty : await this.#setup.conversations.read(agentId);
-    return (await plan(before, options.signal)).prompt.tokens.length;
+    return (await plan(before, signal)).prompt.tokens.length;
   }
 
   /** As `chat`. `agentId` may be empty: nothing is kept then. */

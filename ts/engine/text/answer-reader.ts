@@ -178,7 +178,8 @@ export class AnswerReader {
   /** What was held back for a stop text that never came: it does not reach across thoughts and calls. */
   #flush(): void {
     const held = this.#stops.end();
-    if (this.#stopTexts.length > 0) this.#stops = new StopStrings(this.#stopTexts);
+    if (held === '') return;
+    this.#stops = new StopStrings(this.#stopTexts);
     this.#letThrough(held);
   }
 

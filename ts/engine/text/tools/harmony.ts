@@ -18,6 +18,8 @@ import type { Speech } from './speech.js';
 
 const bodyMark = '<|message|>';
 const startMark = '<|start|>';
+/** Longer ones are no headers. */
+const maxHeaderChars = 1024;
 const endMarks: readonly string[] = ['<|end|>', '<|call|>', '<|return|>', startMark];
 
 export interface HarmonyRules {
@@ -61,7 +63,7 @@ function* readHeader(reading: Reading, speech: Speech, first: boolean): Parse<He
   let unit = yield* reading.take();
   while (!isEnd(unit) && !isMarker(unit, bodyMark)) {
     header += rawOf(unit);
-    if (first && !headerBegins.test(header)) {
+    if ((first && !headerBegins.test(header)) || header.length > maxHeaderChars) {
       speech.say(header);
       return { channel: 'final', name: undefined };
     }
