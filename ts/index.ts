@@ -5,6 +5,7 @@ export { checkAgentId } from './engine/agent-id.js';
 export { Engine } from './engine/engine.js';
 export type { KnownModel } from './engine/models/known-models.js';
 export { defaultModel, knownModels } from './engine/models/known-models.js';
+export type { CountOptions } from './engine/turns.js';
 export type {
   AgentInfo,
   AgentTier,
@@ -21,15 +22,24 @@ export type {
   Generation,
   GenerationChunk,
   GenerationResult,
+  JsonSchema,
   LoadProgress,
   PrefillProgress,
   PromptUse,
+  ReasoningChunk,
+  ReasoningOptions,
+  ResponseFormat,
   ScoreOptions,
   ScoreResult,
   TextChunk,
   TextPart,
   Tokenizer,
   TokenLogprob,
+  ToolCall,
+  ToolCallChunk,
+  ToolChoice,
+  ToolDefinition,
+  ToolFormat,
   TranscriptView,
   Usage,
 } from './engine/types.js';

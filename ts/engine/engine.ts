@@ -116,7 +116,7 @@ export class Engine {
         engine,
         dispatcher,
         model: text,
-        info: engineInfo(model, path, info, checked),
+        info: { ...engineInfo(model, path, info, checked), toolFormat: toolFormat(text) },
         options: checked,
       });
     } catch (error) {
@@ -157,16 +157,6 @@ export class Engine {
   }
 
   /**
-   * How many tokens the prompt of a chat has: those that `Agent.chat` would compute or find in a cache.
-   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONTEXT_OVERFLOW, CANCELLED, SHUTTING_DOWN
-   */
-  async countTokens(messages: readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
-    const caller = new Error();
-    if (options.agentId !== undefined) checkAgentId(options.agentId, 'agentId');
-    return this.#call(() => this.#turns.count(messages, options), caller);
-  }
-
-  /**
    * One turn of a conversation that belongs to no agent, given whole or begun with a string; its cache is shared but
    * not kept. Throws as `Agent.chat` does.
    */
@@ -192,6 +182,16 @@ export class Engine {
       const prompt = [...this.#model.tokenizer.bosBefore(tokens), ...tokens];
       return scoreTokens(this.#dispatcher, prompt, request);
     }, caller);
+  }
+
+  /**
+   * How many tokens the prompt of a chat has: exactly those that `Agent.chat` would compute or find in a cache.
+   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONTEXT_OVERFLOW, CANCELLED
+   */
+  async countTokens(messages: string | readonly ChatMessage[], options: CountOptions = {}): Promise<number> {
+    const caller = new Error();
+    if (options.agentId !== undefined) checkAgentId(options.agentId, 'agentId');
+    return this.#call(() => this.#turns.count(messages, options), caller);
   }
 
   /** Cancels the agent's turns and deletes it from memory and disk. @throws AGENT_NOT_FOUND */
@@ -366,12 +366,22 @@ function nativeOptions(options: FullEngineOptions) {
   };
 }
 
+/** Undefined where there is no template that could be used. */
+function toolFormat({ template }: ModelText): EngineInfo['toolFormat'] {
+  try {
+    return template.traits.toolFormat;
+  } catch (error) {
+    if (error instanceof StompError) return undefined; // told again to whoever chats
+    throw error;
+  }
+}
+
 function engineInfo(
   model: string,
   path: string,
   info: NativeModelInfo,
   options: FullEngineOptions,
-): EngineInfo {
+): Omit<EngineInfo, 'toolFormat'> {
   return {
     model,
     path,

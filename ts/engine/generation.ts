@@ -8,14 +8,13 @@ import { graftStack, StompError, toStompError } from '../errors.js';
 import type { NativeFinish, NativeUsage } from '../native.js';
 import { closedError, type Dispatcher, type RequestSink } from './dispatcher.js';
 import { type FullGenerateOptions, type Guidance, plainRequest } from './generate-options.js';
-import type { Answer, AnswerPiece } from './text/answer.js';
+import { type AnswerReader, joined } from './text/answer-reader.js';
 import type {
   FinishReason,
   Generation,
   GenerationChunk,
   GenerationResult,
   PromptUse,
-  TextChunk,
   TokenLogprob,
   Usage,
 } from './types.js';
@@ -23,9 +22,19 @@ import type {
 export interface GenerationSetup {
   agentId: string;
   options: FullGenerateOptions;
-  answer: Answer;
   /** Made where the user called: its frames go into errors. */
   caller: Error;
+}
+
+/** What the engine is to answer, and how the answer is read. */
+export interface RunSetup {
+  tokens: readonly number[];
+  reader: AnswerReader;
+  guidance?: Partial<Guidance>;
+  /** Tokens that end the answer beside the model's own. */
+  stopIds?: readonly number[];
+  /** Added to what the engine says of the cache. */
+  missReason?: string;
 }
 
 type Step = IteratorResult<GenerationChunk, undefined>;
@@ -35,7 +44,6 @@ export class LiveGeneration implements Generation {
   readonly result: Promise<GenerationResult>;
   readonly started: Promise<PromptUse>;
   readonly #options: FullGenerateOptions;
-  readonly #answer: Answer;
   readonly #caller: Error;
   readonly #startedAt = performance.now();
   #submittedAt = this.#startedAt;
@@ -43,25 +51,22 @@ export class LiveGeneration implements Generation {
   #reject!: (error: StompError) => void;
   #start!: (use: PromptUse) => void;
   #neverStarted!: (error: StompError) => void;
+  /** Undefined until it runs. */
+  #run: RunSetup | undefined;
   #onAbort: (() => void) | undefined;
   #cancelRequest: (() => void) | undefined;
   #cancelled = false;
   /** The reader's end is closed. */
   #closed = false;
   #error: StompError | undefined;
-  /** Of the tokens that have arrived, in order, when they were asked for. */
-  readonly #logprobs: TokenLogprob[] = [];
-  /** Tokens in the pieces so far. */
-  #delivered = 0;
-  /** Not yet read; later text joins it, so that a slow reader costs no more than the text. */
-  #unread: TextChunk | undefined;
+  /** Not yet read; later pieces join the last, so that a slow reader costs no more than the answer. */
+  #unread: GenerationChunk[] = [];
   readonly #readers: { resolve: (step: Step) => void; reject: (error: StompError) => void }[] = [];
   readonly #iterator = this.#makeIterator();
 
   constructor(setup: GenerationSetup) {
     this.agentId = setup.agentId;
     this.#options = setup.options;
-    this.#answer = setup.answer;
     this.#caller = setup.caller;
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -115,21 +120,17 @@ export class LiveGeneration implements Generation {
    * @param record called once, before `result` resolves, when tokens have arrived and no error came.
    * @returns a promise that resolves when the engine is done with it, however it ended.
    */
-  run(
-    dispatcher: Dispatcher,
-    tokens: readonly number[],
-    record: (answer: Answer) => void,
-    guidance: Partial<Guidance> = {},
-  ): Promise<void> {
+  run(dispatcher: Dispatcher, setup: RunSetup, record: (answer: AnswerReader) => void): Promise<void> {
+    this.#run = setup;
     return new Promise((resolve) => {
       const sink: RequestSink = {
-        started: (cachedTokens) => this.#start({ promptTokens: tokens.length, cachedTokens }),
-        token: (token, logprob) => this.#token(token, logprob),
+        started: (cachedTokens) => this.#start({ promptTokens: setup.tokens.length, cachedTokens }),
+        token: (token, logprob) => this.#token(token, setup.reader, logprob),
         prefill: (doneTokens, totalTokens) => this.#options.onPrefill?.({ doneTokens, totalTokens }),
         finish: (finish) => {
           this.#cancelRequest = undefined;
           try {
-            this.#finish(finish, record);
+            this.#finish(finish, setup.reader, record);
           } finally {
             resolve();
           }
@@ -143,11 +144,11 @@ export class LiveGeneration implements Generation {
       const { sampling } = this.#options;
       const request = {
         ...plainRequest,
-        ...guidance,
+        ...setup.guidance,
         ...sampling,
         agent: this.agentId,
-        prompt: Int32Array.from(tokens),
-        stopIds: new Int32Array(0),
+        prompt: Int32Array.from(setup.tokens),
+        stopIds: Int32Array.from(setup.stopIds ?? []),
         score: false,
       };
       this.#submittedAt = performance.now();
@@ -160,38 +161,37 @@ export class LiveGeneration implements Generation {
     });
   }
 
-  #token(token: number, logprob: TokenLogprob | undefined): void {
-    if (this.#answer.stopText !== undefined) return;
-    if (logprob) this.#logprobs.push(logprob);
-    this.#deliver(this.#answer.push(token));
-    if (this.#answer.stopText !== undefined) this.#cancelRequest?.();
+  #token(token: number, reader: AnswerReader, logprob: TokenLogprob | undefined): void {
+    if (reader.ended) return;
+    this.#deliver(reader.push(token, logprob));
+    if (reader.ended) this.#cancelRequest?.();
   }
 
-  #finish(finish: NativeFinish, record: (answer: Answer) => void): void {
+  #finish(finish: NativeFinish, reader: AnswerReader, record: (answer: AnswerReader) => void): void {
     if (finish.reason === 'error') {
       this.fail(toStompError(finish.error ?? new Error('the engine gave no reason'), this.#caller));
       return;
     }
-    this.#deliver(this.#answer.end());
-    if (this.#answer.arrived > 0) record(this.#answer);
-    const reason = this.#answer.stopText === undefined ? finish.reason : 'stop';
+    this.#deliver(reader.end(finish.reason));
+    if (reader.arrived > 0) record(reader);
+    const reason = finishReason(finish.reason, reader);
     if (reason === 'cancelled' && !this.#cancelled) this.fail(closedError());
     else this.#complete(reason, finish.usage);
   }
 
-  #complete(finishReason: FinishReason, usage: NativeUsage | undefined): void {
+  #complete(reason: FinishReason, usage: NativeUsage | undefined): void {
     if (this.#closed) return;
     this.#close();
     this.#start({ promptTokens: usage?.promptTokens ?? 0, cachedTokens: usage?.cachedTokens ?? 0 });
-    const tokens = this.#answer.tokens();
+    const reader = this.#run?.reader;
     this.#resolve({
-      text: this.#answer.text,
-      reasoning: '',
-      toolCalls: [],
-      logprobs: this.#logprobs.slice(0, tokens.length),
-      tokens,
-      finishReason,
-      stopText: this.#answer.stopText,
+      text: reader?.text ?? '',
+      reasoning: reader?.reasoning ?? '',
+      toolCalls: reader?.toolCalls.map((call) => ({ ...call })) ?? [],
+      logprobs: reader?.logprobs() ?? [],
+      tokens: reader?.tokens() ?? [],
+      finishReason: reason,
+      stopText: reader?.stopText,
       usage: this.#usage(usage),
       agentId: this.agentId,
     });
@@ -205,27 +205,23 @@ export class LiveGeneration implements Generation {
     return {
       ...usage,
       computedTokens: usage.promptTokens - usage.cachedTokens,
+      missReason: [usage.missReason, this.#run?.missReason ?? '']
+        .filter((reason) => reason !== '')
+        .join('; '),
       queuedMs: usage.queuedMs + waitedMs,
       firstTokenMs: usage.firstTokenMs > 0 ? usage.firstTokenMs + waitedMs : 0,
       totalMs: usage.totalMs + waitedMs,
     };
   }
 
-  #deliver(piece: AnswerPiece): void {
-    if (this.#closed || piece.text === '') return;
-    const chunk = this.#chunk(piece);
-    const reader = this.#readers.shift();
-    if (reader) reader.resolve({ done: false, value: chunk });
-    else if (this.#unread) join(this.#unread, chunk);
-    else this.#unread = chunk;
-  }
-
-  // Pieces hold the tokens in the order in which they have arrived.
-  #chunk(piece: AnswerPiece): TextChunk {
-    const from = this.#delivered;
-    this.#delivered += piece.tokens.length;
-    if (this.#options.sampling.topLogprobs < 0) return { type: 'text', ...piece };
-    return { type: 'text', ...piece, logprobs: this.#logprobs.slice(from, this.#delivered) };
+  #deliver(chunks: readonly GenerationChunk[]): void {
+    if (this.#closed) return;
+    for (const chunk of chunks) {
+      const reader = this.#readers.shift();
+      const last = this.#unread.at(-1);
+      if (reader) reader.resolve({ done: false, value: chunk });
+      else if (!last || !joined(last, chunk)) this.#unread.push(chunk);
+    }
   }
 
   #makeIterator(): AsyncIterableIterator<GenerationChunk, undefined> {
@@ -233,7 +229,7 @@ export class LiveGeneration implements Generation {
       next: () => this.#next(),
       return: async () => {
         this.cancel();
-        this.#unread = undefined;
+        this.#unread = [];
         return { done: true, value: undefined };
       },
       [Symbol.asyncIterator]() {
@@ -243,11 +239,8 @@ export class LiveGeneration implements Generation {
   }
 
   #next(): Promise<Step> {
-    const chunk = this.#unread;
-    if (chunk) {
-      this.#unread = undefined;
-      return Promise.resolve({ done: false, value: chunk });
-    }
+    const chunk = this.#unread.shift();
+    if (chunk) return Promise.resolve({ done: false, value: chunk });
     const error = this.#error;
     if (error) {
       this.#error = undefined;
@@ -275,11 +268,12 @@ export class LiveGeneration implements Generation {
   }
 }
 
-/** Lengthens an unread chunk by the one after it. */
-function join(chunk: TextChunk, next: TextChunk): void {
-  chunk.text += next.text;
-  for (const token of next.tokens) chunk.tokens.push(token);
-  for (const logprob of next.logprobs ?? []) chunk.logprobs?.push(logprob);
+function finishReason(reason: NativeFinish['reason'], reader: AnswerReader): FinishReason {
+  if (reason === 'error') throw new Error('an error is no end of an answer');
+  const ended = reader.ended ? 'stop' : reason;
+  return ended === 'stop' && reader.stopText === undefined && reader.toolCalls.length > 0
+    ? 'tool_calls'
+    : ended;
 }
 
 const noUsage: Usage = {

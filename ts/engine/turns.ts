@@ -3,10 +3,13 @@
  * Main thread only.
  */
 
-import { refuse } from '../arguments.js';
+import { checkFields, checkSignal, refuse } from '../arguments.js';
+
 import { StompError, toStompError } from '../errors.js';
+import { chatFields, checkChatOptions, type FullChatOptions } from './chat-options.js';
 import type { Conversations } from './conversations.js';
 import { closedError, type Dispatcher } from './dispatcher.js';
+import { Forms } from './forms.js';
 import {
   checkGenerateOptions,
   type FullGenerateOptions,
@@ -15,11 +18,14 @@ import {
 } from './generate-options.js';
 import { LiveGeneration } from './generation.js';
 import type { Lanes } from './lanes.js';
+import { Prompts } from './prompts.js';
 import type { Seeds } from './seeds.js';
-import { Answer } from './text/answer.js';
-import { type ChatTemplate, messageText } from './text/chat-template.js';
+import { AnswerReader } from './text/answer-reader.js';
+import type { ChatTemplate } from './text/chat-template.js';
+import { messageText } from './text/message-text.js';
 import { checkMessages } from './text/messages.js';
 import type { TextTokenizer } from './text/tokenizer.js';
+import type { AnswerForm } from './text/tools/parser.js';
 import { type Prompt, Transcript } from './text/transcript.js';
 import type { ChatMessage, ChatOptions, GenerateOptions, Generation } from './types.js';
 import type { Vocabulary } from './vocabulary.js';
@@ -46,31 +52,31 @@ type Plan = (before: Transcript, signal: AbortSignal | undefined) => Promise<Pla
 
 interface PlannedTurn {
   prompt: Prompt;
-  /** What the answer must look like. @default anything */
+  /** The conversation after an answer. */
+  messages: (answer: AnswerReader) => readonly ChatMessage[];
+  form?: AnswerForm;
   guidance?: Partial<Guidance>;
-  /** The conversation after an answer of this text. */
-  messages: (answer: string) => readonly ChatMessage[];
+  stopIds?: readonly number[];
+  missReason?: string;
 }
 
-/** Options of `Engine.countTokens`: those that change the prompt. */
-export interface CountOptions
-  extends Pick<
-    ChatOptions,
-    'tools' | 'toolChoice' | 'parallelToolCalls' | 'responseFormat' | 'reasoning' | 'signal'
-  > {
-  /** Whose conversation it would be: what the agent has said is counted as it was said. @default nobody's */
+/** What a prompt's tokens depend on, beside its messages. */
+export type CountOptions = Pick<ChatOptions, (typeof chatFields)[number] | 'system' | 'signal'> & {
+  /** Counts as a turn of this agent would, which quotes what it has said. @default none */
   agentId?: string | undefined;
-}
+};
 
 export class Turns {
   readonly #setup: TurnsSetup;
   readonly #context: GenerateContext;
+  readonly #prompts: Prompts;
   readonly #live = new Set<LiveGeneration>();
   #closed = false;
 
   constructor(setup: TurnsSetup) {
     this.#setup = setup;
     this.#context = { vocabSize: setup.vocabSize, nextSeed: () => setup.seeds.next() };
+    this.#prompts = new Prompts({ ...setup, forms: new Forms(setup.tokenizer) });
   }
 
   /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, SHUTTING_DOWN; the rest comes with the result. */
@@ -80,18 +86,21 @@ export class Turns {
     options: ChatOptions,
     caller: Error,
   ): Generation {
-    const checked = checkGenerateOptions(options, this.#context, ['system']);
-    const { system } = options;
-    if (system !== undefined && typeof system !== 'string') refuse('system', system, 'a text');
-    if (typeof messages === 'string') {
-      return this.#start(agentId, checked, caller, (before, signal) => {
-        const history = begun(before.messages, system);
-        return this.#planChat([...history, { role: 'user', content: messages }], before, signal);
-      });
-    }
-    const whole = checkMessages(messages);
-    if (system !== undefined) refuse('system', system, 'left out when the whole conversation is given');
-    return this.#start(agentId, checked, caller, (before, signal) => this.#planChat(whole, before, signal));
+    const checked = checkGenerateOptions(options, this.#context, [...chatFields, 'system']);
+    return this.#start(agentId, checked, caller, this.#chatPlan(messages, options));
+  }
+
+  /**
+   * The tokens of the prompt that `chat` would compute now.
+   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, CONTEXT_OVERFLOW, CANCELLED
+   */
+  async count(messages: string | readonly ChatMessage[], options: CountOptions): Promise<number> {
+    checkFields('options', options, [...chatFields, 'system', 'signal', 'agentId']);
+    const signal = checkSignal('signal', options.signal);
+    const plan = this.#chatPlan(messages, options);
+    const { agentId } = options;
+    const before = agentId === undefined ? Transcript.empty : await this.#setup.conversations.read(agentId);
+    return (await plan(before, signal)).prompt.tokens.length;
   }
 
   /** As `chat`. `agentId` may be empty: nothing is kept then. */
@@ -104,15 +113,6 @@ export class Turns {
     const checked = checkGenerateOptions(options, this.#context);
     const plan = typeof prompt === 'string' ? this.#planText(prompt) : this.#planTokens(prompt);
     return this.#start(agentId, checked, caller, plan);
-  }
-
-  /** Tokens of the prompt that `chat` would make now. @throws as `chat` does */
-  async count(messages: readonly ChatMessage[], { agentId, ...options }: CountOptions): Promise<number> {
-    const { signal } = checkGenerateOptions(options);
-    const whole = checkMessages(messages);
-    const before = agentId === undefined ? Transcript.empty : await this.#setup.conversations.read(agentId);
-    const { prompt } = await this.#planChat(whole, before, signal);
-    return prompt.tokens.length;
   }
 
   /** Ends every turn of an agent, or of all, waiting ones included. */
@@ -138,33 +138,36 @@ export class Turns {
 
   #start(agentId: string, options: FullGenerateOptions, caller: Error, plan: Plan): LiveGeneration {
     if (this.#closed) throw closedError();
-    const answer = new Answer(this.#setup.tokenizer.detokenizer(), options.stop);
-    const generation = new LiveGeneration({ agentId, options, answer, caller });
+    const generation = new LiveGeneration({ agentId, options, caller });
     this.#live.add(generation);
     const lanes = agentId === '' ? [] : [agentId];
     void this.#setup.lanes
-      .enter(lanes, () => this.#run(generation, plan, options.signal))
+      .enter(lanes, () => this.#run(generation, plan, options))
       .catch((error: unknown) => generation.fail(toStompError(error)))
       .finally(() => this.#live.delete(generation));
     return generation;
   }
 
-  async #run(generation: LiveGeneration, plan: Plan, signal: AbortSignal | undefined): Promise<void> {
+  async #run(generation: LiveGeneration, plan: Plan, options: FullGenerateOptions): Promise<void> {
     if (!generation.wanted) return;
     const { agentId } = generation;
-    const before = agentId === '' ? Transcript.empty : await this.#setup.conversations.read(agentId);
-    const { prompt, messages, guidance } = await plan(before, signal);
-    if (guidance?.grammar) await this.#setup.vocabulary.given();
+    const { tokenizer, conversations, dispatcher, vocabulary } = this.#setup;
+    const before = agentId === '' ? Transcript.empty : await conversations.read(agentId);
+    const { prompt, messages, form, ...rest } = await plan(before, options.signal);
+    if (rest.guidance?.grammar) await vocabulary.given();
     if (!generation.wanted) return;
-    const record = (answer: Answer) => {
+    const reader = new AnswerReader({
+      detokenizer: tokenizer.detokenizer(),
+      table: tokenizer,
+      stops: options.stop,
+      ...(form ? { form } : {}),
+    });
+    const guidance = { ...rest.guidance, ...this.#script(prompt) };
+    await generation.run(dispatcher, { tokens: prompt.tokens, reader, ...rest, guidance }, (answer) => {
       if (agentId === '') return;
-      const { text, whole } = answer;
-      const after = Transcript.after(messages(text), prompt, { text, tokens: answer.tokens(), whole });
-      this.#setup.conversations.write(agentId, after);
-    };
-    await generation.run(this.#setup.dispatcher, prompt.tokens, record, {
-      ...guidance,
-      ...this.#script(prompt),
+      const { raw, whole } = answer;
+      const after = Transcript.after(messages(answer), prompt, { text: raw, tokens: answer.tokens(), whole });
+      conversations.write(agentId, after);
     });
   }
 
@@ -178,21 +181,36 @@ export class Turns {
     return { script: Int32Array.from(tokens) };
   }
 
+  /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD at once. */
+  #chatPlan(messages: string | readonly ChatMessage[], options: ChatOptions): Plan {
+    const asked = checkChatOptions(options);
+    const { system } = options;
+    if (system !== undefined && typeof system !== 'string') refuse('system', system, 'a text');
+    if (typeof messages === 'string') {
+      return (before, signal) => {
+        const history = begun(before.messages, system);
+        return this.#planChat([...history, { role: 'user', content: messages }], asked, before, signal);
+      };
+    }
+    const whole = checkMessages(messages);
+    if (system !== undefined) refuse('system', system, 'left out when the whole conversation is given');
+    return (before, signal) => this.#planChat(whole, asked, before, signal);
+  }
+
   async #planChat(
-    messages: readonly ChatMessage[],
+    conversation: readonly ChatMessage[],
+    asked: FullChatOptions,
     before: Transcript,
     signal: AbortSignal | undefined,
   ): Promise<PlannedTurn> {
-    const text = this.#setup.template.render(messages);
-    this.#checkLength(text);
-    const prompt = await before.extend(text, this.#setup.tokenizer, { signal });
-    return { prompt, messages: (answer) => [...messages, { role: 'assistant', content: answer }] };
+    const { messages, ...planned } = await this.#prompts.chat(conversation, asked, before, signal);
+    return { ...planned, messages: (answer) => [...messages, assistantMessage(answer)] };
   }
 
   #planText(text: string): Plan {
     if (text === '') refuse('prompt', text, 'a text of at least one character');
     return async (before, signal) => {
-      this.#checkLength(text);
+      this.#prompts.checkLength(text);
       const prompt = await before.extend(text, this.#setup.tokenizer, { bos: true, signal });
       return { prompt, messages: () => before.messages };
     };
@@ -215,18 +233,15 @@ export class Turns {
       messages: () => before.messages,
     });
   }
+}
 
-  // Spares the work of encoding what cannot fit by any means.
-  #checkLength(text: string): void {
-    const { tokenizer, contextTokens } = this.#setup;
-    const least = Math.ceil(text.length / tokenizer.maxTokenBytes);
-    if (least < contextTokens) return;
-    throw new StompError(
-      'CONTEXT_OVERFLOW',
-      `The prompt has at least ${least} tokens, the context holds ${contextTokens}. Shorten the conversation.`,
-      { fields: { promptTokens: least, contextTokens } },
-    );
-  }
+function assistantMessage({ text, reasoning, toolCalls }: AnswerReader): ChatMessage {
+  return {
+    role: 'assistant',
+    content: text,
+    ...(reasoning === '' ? {} : { reasoning }),
+    ...(toolCalls.length === 0 ? {} : { toolCalls: toolCalls.map((call) => ({ ...call })) }),
+  };
 }
 
 /** The conversation that a string continues. */

@@ -337,6 +337,12 @@ export interface EngineStats extends NativeStats {
   liveGenerations: number;
 }
 
+/**
+ * How calls of tools are written: between tags as Hermes and Qwen have them, which serves for models that know
+ * none, too; in the bare JSON of Llama or Gemma; in those of Mistral; in the channels of GPT-OSS (`harmony`).
+ */
+export type ToolFormat = 'hermes' | 'llama' | 'mistral' | 'gemma' | 'harmony';
+
 /** Facts of a loaded model, fixed for the engine's life. */
 export interface EngineInfo {
   /** As it was asked for. */
@@ -353,6 +359,8 @@ export interface EngineInfo {
   /** Longest conversation, after options and pool. */
   contextTokens: number;
   eosIds: readonly number[];
+  /** How the model writes calls of tools; undefined where it has no chat template. */
+  toolFormat: ToolFormat | undefined;
   kvBits: KvBits;
   executor: ExecutorInfo;
   /** Undefined: agents are not kept on disk. */

@@ -63,6 +63,29 @@ describe('an agent', () => {
     expect(second.usage.ownTokens).toBe(first.usage.promptTokens + first.usage.generatedTokens - 1);
   });
 
+  it('takes it from the cache with tools and thoughts asked for, and space trimmed by the client', async () => {
+    const engine = await load();
+    expect(engine.info.toolFormat).toBe('hermes');
+    const question = { role: 'user', content: 'What is a tide mill?' } as const;
+    const asked = {
+      tools: [{ name: 'look_up', description: 'Finds a word.', parameters: { type: 'object' } }],
+      reasoning: { enabled: false },
+    } as const;
+    const options = { ...answer, ...asked };
+    const expected = await engine.countTokens([question], asked);
+    const first = await engine.agent('ann').chat([question], options).result;
+    expect(first.usage.promptTokens).toBe(expected);
+    const whole = [
+      question,
+      { role: 'assistant', content: first.text.trim(), toolCalls: first.toolCalls },
+      { role: 'user', content: 'Go on.' },
+    ] as const;
+    const expectedNext = await engine.countTokens(whole, { ...asked, agentId: 'ann' });
+    const second = await engine.agent('ann').chat(whole, options).result;
+    expect(second.usage.promptTokens).toBe(expectedNext);
+    expect(second.usage.ownTokens).toBe(first.usage.promptTokens + first.usage.generatedTokens - 1);
+  });
+
   it('says the same cold, warm and alone or in company', async () => {
     const engine = await load();
     const alone = said(await turn(engine.agent('alone'), 'What is a tide mill?'));

@@ -55,7 +55,7 @@ describe('the default model', () => {
   it('renders conversations as the reference implementation does', () => {
     expect(golden.conversations.length).toBeGreaterThan(5);
     for (const { messages, add_generation_prompt, text: rendered, ids } of golden.conversations) {
-      expect(text.template.render(messages, add_generation_prompt)).toBe(rendered);
+      expect(text.template.render(messages, { addGenerationPrompt: add_generation_prompt })).toBe(rendered);
       expect(text.tokenizer.encode(rendered)).toEqual(ids);
     }
   });

@@ -4,7 +4,7 @@ import { Dispatcher } from '../../../ts/engine/dispatcher.js';
 import { checkGenerateOptions, type Guidance } from '../../../ts/engine/generate-options.js';
 import { LiveGeneration } from '../../../ts/engine/generation.js';
 import { chars, type Grammar, or, ref, repeat, seq, text, token } from '../../../ts/engine/grammar/ir.js';
-import { Answer } from '../../../ts/engine/text/answer.js';
+import { AnswerReader } from '../../../ts/engine/text/answer-reader.js';
 import { loadModelText } from '../../../ts/engine/text/model-text.js';
 import type { GenerateOptions, GenerationResult } from '../../../ts/engine/types.js';
 import { Vocabulary } from '../../../ts/engine/vocabulary.js';
@@ -56,10 +56,10 @@ async function rig(): Promise<Rig> {
     marker: ids.find((id) => tokenizer.isSpecial(id) && !info.eosIds.includes(id)) ?? -1,
     ask: (guidance, options = {}) => {
       const checked = checkGenerateOptions(options, { vocabSize, nextSeed: () => 1 });
-      const answer = new Answer(tokenizer.detokenizer(), []);
-      const one = new LiveGeneration({ agentId: '', options: checked, answer, caller: new Error() });
-      const prompt = tokenizer.encode('What is a tide mill?');
-      void one.run(dispatcher, prompt, () => undefined, guidance);
+      const reader = new AnswerReader({ detokenizer: tokenizer.detokenizer(), table: tokenizer, stops: [] });
+      const one = new LiveGeneration({ agentId: '', options: checked, caller: new Error() });
+      const tokens = tokenizer.encode('What is a tide mill?');
+      void one.run(dispatcher, { tokens, reader, guidance }, () => undefined);
       return one.result;
     },
   };

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Answer } from '../../../ts/engine/text/answer.js';
+import { AnswerReader } from '../../../ts/engine/text/answer-reader.js';
 import { Detokenizer, type TokenTable } from '../../../ts/engine/text/detokenizer.js';
 import { wholeText } from '../../../ts/engine/text/utf8.js';
+import { textOf } from '../../chunks.js';
 
 const marker = 256;
 
@@ -91,11 +92,20 @@ describe('Detokenizer', () => {
   });
 });
 
-describe('Answer', () => {
+/** A reader of an answer that is all text. */
+function reader(stops: readonly string[]): AnswerReader {
+  const table = {
+    ...byteTable,
+    addedText: (token: number) => (token === marker ? '<|m|>' : undefined),
+  };
+  return new AnswerReader({ detokenizer: new Detokenizer(byteTable), table, stops });
+}
+
+describe('AnswerReader', () => {
   const answerTo = (text: string, stops: readonly string[]) => {
-    const answer = new Answer(new Detokenizer(byteTable), stops);
-    const pieces = [...Buffer.from(text)].map((byte) => answer.push(byte));
-    return { answer, pieces: [...pieces, answer.end()] };
+    const answer = reader(stops);
+    const pieces = [...Buffer.from(text)].flatMap((byte) => answer.push(byte));
+    return { answer, pieces: [...pieces, ...answer.end('stop')] };
   };
 
   it('keeps exactly the tokens of the text before the stop', () => {
@@ -117,7 +127,7 @@ describe('Answer', () => {
         fc.constantFrom([], ['b'], ['é', 'ab']),
         (text, stops) => {
           const { answer, pieces } = answerTo(text, stops);
-          expect(pieces.map((piece) => piece.text).join('')).toBe(answer.text);
+          expect(pieces.map(textOf).join('')).toBe(answer.text);
           expect(pieces.flatMap((piece) => piece.tokens)).toEqual(answer.tokens());
           expect(Buffer.from(answer.tokens()).toString()).toBe(answer.text);
         },
@@ -126,9 +136,9 @@ describe('Answer', () => {
   });
 
   it('keeps all tokens of an answer that ends inside a character', () => {
-    const answer = new Answer(new Detokenizer(byteTable), []);
+    const answer = reader([]);
     for (const token of [0x61, 0xc3]) answer.push(token);
-    answer.end();
+    answer.end('stop');
     expect(answer.text).toBe('a');
     expect(answer.tokens()).toEqual([0x61, 0xc3]);
   });

@@ -158,8 +158,17 @@ export interface Rig {
 const chatMarkup =
   "{% for m in messages %}<s>{{ m['role'] }} {{ m['content'] }}</s>{% endfor %}<s>assistant ";
 
-export async function rig(): Promise<Rig> {
-  const tokenizer = await textTokenizer(gpt2Parts());
+export interface RigOptions {
+  /** Source of the chat template. */
+  template?: string;
+  /** Markers of the vocabulary, special ones. */
+  markers?: readonly string[];
+}
+
+export async function rig({ template: source = chatMarkup, markers = [] }: RigOptions = {}): Promise<Rig> {
+  const plain = Object.keys(gpt2Parts().json.model.vocab).length;
+  const added = markers.map((content, i) => ({ id: plain + i, content, special: true, normalized: false }));
+  const tokenizer = await textTokenizer(gpt2Parts({ added }));
   const dispatcher = new Dispatcher();
   const core = new FakeCore(dispatcher.onStep);
   dispatcher.attach(core);
@@ -169,7 +178,12 @@ export async function rig(): Promise<Rig> {
   const conversations = new Conversations({ engine: core, vocabSize, onWarning });
   const lanes = new Lanes();
   const seeds = new Seeds();
-  const template = new ChatTemplate(chatMarkup, {}, (source) => new Template(source));
+  const template = new ChatTemplate(
+    source,
+    { bos_token: '<s>' },
+    (text) => new Template(text),
+    (marker) => tokenizer.hasAdded(marker),
+  );
   const turns = new Turns({
     tokenizer,
     template,

@@ -108,7 +108,9 @@ describe('Transcript', () => {
   it('refuses what it did not write', async () => {
     const good = JSON.parse((await spelledTurn()).toJson()) as Record<string, unknown>;
     const bad: [string, unknown][] = [
-      ['version', 2],
+      ['version', 3],
+      ['rendered', { chars: 1.5, hash: '' }],
+      ['rendered', null],
       ['text', 7],
       ['bos', undefined],
       ['messages', [{ role: 'robot', content: 'x' }]],

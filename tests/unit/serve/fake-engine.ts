@@ -63,6 +63,7 @@ export class FakeEngine implements ServedEngine {
     vocabSize: 256,
     contextTokens: 512,
     eosIds: [2],
+    toolFormat: 'hermes',
     kvBits: 16,
     executor,
     cacheDir: undefined,

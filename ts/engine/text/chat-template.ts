@@ -4,13 +4,25 @@
  */
 import type { Template } from '@huggingface/jinja';
 import { StompError } from '../../errors.js';
-import type { ChatMessage } from '../types.js';
+import type { ChatMessage, ToolCall, ToolDefinition } from '../types.js';
+import { messageText } from './message-text.js';
+import { type TemplateTraits, templateTraits } from './template-traits.js';
+import { shortCallId } from './tools/call-id.js';
+import { templateTool, withCallsInText, withResultsInText, withToolPrompt } from './tools/tool-prompt.js';
 
 /** Makes a template of its source; may throw. */
 export type CompileTemplate = (source: string) => Pick<Template, 'render'>;
 
 /** Markers that templates print, by the names they know them under. */
 export type TemplateMarkers = Record<string, string>;
+
+export interface RenderOptions {
+  /** Ends where the assistant is to speak. @default true */
+  addGenerationPrompt?: boolean | undefined;
+  tools?: readonly ToolDefinition[] | undefined;
+  /** Asks a model that can do both to think or not to. @default as the template has it */
+  thinking?: boolean | undefined;
+}
 
 /** Longer ones are not templates. */
 const maxTemplateChars = 1 << 20;
@@ -19,29 +31,50 @@ export class ChatTemplate {
   readonly #source: string | undefined;
   readonly #compile: CompileTemplate;
   readonly #markers: TemplateMarkers;
+  readonly #hasToken: (marker: string) => boolean;
   #template: Pick<Template, 'render'> | undefined;
+  #traits: TemplateTraits | undefined;
 
-  /** @param source undefined for a model that has none; `render` then says so. */
-  constructor(source: string | undefined, markers: TemplateMarkers, compile: CompileTemplate) {
+  /**
+   * @param source undefined for a model that has none; `render` then says so.
+   * @param hasToken whether the vocabulary has a marker as one token.
+   */
+  constructor(
+    source: string | undefined,
+    markers: TemplateMarkers,
+    compile: CompileTemplate,
+    hasToken: (marker: string) => boolean = () => false,
+  ) {
     this.#source = source;
     this.#markers = markers;
     this.#compile = compile;
+    this.#hasToken = hasToken;
+  }
+
+  /** @throws StompError as `render` does, where there is no template. */
+  get traits(): TemplateTraits {
+    const template = this.#compiled();
+    const probe = (context: Record<string, unknown>) =>
+      template.render({ ...this.#markers, add_generation_prompt: true, ...context });
+    this.#traits ??= templateTraits(this.#source ?? '', probe, this.#hasToken);
+    return this.#traits;
   }
 
   /**
-   * @returns the prompt, ending where the assistant is to speak unless `addGenerationPrompt` is false.
+   * @returns the prompt.
    * @throws StompError INVALID_REQUEST when the model has no template or the template refuses;
    *   MODEL_INVALID when it is no template.
    */
-  render(messages: readonly ChatMessage[], addGenerationPrompt = true): string {
-    this.#template ??= this.#compiled();
+  render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
+    const template = this.#compiled();
     const context = {
       ...this.#markers,
-      messages: messages.map(plainMessage),
-      add_generation_prompt: addGenerationPrompt,
+      ...this.#conversation(messages, options.tools ?? []),
+      ...(options.thinking === undefined ? {} : { enable_thinking: options.thinking }),
+      add_generation_prompt: options.addGenerationPrompt ?? true,
     };
     try {
-      return this.#template.render(context);
+      return template.render(context);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new StompError('INVALID_REQUEST', `The model's chat template refuses these messages: ${reason}`, {
@@ -51,7 +84,22 @@ export class ChatTemplate {
     }
   }
 
+  #conversation(messages: readonly ChatMessage[], tools: readonly ToolDefinition[]): Record<string, unknown> {
+    const plain = tools.length === 0 && !messages.some(mentionsTools);
+    if (plain) return { messages: messages.map((message) => basicMessage(message)) };
+    const { traits } = this;
+    const told = tools.length > 0 && !traits.showsTools;
+    const withTools = told ? withToolPrompt(messages, tools, traits.toolFormat) : [...messages];
+    const withResults = traits.showsResults ? withTools : withResultsInText(withTools);
+    const names = callNames(messages);
+    return {
+      messages: withResults.map((message) => templateMessage(message, traits, names)),
+      ...(tools.length > 0 && !told ? { tools: tools.map((tool) => shownTool(tool, traits)) } : {}),
+    };
+  }
+
   #compiled(): Pick<Template, 'render'> {
+    if (this.#template) return this.#template;
     if (this.#source === undefined) {
       throw new StompError(
         'INVALID_REQUEST',
@@ -62,7 +110,8 @@ export class ChatTemplate {
     try {
       if (this.#source.length > maxTemplateChars)
         throw new Error(`it has over ${maxTemplateChars} characters`);
-      return this.#compile(this.#source);
+      this.#template = this.#compile(this.#source);
+      return this.#template;
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new StompError('MODEL_INVALID', `The model's chat template cannot be read: ${reason}`, { cause });
@@ -70,13 +119,85 @@ export class ChatTemplate {
   }
 }
 
-function plainMessage(message: ChatMessage): Record<string, string> {
-  const { role, name } = message;
-  return { role, content: messageText(message), ...(name === undefined ? {} : { name }) };
+function mentionsTools(message: ChatMessage): boolean {
+  return message.role === 'tool' || (message.toolCalls?.length ?? 0) > 0;
 }
 
-/** The content of a message as one text; parts stand on lines of their own. */
-export function messageText(message: ChatMessage): string {
-  const { content } = message;
-  return typeof content === 'string' ? content : content.map((part) => part.text).join('\n');
+/** Harmony's template joins the description to other text, so there must be one. */
+function shownTool(tool: ToolDefinition, traits: TemplateTraits): Record<string, unknown> {
+  return templateTool(traits.harmony ? { ...tool, description: tool.description ?? '' } : tool);
+}
+
+/** What each call is a call of, by its id. */
+function callNames(messages: readonly ChatMessage[]): ReadonlyMap<string, string> {
+  return new Map(messages.flatMap(({ toolCalls = [] }) => toolCalls.map(({ id, name }) => [id, name])));
+}
+
+function basicMessage(message: ChatMessage): Record<string, unknown> {
+  const { role, name, reasoning } = message;
+  return {
+    role,
+    content: messageText(message),
+    ...(name === undefined ? {} : { name }),
+    ...(reasoning === undefined ? {} : { reasoning_content: reasoning }),
+  };
+}
+
+function templateMessage(
+  message: ChatMessage,
+  traits: TemplateTraits,
+  names: ReadonlyMap<string, string>,
+): Record<string, unknown> {
+  if (message.role === 'tool') return resultMessage(message, traits, names);
+  if (traits.calls === 'none') return basicMessage(withCallsInText(message, traits.toolFormat));
+  const { toolCalls = [] } = message;
+  const basic = basicMessage(message);
+  if (toolCalls.length === 0) return basic;
+  const tool_calls = toolCalls.map((call) => templateCall(call, traits));
+  return { ...basic, ...(traits.harmony ? harmonyThoughts(message) : {}), tool_calls };
+}
+
+function resultMessage(
+  message: ChatMessage,
+  traits: TemplateTraits,
+  names: ReadonlyMap<string, string>,
+): Record<string, unknown> {
+  const { toolCallId } = message;
+  const name = message.name ?? (toolCallId === undefined ? undefined : names.get(toolCallId));
+  return {
+    role: 'tool',
+    content: messageText(message),
+    ...(name === undefined ? {} : { name }),
+    ...(toolCallId === undefined ? {} : { tool_call_id: shownId(toolCallId, traits) }),
+  };
+}
+
+function templateCall(call: ToolCall, traits: TemplateTraits): Record<string, unknown> {
+  const args = traits.calls === 'object' ? (objectOf(call.arguments) ?? call.arguments) : call.arguments;
+  return {
+    id: shownId(call.id, traits),
+    type: 'function',
+    function: { name: call.name, arguments: args },
+  };
+}
+
+function shownId(id: string, traits: TemplateTraits): string {
+  return traits.toolFormat === 'mistral' ? shortCallId(id) : id;
+}
+
+/** Undefined for what is no JSON object, such as arguments that were cut off. */
+function objectOf(json: string): unknown {
+  if (json.trim() === '') return {};
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === 'object' ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Harmony's template takes what was thought or said before a call as one text. */
+function harmonyThoughts(message: ChatMessage): Record<string, unknown> {
+  const parts = [message.reasoning ?? '', messageText(message)].filter((part) => part !== '');
+  return { content: '', ...(parts.length > 0 ? { thinking: parts.join('\n') } : {}) };
 }

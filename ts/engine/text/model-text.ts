@@ -39,6 +39,11 @@ export async function modelText(parts: TextParts): Promise<ModelText> {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new StompError('MODEL_UNSUPPORTED', `The model's tokenizer cannot be used: ${reason}`, { cause });
   }
-  const template = new ChatTemplate(parts.template, parts.markers, (source) => new Template(source));
+  const template = new ChatTemplate(
+    parts.template,
+    parts.markers,
+    (source) => new Template(source),
+    (marker) => tokenizer.hasAdded(marker),
+  );
   return { tokenizer, template };
 }

@@ -130,6 +130,14 @@ export class TextTokenizer implements Tokenizer, TokenTable {
     return this.#seamMarker.at.test(text);
   }
 
+  /** The first place from here on where a special marker begins that is none of these. */
+  nextSeam(text: string, from: number, except: ReadonlySet<string>): number | undefined {
+    if (!this.#seamMarker) return undefined;
+    this.#seamMarker.all.lastIndex = from;
+    for (const match of text.matchAll(this.#seamMarker.all)) if (!except.has(match[0])) return match.index;
+    return undefined;
+  }
+
   /** The ids to put before a raw text: none when its own text begins with them. */
   bosBefore(tokens: readonly number[]): readonly number[] {
     return tokens.length > 0 && tokens[0] === this.#bosIds[0] ? [] : this.#bosIds;
@@ -155,6 +163,17 @@ export class TextTokenizer implements Tokenizer, TokenTable {
 
   isSpecial(token: number): boolean {
     return this.#added.get(token)?.special ?? false;
+  }
+
+  /** The text of a token that is found in texts as a whole, special or not. */
+  addedText(token: number): string | undefined {
+    return this.#added.get(token)?.content;
+  }
+
+  /** Whether such a token has this text. */
+  hasAdded(text: string): boolean {
+    const id = this.tokenId(text);
+    return id !== undefined && this.#added.get(id)?.content === text;
   }
 
   /** The id of a marker, or undefined. */

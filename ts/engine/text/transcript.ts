@@ -10,8 +10,8 @@ import type { ChatMessage, TranscriptView } from '../types.js';
 import { checkMessages } from './messages.js';
 import type { Encoded, Seam, TextTokenizer } from './tokenizer.js';
 
-/** Version of the JSON form. Readers refuse every other one. */
-const formatVersion = 1;
+/** Version of the JSON form. Version 1 has no `rendered`; readers refuse every other one. */
+const formatVersion = 2;
 
 /** Conversations beyond this are not kept; the agent's cache stays. */
 const maxTranscriptChars = 32 * 1024 * 1024;
@@ -24,6 +24,15 @@ export interface Prompt {
   bos: boolean;
   /** Of the tokens, taken from the transcript. */
   keptTokens: number;
+  /** Of a chat. */
+  rendered?: Rendered;
+}
+
+/** A prompt as the template alone would have it, where earlier answers are not quoted as they were written. */
+export interface Rendered {
+  chars: number;
+  /** SHA-256 in hex. */
+  hash: string;
 }
 
 export interface TranscriptParts {
@@ -33,6 +42,7 @@ export interface TranscriptParts {
   /** Where the text may be cut; ascending, the end of the text included when it is one. */
   seams: readonly Seam[];
   bos: boolean;
+  rendered?: Rendered | undefined;
 }
 
 export class Transcript {
@@ -41,6 +51,8 @@ export class Transcript {
   readonly messages: readonly ChatMessage[];
   readonly text: string;
   readonly tokens: readonly number[];
+  /** The last prompt, when the template wrote it and an answer followed. */
+  readonly rendered: Rendered | undefined;
   readonly #seams: readonly Seam[];
   readonly #bos: boolean;
 
@@ -48,6 +60,7 @@ export class Transcript {
     this.messages = parts.messages;
     this.text = parts.text;
     this.tokens = parts.tokens;
+    this.rendered = parts.rendered;
     this.#seams = parts.seams;
     this.#bos = parts.bos;
   }
@@ -62,7 +75,7 @@ export class Transcript {
     const tokens = [...prompt.tokens, ...answer.tokens];
     const end = answer.whole ? [{ char: text.length, token: tokens.length }] : [];
     const seams = [...prompt.seams, ...end];
-    return new Transcript({ messages, text, tokens, seams, bos: prompt.bos });
+    return new Transcript({ messages, text, tokens, seams, bos: prompt.bos, rendered: prompt.rendered });
   }
 
   /**
@@ -84,10 +97,11 @@ export class Transcript {
 
   /** Empty when there is nothing to keep or too much of it. */
   toJson(): string {
-    const { messages, text, tokens } = this;
+    const { messages, text, tokens, rendered } = this;
     if (tokens.length === 0) return '';
     const seams = this.#seams.flatMap((seam) => [seam.char, seam.token]);
-    const json = JSON.stringify({ version: formatVersion, messages, text, tokens, seams, bos: this.#bos });
+    const bos = this.#bos;
+    const json = JSON.stringify({ version: formatVersion, messages, text, tokens, seams, bos, rendered });
     return json.length > maxTranscriptChars ? '' : json;
   }
 
@@ -160,8 +174,8 @@ function commonPrefixLength(a: string, b: string): number {
 
 function readParts(json: unknown, vocabSize: number): TranscriptParts {
   if (typeof json !== 'object' || json === null) throw new Error('no object');
-  const { version, messages, text, tokens, seams, bos } = json as Record<string, unknown>;
-  if (version !== formatVersion) throw new Error(`version ${String(version)}, not ${formatVersion}`);
+  const { version, messages, text, tokens, seams, bos, rendered } = json as Record<string, unknown>;
+  if (version !== 1 && version !== formatVersion) throw new Error(`version ${String(version)}`);
   if (typeof text !== 'string' || typeof bos !== 'boolean') throw new Error('text or bos missing');
   if (!Array.isArray(messages)) throw new Error('messages missing');
   const ids = integers('tokens', tokens, vocabSize - 1);
@@ -171,7 +185,15 @@ function readParts(json: unknown, vocabSize: number): TranscriptParts {
     tokens: ids,
     seams: readSeams(integers('seams', seams, Math.max(text.length, ids.length)), text.length, ids.length),
     bos,
+    rendered: readRendered(rendered),
   };
+}
+
+function readRendered(value: unknown): Rendered | undefined {
+  if (value === undefined) return undefined;
+  const { chars, hash } = Object(value) as Record<string, unknown>;
+  if (!Number.isInteger(chars) || typeof hash !== 'string') throw new Error('rendered is damaged');
+  return { chars: Number(chars), hash };
 }
 
 function integers(what: string, value: unknown, max: number): number[] {

@@ -1,0 +1,205 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { checkChatOptions } from '../../../../ts/engine/chat-options.js';
+import { Forms } from '../../../../ts/engine/forms.js';
+import type { Grammar, GrammarNode } from '../../../../ts/engine/grammar/ir.js';
+import { answerGrammar, type FormVocabulary } from '../../../../ts/engine/text/tools/answer-grammar.js';
+import type { AnswerForm } from '../../../../ts/engine/text/tools/parser.js';
+import type { ChatOptions, ToolFormat } from '../../../../ts/engine/types.js';
+import { accepts } from '../grammar/acceptor.js';
+import { sentence } from '../grammar/sentences.js';
+import { form, read, whole } from './readers.js';
+
+/** A vocabulary that has these markers. */
+class Vocabulary implements FormVocabulary {
+  readonly #markers: readonly string[];
+  readonly #special: boolean;
+
+  constructor(markers: readonly string[], special: boolean) {
+    this.#markers = markers;
+    this.#special = special;
+  }
+
+  hasAdded(text: string): boolean {
+    return this.#markers.includes(text);
+  }
+
+  tokenId(text: string): number | undefined {
+    return this.hasAdded(text) ? this.#markers.indexOf(text) : undefined;
+  }
+
+  isSpecial(): boolean {
+    return this.#special;
+  }
+
+  /** The grammar with each token as its text, between ⟦ and ⟧ or what is given. */
+  spelled(grammar: Grammar, open = '⟦', close = '⟧'): Grammar {
+    const spell = (node: GrammarNode): GrammarNode => {
+      if ('token' in node) return { text: `${open}${this.#markers[node.token]}${close}` };
+      if ('seq' in node) return { seq: node.seq.map(spell) };
+      if ('or' in node) return { or: node.or.map(spell) };
+      return 'repeat' in node ? { ...node, repeat: spell(node.repeat) } : node;
+    };
+    const rules = Object.entries(grammar.rules).map(([name, node]) => [name, spell(node)]);
+    return { rules: Object.fromEntries(rules) as Grammar['rules'] };
+  }
+}
+
+const harmonyMarkers = ['<|start|>', '<|end|>', '<|message|>', '<|channel|>', '<|constrain|>'];
+
+const families: [name: string, format: ToolFormat, markers: readonly string[], special: boolean][] = [
+  ['hermes in text', 'hermes', [], true],
+  ['hermes in special tokens', 'hermes', ['<tool_call>', '</tool_call>', '<think>', '</think>'], true],
+  ['hermes in added tokens', 'hermes', ['<tool_call>', '</tool_call>', '<think>', '</think>'], false],
+  ['llama', 'llama', ['<|python_tag|>'], true],
+  ['gemma', 'gemma', [], true],
+  ['mistral with lists', 'mistral', ['[TOOL_CALLS]'], true],
+  ['mistral with marks', 'mistral', ['[TOOL_CALLS]', '[ARGS]'], true],
+  ['harmony', 'harmony', harmonyMarkers, true],
+];
+
+const numbers = {
+  type: 'object',
+  properties: { a: { type: 'integer' } },
+  required: ['a'],
+  additionalProperties: false,
+};
+
+const tools = [
+  { name: 'add', parameters: numbers, strict: true },
+  { name: 'note', parameters: numbers, strict: true },
+];
+
+function setup(
+  format: ToolFormat,
+  markers: readonly string[],
+  special: boolean,
+  changes: Partial<AnswerForm> = {},
+) {
+  const vocabulary = new Vocabulary(markers, special);
+  const isToken = (marker: string) => vocabulary.hasAdded(marker);
+  const answerForm = form(format, { isToken, ...changes });
+  const grammar = (options: ChatOptions) =>
+    vocabulary.spelled(answerGrammar(checkChatOptions(options), answerForm, vocabulary));
+  return { answerForm, grammar };
+}
+
+/** Checks what is read of random answers that a grammar allows. */
+function always(grammar: Grammar, check: (answer: string) => void): void {
+  fc.assert(
+    fc.property(fc.infiniteStream(fc.nat()), (numbers) => {
+      const pick = (below: number) => (numbers.next().value as number) % below;
+      check(sentence(grammar, pick));
+    }),
+    { numRuns: 150 },
+  );
+}
+
+const validCall = {
+  name: expect.stringMatching(/^(add|note)$/),
+  arguments: expect.stringMatching(/^\{\s*"a": ?-?\d+\s*\}$/),
+};
+
+describe.each(families)('a form of %s', (_name, format, markers, special) => {
+  it('that forces calls is read as these and nothing else', () => {
+    const { answerForm, grammar } = setup(format, markers, special);
+    always(grammar({ tools, toolChoice: 'required' }), (answer) => {
+      const { calls, text } = read(answer, answerForm, whole);
+      if (format !== 'harmony') expect(text).toBe('');
+      expect(calls.length).toBeGreaterThan(0);
+      for (const call of calls) expect(call).toEqual(validCall);
+    });
+  });
+
+  it('that forces one tool has one call of it where only one is wanted', () => {
+    const { answerForm, grammar } = setup(format, markers, special, { parallel: false });
+    always(grammar({ tools, toolChoice: { name: 'note' }, parallelToolCalls: false }), (answer) => {
+      const everything = read(answer, { ...answerForm, parallel: true }, whole);
+      expect(everything.calls).toEqual([{ ...validCall, name: 'note' }]);
+    });
+  });
+
+  it('that leaves the choice to the model has no call that its schema does not allow', () => {
+    const { answerForm, grammar } = setup(format, markers, special);
+    let calls = 0;
+    always(grammar({ tools }), (answer) => {
+      const result = read(answer, answerForm, whole);
+      for (const call of result.calls) expect(call).toEqual(validCall);
+      calls += result.calls.length;
+    });
+    // Chance hardly spells a tag.
+    if (format !== 'hermes' || markers.length > 0) expect(calls).toBeGreaterThan(0);
+  });
+
+  it('of the whole answer is JSON, or a call where there are tools', () => {
+    const { answerForm, grammar } = setup(format, markers, special);
+    const options: ChatOptions = { responseFormat: { type: 'json_schema', schema: numbers } };
+    always(grammar(options), (answer) => {
+      expect(
+        JSON.parse(read(answer, { ...answerForm, calls: undefined }, whole).text.replace(/^.*(?=\{)/s, '')),
+      ).toEqual({
+        a: expect.any(Number),
+      });
+    });
+    always(grammar({ ...options, tools }), (answer) => {
+      const { calls, text } = read(answer, answerForm, whole);
+      if (calls.length === 0) expect(text).toMatch(/"a"/);
+    });
+  });
+});
+
+describe('a form', () => {
+  const { grammar } = setup('hermes', [], true);
+  const call = (args: string) => `<tool_call>\n{"name": "add", "arguments": ${args}}\n</tool_call>`;
+
+  it('takes what a model would write, text around calls included', () => {
+    const free = grammar({ tools });
+    for (const answer of [
+      '',
+      'Just text.',
+      'a < b <tool',
+      `So.\n${call('{"a": 1}')}`,
+      `${call('{"a": 1}')}\nThen ${call('{"a": 2}')}.`,
+    ]) {
+      expect(accepts(free, answer), answer).toBe(true);
+    }
+    for (const answer of [
+      call('{"a": "x"}'),
+      `x${call('{}')}`,
+      '<tool_call>',
+      `${call('{"a": 1}')}<tool_call>x`,
+    ]) {
+      expect(accepts(free, answer), answer).toBe(false);
+    }
+  });
+
+  it('leaves room for thoughts, unless these are turned off', () => {
+    const forced: ChatOptions = { tools, toolChoice: 'required' };
+    const thought = `<think>\nHm </thin <tool_call> </think>\n\n${call('{"a": 1}')}`;
+    expect(accepts(grammar(forced), thought)).toBe(true);
+    expect(accepts(grammar({ ...forced, reasoning: { enabled: false } }), thought)).toBe(false);
+    const begun = setup('hermes', [], true, { thinking: true });
+    expect(accepts(begun.grammar(forced), thought.slice(8))).toBe(true);
+    expect(accepts(begun.grammar(forced), call('{"a": 1}'))).toBe(false);
+  });
+
+  it('does without a schema that cannot be enforced, unless the tool asks for it', () => {
+    const parameters = { type: 'object', unevaluatedProperties: false };
+    const forced = (strict: boolean): ChatOptions => ({
+      tools: [{ name: 'add', parameters, strict }],
+      toolChoice: 'required',
+    });
+    expect(accepts(grammar(forced(false)), call('{"x": [1]}'))).toBe(true);
+    expect(() => grammar(forced(true))).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_FIELD' }));
+  });
+
+  it('is made once for the same request, and not at all where none is asked for', () => {
+    const forms = new Forms(new Vocabulary([], true));
+    const asked = checkChatOptions({ tools, toolChoice: 'required' });
+    const first = forms.grammar(asked, form('hermes'));
+    expect(forms.grammar(structuredClone(asked), form('hermes'))).toBe(first);
+    expect(JSON.parse(first)).toHaveProperty('rules.root');
+    expect(forms.grammar(checkChatOptions({ tools: [{ name: 'add' }] }), form('hermes'))).toBe('');
+    expect(forms.grammar(checkChatOptions({ tools, toolChoice: 'none' }), form('hermes'))).toBe('');
+  });
+});

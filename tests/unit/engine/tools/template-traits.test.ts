@@ -1,0 +1,109 @@
+import { Template } from '@huggingface/jinja';
+import { describe, expect, it } from 'vitest';
+import { ChatTemplate } from '../../../../ts/engine/text/chat-template.js';
+import type { ChatMessage, ToolDefinition } from '../../../../ts/engine/types.js';
+import { chatml, gemma, harmony, llama, mistral, opening, qwen } from './templates.js';
+
+const template = (source: string) =>
+  new ChatTemplate(source, { bos_token: '<s>' }, (text) => new Template(text));
+
+const tools: ToolDefinition[] = [
+  {
+    name: 'add',
+    description: 'Adds.',
+    parameters: { type: 'object', properties: { a: { type: 'number' } } },
+  },
+];
+
+const conversation: ChatMessage[] = [
+  { role: 'user', content: 'Add.' },
+  {
+    role: 'assistant',
+    content: 'Well.',
+    reasoning: 'Hm.',
+    toolCalls: [{ id: 'call_0123456789abcdef01234567', name: 'add', arguments: '{"a":1}' }],
+  },
+  { role: 'tool', content: '2', toolCallId: 'call_0123456789abcdef01234567' },
+];
+
+describe('the traits of a template', () => {
+  it.each([
+    ['qwen', qwen, { toolFormat: 'hermes', showsTools: true, calls: 'object', parallelCalls: true }],
+    ['llama', llama, { toolFormat: 'llama', showsTools: true, calls: 'object', parallelCalls: false }],
+    ['mistral', mistral, { toolFormat: 'mistral', showsTools: true, calls: 'object', parallelCalls: true }],
+    ['harmony', harmony, { toolFormat: 'harmony', harmony: true, calls: 'object', parallelCalls: false }],
+    ['gemma', gemma, { toolFormat: 'gemma', showsTools: false, calls: 'none' }],
+    ['chatml', chatml, { toolFormat: 'hermes', showsTools: false, calls: 'none', thoughts: undefined }],
+    ['opening', opening, { thoughts: ['<think>', '</think>'] }],
+  ])('of %s say how calls are written', (_name, source, traits) => {
+    expect(template(source).traits).toMatchObject(traits);
+  });
+
+  it('tell a template that wants arguments as text', () => {
+    const wantsText = qwen.replace('(c.function.arguments | tojson)', "c.function.arguments.replace('', '')");
+    expect(template(wantsText).traits).toMatchObject({ calls: 'text', showsTools: true });
+    expect(template(wantsText).render(conversation, { tools })).toContain('"arguments": {"a":1}}');
+  });
+
+  it('of a form that is not known leave tools to the text of the messages', () => {
+    const other = qwen.replace('<tool_call></tool_call>', '<tool_call><function=');
+    expect(template(other).traits).toMatchObject({ toolFormat: 'hermes', showsTools: false });
+  });
+});
+
+describe('a conversation with tools', () => {
+  it('is rendered by a template that knows them', () => {
+    expect(template(qwen).render(conversation, { tools })).toBe(
+      '<|im_start|>system\n<tools>\n' +
+        '{"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": ' +
+        '{"type": "object", "properties": {"a": {"type": "number"}}}}}\n</tools> <tool_call></tool_call>' +
+        '<|im_end|>\n<|im_start|>user\nAdd.<|im_end|>\n' +
+        '<|im_start|>assistant\n<think>\nHm.\n</think>\n\nWell.\n<tool_call>\n' +
+        '{"name": "add", "arguments": {"a": 1}}\n</tool_call><|im_end|>\n' +
+        '<|im_start|>user\n<tool_response>\n2\n</tool_response><|im_end|>\n<|im_start|>assistant\n',
+    );
+  });
+
+  it('has ids of nine characters for Mistral, the same for call and result', () => {
+    const text = template(mistral).render(conversation, { tools });
+    const [call] = /"id": "([A-Za-z0-9]{9})"/.exec(text)?.slice(1) ?? [];
+    expect(text).toContain(`"call_id": "${call}"`);
+  });
+
+  it('gives harmony thoughts and words before a call as one text', () => {
+    expect(template(harmony).render(conversation, { tools: [{ name: 'add' }] })).toContain(
+      'analysis<|message|>Hm.\nWell.<|end|><|start|>assistant to=functions.add<|channel|>commentary json' +
+        '<|message|>{"a": 1}<|call|><|start|>functions.add to=assistant',
+    );
+  });
+
+  it('stands in the text of the messages where the template knows no tools', () => {
+    const text = template(chatml).render([{ role: 'system', content: 'Be brief.' }, ...conversation], {
+      tools,
+    });
+    expect(text).toMatch(/^<\|im_start\|>system\nBe brief\.\n\n.*<tools>\n\{.*"name":"add".*\}\n<\/tools>/s);
+    expect(text).toContain(
+      '<|im_start|>assistant\nWell.\n<tool_call>\n{"name": "add", "arguments": {"a":1}}\n</tool_call><|im_end|>\n' +
+        '<|im_start|>user\n<tool_response>\n2\n</tool_response><|im_end|>\n',
+    );
+  });
+
+  it('keeps turns alternating where the template insists', () => {
+    const more: ChatMessage[] = [
+      ...conversation,
+      { role: 'tool', content: '3' },
+      { role: 'user', content: 'So?' },
+    ];
+    const text = template(gemma).render(more, { tools });
+    expect(text).toContain(
+      '{"name": "add", "parameters": {"a":1}}<end_of_turn>\n<start_of_turn>user\n' +
+        '<tool_response>\n2\n</tool_response>\n<tool_response>\n3\n</tool_response>\nSo?<end_of_turn>',
+    );
+  });
+
+  it('passes on whether to think', () => {
+    const user: ChatMessage[] = [{ role: 'user', content: 'x' }];
+    expect(template(qwen).render(user, { thinking: false })).toMatch(/<think>\n\n<\/think>\n\n$/);
+    expect(template(qwen).render(user, { thinking: true })).toMatch(/assistant\n$/);
+  });
+});

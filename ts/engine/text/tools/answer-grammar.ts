@@ -1,0 +1,189 @@
+/** The grammar of an answer that is held to a form, in the format in which the model writes calls and thoughts. */
+import { StompError } from '../../../errors.js';
+import type { FullChatOptions } from '../../chat-options.js';
+import { GrammarBuilder } from '../../grammar/builder.js';
+import {
+  chars,
+  type Grammar,
+  type GrammarNode,
+  optional,
+  or,
+  repeat,
+  seq,
+  text,
+  token,
+} from '../../grammar/ir.js';
+import { jsonObjectNode } from '../../grammar/json.js';
+import { schemaNode } from '../../grammar/json-schema.js';
+import type { ToolDefinition } from '../../types.js';
+import { type FreeText, freeUpTo, linesWithout } from './free-grammar.js';
+import type { AnswerForm } from './parser.js';
+
+export interface FormVocabulary {
+  /** Whether a text is one token that is found in texts as a whole. */
+  hasAdded(text: string): boolean;
+  tokenId(text: string): number | undefined;
+  isSpecial(token: number): boolean;
+}
+
+/** @throws StompError UNSUPPORTED_FIELD, INVALID_REQUEST */
+export function answerGrammar(
+  options: FullChatOptions,
+  form: AnswerForm,
+  vocabulary: FormVocabulary,
+): Grammar {
+  return new AnswerGrammar(options, form, vocabulary).build();
+}
+
+class AnswerGrammar {
+  readonly #builder = new GrammarBuilder();
+  readonly #options: FullChatOptions;
+  readonly #form: AnswerForm;
+  readonly #vocabulary: FormVocabulary;
+
+  constructor(options: FullChatOptions, form: AnswerForm, vocabulary: FormVocabulary) {
+    this.#options = options;
+    this.#form = form;
+    this.#vocabulary = vocabulary;
+  }
+
+  build(): Grammar {
+    const { toolChoice, responseFormat, tools } = this.#options;
+    const said = responseFormat ? this.#json() : undefined;
+    const mayCall = tools.length > 0 && toolChoice !== 'none';
+    const forced = toolChoice === 'required' || typeof toolChoice === 'object';
+    const answer = this.#form.harmony
+      ? this.#harmony(said, mayCall, forced)
+      : this.#tagged(said, mayCall, forced);
+    return this.#builder.build(answer, responseFormat ? 'responseFormat' : 'tools');
+  }
+
+  #tagged(said: GrammarNode | undefined, mayCall: boolean, forced: boolean): GrammarNode {
+    const calls = mayCall ? this.#calls() : undefined;
+    const answer = forced ? calls : said ? or(said, ...(calls ? [calls] : [])) : this.#free();
+    return seq(this.#thoughts(), answer ?? text(''));
+  }
+
+  #json(): GrammarNode {
+    const { responseFormat } = this.#options;
+    if (responseFormat?.type !== 'json_schema') return jsonObjectNode(this.#builder);
+    return schemaNode(this.#builder, responseFormat.schema, 'responseFormat.schema');
+  }
+
+  /** Thoughts before the form, where the model has them. */
+  #thoughts(): GrammarNode {
+    const { thoughts, thinking } = this.#form;
+    if (!thoughts || (!thinking && this.#options.reasoning.enabled === false)) return text('');
+    const rest = seq(
+      freeUpTo(this.#builder, 'thoughts', this.#marker(thoughts.close.text), repeat(text('\n'), 0, 2)),
+    );
+    return thinking ? rest : optional(seq(this.#mark(thoughts.open.text), rest));
+  }
+
+  /** Text with calls in it, which are held to their schemas. */
+  #free(): GrammarNode {
+    const { calls, parallel } = this.#form;
+    const after = this.#builder.reserve('said');
+    const again: GrammarNode = parallel ? { ref: after } : text('');
+    const bare = calls === 'llama' || calls === 'gemma';
+    const node = bare
+      ? linesWithout(this.#builder, '{', this.#anyTool(), parallel)
+      : freeUpTo(this.#builder, 'text', this.#marker(this.#opener()), seq(this.#behindOpener(), again), true);
+    this.#builder.define(after, node);
+    return { ref: after };
+  }
+
+  /** One call, or several where the model can. */
+  #calls(): GrammarNode {
+    const { calls, parallel } = this.#form;
+    const call = this.#builder.rule('call', this.#whole());
+    const between = calls === 'hermes' ? '\n' : calls === 'mistral' ? '' : '\n';
+    const more = repeat(seq(text(between), call), 0, null);
+    return parallel && !this.#isList() ? seq(call, more) : call;
+  }
+
+  #whole(): GrammarNode {
+    const { calls } = this.#form;
+    if (calls === 'llama' || calls === 'gemma') return this.#anyTool();
+    return seq(this.#mark(this.#opener()), this.#behindOpener());
+  }
+
+  #opener(): string {
+    return this.#form.calls === 'mistral' ? '[TOOL_CALLS]' : '<tool_call>';
+  }
+
+  /** Calls of one marker stand in a list. */
+  #isList(): boolean {
+    return this.#form.calls === 'mistral' && !this.#vocabulary.hasAdded('[ARGS]');
+  }
+
+  #behindOpener(): GrammarNode {
+    if (this.#form.calls !== 'mistral') {
+      return seq(text('\n'), this.#anyTool(), text('\n'), this.#mark('</tool_call>'));
+    }
+    const tool = this.#anyTool();
+    if (!this.#isList()) return tool;
+    const more = this.#form.parallel ? repeat(seq(text(', '), tool), 0, null) : text('');
+    return seq(or(text('['), text(' [')), tool, more, text(']'));
+  }
+
+  #anyTool(): GrammarNode {
+    return this.#builder.shared('tool', () => or(...this.#tools().map((tool) => this.#tool(tool))));
+  }
+
+  #tools(): readonly ToolDefinition[] {
+    const { tools, toolChoice } = this.#options;
+    return typeof toolChoice === 'object' ? tools.filter((tool) => tool.name === toolChoice.name) : tools;
+  }
+
+  #tool(tool: ToolDefinition): GrammarNode {
+    const { calls } = this.#form;
+    const args = this.#arguments(tool);
+    const name = JSON.stringify(tool.name);
+    if (calls === 'mistral' && !this.#isList()) return seq(text(tool.name), this.#mark('[ARGS]'), args);
+    const key = calls === 'hermes' || calls === 'mistral' ? 'arguments' : 'parameters';
+    return seq(text(`{"name": ${name}, "${key}": `), args, text('}'));
+  }
+
+  /** A schema that cannot be enforced binds only where the tool asks to be held to it. */
+  #arguments(tool: ToolDefinition): GrammarNode {
+    const { parameters, strict, name } = tool;
+    if (parameters === undefined) return jsonObjectNode(this.#builder);
+    try {
+      return schemaNode(this.#builder, { type: 'object', ...parameters }, `tools.${name}.parameters`);
+    } catch (error) {
+      if (strict || !(error instanceof StompError)) throw error;
+      return jsonObjectNode(this.#builder);
+    }
+  }
+
+  #harmony(said: GrammarNode | undefined, mayCall: boolean, forced: boolean): GrammarNode {
+    const message = (header: string, body: GrammarNode) =>
+      seq(this.#mark('<|channel|>'), text(header), this.#mark('<|message|>'), body);
+    const anyText = repeat(anyChar, 0, null);
+    const next = seq(this.#mark('<|end|>'), this.#mark('<|start|>'), text('assistant'));
+    const aside = (header: string) => optional(seq(message(header, anyText), next));
+    const final = message('final', said ?? anyText);
+    const calls = this.#tools().map((tool) => this.#harmonyCall(tool));
+    const answer = forced ? or(...calls) : or(final, ...(mayCall ? calls : []));
+    return seq(aside('analysis'), aside('commentary'), answer);
+  }
+
+  #harmonyCall(tool: ToolDefinition): GrammarNode {
+    const to = text(`commentary to=functions.${tool.name} `);
+    const json = seq(this.#mark('<|constrain|>'), text('json'), this.#mark('<|message|>'));
+    return seq(this.#mark('<|channel|>'), to, json, this.#arguments(tool));
+  }
+
+  #marker(marker: string): FreeText {
+    const id = this.#vocabulary.hasAdded(marker) ? this.#vocabulary.tokenId(marker) : undefined;
+    return { marker, token: id, special: id !== undefined && this.#vocabulary.isSpecial(id) };
+  }
+
+  #mark(marker: string): GrammarNode {
+    const { token: id } = this.#marker(marker);
+    return id === undefined ? text(marker) : token(id);
+  }
+}
+
+const anyChar = chars([0, 0xd7ff], [0xe000, 0x10ffff]);

@@ -1,0 +1,81 @@
+/**
+ * Tools for models whose template knows none: they are shown in the system prompt, calls and results stand in the
+ * text of the messages, in the form of the Hermes models or, for Gemma, in the bare JSON of its documentation.
+ */
+import type { ChatMessage, ToolCall, ToolDefinition, ToolFormat } from '../../types.js';
+import { messageText } from '../message-text.js';
+
+/** A tool as OpenAI's API and the templates have it. */
+export function templateTool(tool: ToolDefinition): Record<string, unknown> {
+  const { name, description, parameters = { type: 'object', properties: {} } } = tool;
+  const described = description === undefined ? {} : { description };
+  return { type: 'function', function: { name, ...described, parameters } };
+}
+
+/** The conversation with the tools in its system message. */
+export function withToolPrompt(
+  messages: readonly ChatMessage[],
+  tools: readonly ToolDefinition[],
+  format: ToolFormat,
+): ChatMessage[] {
+  const prompt = toolPrompt(tools, format);
+  const [first, ...rest] = messages;
+  if (first?.role !== 'system') return [{ role: 'system', content: prompt }, ...messages];
+  return [{ ...first, content: `${messageText(first)}\n\n${prompt}` }, ...rest];
+}
+
+function toolPrompt(tools: readonly ToolDefinition[], format: ToolFormat): string {
+  const shown = tools.map((tool) => JSON.stringify(templateTool(tool))).join('\n');
+  const bare = format === 'gemma';
+  const call = bare
+    ? '{"name": "the function", "parameters": {"argument": "value"}}'
+    : '<tool_call>\n{"name": "the function", "arguments": {"argument": "value"}}\n</tool_call>';
+  return (
+    `You can call these functions:\n<tools>\n${shown}\n</tools>\n\n` +
+    'To call one, write its name and its arguments as JSON, ' +
+    `${bare ? 'on a line of its own' : 'between tags, once for each call'}:\n${call}\n\n` +
+    'What it returns comes between <tool_response> and </tool_response>.'
+  );
+}
+
+/** The message with its calls in its text. */
+export function withCallsInText(message: ChatMessage, format: ToolFormat): ChatMessage {
+  const { toolCalls = [], ...rest } = message;
+  if (toolCalls.length === 0) return message;
+  const text = messageText(message);
+  const parts = [...(text === '' ? [] : [text]), ...toolCalls.map((call) => writtenCall(call, format))];
+  return { ...rest, content: parts.join('\n') };
+}
+
+function writtenCall(call: ToolCall, format: ToolFormat): string {
+  const name = JSON.stringify(call.name);
+  const args = call.arguments.trim() === '' ? '{}' : call.arguments;
+  if (format === 'gemma' || format === 'llama') return `{"name": ${name}, "parameters": ${args}}`;
+  return `<tool_call>\n{"name": ${name}, "arguments": ${args}}\n</tool_call>`;
+}
+
+/** The conversation with results as words of the user, in one message with what the user says next to them. */
+export function withResultsInText(messages: readonly ChatMessage[]): ChatMessage[] {
+  const result: ChatMessage[] = [];
+  let afterResult = false;
+  for (const message of messages) {
+    const isResult = message.role === 'tool';
+    const spoken = isResult ? userResult(message) : message;
+    const joins: boolean = spoken.role === 'user' && (isResult || afterResult);
+    const joined = joins ? joinedWords(result.at(-1), spoken) : undefined;
+    if (joined) result[result.length - 1] = joined;
+    else result.push(spoken);
+    afterResult = joins;
+  }
+  return result;
+}
+
+function userResult(message: ChatMessage): ChatMessage {
+  return { role: 'user', content: `<tool_response>\n${messageText(message)}\n</tool_response>` };
+}
+
+/** Undefined where the user did not speak before. */
+function joinedWords(first: ChatMessage | undefined, second: ChatMessage): ChatMessage | undefined {
+  if (first?.role !== 'user') return undefined;
+  return { ...first, content: `${messageText(first)}\n${messageText(second)}` };
+}
