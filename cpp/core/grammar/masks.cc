@@ -72,9 +72,6 @@ int32_t Masks::find_step(int32_t place, uint8_t byte_class) {
   Position next =
       stepper_->over_class(places_[place].position.stacks, byte_class);
   const int32_t to = place_of(std::move(next), stepper_->reach());
-  // Here as well, for steps that lead nowhere because all was too deep.
-  Place& from = places_[place];
-  from.reach = std::max(from.reach, stepper_->reach());
   steps_[size_t(place) * automaton_.classes + byte_class] = to;
   return to;
 }
@@ -108,7 +105,6 @@ void Masks::walk(uint32_t from, int32_t place, Walk& out) {
     i = take_text(i, at, out) ? node.end : i + 1;
     out.reach = std::max(out.reach, places_[at].reach);
   }
-  out.reach = std::max(out.reach, places_[place].reach);
   stepper_->work(seen);
 }
 

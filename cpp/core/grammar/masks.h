@@ -49,7 +49,7 @@ class Masks {
 
   struct Place { // a numbered position
     Position position;
-    uint32_t reach = 0;    // of all steps to here and from here
+    uint32_t reach = 0;    // of all steps that led here
     bool measured = false; // `text` is known
     uint32_t text = 0;     // bytes of text that stay alive from here, ...
     bool text_stays_inside = false; // ... without a complete() among them
