@@ -109,7 +109,8 @@ void Masks::walk(uint32_t from, int32_t place, Walk& out) {
 }
 
 /// Allows all tokens below a node at once where they are text and text is what
-/// may come.
+/// may come. Where the frame is left among them is not noted: it could only
+/// allow them again.
 bool Masks::take_text(uint32_t node, int32_t place, Walk& out) {
   const uint32_t height = trie_.heights[node];
   if (height == 0 || (trie_.nodes[node].texts & 1) == 0) {
@@ -118,8 +119,7 @@ bool Masks::take_text(uint32_t node, int32_t place, Walk& out) {
   if (!places_[place].measured) {
     measure_text(place);
   }
-  const Place& p = places_[place];
-  if (p.text < height || (out.left_at && !p.text_stays_inside)) {
+  if (places_[place].text < height) {
     return false;
   }
   const Vocabulary::Trie::Node& below = trie_.nodes[node];
