@@ -342,6 +342,12 @@ TEST("grammar: sizes beyond what is served are refused") {
     many += R"(,{"text":"a"})";
   }
   check_refused(root(many + "]}"), "limit of 200000 nodes");
+  std::string optional = R"({"seq":[{"text":"a"})";
+  for (int i = 0; i < 6000; i++) {
+    optional +=
+        R"(,{"or":[{"text":""},{"text":"key)" + std::to_string(i) + "\"}]}";
+  }
+  check_refused(root(optional + "]}"), "fewer optional parts");
   // Each rule needs the next, inside brackets.
   std::string chain = R"("root":{"ref":"r0"})";
   for (int i = 0; i < 2100; i++) {
