@@ -1,12 +1,9 @@
 // Micro-benchmarks of what has no JavaScript face: block pool, prefix index,
-// thread pool. Prints one JSON object a line, {"name", "value", "unit"}; each
-// value is the median of several rounds.
+// thread pool, grammars. Prints one JSON object a line, {"name", "value",
+// "unit"}; each value is the median of several rounds.
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <numeric>
 #include <random>
 #include <span>
@@ -18,43 +15,17 @@
 #include "cache/block_pool.h"
 #include "cache/chain_hash.h"
 #include "cache/prefix_index.h"
+#include "grammar_bench.h"
+#include "measure.h"
 
 namespace {
 
 using namespace stomp;
-using Clock = std::chrono::steady_clock;
+using bench::nanoseconds;
+using bench::print;
+using bench::require;
 
-constexpr int kRounds = 15;
 constexpr int kBlockTokens = 64;
-
-/// Nanoseconds of one of the `count` operations that work() does.
-template <class Work>
-double nanoseconds(int count, Work work) {
-  std::vector<double> rounds;
-  for (int i = 0; i < kRounds; i++) {
-    const auto start = Clock::now();
-    work();
-    const std::chrono::duration<double, std::nano> took = Clock::now() - start;
-    rounds.push_back(took.count() / count);
-  }
-  std::nth_element(rounds.begin(), rounds.begin() + kRounds / 2, rounds.end());
-  return rounds[kRounds / 2];
-}
-
-void print(const char* name, double ns) {
-  std::printf(
-      R"({"name":"%s","value":%.4g,"unit":"ns"})"
-      "\n",
-      name,
-      ns);
-}
-
-void require(bool condition, const char* what) {
-  if (!condition) {
-    std::fprintf(stderr, "core_bench: %s\n", what);
-    std::exit(1);
-  }
-}
 
 void bench_pool() {
   constexpr int kBlocks = 1 << 14;
@@ -176,5 +147,6 @@ int main() {
   bench_pool();
   bench_index();
   bench_threads();
+  bench::grammars();
   return 0;
 }

@@ -317,3 +317,106 @@ TEST("grammar: masks are those of a recogniser that backtracks") {
   CHECK(grammars > 400);
   CHECK(masks > 4000);
 }
+
+namespace {
+
+/// Grammars in which text goes on for long, and what may follow it.
+std::string text_grammar(Generator& random) {
+  const char* texts[] = {
+      R"({"chars":[[32,33],[35,91],[93,1114111]]})",
+      R"({"chars":[[0,1114111]]})",
+      R"({"chars":[[32,126],[128,1114111]]})",
+      R"({"or":[{"chars":[[32,33],[35,91],[93,1114111]]},{"text":"\\n"}]})"};
+  const char* ends[] = {
+      R"({"text":""})",
+      R"({"text":"\""})",
+      R"({"text":"\"x"})",
+      R"({"or":[{"text":""},{"text":"\"x"}]})",
+      R"({"token":0})"};
+  const int min = random.below(2) == 0 ? 0 : random.below(40);
+  const int room = random.below(60);
+  const std::string max =
+      random.below(4) == 0 ? "null" : std::to_string(min + room);
+  const std::string run = R"({"repeat":)" +
+      std::string(texts[random.below(4)]) + R"(,"min":)" + std::to_string(min) +
+      R"(,"max":)" + max + "}";
+  const std::string body =
+      R"({"seq":[)" + run + "," + ends[random.below(5)] + "]}";
+  const std::string after = ends[random.below(5)];
+  return R"({"rules":{"root":{"seq":[{"ref":"r"},)" + after + R"(]},"r":)" +
+      body + "}}";
+}
+
+Words text_words(Generator& random) {
+  const char* parts[] = {"x", " ", "\xc3\xa9", "\xe2\x82\xac", "ab", "xxxxx"};
+  const char* odd[] = {"\"", "\"x", "\\n", "\xe2\x82", "\n", "\xa9"};
+  Words words = {"", "x", "\"", "\\", "n", "\"\"", "\xe2", "\x82", "\xac"};
+  for (int i = 0; i < 60; i++) {
+    std::string word;
+    for (int n = 1 + random.below(i % 4 == 0 ? 40 : 5); n > 0; n--) {
+      word += parts[random.below(6)];
+    }
+    if (random.below(3) == 0) {
+      word += odd[random.below(6)];
+    }
+    if (random.below(4) == 0) {
+      word += parts[random.below(6)];
+    }
+    words.push_back(word);
+  }
+  return words;
+}
+
+/// Compares each mask on the way with what accept() says, which asks no mask.
+void follow_text(
+    const std::shared_ptr<const Grammar>& grammar,
+    const Words& words,
+    Generator& random) {
+  std::vector<int32_t> taken;
+  const auto again = [&] {
+    GrammarMatcher m(grammar);
+    for (const int32_t token : taken) {
+      CHECK(m.accept(token));
+    }
+    return m;
+  };
+  for (int step = 0; step < 12; step++) {
+    GrammarMatcher m = again();
+    GrammarMatcher other = again();
+    std::vector<int32_t> choices;
+    for (size_t t = 0; t < words.size(); t++) {
+      const auto token = static_cast<int32_t>(t);
+      const bool accepted = other.accept(token);
+      CHECK_EQUAL(is_allowed(m, token), accepted);
+      if (accepted) {
+        choices.push_back(token);
+        other = again();
+      }
+    }
+    if (choices.empty()) {
+      CHECK(m.complete());
+      return;
+    }
+    taken.push_back(choices[random.below(static_cast<int>(choices.size()))]);
+  }
+}
+
+} // namespace
+
+TEST("grammar: long runs of text are allowed exactly as far as they may go") {
+  for (uint32_t seed = 0; seed < 400; seed++) {
+    Generator random(seed);
+    const std::string json = text_grammar(random);
+    const Words words = text_words(random);
+    const auto compiled = Grammar::compile(json, vocabulary(words));
+    for (int i = 0; i < 3; i++) {
+      try {
+        follow_text(compiled, words, random);
+      } catch (const check::Failure& e) {
+        throw check::Failure(
+            std::string(e.what()) + "\n  seed " + std::to_string(seed) + " " +
+            json);
+      }
+    }
+  }
+}

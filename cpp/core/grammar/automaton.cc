@@ -97,7 +97,7 @@ class Compiler {
   Automaton compile(const Rules& rules) {
     NfaBuilder builder(rules);
     for (uint32_t rule = 0; rule < builder.rules(); rule++) {
-      starts_.push_back(append_states(builder.build(rule), out_));
+      starts_.push_back(append_states(builder.build(rule), out_, members_));
       check_size(builder.name(rule));
     }
     out_.start = starts_[rules.root];
@@ -113,6 +113,12 @@ class Compiler {
 
  private:
   void check_size(const std::string& rule) const {
+    if (members_ > kMaxMembers) {
+      refuse(
+          rule,
+          "has too many ways that begin alike; give it fewer optional parts in "
+          "a row");
+    }
     if (out_.states.size() > kMaxStates) {
       refuse(
           rule,
@@ -178,6 +184,7 @@ class Compiler {
 
   Automaton out_;
   std::vector<uint32_t> starts_; // state of each rule
+  size_t members_ = 0;
 };
 
 } // namespace

@@ -13,9 +13,10 @@ using Set = std::vector<uint32_t>; // of Nfa states, ascending
 
 class Determiniser {
  public:
-  Determiniser(const Nfa& nfa, Automaton& out)
+  Determiniser(const Nfa& nfa, Automaton& out, size_t& members)
       : nfa_(nfa),
         out_(out),
+        members_(members),
         first_state_(out.states.size()),
         first_counter_(static_cast<uint32_t>(out.counters.size())),
         seen_(nfa.states.size(), 0) {}
@@ -31,7 +32,7 @@ class Determiniser {
       const uint32_t exit = state({n.exit}, kNone);
       out_.counters.push_back({n.min, n.max, first, exit});
     }
-    for (size_t i = 0; i < sets_.size(); i++) {
+    for (size_t i = 0; i < sets_.size() && members_ <= kMaxMembers; i++) {
       if (merge && sets_.size() > 4 * nfa_.states.size() + 256) {
         return kNone;
       }
@@ -84,6 +85,7 @@ class Determiniser {
     for (const uint32_t s : touched) {
       seen_[s] = 0;
     }
+    members_ += touched.size();
     std::sort(all.begin(), all.end());
     all.erase(std::unique(all.begin(), all.end()), all.end());
     return all;
@@ -192,6 +194,7 @@ class Determiniser {
 
   const Nfa& nfa_;
   Automaton& out_;
+  size_t& members_;
   size_t first_state_;
   uint32_t first_counter_;
   bool merge_ = true;
@@ -203,8 +206,8 @@ class Determiniser {
 
 } // namespace
 
-uint32_t append_states(const Nfa& nfa, Automaton& out) {
-  Determiniser determiniser(nfa, out);
+uint32_t append_states(const Nfa& nfa, Automaton& out, size_t& members) {
+  Determiniser determiniser(nfa, out, members);
   const uint32_t start = determiniser.run(true);
   if (start != kNone) {
     return start;

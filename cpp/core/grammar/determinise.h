@@ -18,8 +18,12 @@ struct HashNumbers {
   }
 };
 
+/// Members of all sets of a grammar: a second, about.
+constexpr size_t kMaxMembers = 20'000'000;
+
 /// Appends the rule's states and counters; returns the state it starts in.
-/// Edges have bytes yet, and calls the numbers of rules for their start.
-uint32_t append_states(const Nfa& nfa, Automaton& out);
+/// Edges have bytes yet, and calls the numbers of rules for their start. Adds
+/// to `members` how many the sets have; gives up half-way past kMaxMembers.
+uint32_t append_states(const Nfa& nfa, Automaton& out, size_t& members);
 
 } // namespace stomp::grammar

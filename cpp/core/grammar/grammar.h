@@ -32,7 +32,10 @@ class Vocabulary {
 class Grammar {
  public:
   /// Throws Error(kInvalidRequest) when `json` is no grammar, or one whose
-  /// size, depth or recursion is beyond what is served; the message says which.
+  /// size, depth or recursion is beyond what is served; the message says which,
+  /// and the field `rule` names the rule. A range of `chars` may go over the
+  /// surrogates, which are left out, but not begin or end with one. Some
+  /// milliseconds for large grammars: not for the engine's thread.
   static std::shared_ptr<const Grammar> compile(
       std::string_view json,
       std::shared_ptr<const Vocabulary> vocabulary);
@@ -47,6 +50,11 @@ class Grammar {
 };
 
 /// How far one answer has come. One user at a time.
+///
+/// Rules that are open inside each other, right recursion apart, may be 2048
+/// deep: what would go deeper is not allowed, and what is allowed can always be
+/// ended without. Grammars so ambiguous that an answer is in more than a
+/// thousand places of it at once are refused when that comes to pass.
 class GrammarMatcher {
  public:
   explicit GrammarMatcher(std::shared_ptr<const Grammar> grammar);
@@ -56,13 +64,18 @@ class GrammarMatcher {
 
   /// Bit t % 64 of word t / 64 says whether token t may come next; end tokens
   /// are not among them, see complete(). (vocabulary size + 63) / 64 words,
-  /// valid until accept(). At least one bit is set unless complete().
+  /// valid until accept(). At least one bit is set unless complete(), given a
+  /// vocabulary that has each byte as a token: with one that lacks some, the
+  /// bytes that must come may have no spelling, then no bit is set and the
+  /// answer cannot go on. Throws Error(kInvalidRequest) for an ambiguous
+  /// grammar; up to some 100 ms pass before that.
   std::span<const uint64_t> allowed();
 
   /// The answer may end here.
   bool complete() const;
 
-  /// Returns false, and changes nothing, when the token is not allowed.
+  /// Returns false, and changes nothing, when the token is not allowed; no
+  /// need to have asked for allowed(). Throws as that does.
   bool accept(int32_t token);
 
  private:

@@ -72,9 +72,6 @@ int32_t Masks::find_step(int32_t place, uint8_t byte_class) {
   Position next =
       stepper_->over_class(places_[place].position.stacks, byte_class);
   const int32_t to = place_of(std::move(next), stepper_->reach());
-  // Here as well, for steps that lead nowhere because all was too deep.
-  Place& from = places_[place];
-  from.reach = std::max(from.reach, stepper_->reach());
   steps_[size_t(place) * automaton_.classes + byte_class] = to;
   return to;
 }
@@ -108,12 +105,12 @@ void Masks::walk(uint32_t from, int32_t place, Walk& out) {
     i = take_text(i, at, out) ? node.end : i + 1;
     out.reach = std::max(out.reach, places_[at].reach);
   }
-  out.reach = std::max(out.reach, places_[place].reach);
   stepper_->work(seen);
 }
 
 /// Allows all tokens below a node at once where they are text and text is what
-/// may come.
+/// may come. Where the frame is left among them is not noted: it could only
+/// allow them again.
 bool Masks::take_text(uint32_t node, int32_t place, Walk& out) {
   const uint32_t height = trie_.heights[node];
   if (height == 0 || (trie_.nodes[node].texts & 1) == 0) {
@@ -122,8 +119,7 @@ bool Masks::take_text(uint32_t node, int32_t place, Walk& out) {
   if (!places_[place].measured) {
     measure_text(place);
   }
-  const Place& p = places_[place];
-  if (p.text < height || (out.left_at && !p.text_stays_inside)) {
+  if (places_[place].text < height) {
     return false;
   }
   const Vocabulary::Trie::Node& below = trie_.nodes[node];

@@ -49,10 +49,9 @@ class Masks {
 
   struct Place { // a numbered position
     Position position;
-    uint32_t reach = 0;    // of all steps to here and from here
+    uint32_t reach = 0;    // of all steps that led here
     bool measured = false; // `text` is known
-    uint32_t text = 0;     // bytes of text that stay alive from here, ...
-    bool text_stays_inside = false; // ... without a complete() among them
+    uint32_t text = 0;     // bytes of text that may come from here, at least
   };
   struct Inside { // of a frame
     Mask mask;
@@ -77,7 +76,7 @@ class Masks {
 
   // text_runs.cc
   void measure_text(int32_t place);
-  int32_t after_text(int32_t place, bool* stays_inside);
+  int32_t after_text(int32_t place);
   static bool join(
       int32_t to,
       int state,

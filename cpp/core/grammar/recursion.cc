@@ -49,7 +49,9 @@ class Nullability {
   void tell(uint32_t at) {
     const Node& node = rules_.nodes[at];
     if (node.parent != kNone) {
-      if (missing_[node.parent] > 0 && --missing_[node.parent] == 0) {
+      size_t& missing = missing_[node.parent];
+      missing -= missing > 0 ? 1 : 0;
+      if (missing == 0) {
         set(node.parent);
       }
       return;

@@ -17,11 +17,10 @@ constexpr size_t kMaxPairs = 64;
 } // namespace
 
 /// The one place to which every character of text leads, or kDead where there
-/// is none. `stays_inside`: no place on the way is complete.
-int32_t Masks::after_text(int32_t place, bool* stays_inside) {
+/// is none.
+int32_t Masks::after_text(int32_t place) {
   std::vector<std::pair<int32_t, int>> pairs = {{place, kTextBoundary}};
   int32_t after = kUnknown;
-  *stays_inside = true;
   for (size_t i = 0; i < pairs.size() && i < kMaxPairs; i++) {
     const auto [from, state] = pairs[i];
     std::pair<int, int> last = {-1, -1};
@@ -36,7 +35,6 @@ int32_t Masks::after_text(int32_t place, bool* stays_inside) {
       if (to == kDead) {
         return kDead;
       }
-      *stays_inside &= !places_[to].position.complete;
       if (!join(to, next, pairs, &after)) {
         return kDead;
       }
@@ -65,18 +63,16 @@ bool Masks::join(
 }
 
 void Masks::measure_text(int32_t place) {
-  bool stays_inside = false;
-  const int32_t after = after_text(place, &stays_inside);
+  const int32_t after = after_text(place);
   Place& from = places_[place];
   from.measured = true;
   if (after != kDead) {
-    from.text_stays_inside = stays_inside;
     from.text = after == place ? UINT32_MAX : text_length(from, places_[after]);
   }
 }
 
 /// Characters, so bytes as well, for which each step is like the first: one
-/// counter goes on and does not come to a bound.
+/// counter goes on and does not come to its end.
 uint32_t Masks::text_length(const Place& from, const Place& to) const {
   const auto& a = from.position.stacks;
   const auto& b = to.position.stacks;
@@ -86,8 +82,7 @@ uint32_t Masks::text_length(const Place& from, const Place& to) const {
       a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(gone));
   std::set_difference(
       b.begin(), b.end(), a.begin(), a.end(), std::back_inserter(come));
-  if (gone.size() != 1 || come.size() != 1 ||
-      from.position.complete != to.position.complete) {
+  if (gone.size() != 1 || come.size() != 1) {
     return 0;
   }
   const Stacks::Node& before = (*stacks_)[gone[0]];
@@ -99,9 +94,7 @@ uint32_t Masks::text_length(const Place& from, const Place& to) const {
     return 0;
   }
   const uint32_t id = automaton_.states[before.top.state].counter;
-  const Automaton::Counter& counter = automaton_.counters[id];
-  const bool may_exit = before.top.rounds + 1 >= counter.min;
-  return (may_exit ? counter.max : counter.min) - 1 - before.top.rounds;
+  return automaton_.counters[id].max - 1 - before.top.rounds;
 }
 
 } // namespace stomp::grammar
