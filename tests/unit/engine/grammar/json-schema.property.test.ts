@@ -39,7 +39,7 @@ describe('a grammar of a schema', () => {
       { numRuns: runs },
     );
     expect(compiledCount).toBeGreaterThan(runs / 3);
-  });
+  }, 120_000);
 
   it('derives what it derives, in the reading of the acceptor too', () => {
     fc.assert(

@@ -148,6 +148,11 @@ describe('refusals', () => {
     [{ format: 'regex' }, 'f/format'],
     [{ minLenght: 1 }, 'f/minLenght'],
     [{ oneOf: [{ minimum: 1 }, { maximum: 2 }] }, 'f/oneOf'],
+    [
+      // 1.5e-30 is both.
+      { oneOf: [{ type: 'number' }, { type: 'number', exclusiveMinimum: 1e-30, exclusiveMaximum: 2e-30 }] },
+      'f/oneOf',
+    ],
     [{ multipleOf: 0.123 }, 'f/multipleOf'],
     [{ type: 'object', minProperties: 2 }, 'f/minProperties'],
     [{ nullable: true }, 'f/nullable'],

@@ -18,6 +18,8 @@ export interface NumberRules {
   readonly lower: readonly Bound[];
   readonly upper: readonly Bound[];
   readonly multiples: readonly number[];
+  /** As many digits as any number that is written may stand for, to find out whether there are numbers at all. */
+  readonly anyDigits: boolean;
 }
 
 /** Remainders that are told apart for a `multipleOf` at most. */
@@ -28,6 +30,8 @@ export const maxExclusive = 2 ** 53;
 /** Significant digits of a number with a fraction: those of a double, or those that always stay apart. */
 const maxDigits = 17;
 const maxDistinctDigits = 15;
+/** Of a number with an exponent, written without it. */
+const mostDigits = 140;
 /** More digits than this are no double. */
 const mostIntegerDigits = 308;
 const maxStates = 40_000;
@@ -93,7 +97,7 @@ class NumberWalker {
   readonly #maxTotal: number;
   readonly start: Position;
 
-  constructor({ integer, lower, upper, multiples }: NumberRules) {
+  constructor({ integer, lower, upper, multiples, anyDigits }: NumberRules) {
     this.#integer = integer;
     this.#bounds = [
       ...lower.map((bound) => [bound, false] as const),
@@ -102,7 +106,8 @@ class NumberWalker {
     this.#multiples = multiples.map(multipleOf);
     const longest = Math.max(maxIntegerDigits, ...this.#bounds.map((bound) => bound.integer.length));
     this.#maxInteger = Math.min(longest, mostIntegerDigits);
-    this.#maxTotal = this.#bounds.some(({ exclusive }) => exclusive) ? maxDistinctDigits : maxDigits;
+    const apart = this.#bounds.some(({ exclusive }) => exclusive) ? maxDistinctDigits : maxDigits;
+    this.#maxTotal = anyDigits ? mostDigits : apart;
     this.start = {
       phase: 'start',
       negative: false,
