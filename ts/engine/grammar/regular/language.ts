@@ -25,7 +25,7 @@ export interface Language {
 /** Expressions of one schema. Beyond this, a pattern is too hard. */
 const maxExpressions = 100_000;
 /** Parts of expressions that are looked at for one schema: about a second of a slow machine. */
-const maxWork = 1_000_000;
+const maxWork = 400_000;
 
 export class Languages {
   readonly #where: string;
@@ -109,8 +109,8 @@ export class Languages {
 
   /** @param max null: without end. */
   repeat(of: Language, min: number, max: number | null): Language {
-    if (max === 0 || of === this.empty) return this.empty;
-    if (of === this.never) return min === 0 ? this.empty : this.never;
+    if (isNone(of, min, max)) return this.never;
+    if (max === 0 || of === this.empty || of === this.never) return this.empty;
     if (isStar(of) || (min === 1 && max === 1)) return of;
     const least = of.nullable ? 0 : min;
     const key = `${of.id}{${least},${max ?? ''}}`;
@@ -215,6 +215,10 @@ export function tooHard(where: string): StompError {
     `"${where}" asks for too much at once; use shorter patterns, smaller bounds on lengths, or fewer of them.`,
     { fields: { field: where } },
   );
+}
+
+function isNone({ shape }: Language, min: number, max: number | null): boolean {
+  return (max !== null && min > max) || (min > 0 && shape.kind === 'union' && shape.parts.length === 0);
 }
 
 function isStar({ shape }: Language): boolean {

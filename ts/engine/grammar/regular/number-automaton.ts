@@ -18,16 +18,20 @@ export interface NumberRules {
   readonly lower: readonly Bound[];
   readonly upper: readonly Bound[];
   readonly multiples: readonly number[];
+  /** As many digits as any number that is written may stand for, to find out whether there are numbers at all. */
+  readonly anyDigits: boolean;
 }
 
 /** Remainders that are told apart for a `multipleOf` at most. */
-const maxRemainders = 200;
+const maxRemainders = 128;
 /** Exclusive bounds beyond this are not exact in doubles. */
 export const maxExclusive = 2 ** 53;
 
 /** Significant digits of a number with a fraction: those of a double, or those that always stay apart. */
 const maxDigits = 17;
 const maxDistinctDigits = 15;
+/** Of a number with an exponent, written without it. */
+const mostDigits = 140;
 /** More digits than this are no double. */
 const mostIntegerDigits = 308;
 const maxStates = 40_000;
@@ -51,8 +55,8 @@ function multipleOf(value: number): Multiple {
 
 /** Whether `multipleOf` of this value is served. */
 export function isMultipleServed(value: number): boolean {
-  const { units, zeros } = multipleOf(value);
-  return units * (zeros + 1) <= maxRemainders;
+  const { units, zeros, places } = multipleOf(value);
+  return units * (zeros + 1) * (places + 1) <= maxRemainders;
 }
 
 interface Position {
@@ -93,7 +97,7 @@ class NumberWalker {
   readonly #maxTotal: number;
   readonly start: Position;
 
-  constructor({ integer, lower, upper, multiples }: NumberRules) {
+  constructor({ integer, lower, upper, multiples, anyDigits }: NumberRules) {
     this.#integer = integer;
     this.#bounds = [
       ...lower.map((bound) => [bound, false] as const),
@@ -102,7 +106,8 @@ class NumberWalker {
     this.#multiples = multiples.map(multipleOf);
     const longest = Math.max(maxIntegerDigits, ...this.#bounds.map((bound) => bound.integer.length));
     this.#maxInteger = Math.min(longest, mostIntegerDigits);
-    this.#maxTotal = this.#bounds.some(({ exclusive }) => exclusive) ? maxDistinctDigits : maxDigits;
+    const apart = this.#bounds.some(({ exclusive }) => exclusive) ? maxDistinctDigits : maxDigits;
+    this.#maxTotal = anyDigits ? mostDigits : apart;
     this.start = {
       phase: 'start',
       negative: false,
@@ -153,9 +158,9 @@ class NumberWalker {
     }
   }
 
-  #integerDigit(position: Position, digit: number): Position {
+  #integerDigit(position: Position, digit: number): Position | undefined {
     const index = position.integerDigits;
-    return {
+    const next: Position = {
       ...position,
       phase: index === 0 && digit === 0 ? 'zero' : 'integer',
       integerDigits: index + 1,
@@ -163,6 +168,14 @@ class NumberWalker {
       order: this.#bounds.map((bound, i) => ordered(position.order[i], digit, bound.integer[index])),
       remainders: this.#multiples.map((multiple, i) => remainder(position.remainders[i], multiple, digit)),
     };
+    return this.#isLost(next) ? undefined : next;
+  }
+
+  /** More digits than a bound has only lead farther from it. */
+  #isLost(position: Position): boolean {
+    return this.#bounds.some(
+      ({ integer }, i) => position.integerDigits > integer.length && !this.#within(position, i),
+    );
   }
 
   #fractionDigit(position: Position, digit: number): Position | undefined {
@@ -213,8 +226,7 @@ class NumberWalker {
   #isMultiple({ remainders, fractionDigits }: Position): boolean {
     return this.#multiples.every(({ units, zeros, places }, i) => {
       const [rest, found] = remainders[i] ?? [0, 0];
-      const missing = Math.max(0, places - fractionDigits);
-      return found === zeros && (BigInt(rest) * 10n ** BigInt(missing)) % BigInt(units) === 0n;
+      return found === zeros && raised(rest, places - fractionDigits, units) === 0;
     });
   }
 }
@@ -227,9 +239,14 @@ function remainder(
 ): readonly [number, number] {
   const [rest, found] = before ?? [0, 0];
   if (digit === 0) return found < zeros ? [rest, found + 1] : [(rest * 10) % units, found];
-  let raised = rest;
-  for (let i = 0; i <= found; i++) raised = (raised * 10) % units;
-  return [(raised + digit) % units, 0];
+  return [(raised(rest, found + 1, units) + digit) % units, 0];
+}
+
+/** `rest` with `zeros` behind it, as a remainder of `units`. */
+function raised(rest: number, zeros: number, units: number): number {
+  let value = rest;
+  for (let i = 0; i < zeros; i++) value = (value * 10) % units;
+  return value;
 }
 
 /** The first digit that differs decides. */

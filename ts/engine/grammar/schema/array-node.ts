@@ -12,6 +12,7 @@ export function arrayNode(
 ): GrammarNode {
   const { counts, prefix, at } = elements;
   const { min, max } = counts;
+  if (max !== null && min > max) return never;
   const gap = gapNode(builder);
   const comma = commaNode(builder);
   const close = seq(gap, text(']'));

@@ -62,7 +62,7 @@ export class Emptiness {
         return this.#hasNoString(together);
       case 'integer':
       case 'fractional': {
-        const automaton = numbersAutomaton(together, type === 'integer');
+        const automaton = numbersAutomaton(together, type === 'integer', true);
         return automaton !== undefined && isEmptyAutomaton(automaton);
       }
       case 'array':

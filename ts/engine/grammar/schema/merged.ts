@@ -55,11 +55,16 @@ export function languageOf(languages: Languages, pattern: PatternSource): Langua
 }
 
 /** Undefined when nothing is said about numbers. @throws StompError INVALID_REQUEST */
-export function numbersAutomaton(together: Together, integer: boolean): Automaton | undefined {
+export function numbersAutomaton(
+  together: Together,
+  integer: boolean,
+  anyDigits = false,
+): Automaton | undefined {
   const parts = said(together, 'numbers');
   if (parts.length === 0) return undefined;
   const rules = {
     integer,
+    anyDigits,
     lower: parts.flatMap(({ lower }) => lower),
     upper: parts.flatMap(({ upper }) => upper),
     multiples: parts.flatMap(({ multiples }) => multiples),
