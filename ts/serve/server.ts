@@ -14,7 +14,7 @@ import Fastify, {
 import type { AgentContextManager } from '../context/index.js';
 import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
-import { type ConnectionOptions, limitConnections, transportOptions } from './access/connections.js';
+import { limitConnections, transportOptions } from './access/connections.js';
 import { Gate, type GateOptions } from './access/gate.js';
 import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
@@ -43,7 +43,6 @@ export interface ServerOptions extends GateOptions {
   aliases?: readonly string[];
   /** Largest request body. @default 32 MB */
   bodyLimitBytes?: number;
-  connections?: ConnectionOptions;
   /** How long `close()` lets running requests go on. @default 30000 */
   shutdownTimeoutMs?: number;
   /** Adds `/v1/locks`, `/v1/tools`, `/v1/stomp/stats`, `/v1/docgen/status`, `/mcp` and the guard's metrics. */

@@ -14,6 +14,8 @@ export interface ConnectionOptions {
   requestTimeoutMs?: number | undefined;
   /** For its headers to arrive. @default 15000, or `requestTimeoutMs` if that is less */
   headersTimeoutMs?: number | undefined;
+  /** For a client to take the next part of an answer that is complete. @default 60000 */
+  stallTimeoutMs?: number | undefined;
 }
 
 const MAX_CONNECTIONS = 4096;
@@ -23,7 +25,6 @@ const HEADERS_TIMEOUT_MS = 15_000;
 const KEEP_ALIVE_MS = 72_000;
 const CHECK_MS = 1000;
 const MAX_HEADER_BYTES = 16 << 10;
-/** For a client that has sent all its request, and then takes nothing of an answer that is complete. */
 const STALL_MS = 60_000;
 const LINGER_MS = 1000;
 /** Requests of one connection that are not answered; no client of ours sends the next one before. */
@@ -62,6 +63,11 @@ export function limitConnections(server: Server, { maxConnections }: ConnectionO
 
 export class Connections {
   readonly #unanswered = new WeakMap<Socket, Set<ServerResponse>>();
+  readonly #stallMs: number;
+
+  constructor({ stallTimeoutMs = STALL_MS }: ConnectionOptions = {}) {
+    this.#stallMs = stallTimeoutMs;
+  }
 
   /**
    * A request has begun.
@@ -71,7 +77,7 @@ export class Connections {
     const responses = this.#responsesOf(request.socket);
     responses.add(response);
     response.once('close', () => responses.delete(response));
-    response.once('prefinish', () => response.setTimeout(STALL_MS));
+    response.once('prefinish', () => response.setTimeout(this.#stallMs));
     if (request.url?.startsWith('/') !== true && request.url !== '*') {
       throw new StompError('INVALID_REQUEST', 'This is no proxy: send the path alone, beginning with "/".', {
         fields: { field: 'path' },

@@ -4,7 +4,7 @@ import { isLoopback } from '../../config/schema.js';
 import { StompError } from '../../errors.js';
 import { Bodies } from './bodies.js';
 import { admit } from './caller.js';
-import { Connections } from './connections.js';
+import { type ConnectionOptions, Connections } from './connections.js';
 import { checkOrigins, shareWithPage } from './cors.js';
 import { ANYONE, type KeyRing } from './keys.js';
 import { type Allowed, checkPage } from './pages.js';
@@ -19,17 +19,20 @@ export interface GateOptions {
   corsOrigins?: readonly string[] | undefined;
   /** Refuses with RATE_LIMITED. @default no limits */
   rateLimits?: RateLimitOptions | undefined;
+  /** How many there may be, and how slow. */
+  connections?: ConnectionOptions | undefined;
 }
 
 export class Gate {
-  readonly connections = new Connections();
+  readonly connections: Connections;
   readonly bodies = new Bodies();
   readonly rates: RateLimits;
   readonly #keys: KeyRing | undefined;
   #allowed: Allowed;
 
   /** @throws StompError CONFIG_INVALID */
-  constructor({ keys, allowedHosts = [], corsOrigins = [], rateLimits }: GateOptions) {
+  constructor({ keys, allowedHosts = [], corsOrigins = [], rateLimits, connections }: GateOptions) {
+    this.connections = new Connections(connections);
     this.rates = new RateLimits(rateLimits);
     this.#keys = keys;
     this.#allowed = {

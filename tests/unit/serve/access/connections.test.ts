@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, it } from 'vitest';
+import type { AgentInfo } from '../../../../ts/engine/types.js';
 import { Bodies } from '../../../../ts/serve/access/bodies.js';
 import { KeyRing } from '../../../../ts/serve/access/keys.js';
 import { createServer, type StompServer } from '../../../../ts/serve/server.js';
@@ -34,6 +35,19 @@ describe('a client that is slow', () => {
     const { post: ask, engine } = await start(quick);
     engine.script = { tokens: Array<string>(8).fill('x'), tokenMs: 200 };
     expect((await ask('/v1/chat/completions', { messages: hello })).status).toBe(200);
+  });
+
+  it('takes nothing of a long answer, and is let go', async () => {
+    const { server, port, engine, get } = await start({ connections: { stallTimeoutMs: 300 } });
+    engine.agent('a').chat('Hi');
+    const known = (await engine.agents())[0] as AgentInfo;
+    engine.agents = async () => Array<AgentInfo>(50_000).fill(known);
+    const { socket } = open(port);
+    socket.pause();
+    socket.write(request(['GET /v1/agents HTTP/1.1', 'Host: localhost']));
+    await until(async () => (await connections(server)) === 1, 'it is connected');
+    await until(async () => (await connections(server)) === 0, 'no connection is left');
+    expect((await get('/v1/models')).status).toBe(200);
   });
 
   it('and keeps its own side open is cut off', async () => {
