@@ -103,30 +103,40 @@ describe('clients that', () => {
     const server = await serve(setup);
     await server.turn('ann', 'Hello');
     const port = Number(new URL(server.url).port);
-    // Once before, so that what is made once is there.
-    await Promise.all(Array.from({ length: 20 }, (_, i) => misbehave(port, i, misdeed)));
-    await until(() => isIdle(server), 'nothing runs', 60_000);
-    const [filesBefore, bytesBefore] = onLinux ? [files(server), residentBytes(server)] : [0, 0];
-
-    let ended = false;
-    const crowd = Promise.all(Array.from({ length: clients }, (_, i) => misbehave(port, i, misdeed)));
-    const over = crowd.finally(() => (ended = true));
-    let answers = 0;
-    do {
-      const turn = await server.turn(`good-${answers % 4}`, 'Hello', { max_tokens: 4 });
-      expect(turn.usage.generated_tokens).toBeGreaterThan(0);
-      answers++;
-      await delay(100);
-    } while (!ended);
-    await over;
-
-    await until(() => isIdle(server), 'nothing runs any more', 60_000);
-    expect(await server.metric('stomp_request_queue_depth')).toBe(0);
-    if (!onLinux) return;
-    await until(() => files(server) <= filesBefore + 8, 'all connections are closed', 60_000);
-    expect(residentBytes(server) - bytesBefore).toBeLessThan(200 << 20);
+    const filesBefore = onLinux ? files(server) : 0;
+    const bytesAfter: number[] = [];
+    // Twice: what the first crowd made the allocator keep, the second one uses again.
+    for (let crowd = 0; crowd < 2; crowd++) {
+      await answered(
+        server,
+        Promise.all(Array.from({ length: clients }, (_, i) => misbehave(port, i, misdeed))),
+      );
+      await until(() => isIdle(server), 'nothing runs any more', 60_000);
+      if (!onLinux) continue;
+      await until(() => files(server) <= filesBefore + 8, 'all connections are closed', 60_000);
+      bytesAfter.push(residentBytes(server));
+    }
+    const [first = 0, second = 0] = bytesAfter;
+    expect(second - first).toBeLessThan(64 << 20);
   });
 });
+
+/** Asks one question after the other until `crowd` is over. */
+async function answered(server: ServerProcess, crowd: Promise<unknown>): Promise<void> {
+  let ended = false;
+  const over = crowd.finally(() => {
+    ended = true;
+  });
+  let answers = 0;
+  do {
+    const fresh = { message: undefined, messages: [{ role: 'user', content: 'Hello' }], max_tokens: 4 };
+    const turn = await server.turn(`good-${answers % 4}`, '', fresh);
+    expect(turn.usage.generated_tokens).toBeGreaterThan(0);
+    answers++;
+    await delay(100);
+  } while (!ended);
+  await over;
+}
 
 describe('a server for other machines', () => {
   const key = 'a-key-of-the-end-to-end-test';

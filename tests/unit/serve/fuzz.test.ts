@@ -3,13 +3,14 @@
  * number of requests.
  */
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { isStompErrorCode } from '../../../ts/errors.js';
 import { openGuard } from '../guard/open-guard.js';
 import { hello, type Running, start } from './harness.js';
 
 const scale = Number(process.env['STOMP_TEST_SCALE'] ?? 1);
 const numRuns = Math.round(150 * scale);
+vi.setConfig({ testTimeout: 20_000 * Math.max(1, scale) });
 
 /** What clients of each path send, and their misspellings. */
 const routes: Readonly<Record<string, readonly string[]>> = {
@@ -192,9 +193,9 @@ it('paths and headers of any text do no harm', async () => {
     fc.string({ unit: 'binary' }).map(encode),
     fc.constantFrom('..', '%2e%2e', '%00', '%ff', 'a%2Fb', ''),
   );
-  const headerValue = fc.string({
-    unit: fc.integer({ min: 0x20, max: 0xff }).map((c) => String.fromCharCode(c)),
-  });
+  // What the client of the test lets out; the rest is sent over bare sockets elsewhere.
+  const visible = fc.integer({ min: 0x20, max: 0xff }).filter((c) => c !== 0x7f);
+  const headerValue = fc.string({ unit: visible.map((c) => String.fromCharCode(c)) });
   const name = fc.constantFrom(
     'x-agent-id',
     'x-session-id',

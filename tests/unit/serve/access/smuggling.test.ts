@@ -49,6 +49,7 @@ const refused: [name: string, bytes: string][] = [
     request([...post, 'X-A: 1\rTransfer-Encoding: chunked', 'Content-Length: 2'], `{}${hidden}`),
   ],
   ['a NUL in a header', request([...post, 'X-A: 1\0', 'Content-Length: 2'], `{}${hidden}`)],
+  ['a DEL in a header', request([...post, 'X-Agent-ID: a\x7f', 'Content-Length: 2'], `{}`)],
   ['a header without a colon', request([...post, 'Content-Length 2'], `{}${hidden}`)],
   ['a header without a name', request([...post, ': 2'], `{}${hidden}`)],
   ['no version', `GET /v1/models\r\n\r\n${hidden}`],
