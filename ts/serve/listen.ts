@@ -5,6 +5,7 @@ import { isLoopback } from '../config/schema.js';
 import { StompError } from '../errors.js';
 import type { Gate } from './access/gate.js';
 
+/** Where to listen, and for whom. */
 export interface ListenOptions {
   /** An address of this machine. One that other machines reach needs `allowRemote`, and keys. @default '127.0.0.1' */
   host?: string;

@@ -36,6 +36,7 @@ export interface GuardServices {
   docgen?: Pick<DocgenGuard, 'status'>;
 }
 
+/** What to serve besides the engine, to whom, and within which limits. */
 export interface ServerOptions extends GateOptions {
   /** Name under which the model is served. @default the name it was loaded by */
   model?: string;
@@ -62,6 +63,7 @@ export interface ServerOptions extends GateOptions {
   };
 }
 
+/** A server, not yet listening. */
 export interface StompServer {
   /** For routes and plug-ins of your own; add them before `listen` or `handler`. */
   readonly app: FastifyInstance;

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { StompError } from '../../errors.js';
 import { errorBody } from '../wire-errors.js';
 
+/** How many connections there may be, and how slow their clients. */
 export interface ConnectionOptions {
   /** Connections at the same time; more are closed at once. @default 4096 */
   maxConnections?: number | undefined;

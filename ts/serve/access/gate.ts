@@ -10,6 +10,7 @@ import { ANYONE, type KeyRing } from './keys.js';
 import { type Allowed, checkPage } from './pages.js';
 import { type RateLimitOptions, RateLimits } from './rate-limits.js';
 
+/** Who may call a server, from where, and how often. */
 export interface GateOptions {
   /** Without, everybody may do everything, and only this machine is served. */
   keys?: KeyRing | undefined;

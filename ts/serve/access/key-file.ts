@@ -12,12 +12,14 @@ const WATCH_MS = 1000;
 /** Anything for others, writing for the group. */
 const TOO_OPEN = 0o027;
 
+/** The keys of a file that is being watched. */
 export interface KeyFile {
   readonly keys: KeyRing;
   /** Looks at the file no more. */
   close(): void;
 }
 
+/** What happens to the file while it is watched. */
 export interface KeyFileEvents {
   /** The file has changed and its keys count now. */
   onChange?(): void;

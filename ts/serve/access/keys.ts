@@ -10,8 +10,10 @@ import { StompError } from '../../errors.js';
  * so that whoever runs the models cannot open a gate that a person holds.
  */
 export const ROLES = ['user', 'admin', 'approver'] as const;
+/** What a key is good for; see `ROLES`. */
 export type Role = (typeof ROLES)[number];
 
+/** One key and what it is good for. */
 export interface ApiKey {
   role: Role;
   /** 16 to 512 visible ASCII characters. */
@@ -42,6 +44,7 @@ interface Entry {
   readonly caller: Caller;
 }
 
+/** The keys that count. They may be replaced while requests come in. */
 export class KeyRing {
   #entries: readonly Entry[] = [];
 
