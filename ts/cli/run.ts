@@ -44,6 +44,7 @@ const commands: Readonly<Record<CommandName, readonly [summary: string, load: Co
     'List the models that are known and those on this machine',
     async () => (await import('./commands/models.js')).models,
   ],
+  keys: ['Make an API key', async () => (await import('./commands/keys.js')).keys],
   doctor: [
     'Check whether this machine has what it takes',
     async () => (await import('./commands/doctor.js')).doctor,

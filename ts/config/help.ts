@@ -36,7 +36,7 @@ const PLACEHOLDERS: Record<Setting['type'], string> = {
   'number-choice': 'N',
   choice: 'NAME',
   string: 'NAME',
-  path: 'DIR',
+  path: 'PATH',
   boolean: '',
 };
 

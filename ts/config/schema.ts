@@ -15,6 +15,7 @@ export type Command =
   | 'locks'
   | 'context'
   | 'models'
+  | 'keys'
   | 'doctor'
   | 'perplexity'
   | 'stress';
@@ -237,13 +238,8 @@ export const SETTINGS = [
     toml: 'server.host',
     type: 'string',
     default: '127.0.0.1',
-    doc: 'Address to listen on: 127.0.0.1, ::1 or localhost',
+    doc: 'Address to listen on; one that other machines reach needs allow-remote and api-key-file',
     commands: ['serve', 'agents'],
-    refuse: (value: string) =>
-      isLoopback(value)
-        ? undefined
-        : `only loopback addresses are served, for there are no API keys in this version; ` +
-          `use 127.0.0.1 and reach it from elsewhere through an SSH tunnel`,
   },
   {
     name: 'port',
@@ -260,13 +256,90 @@ export const SETTINGS = [
     toml: 'server.allow_remote',
     type: 'boolean',
     default: false,
-    doc: 'Serve other machines (refused: it needs API keys, which this version does not have)',
+    doc: 'Let host be an address that other machines reach; needs api-key-file',
     commands: ['serve'],
-    refuse: (value: boolean) =>
-      value
-        ? 'serving other machines needs API keys, which this version does not have; ' +
-          'reach the server from elsewhere through an SSH tunnel'
-        : undefined,
+  },
+  {
+    name: 'api-key-file',
+    toml: 'server.api_key_file',
+    type: 'path',
+    default: undefined,
+    unset: 'no keys, and only this machine is served',
+    doc: 'File of API keys, one line each: role key [name], with the role user, admin or approver',
+    commands: ['serve', 'agents'],
+  },
+  {
+    name: 'allowed-hosts',
+    toml: 'server.allowed_hosts',
+    type: 'string',
+    default: undefined,
+    unset: 'localhost and addresses',
+    doc: 'More names, separated by commas, under which the server may be asked',
+    commands: ['serve'],
+  },
+  {
+    name: 'cors-origin',
+    toml: 'server.cors_origin',
+    type: 'string',
+    default: undefined,
+    unset: 'none',
+    doc: 'Origins, separated by commas, whose web pages may call the server: https://agents.example',
+    commands: ['serve'],
+  },
+  {
+    name: 'rate-limit-per-agent',
+    toml: 'server.rate_limit_per_agent',
+    type: 'integer',
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+    unit: 'requests a minute',
+    doc: 'Turns of one agent; more are refused with 429; 0 for no limit',
+    commands: ['serve'],
+  },
+  {
+    name: 'rate-limit-per-key',
+    toml: 'server.rate_limit_per_key',
+    type: 'integer',
+    default: 0,
+    min: 0,
+    max: 1_000_000,
+    unit: 'requests a minute',
+    doc: 'Requests with one API key; more are refused with 429; 0 for no limit',
+    commands: ['serve'],
+  },
+  {
+    name: 'body-limit-mb',
+    toml: 'server.body_limit_mb',
+    type: 'integer',
+    default: 32,
+    min: 1,
+    max: 256,
+    unit: 'MB',
+    doc: 'Largest request body; larger ones are refused with 413',
+    commands: ['serve'],
+  },
+  {
+    name: 'max-connections',
+    toml: 'server.max_connections',
+    type: 'integer',
+    default: 4096,
+    min: 1,
+    max: 1_000_000,
+    unit: 'connections',
+    doc: 'Connections at the same time; more are closed at once',
+    commands: ['serve'],
+  },
+  {
+    name: 'request-timeout-seconds',
+    toml: 'server.request_timeout_seconds',
+    type: 'number',
+    default: 120,
+    min: 1,
+    max: 3600,
+    unit: 'seconds',
+    doc: 'How long a request may take to arrive, with its body; the answer takes as long as it takes',
+    commands: ['serve'],
   },
   {
     name: 'shutdown-timeout-seconds',
@@ -366,6 +439,15 @@ export const SETTINGS = [
     unit: 'MB',
     doc: 'Size at which the file of a progress log is closed and a new one begun',
     commands: CONTEXT_COMMANDS,
+  },
+  {
+    name: 'role',
+    toml: 'keys.role',
+    type: 'choice',
+    default: 'user',
+    allowed: ['user', 'admin', 'approver'],
+    doc: 'What the new key is good for',
+    commands: ['keys'],
   },
   {
     name: 'once',

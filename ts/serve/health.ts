@@ -5,14 +5,21 @@ import { resource } from './resource.js';
 import type { Service } from './service.js';
 
 export function health(app: FastifyInstance, service: Service): void {
-  resource(app, '/health/live', { GET: () => ({ status: 'live' }) });
-  resource(app, '/health/startup', {
-    GET: (_, reply) =>
-      service.loaded
-        ? { status: 'started' }
-        : notYet(reply, service.phase, service.failure?.message ?? 'the model is being loaded'),
-  });
-  resource(app, '/health/ready', { GET: (_, reply) => ready(service, reply) });
+  // Supervisors hold no keys.
+  const options = { role: 'anyone' } as const;
+  resource(app, '/health/live', { GET: () => ({ status: 'live' }) }, options);
+  resource(
+    app,
+    '/health/startup',
+    {
+      GET: (_, reply) =>
+        service.loaded
+          ? { status: 'started' }
+          : notYet(reply, service.phase, service.failure?.message ?? 'the model is being loaded'),
+    },
+    options,
+  );
+  resource(app, '/health/ready', { GET: (_, reply) => ready(service, reply) }, options);
 }
 
 async function ready(service: Service, reply: FastifyReply): Promise<object> {

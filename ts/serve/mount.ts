@@ -42,7 +42,5 @@ export function fastifyPlugin(handler: RequestHandler, close: () => Promise<void
 export function unreadBody(request: IncomingMessage & { body?: unknown }, payload: Readable): Readable {
   if (request.body === undefined || !request.readableDidRead) return payload;
   const text = typeof request.body === 'string' ? request.body : JSON.stringify(request.body);
-  // Compared with Content-Length, which counted what was on the wire.
-  const receivedEncodedLength = Number(request.headers['content-length'] ?? Buffer.byteLength(text));
-  return Object.assign(Readable.from([Buffer.from(text)]), { receivedEncodedLength });
+  return Readable.from([Buffer.from(text)]);
 }

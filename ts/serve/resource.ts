@@ -1,6 +1,7 @@
 /** One path with its methods. Every other method gets 405 and the list of those that work. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import { StompError } from '../errors.js';
+import type { Role } from './access/keys.js';
 
 export type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
 
@@ -9,6 +10,8 @@ export interface ResourceOptions {
   readonly bodyLimitBytes?: number;
   /** Words errors of this path. */
   readonly errorBody?: (error: StompError, requestId: string) => object;
+  /** Who may call it: `anyone` without a key. @default 'admin' below /v1/admin, else 'user' */
+  readonly role?: Role | 'anyone';
 }
 
 declare module 'fastify' {
@@ -28,9 +31,9 @@ export function resource(
   app: FastifyInstance,
   url: string,
   handlers: Readonly<Partial<Record<'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', Handler>>>,
-  { bodyLimitBytes, errorBody }: ResourceOptions = {},
+  { bodyLimitBytes, errorBody, role }: ResourceOptions = {},
 ): void {
-  const config = errorBody ? { errorBody } : {};
+  const config = { ...(errorBody && { errorBody }), ...(role && { role }) };
   const limit = bodyLimitBytes === undefined ? {} : { bodyLimit: bodyLimitBytes };
   const served = Object.keys(handlers);
   app.resources.set(url, [...served]);

@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import Fastify, {
   type FastifyInstance,
@@ -13,16 +12,17 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
-import { isLoopback } from '../config/schema.js';
 import type { AgentContextManager } from '../context/index.js';
 import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
+import { limitConnections, transportOptions } from './access/connections.js';
+import { Gate, type GateOptions } from './access/gate.js';
 import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
 import { messages } from './anthropic/messages.js';
 import { health } from './health.js';
 import { parseJsonBody } from './json-body.js';
-import { checkLocal } from './local-only.js';
+import { type ListenOptions, listen } from './listen.js';
 import { Metrics } from './metrics.js';
 import { metrics } from './metrics-route.js';
 import { fastifyPlugin, type RequestHandler, requestHandler, unreadBody } from './mount.js';
@@ -46,17 +46,16 @@ export interface GuardServices {
   docgen?: Pick<DocgenGuard, 'status'>;
 }
 
-export interface ServerOptions {
+/** What to serve besides the engine, to whom, and within which limits. */
+export interface ServerOptions extends GateOptions {
   /** Name under which the model is served. @default the name it was loaded by */
   model?: string;
   /** Other names that requests may use for it; with a `*` at the end, all that begin so. */
   aliases?: readonly string[];
-  /** Largest request body. @default 4 MB */
+  /** Largest request body. @default 32 MB */
   bodyLimitBytes?: number;
   /** How long `close()` lets running requests go on. @default 30000 */
   shutdownTimeoutMs?: number;
-  /** Host names to answer to beside the loopback ones, where the handler is mounted elsewhere. */
-  allowedHosts?: readonly string[];
   /** Adds `/v1/locks`, `/v1/tools`, `/v1/stomp/stats`, `/v1/docgen/status`, `/mcp` and the guard's metrics. */
   guard?: GuardServices;
   /**
@@ -74,13 +73,7 @@ export interface ServerOptions {
   };
 }
 
-export interface ListenOptions {
-  /** Loopback only. @default '127.0.0.1' */
-  host?: string;
-  /** 0: any free one. @default 8000 */
-  port?: number;
-}
-
+/** A server, not yet listening. */
 export interface StompServer {
   /** For routes and plug-ins of your own; add them before `listen` or `handler`. */
   readonly app: FastifyInstance;
@@ -91,7 +84,7 @@ export interface StompServer {
   readonly handler: RequestHandler;
   /** The same for a Fastify application, at any prefix. Closing the application closes this server. */
   readonly plugin: FastifyPluginAsync;
-  /** @throws StompError PORT_IN_USE, INVALID_REQUEST */
+  /** @throws StompError PORT_IN_USE, INVALID_REQUEST, CONFIG_INVALID */
   listen(options?: ListenOptions): Promise<{ url: string; host: string; port: number }>;
   /**
    * Refuses new requests, waits for the running ones up to the time-out, cancels the rest, stops listening.
@@ -100,7 +93,8 @@ export interface StompServer {
   close(): Promise<void>;
 }
 
-const BODY_LIMIT_BYTES = 4 << 20;
+/** A conversation of a million tokens has 4 to 8 MB. */
+const BODY_LIMIT_BYTES = 32 << 20;
 const SHUTDOWN_TIMEOUT_MS = 30_000;
 const DISCARD_MS = 2000;
 /** For cancelled answers to say so, and for clients to read it. */
@@ -109,6 +103,7 @@ const LAST_WORDS_MS = 2000;
 /**
  * @param engine a loaded engine, or one that is being loaded: until it is there, requests get 503 and
  *   `/health/startup` says so.
+ * @throws StompError CONFIG_INVALID
  */
 export function createServer(
   engine: ServedEngine | Promise<ServedEngine>,
@@ -119,9 +114,12 @@ export function createServer(
     aliases: options.aliases ?? [],
     created: Math.floor(Date.now() / 1000),
   };
-  const service = new Service(engine, model, new Metrics());
-  const app = createApp(options);
-  addHooks(app, service, options.allowedHosts ?? []);
+  const gate = new Gate(options);
+  const service = new Service(engine, model, new Metrics(), gate.rates);
+  const app = createApp(options, gate);
+  addHooks(app, service);
+  gate.guard(app);
+  refuseWhileDraining(app, service);
   for (const route of [
     chatCompletions,
     completions,
@@ -152,7 +150,7 @@ export function createServer(
     },
     handler,
     plugin: fastifyPlugin(handler, close),
-    listen: (where) => listen(app, where ?? {}),
+    listen: (where) => listen(app, gate, where ?? {}),
     close,
   };
 }
@@ -162,8 +160,9 @@ function addTools(app: FastifyInstance, service: Service, systems: Systems): voi
   app.register(async (scope) => (await import('./tools/tools.js')).tools(scope, service, systems));
 }
 
-function createApp(options: ServerOptions): FastifyInstance {
+function createApp(options: ServerOptions, gate: Gate): FastifyInstance {
   const app = Fastify({
+    ...transportOptions(options.connections ?? {}),
     logger: options.log ?? false,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes ?? BODY_LIMIT_BYTES,
@@ -174,17 +173,14 @@ function createApp(options: ServerOptions): FastifyInstance {
     // A name of 128 characters that are all encoded, four bytes each.
     routerOptions: { maxParamLength: 2048 },
     frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
-    clientErrorHandler: refuseBrokenRequest,
+    clientErrorHandler: (error, socket) => gate.connections.refuse(error, socket),
   });
   app.decorate('resources', new Map());
+  limitConnections(app.server, options.connections ?? {});
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_, text, done) => {
-    try {
-      done(null, parseJsonBody(text as string));
-    } catch (error) {
-      done(error as Error);
-    }
-  });
+  app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: IncomingMessage) =>
+    parseJsonBody(await gate.bodies.read(payload, request.routeOptions.bodyLimit)),
+  );
   app.setErrorHandler(sendError);
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0]?.slice(0, 200);
@@ -196,7 +192,7 @@ function createApp(options: ServerOptions): FastifyInstance {
   return app;
 }
 
-function addHooks(app: FastifyInstance, service: Service, allowedHosts: readonly string[]): void {
+function addHooks(app: FastifyInstance, service: Service): void {
   app.decorateRequest('notes', null as never);
   app.addHook('onRequest', async (request, reply) => {
     request.notes = {};
@@ -205,8 +201,13 @@ function addHooks(app: FastifyInstance, service: Service, allowedHosts: readonly
     service.responses.begin();
     reply.raw.once('close', () => service.responses.end());
     reply.raw.once('close', () => finished(service, request, reply, performance.now() - started));
-    checkLocal(request.headers, allowedHosts);
     if (service.phase === 'draining') reply.header('connection', 'close');
+  });
+}
+
+/** After the gate: who may not ask is told nothing. */
+function refuseWhileDraining(app: FastifyInstance, service: Service): void {
+  app.addHook('onRequest', async (request) => {
     if (isApi(request.url)) service.refuseWhileDraining();
   });
   app.addHook('preParsing', async (request, _, payload) => unreadBody(request.raw, payload));
@@ -239,6 +240,7 @@ async function sendError(
   if (error.status >= 500 && error.status !== 503) request.log.error({ err: caught }, 'a request failed');
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
+  if (request.notes?.agent !== undefined) reply.header('x-agent-id', request.notes.agent);
   const body = request.routeOptions?.config?.errorBody ?? errorBody;
   return reply
     .code(error.status)
@@ -260,20 +262,6 @@ async function discardBody(body: IncomingMessage): Promise<void> {
   await Promise.race([...ends, delay(DISCARD_MS, undefined, { ref: false })]);
 }
 
-/** Bytes that are not HTTP never become a request; they get their answer on the bare socket. */
-function refuseBrokenRequest(caught: Error & { code?: string }, socket: Socket): void {
-  if (caught.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const tooLong = caught.code === 'HPE_HEADER_OVERFLOW';
-  const [line, message] = tooLong
-    ? ['431 Request Header Fields Too Large', 'The headers are too long.']
-    : ['400 Bad Request', 'This is not an HTTP request.'];
-  const body = JSON.stringify(errorBody(new StompError('INVALID_REQUEST', message)));
-  socket.end(
-    `HTTP/1.1 ${line}\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
-}
-
 /** By the names under which OpenAI's and Anthropic's clients look for it. */
 function requestIds(id: string): Record<string, string> {
   return { 'x-request-id': id, 'request-id': id };
@@ -283,47 +271,6 @@ function requestIds(id: string): Record<string, string> {
 function requestId(request: IncomingMessage): string {
   const given = request.headers['x-request-id'];
   return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomUUID()}`;
-}
-
-async function listen(
-  app: FastifyInstance,
-  { host = '127.0.0.1', port = 8000 }: ListenOptions,
-): Promise<{ url: string; host: string; port: number }> {
-  if (!isLoopback(host)) {
-    throw new StompError(
-      'INVALID_REQUEST',
-      `Only loopback addresses are served, not ${host}: there are no API keys.`,
-      {
-        fields: { field: 'host', value: host, allowed: '127.0.0.1, ::1, localhost' },
-      },
-    );
-  }
-  try {
-    await app.listen({ host, port });
-  } catch (caught) {
-    throw listenError(caught, host, port);
-  }
-  const bound = (app.server.address() as AddressInfo).port;
-  const shown = host.includes(':') ? `[${host}]` : host;
-  return { url: `http://${shown}:${bound}`, host, port: bound };
-}
-
-function listenError(caught: unknown, host: string, port: number): unknown {
-  const code = (caught as { code?: unknown }).code;
-  if (code === 'EADDRINUSE') {
-    const message =
-      `Port ${port} on ${host} is taken. Stop the program that has it, or choose another port ` +
-      'with --port (0 takes a free one).';
-    return new StompError('PORT_IN_USE', message, { cause: caught, fields: { field: 'port', value: port } });
-  }
-  if (code === 'EACCES' || code === 'EADDRNOTAVAIL') {
-    const message = `Cannot listen on ${host}:${port} (${code}); choose a port above 1023 and a loopback address.`;
-    return new StompError('INVALID_REQUEST', message, {
-      cause: caught,
-      fields: { field: 'port', value: port },
-    });
-  }
-  return caught;
 }
 
 function closer(app: FastifyInstance, service: Service, timeoutMs: number): () => Promise<void> {

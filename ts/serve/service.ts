@@ -5,6 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Engine } from '../engine/engine.js';
 import { StompError, toStompError } from '../errors.js';
+import type { RateLimits } from './access/rate-limits.js';
 import { AnonymousAgents } from './anonymous.js';
 import { InFlight } from './in-flight.js';
 import type { Metrics } from './metrics.js';
@@ -38,6 +39,8 @@ export interface ServedModel {
 
 export class Service {
   readonly metrics: Metrics;
+  /** How often an agent may ask. */
+  readonly rates: RateLimits;
   readonly anonymous = new AnonymousAgents();
   /** What the routes of this server are, for its OpenAPI document; whoever adds routes adds to it. */
   readonly described: DocumentParts[] = [];
@@ -51,9 +54,15 @@ export class Service {
   #failure: StompError | undefined;
 
   /** @param engine may still be loading; until then requests are answered with 503. */
-  constructor(engine: ServedEngine | Promise<ServedEngine>, model: ServedModel, metrics: Metrics) {
+  constructor(
+    engine: ServedEngine | Promise<ServedEngine>,
+    model: ServedModel,
+    metrics: Metrics,
+    rates: RateLimits,
+  ) {
     this.#model = model;
     this.metrics = metrics;
+    this.rates = rates;
     if (!(engine instanceof Promise)) this.#opened(engine);
     else
       engine.then(

@@ -46,6 +46,8 @@ export interface Turn {
 
 /** What the log says of a request; filled while it runs. */
 export interface RequestNotes {
+  /** Name of the API key. */
+  key?: string;
   agent?: string;
   finishReason?: string;
   promptTokens?: number;
@@ -77,6 +79,7 @@ export async function runTurn(
   request.notes.agent = turn.agentId;
   reply.header('x-agent-id', turn.agentId);
   try {
+    service.rates.agent(turn.agentId, reply);
     const generations = turn.start(controller.signal);
     const results = turn.stream
       ? await streamed(service, reply, turn, generations)

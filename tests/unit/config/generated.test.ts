@@ -74,6 +74,7 @@ describe('made from the schema', () => {
       'storage',
       'guard',
       'context',
+      'keys',
       'locks',
       'stress',
     ]);

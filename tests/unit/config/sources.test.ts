@@ -158,17 +158,10 @@ describe('a bad value is refused with field, value, allowed and source', () => {
 describe('what this version does not have', () => {
   it('is refused with the reason', () => {
     expect(failure({ args: ['--kv-bits', '4'] }).message).toContain('caches of 4 bits are not available');
-    expect(failure({ args: ['--allow-remote'] }).message).toContain('API keys');
-    expect(failure({ env: { STOMP_ALLOW_REMOTE: 'true' } }).message).toContain('API keys');
-    expect(failure({ args: ['--host', '0.0.0.0'] }).message).toContain('only loopback');
   });
 
   it('stops only the commands that would use it', () => {
-    expect(resolve({ command: 'perplexity', env: { STOMP_HOST: '0.0.0.0' } }).settings.host).toBe('0.0.0.0');
-  });
-
-  it.each(['127.0.0.1', 'localhost', '::1', '127.1.2.3'])('does not include %s', (host) => {
-    expect(resolve({ args: ['--host', host] }).settings.host).toBe(host);
+    expect(resolve({ command: 'models', env: { STOMP_KV_BITS: '4' } }).settings.kvBits).toBe(4);
   });
 });
 

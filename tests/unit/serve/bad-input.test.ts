@@ -272,7 +272,7 @@ it('a field that is not served is not offered in the place of an unknown one', a
 describe('the transport', () => {
   it('refuses a body over the limit with 413', async () => {
     const { post } = await start();
-    const response = await post(path, { messages: [{ role: 'user', content: 'x'.repeat(4 << 20) }] });
+    const response = await post(path, { messages: [{ role: 'user', content: 'x'.repeat(32 << 20) }] });
     expect(response.status).toBe(413);
     expect((await errorOf(response)).code).toBe('PAYLOAD_TOO_LARGE');
   });
@@ -280,7 +280,7 @@ describe('the transport', () => {
   it('takes a body just under it', async () => {
     const { post } = await start();
     const response = await post(path, {
-      messages: [{ role: 'user', content: 'x'.repeat((4 << 20) - 1000) }],
+      messages: [{ role: 'user', content: 'x'.repeat((32 << 20) - 1000) }],
     });
     expect(response.status).toBe(200);
   });
@@ -333,6 +333,8 @@ describe('the transport', () => {
     ['endless headers', `GET / HTTP/1.1\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 'HTTP/1.1 431'],
     ['a host of somebody else', 'GET /v1/models HTTP/1.1\r\nHost: evil.example\r\n\r\n', 'HTTP/1.1 403'],
     ['an empty host', 'GET /v1/models HTTP/1.1\r\nHost:\r\n\r\n', 'HTTP/1.1 403'],
+    ['no host', 'GET /v1/models HTTP/1.1\r\n\r\n', 'HTTP/1.1 400'],
+    ['two hosts', 'GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n', 'HTTP/1.1 400'],
   ])('answers %s', async (_, bytes, expected) => {
     const { port } = await start();
     const socket = connect(port, '127.0.0.1');

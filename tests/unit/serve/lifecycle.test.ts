@@ -121,9 +121,12 @@ describe('listening', () => {
     await second.close();
   });
 
-  it.each(['0.0.0.0', '::', '192.168.1.5', 'example.com'])('refuses %s', async (host) => {
+  it.each(['0.0.0.0', '::', '192.168.1.5', 'example.com'])('on %s is refused without keys', async (host) => {
     const server = createServer(new FakeEngine());
-    await expect(server.listen({ host, port: 0 })).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+    await expect(server.listen({ host, port: 0 })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('--allow-remote and --api-key-file'),
+    });
     await server.close();
   });
 });

@@ -1,5 +1,7 @@
 /** `stomp-serve agents`: asks the running server, and where none runs, looks into the cache folder. */
 import type { Settings } from '../../config/index.js';
+import { StompError } from '../../errors.js';
+import { readKeyFile } from '../../serve/access/key-file.js';
 import { listAgentFiles } from '../agent-files.js';
 import type { Command, Invocation } from '../command.js';
 import { type Column, table } from '../table.js';
@@ -28,8 +30,8 @@ interface ServedAgent {
 const right = (title: string): Column => ({ title, align: 'right' });
 
 async function listAgents({ settings, terminal }: Invocation): Promise<number> {
-  const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${settings.port}`;
-  const served = settings.port === 0 ? undefined : await askServer(url);
+  const url = `http://${askedHost(settings.host)}:${settings.port}`;
+  const served = settings.port === 0 ? undefined : await askServer(url, await firstKey(settings));
   if (served) {
     print(terminal, served.length === 0 ? 'No agents yet.' : servedTable(served));
     print(terminal, `\nFrom the server at ${url}.`);
@@ -40,13 +42,37 @@ async function listAgents({ settings, terminal }: Invocation): Promise<number> {
   return 0;
 }
 
-/** @returns undefined when nobody listens, or somebody who is not a stomp-serve that is ready. */
-async function askServer(url: string): Promise<ServedAgent[] | undefined> {
+/** Where a server on all addresses can be asked from here. */
+function askedHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** Every role may look at agents. */
+async function firstKey({ apiKeyFile }: Settings): Promise<string | undefined> {
+  return apiKeyFile === undefined ? undefined : (await readKeyFile(apiKeyFile))[0]?.key;
+}
+
+/**
+ * @returns undefined when nobody listens, or somebody who is not a stomp-serve that is ready.
+ * @throws StompError UNAUTHORIZED
+ */
+async function askServer(url: string, key: string | undefined): Promise<ServedAgent[] | undefined> {
   let response: Response;
   try {
-    response = await fetch(`${url}/v1/agents`, { signal: AbortSignal.timeout(5000) });
+    response = await fetch(`${url}/v1/agents`, {
+      headers: key === undefined ? {} : { authorization: `Bearer ${key}` },
+      signal: AbortSignal.timeout(5000),
+    });
   } catch {
     return undefined;
+  }
+  if (response.status === 401) {
+    throw new StompError(
+      'UNAUTHORIZED',
+      `The server at ${url} wants one of its API keys: name its file with --api-key-file.`,
+    );
   }
   if (!response.ok) return undefined;
   const body = (await response.json().catch(() => undefined)) as { data?: ServedAgent[] } | undefined;

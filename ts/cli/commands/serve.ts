@@ -7,6 +7,7 @@ import type { EngineInfo, EngineStats } from '../../engine/types.js';
 import { DocgenGuard } from '../../guard/index.js';
 import { createServer, type GuardServices, type StompServer } from '../../serve/index.js';
 import { packageVersion } from '../../version.js';
+import { type Access, openAccess } from '../access.js';
 import type { Command, Invocation } from '../command.js';
 import { loadEngine, servedNames } from '../load-engine.js';
 import { openContext } from '../open-context.js';
@@ -27,8 +28,17 @@ const EXIT_INTERRUPTED = 130;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** The guard and the context first: what is wrong with them shows before a model is brought. */
 async function runServer(invocation: Invocation): Promise<number> {
+  const { access, keyFile } = await openAccess(invocation.settings, invocation.terminal);
+  try {
+    return await serveAll(invocation, access);
+  } finally {
+    keyFile?.close();
+  }
+}
+
+/** The guard and the context first: what is wrong with them shows before a model is brought. */
+async function serveAll(invocation: Invocation, access: Access): Promise<number> {
   const { settings, terminal } = invocation;
   const maasl = await openMaasl(invocation);
   let context: AgentContextManager | undefined;
@@ -38,7 +48,7 @@ async function runServer(invocation: Invocation): Promise<number> {
     context = await openContext(maasl, settings, files.roots, {
       onProblem: (problem) => say(terminal, `The context has a problem: ${problem.message}`),
     });
-    return await serveModel(invocation, guard, context);
+    return await serveModel(invocation, access, guard, context);
   } finally {
     await context?.close();
     await maasl.close();
@@ -47,6 +57,7 @@ async function runServer(invocation: Invocation): Promise<number> {
 
 async function serveModel(
   { settings, terminal }: Invocation,
+  access: Access,
   guard: GuardServices,
   context: AgentContextManager,
 ): Promise<number> {
@@ -56,6 +67,7 @@ async function serveModel(
     loadEngine(settings, terminal, { signal: stopLoading.signal }),
   );
   const server = createServer(engine, {
+    ...access,
     model: id,
     aliases: [...aliases, ...aliasNames(settings.modelAlias ?? '')],
     shutdownTimeoutMs: settings.shutdownTimeoutSeconds * 1000,
@@ -68,7 +80,8 @@ async function serveModel(
   let loaded: Engine | undefined;
   try {
     // Before the model: a taken port is found out at once, and supervisors can watch the load.
-    const { url } = await server.listen({ host: settings.host, port: settings.port });
+    const { host, port, allowRemote } = settings;
+    const { url } = await server.listen({ host, port, allowRemote });
     loaded = await load();
     await announce(loaded, guard, id, url, terminal);
     await stop.closed;

@@ -14,7 +14,7 @@ export function mcpRoute(app: FastifyInstance, service: Service, tools: Toolbox)
   });
   const answer = async (request: FastifyRequest, reply: FastifyReply, signal?: AbortSignal) => {
     reply.hijack();
-    reply.raw.setHeader('x-request-id', request.id);
+    for (const [name, value] of Object.entries(reply.getHeaders())) reply.raw.setHeader(name, value ?? '');
     await mcp.handle(request.raw, reply.raw, request.body, signal).catch((error: unknown) => {
       request.log.error({ err: error }, 'a request failed');
       reply.raw.destroy();

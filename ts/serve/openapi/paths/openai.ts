@@ -1,6 +1,7 @@
 /** OpenAI's API: chat, completions, models. */
 import { inHeader, inPath, type PathGroup } from '../operation.js';
 import {
+  anyOf,
   choice,
   flag,
   integer,
@@ -30,6 +31,8 @@ const common: Readonly<Record<string, Schema>> = {
   'session_id?': text('The agent is named after it', { pattern: '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$' }),
   'user?': text('Not used'),
 };
+
+const token = integer('Id', { minimum: 0 });
 
 export const openaiPaths: PathGroup = {
   tag: 'openai',
@@ -86,6 +89,33 @@ export const openaiPaths: PathGroup = {
             description: 'The answer',
             schema: ref('ChatCompletion'),
             events: 'chat.completion.chunk objects, then [DONE]',
+          },
+        },
+        errors: [404],
+      },
+    },
+    '/v1/completions': {
+      post: {
+        summary: 'Continue a text',
+        parameters: whose,
+        body: request({
+          prompt: anyOf(
+            text('The text'),
+            list(text('A text'), { minItems: 1 }),
+            list(token, { minItems: 1 }),
+            list(list(token, { minItems: 1 }), { minItems: 1 }),
+          ),
+          ...common,
+          ...samplingMembers,
+          'echo?': flag('The prompt before the answer'),
+          'logprobs?': integer('Of the likeliest, beside each token', { minimum: 0, maximum: 5 }),
+          'best_of?': integer('No other than n', { minimum: 1, maximum: 16 }),
+        }),
+        answers: {
+          200: {
+            description: 'The answer',
+            schema: ref('Completion'),
+            events: 'text_completion objects, then [DONE]',
           },
         },
         errors: [404],

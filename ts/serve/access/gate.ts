@@ -1,0 +1,103 @@
+/** What every request passes before a route sees it: is it well made, from where, by whom, how often. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isLoopback } from '../../config/schema.js';
+import { StompError } from '../../errors.js';
+import { Bodies } from './bodies.js';
+import { admit } from './caller.js';
+import { type ConnectionOptions, Connections } from './connections.js';
+import { checkOrigins, shareWithPage } from './cors.js';
+import { ANYONE, type KeyRing } from './keys.js';
+import { type Allowed, checkPage } from './pages.js';
+import { type RateLimitOptions, RateLimits } from './rate-limits.js';
+
+/** Who may call a server, from where, and how often. */
+export interface GateOptions {
+  /** Without, everybody may do everything, and only this machine is served. */
+  keys?: KeyRing | undefined;
+  /** Host names to answer to beside the loopback ones, without ports. */
+  allowedHosts?: readonly string[] | undefined;
+  /** Origins whose pages may call and read answers: `https://agents.example`. */
+  corsOrigins?: readonly string[] | undefined;
+  /** Refuses with RATE_LIMITED. @default no limits */
+  rateLimits?: RateLimitOptions | undefined;
+  /** How many there may be, and how slow. */
+  connections?: ConnectionOptions | undefined;
+}
+
+export class Gate {
+  readonly connections: Connections;
+  readonly bodies = new Bodies();
+  readonly rates: RateLimits;
+  readonly #keys: KeyRing | undefined;
+  #allowed: Allowed;
+
+  /** @throws StompError CONFIG_INVALID */
+  constructor({ keys, allowedHosts = [], corsOrigins = [], rateLimits, connections }: GateOptions) {
+    this.connections = new Connections(connections);
+    this.rates = new RateLimits(rateLimits);
+    this.#keys = keys;
+    this.#allowed = {
+      hosts: allowedHosts.map((host) => host.toLowerCase()),
+      origins: checkOrigins(corsOrigins),
+      addresses: false,
+    };
+    if (this.rates.limitsKeys && !keys) {
+      throw new StompError('CONFIG_INVALID', 'A limit per key needs keys: give an --api-key-file.', {
+        fields: { field: 'rate-limit-per-key' },
+      });
+    }
+  }
+
+  /**
+   * To be called before listening on an address that other machines reach.
+   * @throws StompError CONFIG_INVALID without keys, or when it was not allowed.
+   */
+  openTo(host: string, isRemoteAllowed: boolean): void {
+    checkRemote(host, isRemoteAllowed, this.#keys !== undefined);
+    this.#allowed = {
+      ...this.#allowed,
+      hosts: [...this.#allowed.hosts, host.toLowerCase()],
+      addresses: true,
+    };
+  }
+
+  /** Installs the gate before all routes. */
+  guard(app: FastifyInstance): void {
+    app.decorateRequest('caller', null as never);
+    app.addHook('onRequest', async (request, reply) => {
+      if (this.#isAnswered(request, reply)) return reply;
+      return undefined;
+    });
+  }
+
+  /** @throws StompError when the request may not go on. */
+  #isAnswered(request: FastifyRequest, reply: FastifyReply): boolean {
+    request.caller = ANYONE;
+    this.connections.begin(request.raw, reply.raw);
+    checkPage(request.headers, this.#allowed);
+    if (shareWithPage(request, reply, this.#allowed.origins)) return true;
+    admit(request, reply, this.#keys);
+    const { id } = request.caller;
+    if (id !== undefined && isCounted(request.url)) this.rates.key(id, reply);
+    return false;
+  }
+}
+
+/** Watching over the server is not counted. */
+function isCounted(path: string): boolean {
+  return path !== '/metrics' && !path.startsWith('/metrics?');
+}
+
+/** @throws StompError CONFIG_INVALID when other machines reach `host` and must not. */
+export function checkRemote(host: string, isAllowed: boolean, hasKeys: boolean): void {
+  if (isLoopback(host) || (isAllowed && hasKeys)) return;
+  const missing = [
+    ...(isAllowed ? [] : ['--allow-remote']),
+    ...(hasKeys ? [] : ['--api-key-file FILE ("stomp-serve keys new" makes API keys)']),
+  ];
+  throw new StompError(
+    'CONFIG_INVALID',
+    `Other machines can reach ${host}: add ${missing.join(' and ')}, or listen on 127.0.0.1 and use an SSH tunnel.`,
+    { fields: { field: 'host', value: host, allowed: '127.0.0.1, ::1, localhost' } },
+  );
+}
