@@ -12,7 +12,7 @@ import type { Metrics } from './metrics.js';
 /** What the server uses of an engine. */
 export type ServedEngine = Pick<
   Engine,
-  'info' | 'tokenizer' | 'agent' | 'agents' | 'chat' | 'complete' | 'stats' | 'remove' | 'evict'
+  'info' | 'tokenizer' | 'agent' | 'agents' | 'create' | 'chat' | 'complete' | 'stats' | 'remove' | 'evict'
 >;
 
 /** Where a server is in its life; only `ready` ones take requests. */
