@@ -4,7 +4,7 @@ import type { Agent } from '../../../ts/engine/agent.js';
 import type { Engine } from '../../../ts/engine/engine.js';
 import type { GenerationResult } from '../../../ts/engine/types.js';
 import { textOf } from '../../chunks.js';
-import { fixture, load, temporaryFolder } from './engines.js';
+import { fixture, load, temporaryFolder, tinyModel } from './engines.js';
 
 const answer = { maxTokens: 24, ignoreEos: true } as const;
 
