@@ -178,7 +178,10 @@ export interface NativeEngine {
   submit(request: NativeRequest): void;
   cancel(request: number): void;
   agents(): Promise<NativeAgentInfo[]>;
+  create(agent: string): Promise<void>;
   fork(from: string, to: string): Promise<void>;
+  /** From disk into memory; nothing for an agent that is there. */
+  load(agent: string): Promise<void>;
   save(agent: string, transcript: string): Promise<void>;
   transcript(agent: string): Promise<string>;
   evict(agent: string): Promise<void>;

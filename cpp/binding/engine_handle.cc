@@ -56,7 +56,9 @@ Napi::Function EngineHandle::define(Napi::Env env) {
           InstanceMethod<&EngineHandle::submit>("submit"),
           InstanceMethod<&EngineHandle::cancel>("cancel"),
           InstanceMethod<&EngineHandle::agents>("agents"),
+          InstanceMethod<&EngineHandle::create>("create"),
           InstanceMethod<&EngineHandle::fork>("fork"),
+          InstanceMethod<&EngineHandle::load_agent>("load"),
           InstanceMethod<&EngineHandle::save>("save"),
           InstanceMethod<&EngineHandle::transcript>("transcript"),
           InstanceMethod<&EngineHandle::evict>("evict"),
@@ -253,6 +255,22 @@ Napi::Value EngineHandle::agents(const Napi::CallbackInfo& info) {
   Engine::Reply<std::vector<AgentInfo>> reply;
   const Napi::Promise result = promise(info.Env(), reply);
   e.agents(std::move(reply));
+  return result;
+}
+
+Napi::Value EngineHandle::create(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Done done;
+  const Napi::Promise result = promise(info.Env(), done);
+  e.create(text(info, 0), std::move(done));
+  return result;
+}
+
+Napi::Value EngineHandle::load_agent(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Done done;
+  const Napi::Promise result = promise(info.Env(), done);
+  e.load(text(info, 0), std::move(done));
   return result;
 }
 

@@ -30,7 +30,9 @@ class EngineHandle : public Napi::ObjectWrap<EngineHandle> {
   void submit(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);
   Napi::Value agents(const Napi::CallbackInfo& info);
+  Napi::Value create(const Napi::CallbackInfo& info);
   Napi::Value fork(const Napi::CallbackInfo& info);
+  Napi::Value load_agent(const Napi::CallbackInfo& info);
   Napi::Value save(const Napi::CallbackInfo& info);
   Napi::Value transcript(const Napi::CallbackInfo& info);
   Napi::Value evict(const Napi::CallbackInfo& info);

@@ -213,6 +213,52 @@ TEST("an evicted agent's new transcript is saved without its cache in memory") {
   CHECK(b.tokens[id] == answer(prompt, 4));
 }
 
+TEST("an agent that was made before its first request is kept as it is") {
+  const TempDir dir;
+  EngineOptions o;
+  o.cache_dir = dir.path();
+  const auto prompt = words(100, 14);
+  {
+    Bench b(64, o);
+    b.core->agents().create("a");
+    CHECK_ERROR(b.core->agents().create("a"), Code::kAgentExists);
+    b.save("a");
+    CHECK(b.core->agents().list().at(0).saved);
+  }
+  Bench b(64, o);
+  CHECK_ERROR(b.core->agents().create("a"), Code::kAgentExists);
+  CHECK_EQUAL(b.core->agents().transcript("a"), "t:a");
+  b.core->agents().load("a"); // there is nothing to bring
+  const int id = b.submit("a", prompt, 10);
+  const Finished& f = b.finish(id);
+  CHECK_EQUAL(f.usage.miss_reason, "");
+  CHECK_EQUAL(f.usage.cached_tokens, 0);
+  CHECK(b.tokens[id] == answer(prompt, 10));
+}
+
+TEST("an agent that is loaded is in the pool, all of it, before it is asked") {
+  const TempDir dir;
+  EngineOptions o;
+  o.cache_dir = dir.path();
+  const auto prompt = words(100, 14);
+  const auto longer = joined(joined(prompt, answer(prompt, 10)), words(20, 15));
+  Bench b(64, o);
+  CHECK_ERROR(b.core->agents().load("a"), Code::kAgentNotFound);
+  b.finish(b.submit("a", prompt, 10));
+  b.save("a");
+  b.core->agents().evict("a", {});
+  CHECK_EQUAL(b.core->agents().hot(), 0);
+  b.core->agents().load("a");
+  b.core->agents().load("a"); // it is there
+  CHECK_EQUAL(b.core->agents().hot(), 1);
+  CHECK_EQUAL(b.core->agents().list().at(0).tokens, 109);
+  const int id = b.submit("a", longer, 10);
+  const Finished& f = b.finish(id);
+  CHECK_EQUAL(f.usage.own_tokens, 109);
+  CHECK_EQUAL(f.usage.restored_tokens, 0);
+  CHECK(b.tokens[id] == answer(longer, 10));
+}
+
 TEST("a save that has to copy a damaged file fails, and sets it aside") {
   const TempDir dir;
   EngineOptions o;

@@ -27,6 +27,11 @@ export interface Agent {
    * @throws StompError AGENT_NOT_FOUND before this agent's first turn, AGENT_EXISTS.
    */
   fork(newId: string): Promise<Agent>;
+  /**
+   * Brings this agent's cache from disk into memory, after its turns, so that the next one need not wait for it.
+   * @throws StompError AGENT_NOT_FOUND, INCOMPATIBLE_CACHE, CACHE_CORRUPT, POOL_EXHAUSTED.
+   */
+  load(): Promise<void>;
   /** Resolves when all turns called for so far are on disk. @throws CACHE_PERSISTENCE, AGENT_NOT_FOUND */
   save(): Promise<void>;
   /** Moves this agent to disk, after its turns. @throws AGENT_NOT_FOUND, CACHE_PERSISTENCE */
@@ -64,6 +69,10 @@ export class AgentHandle implements Agent {
 
   fork(newId: string): Promise<Agent> {
     return this.#actions.fork(newId);
+  }
+
+  load(): Promise<void> {
+    return this.#actions.load();
   }
 
   save(): Promise<void> {

@@ -18,7 +18,9 @@ import { Lanes } from './lanes.js';
 import { resolveModel } from './models/registry.js';
 import { scoreTokens } from './score.js';
 import { Seeds } from './seeds.js';
+import { checkMessages } from './text/messages.js';
 import { loadModelText, type ModelText } from './text/model-text.js';
+import { Transcript } from './text/transcript.js';
 import { type CountOptions, checkTokens, Turns } from './turns.js';
 import type {
   AgentInfo,
@@ -135,6 +137,21 @@ export class Engine {
    */
   agent(id: string): Agent {
     return this.#handle(checkAgentId(id));
+  }
+
+  /**
+   * Makes an agent whose conversation has begun with these messages; nothing of them is computed before its
+   * first turn.
+   * @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, AGENT_EXISTS.
+   */
+  async create(id: string, messages: readonly ChatMessage[] = []): Promise<Agent> {
+    const agent = checkAgentId(id);
+    const opening = messages.length === 0 ? Transcript.empty : Transcript.begun(checkMessages(messages));
+    await this.#inLane([agent], async () => {
+      await this.#engine.create(agent);
+      this.#conversations.write(agent, opening);
+    });
+    return this.#handle(agent);
   }
 
   /** Agents in memory and on disk. */
@@ -289,6 +306,7 @@ export class Engine {
       chat: (messages, options, caller) => this.#turns.chat(id, messages, options, caller),
       generate: (prompt, options, caller) => this.#turns.generate(id, prompt, options, caller),
       fork: (to) => this.#fork(id, to),
+      load: () => this.#inLane([id], () => this.#engine.load(id)),
       save: () => this.#inLane([id], () => this.#conversations.save(id)),
       evict: () => this.evict(id),
       remove: () => this.remove(id),
@@ -302,7 +320,7 @@ export class Engine {
     await this.#inLane([from, to], async () => {
       await this.#engine.fork(from, to);
       const transcript = await this.#conversations.read(from);
-      if (transcript.tokens.length > 0) this.#conversations.write(to, transcript);
+      if (transcript !== Transcript.empty) this.#conversations.write(to, transcript);
     });
     return this.#handle(to);
   }

@@ -18,6 +18,7 @@ export type ServedEngine = Pick<
   | 'tokenizer'
   | 'agent'
   | 'agents'
+  | 'create'
   | 'chat'
   | 'complete'
   | 'countTokens'

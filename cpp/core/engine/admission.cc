@@ -148,6 +148,9 @@ void EngineCore::plan_restore(Sequence& seq) {
   if (!file) {
     return; // agent.note says why
   }
+  if (file->header().tokens.empty()) {
+    return;
+  }
   if (!file->fits_seed(seq.seed)) {
     agent.note = "the agent's cache belongs to another cache salt";
     return;

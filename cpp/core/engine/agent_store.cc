@@ -27,6 +27,14 @@ Error not_found(const std::string& id) {
       {{"agent", id}});
 }
 
+Error exists(const std::string& id) {
+  return Error(
+      Code::kAgentExists,
+      "There is an agent '" + id +
+          "' already; choose another name or remove it first.",
+      {{"agent", id}});
+}
+
 /// Half of it is still on disk only: a save now would lose the other half.
 bool being_restored(const Agent& agent) {
   return agent.running && agent.running->phase == Phase::kRestoring;
@@ -155,7 +163,7 @@ void AgentStore::grow(Agent& agent, int n) {
   executor_.copy_blocks(copies);
 }
 
-/// The whole cache of an agent that is on disk only, for fork().
+/// The whole cache of an agent that is on disk only, for fork() and load().
 void AgentStore::load_whole(Agent& agent) {
   const std::unique_ptr<AgentFileReader> file = open(agent);
   if (!file) {
@@ -189,13 +197,24 @@ void AgentStore::load_whole(Agent& agent) {
   }
 }
 
+void AgentStore::create(const std::string& id) {
+  if (known(id)) {
+    throw exists(id);
+  }
+  get(id, 0)->version++; // worth a file of its own
+}
+
+void AgentStore::load(const std::string& id) {
+  const std::shared_ptr<Agent> agent = require(id);
+  if (agent->kv.table.n_tokens == 0 && !agent->running && on_disk(id)) {
+    load_whole(*agent);
+  }
+  agent->last_used = Clock::now();
+}
+
 void AgentStore::fork(const std::string& from, const std::string& to) {
   if (known(to)) {
-    throw Error(
-        Code::kAgentExists,
-        "There is an agent '" + to +
-            "' already; choose another name or remove it first.",
-        {{"agent", to}});
+    throw exists(to);
   }
   const std::shared_ptr<Agent> parent = require(from);
   if (parent->kv.table.n_tokens == 0 && on_disk(from)) {

@@ -53,7 +53,12 @@ class AgentStore {
   /// Renames a file whose blocks turned out to be bad.
   void set_aside(Agent& agent);
 
+  /// A new agent that holds nothing. Throws kAgentExists.
+  void create(const std::string& id);
   void fork(const std::string& from, const std::string& to);
+  /// Brings an agent that is on disk only into the pool, all of it. Throws
+  /// kIncompatibleCache, kCacheCorrupt, kPoolExhausted.
+  void load(const std::string& id);
   /// Of an agent in memory or on disk, "" for neither. Throws what
   /// DiskTier::open throws.
   std::string transcript(const std::string& id);

@@ -212,6 +212,20 @@ void Engine::agents(Reply<std::vector<AgentInfo>> reply) {
       std::move(reply), [](EngineCore& core) { return core.agents().list(); });
 }
 
+void Engine::create(const std::string& agent, Done done) {
+  impl_->act(std::move(done), [agent](EngineCore& core, const Done& done) {
+    core.agents().create(agent);
+    done(std::nullopt);
+  });
+}
+
+void Engine::load(const std::string& agent, Done done) {
+  impl_->act(std::move(done), [agent](EngineCore& core, const Done& done) {
+    core.agents().load(agent);
+    done(std::nullopt);
+  });
+}
+
 void Engine::fork(const std::string& from, const std::string& to, Done done) {
   impl_->act(std::move(done), [from, to](EngineCore& core, const Done& done) {
     core.agents().fork(from, to);

@@ -205,7 +205,11 @@ class Engine {
 
   /// Live agents and, where a cache directory is set, those on disk.
   void agents(Reply<std::vector<AgentInfo>> reply);
+  /// A new agent with an empty cache.
+  void create(const std::string& agent, Done done);
   void fork(const std::string& from, const std::string& to, Done done);
+  /// From disk into the pool. Does nothing for an agent that is there.
+  void load(const std::string& agent, Done done);
   /// Attaches the transcript and writes the agent's file in the background;
   /// `done` is called when it is on disk. Without a cache directory the
   /// transcript is kept in memory.

@@ -4,7 +4,7 @@ import type { Agent } from '../../../ts/engine/agent.js';
 import type { Engine } from '../../../ts/engine/engine.js';
 import type { GenerationResult } from '../../../ts/engine/types.js';
 import { textOf } from '../../chunks.js';
-import { fixture, load, temporaryFolder } from './engines.js';
+import { fixture, load, temporaryFolder, tinyModel } from './engines.js';
 
 const answer = { maxTokens: 24, ignoreEos: true } as const;
 
@@ -241,6 +241,54 @@ describe('an engine that keeps its agents on disk', () => {
     const known = first.usage.promptTokens + first.usage.generatedTokens - 1;
     expect(second.usage.restoredTokens).toBe(known);
     expect(second.usage.computedTokens).toBe(second.usage.promptTokens - known);
+  });
+
+  it('makes an agent whose conversation has begun, once, and keeps it', async () => {
+    const cacheDir = temporaryFolder();
+    const opening = [
+      { role: 'system', content: 'You are a miller.' },
+      { role: 'user', content: 'What is a tide mill?' },
+      { role: 'assistant', content: 'A mill that the tide drives.' },
+    ] as const;
+    const engine = await load(tinyModel, { cacheDir });
+    const made = await Promise.allSettled([engine.create('ann', opening), engine.create('ann')]);
+    expect(made.map((one) => one.status)).toEqual(['fulfilled', 'rejected']);
+    expect(made[1]).toMatchObject({ reason: { code: 'AGENT_EXISTS' } });
+    expect(await engine.agent('ann').info()).toMatchObject({ tokens: 0, requests: 0 });
+    await engine.agent('ann').fork('bob');
+    await engine.close();
+    const again = await load(tinyModel, { cacheDir });
+    await expect(again.create('ann')).rejects.toMatchObject({ code: 'AGENT_EXISTS' });
+    const whole = [...opening, { role: 'user', content: 'Who runs it?' } as const];
+    const expected = await again.agent('eve').chat(whole, answer).result;
+    for (const name of ['ann', 'bob']) {
+      const result = await again.agent(name).chat('Who runs it?', answer).result;
+      expect(said(result)).toEqual(said(expected));
+      expect(result.usage.promptTokens).toBe(expected.usage.promptTokens);
+    }
+  });
+
+  it('brings an agent into memory before it is asked', async () => {
+    const engine = await load(tinyModel, { cacheDir: temporaryFolder() });
+    const agent = engine.agent('ann');
+    await expect(agent.load()).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND' });
+    const first = await turn(agent, 'What is a tide mill?');
+    await agent.evict();
+    expect(await agent.info()).toMatchObject({ tier: 'warm' });
+    await agent.load();
+    expect(await agent.info()).toMatchObject({ tier: 'hot' });
+    const { usage } = await turn(agent, 'And who runs it?');
+    const known = first.usage.promptTokens + first.usage.generatedTokens - 1;
+    expect(usage).toMatchObject({ ownTokens: known, restoredTokens: 0 });
+  });
+
+  it('answers a chat of nobody, and keeps nothing of it', async () => {
+    const engine = await load();
+    const messages = [{ role: 'user', content: 'What is a tide mill?' }] as const;
+    const nobodys = await engine.chat(messages, answer).result;
+    expect(nobodys.agentId).toBe('');
+    expect(await engine.agents()).toEqual([]);
+    expect(said(nobodys)).toEqual(said(await engine.agent('ann').chat(messages, answer).result));
   });
 
   it('brings an agent back that was moved to disk', async () => {

@@ -173,6 +173,42 @@ describe('the agents', () => {
     expect((await get('/v1/agents/ann')).status).toBe(404);
   });
 
+  it('are made, with or without a conversation that has begun, once under each name', async () => {
+    const { post, engine } = await start();
+    const made = await post('/v1/agents', {
+      agent_id: 'ann',
+      system: 'Be brief.',
+      messages: [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: 'Yes?' },
+      ],
+    });
+    expect(made.status).toBe(201);
+    expect(made.headers.get('x-agent-id')).toBe('ann');
+    expect(await made.json()).toMatchObject({ agent_id: 'ann', tier: 'hot' });
+    expect(engine.openings.get('ann')).toEqual([
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'Yes?' },
+    ]);
+    expect((await post('/v1/agents', { agent_id: 'bob' })).status).toBe(201);
+    const twice = await post('/v1/agents', { agent_id: 'bob' });
+    expect(twice.status).toBe(409);
+    expect(await errorOf(twice)).toMatchObject({ code: 'AGENT_EXISTS' });
+  });
+
+  it.each([
+    [{}, 'agent_id'],
+    [{ agent_id: 'a/b' }, 'agent_id'],
+    [{ agent_id: 'a', system: 1 }, 'system'],
+    [{ agent_id: 'a', messages: [] }, 'messages'],
+    [{ agent_id: 'a', prompt: 'b' }, 'prompt'],
+  ])('are not made of %j', async (body, param) => {
+    const { post, engine } = await start();
+    expect(await errorOf(await post('/v1/agents', body))).toMatchObject({ code: 'INVALID_REQUEST', param });
+    expect(engine.known.size).toBe(0);
+  });
+
   it('are forked, once under each name', async () => {
     const { post } = await withAgent();
     const response = await post('/v1/agents/ann/fork', { agent_id: 'bob' });
@@ -187,11 +223,13 @@ describe('the agents', () => {
     expect(await errorOf(await post('/v1/agents/ann/fork', {}))).toMatchObject({ param: 'agent_id' });
   });
 
-  it('are saved and evicted, without a body or with an empty one', async () => {
+  it('are saved, evicted and loaded, without a body or with an empty one', async () => {
     const { post, url } = await withAgent();
     expect((await fetch(`${url}/v1/agents/ann/save`, { method: 'POST' })).status).toBe(200);
     const evicted = await post('/v1/agents/ann/evict', {});
     expect(await evicted.json()).toMatchObject({ agent_id: 'ann', tier: 'warm' });
+    const loaded = await post('/v1/agents/ann/load', {});
+    expect(await loaded.json()).toMatchObject({ agent_id: 'ann', tier: 'hot' });
     expect((await post('/v1/agents/ann/evict', { now: true })).status).toBe(400);
   });
 
@@ -200,6 +238,7 @@ describe('the agents', () => {
     'DELETE /v1/agents/eve',
     'POST /v1/agents/eve/save',
     'POST /v1/agents/eve/evict',
+    'POST /v1/agents/eve/load',
   ])('that do not exist are 404: %s', async (line) => {
     const { url } = await start();
     const [method = '', path = ''] = line.split(' ');

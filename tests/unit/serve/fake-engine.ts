@@ -107,12 +107,26 @@ export class FakeEngine implements ServedEngine {
         this.known.set(newId, agentInfo(newId));
         return this.agent(newId);
       },
+      load: async () => {
+        this.#existing(id);
+        this.known.set(id, agentInfo(id));
+      },
       save: async () => this.#existing(id),
       evict: () => this.evict(id),
       remove: () => this.remove(id),
       info: async () => this.known.get(id),
       transcript: async () => ({ messages: [], text: '', tokens: [] }),
     };
+  }
+
+  /** Conversations that agents were made with. */
+  readonly openings = new Map<string, readonly ChatMessage[]>();
+
+  async create(id: string, messages: readonly ChatMessage[] = []): Promise<Agent> {
+    if (this.known.has(id)) throw new StompError('AGENT_EXISTS', `${id} exists.`);
+    this.known.set(id, agentInfo(id));
+    this.openings.set(id, messages);
+    return this.agent(id);
   }
 
   async agents(): Promise<AgentInfo[]> {

@@ -39,6 +39,34 @@ describe('the agent of a request', () => {
   });
 });
 
+it('keeps bookkeeping of clients out of prompt and name', async () => {
+  const { post, engine } = await start();
+  const ask = (count: number) => {
+    const stamp = `x-anthropic-billing-header: cc_version=2.1.${count}; cch=${count}c1;`;
+    const left = `<budget:token_budget>${count}00</budget:token_budget>`;
+    const system = [
+      { type: 'text', text: `${stamp}\nBe kind.` },
+      { type: 'text', text: `${left}\nBe brief.` },
+    ];
+    return post(path, { messages: [{ role: 'system', content: system }, ...hello] });
+  };
+  await ask(1);
+  await ask(2);
+  const [first, second] = engine.calls;
+  expect(first?.input).toEqual([
+    {
+      role: 'system',
+      content: [
+        { type: 'text', text: 'Be kind.' },
+        { type: 'text', text: 'Be brief.' },
+      ],
+    },
+    ...hello,
+  ]);
+  expect(second?.input).toEqual(first?.input);
+  expect(second?.agentId).toBe(first?.agentId);
+});
+
 describe('a conversation without a name', () => {
   const agents = (): AnonymousAgents => new AnonymousAgents();
   const turn = (table: AnonymousAgents, messages: ChatMessage[], answer: string, salt = ''): string => {

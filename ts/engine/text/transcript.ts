@@ -65,6 +65,11 @@ export class Transcript {
     this.#bos = parts.bos;
   }
 
+  /** A conversation of which the model has read nothing yet. */
+  static begun(messages: readonly ChatMessage[]): Transcript {
+    return new Transcript({ messages, text: '', tokens: [], seams: [], bos: false });
+  }
+
   /** The transcript after a turn. `answer.whole`: its tokens make up its text, no more and no less. */
   static after(
     messages: readonly ChatMessage[],
@@ -98,7 +103,7 @@ export class Transcript {
   /** Empty when there is nothing to keep or too much of it. */
   toJson(): string {
     const { messages, text, tokens, rendered } = this;
-    if (tokens.length === 0) return '';
+    if (tokens.length === 0 && messages.length === 0) return '';
     const seams = this.#seams.flatMap((seam) => [seam.char, seam.token]);
     const bos = this.#bos;
     const json = JSON.stringify({ version: formatVersion, messages, text, tokens, seams, bos, rendered });

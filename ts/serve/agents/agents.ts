@@ -4,12 +4,14 @@ import { checkAgentId } from '../../engine/agent-id.js';
 import type { AgentInfo } from '../../engine/types.js';
 import { StompError } from '../../errors.js';
 import { Fields } from '../fields.js';
+import { readMessages } from '../openai/messages.js';
 import { type Handler, resource } from '../resource.js';
 import type { Service } from '../service.js';
 
 export function agents(app: FastifyInstance, service: Service): void {
   resource(app, '/v1/agents', {
     GET: async () => ({ object: 'list', data: (await service.engine().agents()).map(describe) }),
+    POST: create(service),
   });
   resource(app, '/v1/agents/:id', {
     GET: async (request) => describe(await existing(service, agentOf(request))),
@@ -20,6 +22,14 @@ export function agents(app: FastifyInstance, service: Service): void {
     },
   });
   resource(app, '/v1/agents/:id/fork', { POST: fork(service) });
+  resource(app, '/v1/agents/:id/load', {
+    POST: async (request) => {
+      noBody(request);
+      const id = agentOf(request);
+      await service.engine().agent(id).load();
+      return describe(await existing(service, id));
+    },
+  });
   resource(app, '/v1/agents/:id/save', {
     POST: async (request) => {
       noBody(request);
@@ -45,6 +55,24 @@ export function agentOf(request: FastifyRequest): string {
   return id;
 }
 
+/** `messages` begin the new agent's conversation; `system` is short for a first one. */
+function create(service: Service): Handler {
+  return async (request, reply) => {
+    const engine = service.engine();
+    const fields = new Fields(request.body);
+    const id = fields.text('agent_id');
+    if (id === undefined) throw fields.missing('agent_id', 'the name of the new agent');
+    request.notes.agent = checkAgentId(id, 'agent_id');
+    const system = fields.text('system');
+    const messages = fields.raw('messages') === undefined ? [] : readMessages(fields);
+    fields.end();
+    const opening = system === undefined ? [] : [{ role: 'system' as const, content: system }];
+    await engine.create(id, [...opening, ...messages]);
+    void reply.code(201).header('x-agent-id', id);
+    return describe(await existing(service, id));
+  };
+}
+
 function fork(service: Service): Handler {
   return async (request, reply) => {
     const engine = service.engine();
@@ -67,9 +95,13 @@ function noBody(request: FastifyRequest): void {
 async function existing(service: Service, id: string): Promise<AgentInfo> {
   const info = await service.engine().agent(id).info();
   if (info) return info;
-  throw new StompError('AGENT_NOT_FOUND', `There is no agent ${id}; it comes to be with its first turn.`, {
-    fields: { field: 'agent_id', value: id },
-  });
+  throw new StompError(
+    'AGENT_NOT_FOUND',
+    `There is no agent ${id}; make one with POST /v1/agents, or by its first turn.`,
+    {
+      fields: { field: 'agent_id', value: id },
+    },
+  );
 }
 
 function describe(info: AgentInfo): object {

@@ -1,6 +1,7 @@
 /** The messages of OpenAI's chat completions. Text only: other parts are refused by name. Pure. */
 import type { ChatMessage, TextPart, ToolCall } from '../../engine/types.js';
 import { Fields } from '../fields.js';
+import { withoutVolatileLines } from '../volatile.js';
 
 /** More than any context holds, few enough to check at once. */
 const MAX_MESSAGES = 10_000;
@@ -44,10 +45,11 @@ function readMessage(fields: Fields): ChatMessage {
 }
 
 function readOther(fields: Fields, role: 'system' | 'developer' | 'user' | 'tool'): ChatMessage {
-  const message: ChatMessage = {
-    role: role === 'developer' ? 'system' : role,
-    content: readContent(fields),
-  };
+  const content = readContent(fields);
+  const message: ChatMessage =
+    role === 'system' || role === 'developer'
+      ? { role: 'system', content: stableContent(content) }
+      : { role, content };
   const toolCallId = fields.text('tool_call_id');
   if (role === 'tool') {
     if (toolCallId === undefined) throw fields.missing('tool_call_id', 'the id of the call that it answers');
@@ -109,6 +111,12 @@ function readContent(fields: Fields): string | TextPart[] {
   return content.map((part: unknown, index) =>
     readPart(new Fields(part, `${fields.name('content')}[${index}]`)),
   );
+}
+
+/** Bookkeeping of clients that gateways pass on would end the cached prefix where it stands. */
+function stableContent(content: string | TextPart[]): string | TextPart[] {
+  if (typeof content === 'string') return withoutVolatileLines(content);
+  return content.map(({ type, text }) => ({ type, text: withoutVolatileLines(text) }));
 }
 
 function readPart(fields: Fields): TextPart {
