@@ -86,6 +86,7 @@ describe("import 'stomp-serve'", () => {
       'CachePersistenceError',
       'Engine',
       'InvalidRequestError',
+      'ModelRegistry',
       'ModelSwapError',
       'PoolExhaustedError',
       'StompError',

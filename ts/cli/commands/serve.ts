@@ -2,12 +2,13 @@
 import type { Settings } from '../../config/index.js';
 import type { AgentContextManager } from '../../context/index.js';
 import type { Engine } from '../../engine/engine.js';
+import { servedNames } from '../../engine/models/served-names.js';
 import type { EngineInfo, EngineStats } from '../../engine/types.js';
 import { DocgenGuard } from '../../guard/index.js';
 import { createServer, type GuardServices, type StompServer } from '../../serve/index.js';
 import { packageVersion } from '../../version.js';
 import type { Command, Invocation } from '../command.js';
-import { loadEngine, servedNames } from '../load-engine.js';
+import { loadEngine } from '../load-engine.js';
 import { openContext } from '../open-context.js';
 import { openFiles, openMaasl } from '../open-guard.js';
 import { print, say, type Terminal } from '../terminal.js';
