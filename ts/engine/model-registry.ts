@@ -396,6 +396,8 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
   #absence(): string {
     if (this.#state === 'loading') return 'The model is being loaded; try again in a moment.';
     if (this.#state === 'draining') return 'The model is being unloaded; load one first.';
+    if (this.#asleep && !this.#failure)
+      return 'The model was unloaded for want of requests; a turn loads it again.';
     if (this.#failure) return `The model could not be loaded: ${this.#failure.message}`;
     return 'No model is loaded; load one first.';
   }

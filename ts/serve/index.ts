@@ -1,4 +1,5 @@
 /** The HTTP server of stomp-serve, to run or to mount in a server of your own. */
+export type { ServedRegistry } from './engine-source.js';
 export {
   createServer,
   type GuardServices,

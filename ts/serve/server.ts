@@ -1,6 +1,6 @@
 /**
- * The HTTP server: routes, limits, errors, logs. `createServer` does not own the engine: whoever loaded it
- * closes it, after the server.
+ * The HTTP server: routes, limits, errors, logs. `createServer` does not own the engine or the registry: whoever
+ * opened it closes it, after the server.
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -16,8 +16,10 @@ import { isLoopback } from '../config/schema.js';
 import type { AgentContextManager } from '../context/index.js';
 import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
+import { admin } from './admin/admin.js';
 import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
+import { type EngineSource, FixedEngine, type ServedRegistry } from './engine-source.js';
 import { health } from './health.js';
 import { parseJsonBody } from './json-body.js';
 import { checkLocal } from './local-only.js';
@@ -37,7 +39,7 @@ export interface GuardServices {
 }
 
 export interface ServerOptions {
-  /** Name under which the model is served. @default the name it was loaded by */
+  /** Name under which an engine is served; a registry names its models itself. @default the name it was loaded by */
   model?: string;
   /** Other names that requests may use for it. */
   aliases?: readonly string[];
@@ -54,6 +56,10 @@ export interface ServerOptions {
    * context's metrics. Whoever opened it closes it, after the server and before its guard.
    */
   context?: AgentContextManager;
+  /** Requests that may wait for a place in the engine's batch, by which readiness is judged. @default 256 */
+  maxQueue?: number;
+  /** Batch window that the engine was started with, as `/v1/admin/batch-window` tells it. @default 0 */
+  batchWindowMs?: number;
   /** Structured log lines; none from `info` upwards holds text of a prompt or an answer. @default off */
   log?: {
     level: string;
@@ -90,27 +96,28 @@ export interface StompServer {
 
 const BODY_LIMIT_BYTES = 4 << 20;
 const SHUTDOWN_TIMEOUT_MS = 30_000;
+/** That of an engine that was told nothing else. */
+const MAX_QUEUE = 256;
 const DISCARD_MS = 2000;
 /** For cancelled answers to say so, and for clients to read it. */
 const LAST_WORDS_MS = 2000;
 
 /**
  * @param engine a loaded engine, or one that is being loaded: until it is there, requests get 503 and
- *   `/health/startup` says so.
+ *   `/health/startup` says so. Or a registry, whose models can be exchanged while the server runs.
+ * @throws StompError INVALID_REQUEST when a registry comes with names for a model.
  */
 export function createServer(
-  engine: ServedEngine | Promise<ServedEngine>,
+  engine: ServedEngine | Promise<ServedEngine> | ServedRegistry,
   options: ServerOptions = {},
 ): StompServer {
-  const model = {
-    id: options.model ?? '',
-    aliases: options.aliases ?? [],
-    created: Math.floor(Date.now() / 1000),
-  };
-  const service = new Service(engine, model, new Metrics());
+  const service = new Service(sourceOf(engine, options), new Metrics());
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
-  for (const route of [chatCompletions, models, agents, generate, health, metrics]) route(app, service);
+  holdEngine(app, service);
+  for (const route of [chatCompletions, models, agents, generate, metrics]) route(app, service);
+  admin(app, service, { batchWindowMs: options.batchWindowMs ?? 0 });
+  health(app, service, { maxQueue: options.maxQueue ?? MAX_QUEUE });
   const { guard, context } = options;
   if (guard || context) addTools(app, service, { guard, context });
   const close = closer(app, service, options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS);
@@ -128,6 +135,18 @@ export function createServer(
     listen: (where) => listen(app, where ?? {}),
     close,
   };
+}
+
+function sourceOf(
+  engine: ServedEngine | Promise<ServedEngine> | ServedRegistry,
+  { model, aliases }: ServerOptions,
+): EngineSource {
+  if (!('acquire' in engine))
+    return new FixedEngine(engine, { model: model || undefined, aliases: aliases ?? [] });
+  if (model === undefined && aliases === undefined) return engine;
+  throw new StompError('INVALID_REQUEST', 'A registry names its models; give it the aliases.', {
+    fields: { field: model === undefined ? 'aliases' : 'model' },
+  });
 }
 
 /** Loaded when there are any: without, nobody needs MCP. */
@@ -183,6 +202,25 @@ function addHooks(app: FastifyInstance, service: Service, allowedHosts: readonly
   });
 }
 
+/**
+ * Routes that work on the engine hold it from before their handler runs until their response is sent. The rest of
+ * the request then runs inside of `hold`, which is why this hook has a callback.
+ */
+function holdEngine(app: FastifyInstance, service: Service): void {
+  app.addHook('preHandler', (request, reply, done) => {
+    if (!usesEngine(request.routeOptions.url ?? '')) return done();
+    const begin = (): void => {
+      request.notes.model = service.model.id;
+      done();
+    };
+    service.hold(reply.raw).then((run) => run(begin), done);
+  });
+}
+
+function usesEngine(route: string): boolean {
+  return /^\/v1\/(chat\/completions|completions|messages|agents)(?!\/:id\/(project|sessions))/.test(route);
+}
+
 /** Paths that do something, beside those that watch over the server. */
 function isApi(path: string): boolean {
   return path.startsWith('/v1/') || path.startsWith('/mcp');
@@ -194,7 +232,7 @@ function finished(service: Service, request: FastifyRequest, reply: FastifyReply
   const { method, notes } = request;
   if (!reply.raw.writableFinished) Object.assign(notes, { status: 499, error: 'CANCELLED' });
   const status = notes.status ?? reply.raw.statusCode;
-  if (isApi(route)) service.metrics.request(service.model.id, route, status);
+  if (isApi(route)) service.metrics.request(notes.model ?? service.model.id, route, status);
   const line = { method, route, ...notes, status, ms: Math.round(ms) };
   if (route.startsWith('/health') || route === '/metrics') request.log.debug(line, 'request');
   else request.log.info(line, 'request');

@@ -45,6 +45,7 @@ export interface Turn {
 /** What the log says of a request; filled while it runs. */
 export interface RequestNotes {
   agent?: string;
+  model?: string;
   finishReason?: string;
   promptTokens?: number;
   cachedTokens?: number;

@@ -16,7 +16,7 @@ export function models(app: FastifyInstance, service: Service): void {
 }
 
 function describe(service: Service): object {
-  const { info } = service.engine();
+  const info = service.info();
   return {
     id: service.model.id,
     object: 'model',
