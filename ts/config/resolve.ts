@@ -108,8 +108,10 @@ function refuseUnavailable(
 }
 
 function defaultValue(setting: Setting, cwd: string): Value | undefined {
-  if (setting.type === 'path') return resolve(cwd, expandHome(setting.default));
-  return setting.type === 'string' ? expandHome(setting.default) : setting.default;
+  const value = setting.default;
+  if (value === undefined) return undefined;
+  if (setting.type === 'path') return resolve(cwd, expandHome(String(value)));
+  return setting.type === 'string' ? expandHome(String(value)) : value;
 }
 
 function userFile(named: string | true | undefined, cwd: string): FileLayer {

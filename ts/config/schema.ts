@@ -57,7 +57,7 @@ interface NumberChoiceSetting extends Common {
 interface TextSetting extends Common {
   /** A path has a leading `~` expanded and is made absolute against the working directory. */
   readonly type: 'string' | 'path';
-  readonly default: string;
+  readonly default: string | undefined;
 }
 
 interface FlagSetting extends Common {
@@ -152,6 +152,49 @@ export const SETTINGS = [
     max: 100_000,
     unit: 'requests',
     doc: 'Requests that may wait for a place in the batch; more are refused with 429',
+    commands: ['serve'],
+  },
+  {
+    name: 'model-aliases',
+    toml: 'engine.model_aliases',
+    type: 'string',
+    default: undefined,
+    unset: 'none',
+    doc: 'More names that requests may use for models, separated by commas: NAME=MODEL',
+    commands: ['serve'],
+  },
+  {
+    name: 'model-ttl-seconds',
+    toml: 'engine.model_ttl_seconds',
+    type: 'number',
+    default: undefined,
+    min: 1,
+    max: 2_000_000,
+    unit: 'seconds',
+    unset: 'never',
+    doc: 'A model without requests for so long is unloaded; the next request loads it again',
+    commands: ['serve'],
+  },
+  {
+    name: 'swap-timeout-seconds',
+    toml: 'engine.swap_timeout_seconds',
+    type: 'number',
+    default: 30,
+    min: 0,
+    max: 3600,
+    unit: 'seconds',
+    doc: 'How long running requests may go on before they are cancelled for another model',
+    commands: ['serve'],
+  },
+  {
+    name: 'swap-wait-seconds',
+    toml: 'engine.swap_wait_seconds',
+    type: 'number',
+    default: 30,
+    min: 0,
+    max: 3600,
+    unit: 'seconds',
+    doc: 'How long requests wait for a model that is being exchanged before they are refused with 503',
     commands: ['serve'],
   },
   {
@@ -264,6 +307,15 @@ export const SETTINGS = [
     allowed: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
     doc: 'Least severe log lines to write (JSON on standard error); no prompt text from info upwards',
     commands: ['serve', 'mcp'],
+  },
+  {
+    name: 'otlp-endpoint',
+    toml: 'log.otlp_endpoint',
+    type: 'string',
+    default: undefined,
+    unset: 'that of OTEL_EXPORTER_OTLP_ENDPOINT, or no traces',
+    doc: 'Collector of OpenTelemetry traces, over OTLP and HTTP: http://localhost:4318',
+    commands: ['serve'],
   },
   {
     name: 'database',
@@ -429,7 +481,7 @@ type ValueOf<S extends Entry> = S['type'] extends 'integer' | 'number'
     ? boolean
     : S extends { readonly allowed: readonly (infer Allowed)[] }
       ? Allowed
-      : string;
+      : string | Maybe<S>;
 
 /** Every setting with its final value, keyed in camel case. */
 export type Settings = { readonly [S in Entry as CamelCase<S['name']>]: ValueOf<S> };

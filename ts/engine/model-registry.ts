@@ -284,7 +284,7 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
         signal: this.#signalOf(target),
       });
       const leased = new Leased(engine, () => this.#awaitIdleness());
-      this.#serving = { target, leased, loadedAtMs: Date.now() };
+      this.#serving = { target: { ...target, signal: undefined }, leased, loadedAtMs: Date.now() };
       this.#enter('ready', target);
     } catch (error) {
       throw this.#failed(target, error);
@@ -325,8 +325,8 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
     (target.options.onProgress ?? this.#options.engine.onProgress)?.(progress);
   }
 
-  #signalOf({ options }: Target): AbortSignal {
-    return options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
+  #signalOf({ signal }: Target): AbortSignal {
+    return signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
   }
 
   #enter(state: ModelState, target: Target | undefined): void {

@@ -66,7 +66,9 @@ export interface Target {
   readonly model: string;
   readonly id: string;
   readonly aliases: readonly string[];
-  readonly options: EngineOptions;
+  readonly options: Omit<EngineOptions, 'signal'>;
+  /** Ends this load early; nothing that comes later. */
+  readonly signal: AbortSignal | undefined;
 }
 
 /** What a timer can count to. */
@@ -109,14 +111,18 @@ export function checkRegistryOptions<E extends RegistryEngine>(
 }
 
 /** @throws StompError INVALID_REQUEST */
-export function targetOf(name: string, options: EngineOptions, aliases: ReadonlyMap<string, string>): Target {
+export function targetOf(
+  name: string,
+  { signal, ...options }: EngineOptions,
+  aliases: ReadonlyMap<string, string>,
+): Target {
   if (typeof name !== 'string' || name === '' || name.length > 4096 || name.includes('\0'))
     refuse('model', name, 'a name, path or hub id');
   const model = aliases.get(name) ?? name;
   const served = servedNames(model);
   const names = [served.id, ...served.aliases];
   const further = [...aliases].filter(([, stands]) => names.includes(stands)).map(([alias]) => alias);
-  return { model, id: served.id, aliases: [...served.aliases, ...further], options };
+  return { model, id: served.id, aliases: [...served.aliases, ...further], options, signal };
 }
 
 function checkAliases(aliases: Readonly<Record<string, string>>): ReadonlyMap<string, string> {

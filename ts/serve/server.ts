@@ -115,6 +115,7 @@ export function createServer(
   const app = createApp(options);
   addHooks(app, service, options.allowedHosts ?? []);
   holdEngine(app, service);
+  logChanges(app, service);
   for (const route of [chatCompletions, models, agents, generate, metrics]) route(app, service);
   admin(app, service, { batchWindowMs: options.batchWindowMs ?? 0 });
   health(app, service, { maxQueue: options.maxQueue ?? MAX_QUEUE });
@@ -215,6 +216,15 @@ function holdEngine(app: FastifyInstance, service: Service): void {
     };
     service.hold(reply.raw).then((run) => run(begin), done);
   });
+}
+
+function logChanges(app: FastifyInstance, service: Service): void {
+  const stop = service.source.subscribe((event) => {
+    if (event.type === 'state' || !event.change.changed) return;
+    const { model, previous, totalMs, cancelledRequests } = event.change;
+    app.log.info({ model, previous, cancelledRequests, ms: Math.round(totalMs) }, 'the model has changed');
+  });
+  app.addHook('onClose', async () => stop());
 }
 
 function usesEngine(route: string): boolean {
