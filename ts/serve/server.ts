@@ -20,6 +20,7 @@ import { admin } from './admin/admin.js';
 import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
 import { type EngineSource, FixedEngine, type ServedRegistry } from './engine-source.js';
+import { faultDetail, faultFields } from './fault-log.js';
 import { health } from './health.js';
 import { parseJsonBody } from './json-body.js';
 import { checkLocal } from './local-only.js';
@@ -243,7 +244,8 @@ function finished(service: Service, request: FastifyRequest, reply: FastifyReply
   if (!reply.raw.writableFinished) Object.assign(notes, { status: 499, error: 'CANCELLED' });
   const status = notes.status ?? reply.raw.statusCode;
   if (isApi(route)) service.metrics.request(notes.model ?? service.model.id, route, status);
-  const line = { method, route, ...notes, status, ms: Math.round(ms) };
+  const { span: _, ...told } = notes;
+  const line = { method, route, ...told, status, ms: Math.round(ms) };
   if (route.startsWith('/health') || route === '/metrics') request.log.debug(line, 'request');
   else request.log.info(line, 'request');
 }
@@ -255,7 +257,10 @@ async function sendError(
 ): Promise<FastifyReply> {
   const error = errorForWire(caught);
   if (error.code === 'PAYLOAD_TOO_LARGE') await discardBody(request.raw);
-  if (error.status >= 500 && error.status !== 503) request.log.error({ err: caught }, 'a request failed');
+  if (error.status >= 500 && error.status !== 503) {
+    request.log.error(faultFields(caught), 'a request failed');
+    request.log.debug(faultDetail(caught), 'why');
+  }
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   const body = request.routeOptions?.config?.errorBody ?? errorBody;
