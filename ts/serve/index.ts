@@ -8,3 +8,4 @@ export {
   type StompServer,
 } from './server.js';
 export type { Phase, ServedEngine } from './service.js';
+export type { TracingOptions } from './tracing/trace-requests.js';

@@ -30,6 +30,7 @@ import { chatCompletions } from './openai/chat-completions.js';
 import { models } from './openai/models.js';
 import { type Phase, type ServedEngine, Service } from './service.js';
 import type { Systems } from './tools/tools.js';
+import { type TracingOptions, traceRequests } from './tracing/trace-requests.js';
 import { errorBody, errorForWire, retryAfterSeconds } from './wire-errors.js';
 
 /** A stomp guard to offer over HTTP and MCP. Whoever opened it closes it, after the server. */
@@ -61,6 +62,8 @@ export interface ServerOptions {
   maxQueue?: number;
   /** Batch window that the engine was started with, as `/v1/admin/batch-window` tells it. @default 0 */
   batchWindowMs?: number;
+  /** Sends an OpenTelemetry span for each request. @default off */
+  tracing?: TracingOptions;
   /** Structured log lines; none from `info` upwards holds text of a prompt or an answer. @default off */
   log?: {
     level: string;
@@ -114,6 +117,7 @@ export function createServer(
 ): StompServer {
   const service = new Service(sourceOf(engine, options), new Metrics());
   const app = createApp(options);
+  if (options.tracing) traceRequests(app, options.tracing);
   addHooks(app, service, options.allowedHosts ?? []);
   holdEngine(app, service);
   logChanges(app, service);
@@ -245,7 +249,8 @@ function finished(service: Service, request: FastifyRequest, reply: FastifyReply
   const status = notes.status ?? reply.raw.statusCode;
   if (isApi(route)) service.metrics.request(notes.model ?? service.model.id, route, status);
   const { span: _, ...told } = notes;
-  const line = { method, route, ...told, status, ms: Math.round(ms) };
+  const trace = request.span ? { traceId: request.span.traceId } : {};
+  const line = { method, route, ...told, ...trace, status, ms: Math.round(ms) };
   if (route.startsWith('/health') || route === '/metrics') request.log.debug(line, 'request');
   else request.log.info(line, 'request');
 }

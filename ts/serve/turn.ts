@@ -5,7 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Generation, GenerationChunk, GenerationResult, PromptUse } from '../engine/types.js';
+import type { Generation, GenerationChunk, GenerationResult, PromptUse, Usage } from '../engine/types.js';
 import { StompError } from '../errors.js';
 import { faultDetail, faultFields } from './fault-log.js';
 import type { Service } from './service.js';
@@ -55,8 +55,8 @@ export interface RequestNotes {
   generatedTokens?: number;
   queuedMs?: number;
   firstTokenMs?: number;
-  /** When the generation began and how long it took; for traces. */
-  span?: { readonly beganMs: number; readonly totalMs: number };
+  /** When the generation began, by the clock of `performance`, and how long its phases took; for traces. */
+  span?: Readonly<Record<'beganMs' | 'queuedMs' | 'firstTokenMs' | 'totalMs', number>>;
   /** Replaces the status where a stream failed after its 200, or the client went away. */
   status?: number;
   error?: string;
@@ -184,9 +184,13 @@ function note(
     generatedTokens: results.reduce((sum, { usage }) => sum + usage.generatedTokens, 0),
     queuedMs: Math.round(first.usage.queuedMs),
     firstTokenMs: Math.round(first.usage.firstTokenMs),
-    span: { beganMs, totalMs: first.usage.totalMs },
+    span: { beganMs, ...spanOf(first.usage) },
     ...(first.usage.missReason === '' ? {} : { missReason: first.usage.missReason }),
   });
+}
+
+function spanOf({ queuedMs, firstTokenMs, totalMs }: Usage) {
+  return { queuedMs, firstTokenMs, totalMs };
 }
 
 /** An aborted generation says CANCELLED; why it was aborted says more. */

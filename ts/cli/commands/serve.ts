@@ -11,6 +11,7 @@ import { openContext } from '../open-context.js';
 import { openFiles, openMaasl } from '../open-guard.js';
 import { openRegistry } from '../open-registry.js';
 import { print, say, type Terminal } from '../terminal.js';
+import { tracingOptions } from '../traces.js';
 import { formatBytes, plural } from '../units.js';
 
 export const serve: Command = {
@@ -54,6 +55,7 @@ async function serveModel(
   const server = createServer(registry, {
     shutdownTimeoutMs: settings.shutdownTimeoutSeconds * 1000,
     maxQueue: settings.maxQueue,
+    ...tracingOptions(settings),
     guard,
     context,
     log: { level: settings.logLevel, stream: process.stderr },
