@@ -2,6 +2,7 @@
 
 /** The right to use an engine until it is released. */
 export interface Lease<E> {
+  /** Stays open until the lease is released, or its time is up. */
   readonly engine: E;
   /** Aborted, with the reason, when the engine has to go before the work on it is done. */
   readonly signal: AbortSignal;

@@ -7,7 +7,14 @@ import { StompError, toStompError } from '../errors.js';
 import type { Engine } from './engine.js';
 import { Drainer, type Farewell } from './farewell.js';
 import { type Lease, Leased } from './leases.js';
-import type { ModelChange, ModelEvent, ModelState, ModelStatus } from './model-status.js';
+import { absence, busy, closedError, goodbye } from './model-errors.js';
+import {
+  type ModelChange,
+  type ModelEvent,
+  type ModelState,
+  type ModelStatus,
+  nothingChanged,
+} from './model-status.js';
 import { type AvailableModel, listModels } from './models/inventory.js';
 import {
   checkRegistryOptions,
@@ -151,12 +158,7 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
 
   /** Why there is no engine for a request now. */
   unavailable(): StompError {
-    if (this.#closed) return new StompError('SHUTTING_DOWN', 'The models are closed; open another registry.');
-    const fields = { state: this.#state, model: this.#target?.id, next: this.#next?.id };
-    if (this.#change?.awaited) {
-      return new StompError('MODEL_SWAP', 'The model is being exchanged; try again in a moment.', { fields });
-    }
-    return new StompError('ENGINE_UNAVAILABLE', this.#absence(), { fields });
+    return this.#closed ? closedError() : absence(this.current());
   }
 
   /** @returns ends the subscription. */
@@ -204,7 +206,7 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
   /** One change at a time: a second caller is refused; what a request set off is waited for. */
   async #ask(awaited: boolean, work: () => Promise<ModelChange>): Promise<ModelChange> {
     while (this.#change && !this.#change.asked) await this.#change.settled;
-    if (this.#change || this.#closed) throw this.#busy();
+    if (this.#change || this.#closed) throw this.#closed ? closedError() : busy(this.current());
     return this.#run(true, awaited && this.#serving !== undefined, work);
   }
 
@@ -267,7 +269,7 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
     const serving = this.#serving;
     if (!serving) return { drainMs: 0, closeMs: 0, cancelledRequests: 0, unsaved: undefined };
     this.#enter('draining', serving.target);
-    const farewell = await this.#drainer.end(serving.leased, this.#goodbye(serving.target, target));
+    const farewell = await this.#drainer.end(serving.leased, goodbye(serving.target.id, target?.id));
     this.#serving = undefined;
     if (farewell.unsaved) this.#options.onWarning(farewell.unsaved);
     return farewell;
@@ -378,42 +380,4 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
   }
 
   readonly #warn = (error: unknown): void => this.#options.onWarning(toStompError(error));
-
-  #goodbye(target: Target, next: Target | undefined): StompError {
-    const why = next === undefined ? 'unloaded' : `exchanged for ${next.id}`;
-    return new StompError('MODEL_SWAP', `${target.id} was ${why} before the answer was complete.`, {
-      fields: { model: target.id, next: next?.id },
-    });
-  }
-
-  #busy(): StompError {
-    if (this.#closed) return this.unavailable();
-    return new StompError('MODEL_SWAP', 'The model is being changed already; try again when that is done.', {
-      fields: { state: this.#state, model: this.#target?.id, next: this.#next?.id },
-    });
-  }
-
-  #absence(): string {
-    if (this.#state === 'loading') return 'The model is being loaded; try again in a moment.';
-    if (this.#state === 'draining') return 'The model is being unloaded; load one first.';
-    if (this.#asleep && !this.#failure)
-      return 'The model was unloaded for want of requests; a turn loads it again.';
-    if (this.#failure) return `The model could not be loaded: ${this.#failure.message}`;
-    return 'No model is loaded; load one first.';
-  }
-}
-
-function nothingChanged(model: string | undefined, rss: number): ModelChange {
-  return {
-    model,
-    previous: model,
-    changed: false,
-    drainMs: 0,
-    closeMs: 0,
-    loadMs: 0,
-    totalMs: 0,
-    cancelledRequests: 0,
-    rssBytes: { before: rss, between: rss, after: rss },
-    unsaved: undefined,
-  };
 }

@@ -61,3 +61,19 @@ export interface ModelChange {
 export type ModelEvent =
   | { readonly type: 'state'; readonly status: ModelStatus }
   | { readonly type: 'changed'; readonly change: ModelChange };
+
+/** What a change has done that found its model there. @param rss memory of the process, in bytes */
+export function nothingChanged(model: string | undefined, rss: number): ModelChange {
+  return {
+    model,
+    previous: model,
+    changed: false,
+    drainMs: 0,
+    closeMs: 0,
+    loadMs: 0,
+    totalMs: 0,
+    cancelledRequests: 0,
+    rssBytes: { before: rss, between: rss, after: rss },
+    unsaved: undefined,
+  };
+}

@@ -14,7 +14,9 @@ export interface RegistryEngine {
 
 /** What `prepare` gets of the engine's options. */
 export interface PrepareOptions {
+  /** Called often while something is downloaded. */
   readonly onProgress: (progress: LoadProgress) => void;
+  /** Aborted when the model is not wanted any more. */
   readonly signal: AbortSignal;
 }
 

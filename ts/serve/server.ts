@@ -229,7 +229,10 @@ function logChanges(app: FastifyInstance, service: Service): void {
     const { model, previous, totalMs, cancelledRequests } = event.change;
     app.log.info({ model, previous, cancelledRequests, ms: Math.round(totalMs) }, 'the model has changed');
   });
-  app.addHook('onClose', async () => stop());
+  app.addHook('onClose', async () => {
+    stop();
+    service.close();
+  });
 }
 
 function usesEngine(route: string): boolean {

@@ -54,6 +54,7 @@ export class Service {
   readonly #turns = new Set<AbortController>();
   readonly #entering = new Set<AbortController>();
   readonly #holds = new AsyncLocalStorage<Hold>();
+  readonly #stop: () => void;
   /** Of the model that was there last. */
   #info: EngineInfo | undefined;
   #draining = false;
@@ -62,7 +63,7 @@ export class Service {
     this.source = source;
     this.metrics = metrics;
     this.#info = source.engine?.info;
-    source.subscribe((event) => {
+    this.#stop = source.subscribe((event) => {
       if (event.type === 'state') this.#info = source.engine?.info ?? this.#info;
       else if (
         event.change.changed &&
@@ -71,6 +72,11 @@ export class Service {
       )
         metrics.swapped(event.change.totalMs / 1000);
     });
+  }
+
+  /** Follows the models no longer. */
+  close(): void {
+    this.#stop();
   }
 
   /** That of the request that asks; elsewhere the present one, nameless if there is none. */

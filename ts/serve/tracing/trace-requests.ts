@@ -6,6 +6,7 @@ import type { RequestNotes } from '../turn.js';
 import { traceParent } from './trace-parent.js';
 import type { GenerationPhases, RequestSpan, Tracing } from './tracing.js';
 
+/** Where the traces of a server go. */
 export interface TracingOptions {
   /** Where spans go, over OTLP in JSON: `http://localhost:4318/v1/traces`. */
   readonly url: string;
