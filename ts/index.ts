@@ -3,8 +3,13 @@
 export type { Agent } from './engine/agent.js';
 export { checkAgentId } from './engine/agent-id.js';
 export { Engine } from './engine/engine.js';
+export type { Lease } from './engine/leases.js';
+export { ModelRegistry } from './engine/model-registry.js';
+export type { ModelChange, ModelEvent, ModelState, ModelStatus } from './engine/model-status.js';
+export type { AvailableModel } from './engine/models/inventory.js';
 export type { KnownModel } from './engine/models/known-models.js';
 export { defaultModel, knownModels } from './engine/models/known-models.js';
+export type { ModelRegistryOptions, PrepareOptions, RegistryEngine } from './engine/registry-options.js';
 export type { CountOptions } from './engine/turns.js';
 export type {
   AgentInfo,

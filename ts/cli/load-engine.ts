@@ -1,5 +1,4 @@
 /** Loads an engine as the settings say, with progress on standard error. */
-import { basename } from 'node:path';
 import type { Settings } from '../config/index.js';
 import { Engine } from '../engine/engine.js';
 import type { EngineOptions, KvBits } from '../engine/types.js';
@@ -42,12 +41,4 @@ export async function loadEngine(
   } finally {
     bar.done();
   }
-}
-
-/** The names a served model goes by: a short one, and the one it was asked for by. */
-export function servedNames(model: string): { id: string; aliases: string[] } {
-  const isPath = /^[./~\\]|\.gguf$/.test(model);
-  const id = isPath ? basename(model).replace(/\.gguf$/, '') : model;
-  const short = basename(model);
-  return { id, aliases: [...new Set([model, short])].filter((name) => name !== id) };
 }

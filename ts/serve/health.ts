@@ -1,10 +1,22 @@
-/** `GET /health/live`, `/health/startup` and `/health/ready`, for supervisors. */
+/** `GET /health/live`, `/health/startup` and `/health/ready`, for supervisors; HEAD as well. */
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { EngineStats } from '../engine/types.js';
 import { resource } from './resource.js';
 import type { Service } from './service.js';
 
-export function health(app: FastifyInstance, service: Service): void {
+export interface HealthLimits {
+  /** Requests that may wait in the engine. */
+  readonly maxQueue: number;
+}
+
+/**
+ * Near exhaustion: so little of a pool can be had, and so much of the queue is taken, that new requests would
+ * soon be refused. A full pool alone is an engine at work: finished requests give their blocks back.
+ */
+const LEAST_POOL_SHARE = 0.05;
+const MOST_QUEUE_SHARE = 0.8;
+
+export function health(app: FastifyInstance, service: Service, limits: HealthLimits): void {
   // Supervisors hold no keys.
   const options = { role: 'anyone' } as const;
   resource(app, '/health/live', { GET: () => ({ status: 'live' }) }, options);
@@ -12,29 +24,39 @@ export function health(app: FastifyInstance, service: Service): void {
     app,
     '/health/startup',
     {
-      GET: (_, reply) =>
-        service.loaded
-          ? { status: 'started' }
-          : notYet(reply, service.phase, service.failure?.message ?? 'the model is being loaded'),
+      GET: (_, reply) => (service.started ? { status: 'started' } : notYet(reply, ...absence(service))),
     },
     options,
   );
-  resource(app, '/health/ready', { GET: (_, reply) => ready(service, reply) }, options);
+  resource(app, '/health/ready', { GET: (_, reply) => ready(service, limits, reply) }, options);
 }
 
-async function ready(service: Service, reply: FastifyReply): Promise<object> {
-  if (service.phase === 'draining') return notYet(reply, 'draining', 'the server is shutting down');
-  if (!service.loaded) {
-    return notYet(reply, service.phase, service.failure?.message ?? 'the model is being loaded');
-  }
-  if (isNearExhaustion(await service.loaded.stats())) {
-    return notYet(reply, 'near exhaustion', 'requests wait and no cache block is free');
+async function ready(service: Service, limits: HealthLimits, reply: FastifyReply): Promise<object> {
+  if (service.phase !== 'ready') return notYet(reply, ...absence(service));
+  const stats = await service.stats();
+  if (stats && isNearExhaustion(stats, limits)) {
+    return notYet(reply, 'near exhaustion', 'hardly a cache block is free and the queue is nearly full');
   }
   return { status: 'ready' };
 }
 
-function isNearExhaustion(stats: EngineStats): boolean {
-  return stats.waiting > 0 && stats.pool.some((group) => group.free + group.cached === 0);
+function absence(service: Service): [status: string, reason: string] {
+  const { next } = service.source.current();
+  const exchange =
+    next === undefined ? 'the model is being loaded or unloaded' : `${next} is being loaded instead`;
+  const reasons: Partial<Record<Service['phase'], string>> = {
+    draining: 'the server is shutting down',
+    loading: 'the model is being loaded',
+    failed: service.failure?.message ?? 'the model could not be loaded',
+    swapping: exchange,
+    unloaded: 'no model is loaded',
+  };
+  return [service.phase, reasons[service.phase] ?? ''];
+}
+
+function isNearExhaustion({ pool, waiting }: EngineStats, { maxQueue }: HealthLimits): boolean {
+  const isPoolFull = pool.some(({ capacity, free, cached }) => free + cached < capacity * LEAST_POOL_SHARE);
+  return isPoolFull && waiting > 0 && waiting >= maxQueue * MOST_QUEUE_SHARE;
 }
 
 function notYet(reply: FastifyReply, status: string, reason: string): object {

@@ -7,7 +7,8 @@ export function metrics(app: FastifyInstance, service: Service): void {
   resource(app, '/metrics', {
     GET: async (_, reply) => {
       void reply.header('content-type', service.metrics.contentType);
-      return service.metrics.scrape(await service.loaded?.stats());
+      const engine = service.loaded;
+      return service.metrics.scrape(await service.stats(), engine);
     },
   });
 }

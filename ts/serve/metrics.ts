@@ -3,7 +3,7 @@
  * counts is read from `stats()` at each scrape; what only the server sees is counted as it happens.
  */
 import { performance } from 'node:perf_hooks';
-import { Counter, Gauge, Histogram, Registry, Summary } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineStats, Usage } from '../engine/types.js';
 import { RateWindow } from './rate.js';
 
@@ -21,6 +21,7 @@ export class Metrics {
   readonly #tokens: Counter;
   readonly #hits: Counter;
   readonly #misses: Counter;
+  readonly #swaps: Histogram;
   readonly #engine: EngineMetrics;
 
   /** @param now milliseconds, never going back. */
@@ -64,6 +65,11 @@ export class Metrics {
       help: 'Requests that found no cached token',
       registers,
     });
+    this.#swaps = histogram(
+      'stomp_model_swap_duration_seconds',
+      'One model taking the place of another: how long none was ready',
+      registers,
+    );
     this.#engine = new EngineMetrics(registers, this.#rate);
   }
 
@@ -92,12 +98,23 @@ export class Metrics {
     (usage.cachedTokens > 0 ? this.#hits : this.#misses).inc();
   }
 
-  /** @param stats undefined while no engine is loaded: its metrics are then left out. */
-  async scrape(stats: EngineStats | undefined): Promise<string> {
-    if (stats) this.#engine.update(stats);
+  /** A model took the place of another. @param seconds without a model that was ready */
+  swapped(seconds: number): void {
+    this.#swaps.observe(seconds);
+  }
+
+  /**
+   * @param stats undefined while no engine is loaded: what only an engine has is then 0 or left out
+   * @param engine whose figures they are; those of another one count from 0
+   */
+  async scrape(stats: EngineStats | undefined, engine?: object): Promise<string> {
+    if (stats) this.#engine.update(stats, engine);
+    else this.#engine.clear();
     return this.registry.metrics();
   }
 }
+
+const NOTHING = { evictionsHot: 0, saves: 0, saveSeconds: 0 };
 
 /** What is copied from the engine's own figures. */
 class EngineMetrics {
@@ -109,8 +126,9 @@ class EngineMetrics {
   readonly #memory: Gauge<'kind'>;
   readonly #pool: Gauge<'group'>;
   readonly #evictions: Counter<'tier'>;
-  readonly #persist: Summary;
-  #seen = { evictionsHot: 0, saves: 0, saveSeconds: 0 };
+  readonly #persist: Histogram;
+  #engine: object | undefined;
+  #seen = NOTHING;
 
   constructor(registers: Registry[], rate: RateWindow) {
     const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers });
@@ -140,23 +158,23 @@ class EngineMetrics {
       labelNames: ['tier'],
       registers,
     });
-    this.#persist = new Summary({
-      name: 'stomp_cache_persist_duration_seconds',
-      help: 'Writing one agent to disk: sum and count',
-      percentiles: [],
+    this.#persist = histogram(
+      'stomp_cache_persist_duration_seconds',
+      'Writing one agent to disk; those between two readings count with their mean',
       registers,
-    });
+    );
   }
 
-  update(stats: EngineStats): void {
+  update(stats: EngineStats, engine: object | undefined): void {
+    if (engine !== this.#engine) this.#seen = NOTHING;
+    this.#engine = engine;
     this.#queue.set(stats.waiting);
     this.#batch.set(stats.active);
     this.#agents.set(stats.agentsHot);
-    this.#tokensPerSecond.set(this.#rate.perSecond());
     this.#memory.set({ kind: 'weights' }, stats.memory.weightsBytes);
     this.#memory.set({ kind: 'pool' }, stats.memory.poolBytes);
     this.#memory.set({ kind: 'scratch' }, stats.memory.scratchBytes);
-    this.#memory.set({ kind: 'process' }, process.memoryUsage.rss());
+    this.#process();
     for (const [group, { capacity, free }] of stats.pool.entries()) {
       this.#pool.set({ group: String(group) }, capacity === 0 ? 0 : 1 - free / capacity);
     }
@@ -165,7 +183,18 @@ class EngineMetrics {
     this.#seen = stats;
   }
 
-  /** The engine tells totals; sum and count, all that this summary shows, come out exact. */
+  /** There is no engine. Counters stay, for they only grow. */
+  clear(): void {
+    for (const gauge of [this.#queue, this.#batch, this.#agents, this.#memory, this.#pool]) gauge.reset();
+    this.#process();
+  }
+
+  #process(): void {
+    this.#tokensPerSecond.set(this.#rate.perSecond());
+    this.#memory.set({ kind: 'process' }, process.memoryUsage.rss());
+  }
+
+  /** The engine tells totals: sum and count are exact, the buckets hold means. */
   #savesSince(stats: EngineStats): void {
     const count = stats.saves - this.#seen.saves;
     const seconds = stats.saveSeconds - this.#seen.saveSeconds;

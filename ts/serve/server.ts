@@ -1,6 +1,6 @@
 /**
- * The HTTP server: routes, limits, errors, logs. `createServer` does not own the engine: whoever loaded it
- * closes it, after the server.
+ * The HTTP server: routes, limits, errors, logs. `createServer` does not own the engine or the registry: whoever
+ * opened it closes it, after the server.
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -17,9 +17,12 @@ import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
 import { limitConnections, transportOptions } from './access/connections.js';
 import { Gate, type GateOptions } from './access/gate.js';
+import { admin } from './admin/admin.js';
 import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
 import { messages } from './anthropic/messages.js';
+import { type EngineSource, FixedEngine, isRegistry, type ServedRegistry } from './engine-source.js';
+import { faultDetail, faultFields } from './fault-log.js';
 import { health } from './health.js';
 import { parseJsonBody } from './json-body.js';
 import { type ListenOptions, listen } from './listen.js';
@@ -36,6 +39,7 @@ import { watchPaths } from './openapi/paths/watch.js';
 import { openApi } from './openapi/routes.js';
 import { type Phase, type ServedEngine, Service } from './service.js';
 import type { Systems } from './tools/tools.js';
+import { type TracingOptions, traceRequests } from './tracing/trace-requests.js';
 import type { RequestNotes } from './turn.js';
 import { errorBody, errorForWire, retryAfterSeconds } from './wire-errors.js';
 
@@ -48,7 +52,7 @@ export interface GuardServices {
 
 /** What to serve besides the engine, to whom, and within which limits. */
 export interface ServerOptions extends GateOptions {
-  /** Name under which the model is served. @default the name it was loaded by */
+  /** Name under which an engine is served; a registry names its models itself. @default the name it was loaded by */
   model?: string;
   /** Other names that requests may use for it; with a `*` at the end, all that begin so. */
   aliases?: readonly string[];
@@ -63,6 +67,12 @@ export interface ServerOptions extends GateOptions {
    * context's metrics. Whoever opened it closes it, after the server and before its guard.
    */
   context?: AgentContextManager;
+  /** Requests that may wait for a place in the engine's batch, by which readiness is judged. @default 256 */
+  maxQueue?: number;
+  /** Batch window that the engine was started with, as `/v1/admin/batch-window` tells it. @default 0 */
+  batchWindowMs?: number;
+  /** Sends an OpenTelemetry span for each request. @default off */
+  tracing?: TracingOptions;
   /** Structured log lines; none from `info` upwards holds text of a prompt or an answer. @default off */
   log?: {
     level: string;
@@ -96,42 +106,35 @@ export interface StompServer {
 /** A conversation of a million tokens has 4 to 8 MB. */
 const BODY_LIMIT_BYTES = 32 << 20;
 const SHUTDOWN_TIMEOUT_MS = 30_000;
+/** That of an engine that was told nothing else. */
+const MAX_QUEUE = 256;
+const ROUTES = [chatCompletions, completions, messages, models, agents, generate, metrics, openApi];
 const DISCARD_MS = 2000;
 /** For cancelled answers to say so, and for clients to read it. */
 const LAST_WORDS_MS = 2000;
 
 /**
  * @param engine a loaded engine, or one that is being loaded: until it is there, requests get 503 and
- *   `/health/startup` says so.
- * @throws StompError CONFIG_INVALID
+ *   `/health/startup` says so. Or a registry, whose models can be exchanged while the server runs.
+ * @throws StompError CONFIG_INVALID; INVALID_REQUEST when a registry comes with a name for its model.
  */
 export function createServer(
-  engine: ServedEngine | Promise<ServedEngine>,
+  engine: ServedEngine | Promise<ServedEngine> | ServedRegistry,
   options: ServerOptions = {},
 ): StompServer {
-  const model = {
-    id: options.model ?? '',
-    aliases: options.aliases ?? [],
-    created: Math.floor(Date.now() / 1000),
-  };
   const gate = new Gate(options);
-  const service = new Service(engine, model, new Metrics(), gate.rates);
+  const source = sourceOf(engine, options);
+  const service = new Service(source, new Metrics(), gate.rates, isRegistry(source) ? options.aliases : []);
   const app = createApp(options, gate);
+  if (options.tracing) traceRequests(app, options.tracing);
   addHooks(app, service);
   gate.guard(app);
   refuseWhileDraining(app, service);
-  for (const route of [
-    chatCompletions,
-    completions,
-    messages,
-    models,
-    agents,
-    generate,
-    health,
-    metrics,
-    openApi,
-  ])
-    route(app, service);
+  holdEngine(app, service);
+  logChanges(app, service);
+  for (const route of ROUTES) route(app, service);
+  admin(app, service, { batchWindowMs: options.batchWindowMs ?? 0 });
+  health(app, service, { maxQueue: options.maxQueue ?? MAX_QUEUE });
   service.described.push({
     groups: [openaiPaths, anthropicPaths, agentPaths, watchPaths],
     schemas: { ...openaiSchemas, ...anthropicSchemas, ...agentSchemas },
@@ -153,6 +156,18 @@ export function createServer(
     listen: (where) => listen(app, gate, where ?? {}),
     close,
   };
+}
+
+function sourceOf(
+  engine: ServedEngine | Promise<ServedEngine> | ServedRegistry,
+  { model, aliases }: ServerOptions,
+): EngineSource {
+  if (!('acquire' in engine))
+    return new FixedEngine(engine, { model: model || undefined, aliases: aliases ?? [] });
+  if (model === undefined) return engine;
+  throw new StompError('INVALID_REQUEST', 'A registry names its models; leave `model` out.', {
+    fields: { field: 'model' },
+  });
 }
 
 /** Loaded when there are any: without, nobody needs MCP. */
@@ -213,6 +228,37 @@ function refuseWhileDraining(app: FastifyInstance, service: Service): void {
   app.addHook('preParsing', async (request, _, payload) => unreadBody(request.raw, payload));
 }
 
+/**
+ * Routes that work on the engine hold it from before their handler runs until their response is sent. The rest of
+ * the request then runs inside of `hold`, which is why this hook has a callback.
+ */
+function holdEngine(app: FastifyInstance, service: Service): void {
+  app.addHook('preHandler', (request, reply, done) => {
+    if (!usesEngine(request.routeOptions.url ?? '')) return done();
+    const begin = (): void => {
+      request.notes.model = service.model.id;
+      done();
+    };
+    service.hold(reply.raw).then((run) => run(begin), done);
+  });
+}
+
+function logChanges(app: FastifyInstance, service: Service): void {
+  const stop = service.source.subscribe((event) => {
+    if (event.type === 'state' || !event.change.changed) return;
+    const { model, previous, totalMs, cancelledRequests } = event.change;
+    app.log.info({ model, previous, cancelledRequests, ms: Math.round(totalMs) }, 'the model has changed');
+  });
+  app.addHook('onClose', async () => {
+    stop();
+    service.close();
+  });
+}
+
+function usesEngine(route: string): boolean {
+  return /^\/v1\/(chat\/completions|completions|messages|agents)(?!\/:id\/(project|sessions))/.test(route);
+}
+
 /** Paths that do something, beside those that watch over the server. */
 function isApi(path: string): boolean {
   return path.startsWith('/v1/') || path.startsWith('/mcp');
@@ -224,8 +270,10 @@ function finished(service: Service, request: FastifyRequest, reply: FastifyReply
   const { method, notes } = request;
   if (!reply.raw.writableFinished) Object.assign(notes, { status: 499, error: 'CANCELLED' });
   const status = notes.status ?? reply.raw.statusCode;
-  if (isApi(route)) service.metrics.request(service.model.id, route, status);
-  const line = { method, route, ...notes, status, ms: Math.round(ms) };
+  if (isApi(route)) service.metrics.request(notes.model ?? service.model.id, route, status);
+  const { span: _, ...told } = notes;
+  const trace = request.span ? { traceId: request.span.traceId } : {};
+  const line = { method, route, ...told, ...trace, status, ms: Math.round(ms) };
   if (route.startsWith('/health') || route === '/metrics') request.log.debug(line, 'request');
   else request.log.info(line, 'request');
 }
@@ -237,7 +285,10 @@ async function sendError(
 ): Promise<FastifyReply> {
   const error = errorForWire(caught);
   if (error.code === 'PAYLOAD_TOO_LARGE') await discardBody(request.raw);
-  if (error.status >= 500 && error.status !== 503) request.log.error({ err: caught }, 'a request failed');
+  if (error.status >= 500 && error.status !== 503) {
+    request.log.error(faultFields(caught), 'a request failed');
+    request.log.debug(faultDetail(caught), 'why');
+  }
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   if (request.notes?.agent !== undefined) reply.header('x-agent-id', request.notes.agent);

@@ -5,8 +5,9 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Generation, GenerationChunk, GenerationResult, PromptUse } from '../engine/types.js';
+import type { Generation, GenerationChunk, GenerationResult, PromptUse, Usage } from '../engine/types.js';
 import { StompError } from '../errors.js';
+import { faultDetail, faultFields } from './fault-log.js';
 import type { Service } from './service.js';
 import { type SseEvent, SseStream, sseText } from './sse.js';
 import { errorForWire } from './wire-errors.js';
@@ -49,12 +50,17 @@ export interface RequestNotes {
   /** Name of the API key. */
   key?: string;
   agent?: string;
+  model?: string;
   finishReason?: string;
   promptTokens?: number;
   cachedTokens?: number;
   /** Why less was cached than hoped. */
   missReason?: string;
   generatedTokens?: number;
+  queuedMs?: number;
+  firstTokenMs?: number;
+  /** When the generation began, by the clock of `performance`, and how long its phases took; for traces. */
+  span?: Readonly<Record<'beganMs' | 'queuedMs' | 'firstTokenMs' | 'totalMs', number>>;
   /** Replaces the status where a stream failed after its 200, or the client went away. */
   status?: number;
   error?: string;
@@ -85,7 +91,7 @@ export async function runTurn(
       ? await streamed(service, reply, turn, generations)
       : await whole(service, reply, turn, generations);
     answer = results[0];
-    note(request, service, results);
+    note(request, service, results, started);
     return reply;
   } catch (caught) {
     controller.abort(); // the other choices
@@ -167,7 +173,13 @@ async function* watched(generation: Generation, service: Service): AsyncGenerato
   }
 }
 
-function note(request: FastifyRequest, service: Service, results: readonly GenerationResult[]): void {
+/** @param beganMs by the clock of `performance` */
+function note(
+  request: FastifyRequest,
+  service: Service,
+  results: readonly GenerationResult[],
+  beganMs: number,
+): void {
   for (const { usage } of results) service.metrics.usage(usage);
   const [first] = results;
   if (!first) return;
@@ -176,8 +188,15 @@ function note(request: FastifyRequest, service: Service, results: readonly Gener
     promptTokens: first.usage.promptTokens,
     cachedTokens: first.usage.cachedTokens,
     generatedTokens: results.reduce((sum, { usage }) => sum + usage.generatedTokens, 0),
+    queuedMs: Math.round(first.usage.queuedMs),
+    firstTokenMs: Math.round(first.usage.firstTokenMs),
+    span: { beganMs, ...spanOf(first.usage) },
     ...(first.usage.missReason === '' ? {} : { missReason: first.usage.missReason }),
   });
+}
+
+function spanOf({ queuedMs, firstTokenMs, totalMs }: Usage) {
+  return { queuedMs, firstTokenMs, totalMs };
 }
 
 /** An aborted generation says CANCELLED; why it was aborted says more. */
@@ -195,7 +214,10 @@ function failed(
   request.notes.status = error.status;
   request.notes.error = error.code;
   if (!reply.raw.headersSent && !reply.raw.destroyed) throw caught;
-  if (error.status >= 500) request.log.error({ err: caught }, 'a generation failed');
+  if (error.status >= 500) {
+    request.log.error(faultFields(caught), 'a generation failed');
+    request.log.debug(faultDetail(caught), 'why');
+  }
   if (!reply.sent) reply.hijack();
   const isOpen = !reply.raw.destroyed && !reply.raw.writableEnded;
   if (isOpen) reply.raw.end(sseText(format.failure(error)));

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { team, teamGuide } from '../../../ts/cli/demo/guide.js';
 import { howOf, storyTable } from '../../../ts/cli/demo/story.js';
-import { servedNames } from '../../../ts/cli/load-engine.js';
 import { scoreInWindows } from '../../../ts/cli/windows.js';
+import { servedNames } from '../../../ts/engine/models/served-names.js';
 import type { Usage } from '../../../ts/engine/types.js';
 
 function usage(fields: Partial<Usage>): Usage {

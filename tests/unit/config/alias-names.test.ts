@@ -1,26 +1,23 @@
+/** Further names of models, as one setting holds them. */
 import { describe, expect, it } from 'vitest';
-import { aliasNames } from '../../../ts/config/alias-names.js';
-import { resolveSettings } from '../../../ts/config/resolve.js';
+import { aliasNames, modelAliases, refuseAliases } from '../../../ts/config/alias-names.js';
 
-const resolved = (env: Record<string, string>) =>
-  resolveSettings({ command: 'serve', env, cwd: '/nowhere', packageRoot: '/nowhere' }).settings.modelAlias;
-
-describe('other names of the model', () => {
-  it('are none unless they are given', () => {
-    expect(resolved({})).toBeUndefined();
+describe('further names of models', () => {
+  it('belong to whichever model is loaded, or to a certain one', () => {
+    const text = 'claude-*, gpt-4o=smollm2-135m, big = /models/b.gguf ,mine';
+    expect(aliasNames(text)).toEqual(['claude-*', 'mine']);
+    expect(modelAliases(text)).toEqual({ 'gpt-4o': 'smollm2-135m', big: '/models/b.gguf' });
+    expect(refuseAliases(text)).toBeUndefined();
   });
 
-  it('are separated by commas, and may end in a *', () => {
-    const text = resolved({ STOMP_MODEL_ALIAS: 'claude-*, gpt-4o,,' }) ?? '';
-    expect(aliasNames(text)).toEqual(['claude-*', 'gpt-4o']);
+  it('are none in an empty text', () => {
+    expect([aliasNames(''), modelAliases('')]).toEqual([[], {}]);
   });
 
-  it.each(['*-opus', 'claude-*,a*b', '**'])('are refused with a * elsewhere: %s', (text) => {
-    expect(() => resolved({ STOMP_MODEL_ALIAS: text })).toThrow(
-      expect.objectContaining({
-        code: 'CONFIG_INVALID',
-        fields: expect.objectContaining({ field: 'model-alias' }),
-      }),
-    );
-  });
+  it.each(['=model', 'name=', 'a=b=c', 'a*=b', 'cl*ude', '**'])(
+    'are refused where they are none: %s',
+    (text) => {
+      expect(refuseAliases(text)).toEqual(expect.any(String));
+    },
+  );
 });

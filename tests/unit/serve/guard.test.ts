@@ -204,8 +204,13 @@ describe('tools over HTTP', () => {
     const { error } = await json(response);
     expect(error).toMatchObject({ code: 'INTERNAL_ERROR', type: 'server_error' });
     expect(JSON.stringify(error)).not.toContain('secret');
-    const line = log.find((entry) => entry['correlation_id'] === error['correlation_id']);
-    expect(line).toMatchObject({ tool: 'docgen_status', err: { message: 'secret' } });
+    const lines = log.filter((entry) => entry['correlation_id'] === error['correlation_id']);
+    const where = expect.stringContaining('guard.test.ts');
+    expect(lines).toMatchObject([
+      { level: 50, tool: 'docgen_status', err: { type: 'Error', stack: where } },
+      { level: 20, detail: 'Error: secret' },
+    ]);
+    expect(JSON.stringify(lines[0])).not.toContain('secret');
   });
 });
 

@@ -1,5 +1,6 @@
 /** Starts a server around a scripted engine, on a free port, and talks to it over real sockets. */
 import { afterEach } from 'vitest';
+import type { ServedRegistry } from '../../../ts/serve/engine-source.js';
 import { createServer, type ServerOptions, type StompServer } from '../../../ts/serve/server.js';
 import type { ServedEngine } from '../../../ts/serve/service.js';
 import { FakeEngine } from './fake-engine.js';
@@ -22,11 +23,12 @@ afterEach(async () => {
 export async function start(
   options: ServerOptions = {},
   engine: FakeEngine = new FakeEngine(),
-  served: ServedEngine | Promise<ServedEngine> = engine,
+  served: ServedEngine | Promise<ServedEngine> | ServedRegistry = engine,
 ): Promise<Running> {
   const log: Record<string, unknown>[] = [];
   const stream = { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) };
-  const server = createServer(served, { model: 'tiny', log: { level: 'debug', stream }, ...options });
+  const names = 'acquire' in served ? {} : { model: 'tiny' };
+  const server = createServer(served, { ...names, log: { level: 'debug', stream }, ...options });
   running.push(server);
   const { url, port } = await server.listen({ port: 0 });
   const post: Running['post'] = (path, body, headers = {}) =>

@@ -52,9 +52,18 @@ describe('while the model is being loaded', () => {
 });
 
 describe('readiness', () => {
-  it('ends when requests wait for memory', async () => {
-    const { get, engine } = await start();
-    engine.statistics = { waiting: 3, pool: [{ capacity: 10, free: 0, cached: 0, blockBytes: 1 }] };
+  it('ends when hardly a block is free and the queue is nearly full, and not before', async () => {
+    const { get, engine } = await start({ maxQueue: 10 });
+    const pool = (available: number) => [{ capacity: 100, free: available - 1, cached: 1, blockBytes: 1 }];
+    for (const [waiting, available] of [
+      [0, 1],
+      [7, 4],
+      [10, 5],
+    ] as const) {
+      engine.statistics = { waiting, pool: pool(available) };
+      expect((await get('/health/ready')).status).toBe(200);
+    }
+    engine.statistics = { waiting: 8, pool: pool(4) };
     const response = await get('/health/ready');
     expect(response.status).toBe(503);
     expect(await response.json()).toMatchObject({ status: 'near exhaustion' });
@@ -191,6 +200,37 @@ describe('metrics', () => {
     expect(value(text, 'stomp_cache_persist_duration_seconds_count')).toBe(5);
     expect(value(text, 'stomp_cache_persist_duration_seconds_sum')).toBeCloseTo(0.75);
     expect(text).not.toContain('agent_id');
+  });
+
+  it('have the names and types that dashboards are built on', async () => {
+    const { get, post, engine } = await start();
+    engine.statistics = { evictionsHot: 1 };
+    await post(path, { messages: hello });
+    const text = await (await get('/metrics')).text();
+    const types = Object.fromEntries(
+      [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type]) => [name, type]),
+    );
+    expect(types).toEqual({
+      stomp_request_total: 'counter',
+      stomp_request_duration_seconds: 'histogram',
+      stomp_time_to_first_token_seconds: 'histogram',
+      stomp_inter_token_latency_seconds: 'histogram',
+      stomp_request_queue_depth: 'gauge',
+      stomp_batch_size: 'gauge',
+      stomp_tokens_generated_total: 'counter',
+      stomp_tokens_per_second: 'gauge',
+      stomp_memory_used_bytes: 'gauge',
+      stomp_cache_hit_total: 'counter',
+      stomp_cache_miss_total: 'counter',
+      stomp_pool_utilization_ratio: 'gauge',
+      stomp_eviction_total: 'counter',
+      stomp_agents_active: 'gauge',
+      stomp_model_swap_duration_seconds: 'histogram',
+      stomp_cache_persist_duration_seconds: 'histogram',
+    });
+    for (const name of Object.keys(types)) {
+      expect(text, `a sample of ${name}`).toMatch(new RegExp(`^${name}(_count)?(\\{[^}]*\\})? \\d`, 'm'));
+    }
   });
 
   it('are not shared by two servers of one process', async () => {

@@ -2,17 +2,18 @@
 import { aliasNames } from '../../config/alias-names.js';
 import type { Settings } from '../../config/index.js';
 import type { AgentContextManager } from '../../context/index.js';
-import type { Engine } from '../../engine/engine.js';
+import type { ModelRegistry } from '../../engine/model-registry.js';
 import type { EngineInfo, EngineStats } from '../../engine/types.js';
 import { DocgenGuard } from '../../guard/index.js';
 import { createServer, type GuardServices, type StompServer } from '../../serve/index.js';
 import { packageVersion } from '../../version.js';
 import { type Access, openAccess } from '../access.js';
 import type { Command, Invocation } from '../command.js';
-import { loadEngine, servedNames } from '../load-engine.js';
 import { openContext } from '../open-context.js';
 import { openFiles, openMaasl } from '../open-guard.js';
+import { openRegistry } from '../open-registry.js';
 import { print, say, type Terminal } from '../terminal.js';
+import { tracingOptions } from '../traces.js';
 import { formatBytes, plural } from '../units.js';
 
 export const serve: Command = {
@@ -61,56 +62,41 @@ async function serveModel(
   guard: GuardServices,
   context: AgentContextManager,
 ): Promise<number> {
-  const { id, aliases } = servedNames(settings.model);
   const stopLoading = new AbortController();
-  const { engine, load } = deferredEngine(() =>
-    loadEngine(settings, terminal, { signal: stopLoading.signal }),
-  );
-  const server = createServer(engine, {
+  const registry = openRegistry(settings, terminal);
+  const server = createServer(registry, {
     ...access,
-    model: id,
-    aliases: [...aliases, ...aliasNames(settings.modelAlias ?? '')],
+    aliases: aliasNames(settings.modelAlias ?? ''),
+    batchWindowMs: settings.batchWindowMs,
     shutdownTimeoutMs: settings.shutdownTimeoutSeconds * 1000,
+    maxQueue: settings.maxQueue,
+    ...tracingOptions(settings),
     guard,
     context,
     log: { level: settings.logLevel, stream: process.stderr },
   });
   guard.maasl.telemetry.sink = (event) => server.app.log.debug(event, event.event);
   const stop = stopSignals(server, settings, terminal, stopLoading);
-  let loaded: Engine | undefined;
+  let isLoaded = false;
   try {
     // Before the model: a taken port is found out at once, and supervisors can watch the load.
     const { host, port, allowRemote } = settings;
     const { url } = await server.listen({ host, port, allowRemote });
-    loaded = await load();
-    await announce(loaded, guard, id, url, terminal);
+    await registry.load(settings.model, { signal: stopLoading.signal });
+    isLoaded = true;
+    await announce(registry, guard, url, terminal);
     await stop.closed;
   } catch (caught) {
     await Promise.all([server.close(), server.close()]);
-    if (!loaded && stopLoading.signal.aborted) return EXIT_INTERRUPTED;
+    if (!isLoaded && stopLoading.signal.aborted) return EXIT_INTERRUPTED;
     throw caught;
   } finally {
-    if (loaded) await save(loaded, terminal);
+    // Signals do not interrupt this: their handlers still stand.
+    await registry.close();
+    if (isLoaded) say(terminal, 'Every agent is saved.');
     stop.dispose();
   }
   return 0;
-}
-
-/** The server wants the engine before there is one. */
-function deferredEngine(start: () => Promise<Engine>): {
-  engine: Promise<Engine>;
-  load: () => Promise<Engine>;
-} {
-  let begin!: () => void;
-  const begun = new Promise<void>((resolve) => (begin = resolve));
-  const engine = begun.then(start);
-  return {
-    engine,
-    load: () => {
-      begin();
-      return engine;
-    },
-  };
 }
 
 interface StopSignals {
@@ -157,12 +143,13 @@ function stopSignals(
 }
 
 async function announce(
-  engine: Engine,
+  registry: ModelRegistry,
   { maasl, files }: GuardServices,
-  id: string,
   url: string,
   terminal: Terminal,
 ): Promise<void> {
+  const { engine } = registry;
+  if (!engine) return; // An administrator was quicker.
   const { info } = engine;
   const [stats, agents] = await Promise.all([engine.stats(), engine.agents()]);
   const kept =
@@ -172,7 +159,7 @@ async function announce(
   print(terminal, `stomp-serve ${packageVersion()}`);
   print(
     terminal,
-    `  model     ${id}: ${info.name}, ${info.family}, ${info.layers} layers, ${info.contextTokens} tokens of context`,
+    `  model     ${registry.current().model}: ${info.name}, ${info.family}, ${info.layers} layers, ${info.contextTokens} tokens of context`,
   );
   print(terminal, `  executor  ${executorLine(info)}`);
   print(terminal, `  memory    ${memoryLine(stats)}`);
@@ -200,10 +187,4 @@ function memoryLine({ memory, pool, blockTokens }: EngineStats): string {
     `weights ${formatBytes(memory.weightsBytes)}, caches ${formatBytes(memory.poolBytes)} ` +
     `(${least} tokens), scratch ${formatBytes(memory.scratchBytes)}`
   );
-}
-
-/** Signals do not interrupt this: their handlers still stand. */
-async function save(engine: Engine, terminal: Terminal): Promise<void> {
-  await engine.close();
-  say(terminal, 'Every agent is saved.');
 }

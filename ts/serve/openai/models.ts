@@ -25,7 +25,7 @@ function listed(service: Service): object {
 }
 
 function describe(service: Service): object {
-  const { info } = service.engine();
+  const info = service.info();
   return {
     id: service.model.id,
     object: 'model',

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { StompError } from '../../errors.js';
 import { McpHttp } from '../../mcp/index.js';
 import type { Toolbox } from '../../tools/toolbox.js';
+import { faultDetail, faultFields } from '../fault-log.js';
 import { resource } from '../resource.js';
 import type { Service } from '../service.js';
 
@@ -16,7 +17,8 @@ export function mcpRoute(app: FastifyInstance, service: Service, tools: Toolbox)
     reply.hijack();
     for (const [name, value] of Object.entries(reply.getHeaders())) reply.raw.setHeader(name, value ?? '');
     await mcp.handle(request.raw, reply.raw, request.body, signal).catch((error: unknown) => {
-      request.log.error({ err: error }, 'a request failed');
+      request.log.error(faultFields(error), 'a request failed');
+      request.log.debug(faultDetail(error), 'why');
       reply.raw.destroy();
     });
   };

@@ -5,6 +5,7 @@ import { guardTools } from '../../guard/index.js';
 import { Toolbox } from '../../tools/toolbox.js';
 import { collectContextMetrics } from '../context/context-metrics.js';
 import { contextRoutes } from '../context/context-routes.js';
+import { faultDetail, faultFields } from '../fault-log.js';
 import { collectGuardMetrics } from '../guard/guard-metrics.js';
 import { guardRoutes } from '../guard/guard-routes.js';
 import { contextPaths } from '../openapi/paths/context.js';
@@ -24,8 +25,10 @@ export interface Systems {
 export function tools(app: FastifyInstance, service: Service, { guard, context }: Systems): void {
   const sets = [...(guard ? [guardTools(guard)] : []), ...(context ? [contextTools(context)] : [])];
   const toolbox = new Toolbox(sets, {
-    onFault: ({ error, tool, correlationId }) =>
-      app.log.error({ err: error, tool, correlation_id: correlationId }, 'a tool failed'),
+    onFault: ({ error, tool, correlationId }) => {
+      app.log.error({ ...faultFields(error), tool, correlation_id: correlationId }, 'a tool failed');
+      app.log.debug({ ...faultDetail(error), correlation_id: correlationId }, 'why');
+    },
   });
   toolRoutes(app, service, toolbox);
   mcpRoute(app, service, toolbox);
