@@ -231,7 +231,8 @@ TEST("an agent that was made before its first request is kept as it is") {
   b.core->agents().load("a"); // there is nothing to bring
   const int id = b.submit("a", prompt, 10);
   const Finished& f = b.finish(id);
-  CHECK_EQUAL(f.usage.miss_reason, "");
+  const std::string fresh = "a new agent, and no cached prefix matches";
+  CHECK_EQUAL(f.usage.miss_reason, fresh);
   CHECK_EQUAL(f.usage.cached_tokens, 0);
   CHECK(b.tokens[id] == answer(prompt, 10));
 }
