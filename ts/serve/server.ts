@@ -32,6 +32,7 @@ import { fastifyPlugin, type RequestHandler, requestHandler, unreadBody } from '
 import { chatCompletions } from './openai/chat-completions.js';
 import { completions } from './openai/completions.js';
 import { models } from './openai/models.js';
+import { adminModelPaths, adminPaths, adminSchemas } from './openapi/paths/admin.js';
 import { agentPaths, agentSchemas } from './openapi/paths/agents.js';
 import { anthropicPaths, anthropicSchemas } from './openapi/paths/anthropic.js';
 import { openaiPaths, openaiSchemas } from './openapi/paths/openai.js';
@@ -136,8 +137,15 @@ export function createServer(
   admin(app, service, { batchWindowMs: options.batchWindowMs ?? 0 });
   health(app, service, { maxQueue: options.maxQueue ?? MAX_QUEUE });
   service.described.push({
-    groups: [openaiPaths, anthropicPaths, agentPaths, watchPaths],
-    schemas: { ...openaiSchemas, ...anthropicSchemas, ...agentSchemas },
+    groups: [
+      openaiPaths,
+      anthropicPaths,
+      agentPaths,
+      adminPaths,
+      ...(isRegistry(source) ? [adminModelPaths] : []),
+      watchPaths,
+    ],
+    schemas: { ...openaiSchemas, ...anthropicSchemas, ...agentSchemas, ...adminSchemas },
   });
   const { guard, context } = options;
   if (guard || context) addTools(app, service, { guard, context });

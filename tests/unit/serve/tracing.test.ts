@@ -128,7 +128,7 @@ describe('a traced request', () => {
   it('says how it failed, and whose fault that was', async () => {
     const { url, bodies } = await collector();
     const { post, get, server, engine } = await start({ tracing: { url } });
-    await post(path, { messages: hello, n: 3 });
+    await post(path, { messages: hello, nonsense: 3 });
     engine.script = { refusal: new Error('broken') as never };
     await post(path, { messages: hello });
     await get('/v1/nowhere');

@@ -29,6 +29,8 @@ export interface RateLimiterOptions {
 }
 
 const MINUTE_MS = 60_000;
+/** Of sums of many gains: whoever waits as long as told must pass. */
+const ROUNDING = 1e-6;
 
 export class RateLimiter {
   readonly #perMinute: number;
@@ -52,8 +54,8 @@ export class RateLimiter {
   /** One request of `name`. One that does not pass costs nothing. */
   take(name: string): Allowance {
     const bucket = this.#filled(name);
-    const passes = bucket.tokens >= 1;
-    if (passes) bucket.tokens -= 1;
+    const passes = bucket.tokens >= 1 - ROUNDING;
+    if (passes) bucket.tokens = Math.max(0, bucket.tokens - 1);
     return {
       limit: this.#perMinute,
       remaining: Math.floor(bucket.tokens),

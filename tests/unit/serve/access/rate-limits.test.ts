@@ -61,6 +61,8 @@ describe('a rate limiter', () => {
           expect(passed + 1).toBeLessThanOrEqual(perMinute + (now() * perMinute) / 60_000 + 1e-6);
         }
       }),
+      // Gains that sum up to a little less than one.
+      { examples: [[2, [0, 6, 10]]] },
     );
   });
 });

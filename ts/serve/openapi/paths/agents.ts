@@ -1,7 +1,7 @@
 /** `/v1/agents`: agents of the engine. */
 import { inPath, type PathGroup } from '../operation.js';
 import { choice, flag, integer, list, number, object, ref, request, type Schema, text } from '../shapes.js';
-import { formMembers, messages, samplingMembers } from './openai-request.js';
+import { formMembers, messages, reasoningMembers, samplingMembers } from './openai-request.js';
 
 const agent = inPath('id', 'Of the agent', {
   type: 'string',
@@ -36,6 +36,20 @@ export const agentPaths: PathGroup = {
           },
         },
       },
+      post: {
+        summary: 'Make an agent',
+        description: 'Nothing is computed before its first turn, which goes on from `messages`.',
+        body: object(
+          {
+            agent_id: name,
+            'system?': text('System prompt, before `messages`'),
+            'messages?': messages,
+          },
+          { additionalProperties: false },
+        ),
+        answers: { 201: { description: 'The new agent', schema: ref('Agent') } },
+        errors: [409, 413],
+      },
     },
     '/v1/agents/{id}': {
       get: { summary: 'Show an agent', parameters: [agent], answers: one, errors: [404] },
@@ -65,6 +79,9 @@ export const agentPaths: PathGroup = {
           'stream?': flag('As server-sent events'),
           ...samplingMembers,
           ...formMembers,
+          ...reasoningMembers,
+          'logprobs?': flag('Log-probabilities of the tokens'),
+          'top_logprobs?': integer('Of the likeliest, beside each', { minimum: 0, maximum: 20 }),
         }),
         answers: {
           200: {
@@ -87,6 +104,7 @@ export const agentPaths: PathGroup = {
         errors: [404, 409],
       },
     },
+    '/v1/agents/{id}/load': { post: action('Bring an agent from disk into memory', [409]) },
     '/v1/agents/{id}/save': { post: action('Write an agent to disk', [507]) },
     '/v1/agents/{id}/evict': { post: action('Move an agent to disk', [507]) },
   },

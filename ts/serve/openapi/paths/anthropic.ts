@@ -42,7 +42,7 @@ const conversation: Readonly<Record<string, Schema>> = {
   model: text('A name of the model that is loaded'),
   messages: list(
     object({
-      role: choice('Who speaks', 'user', 'assistant'),
+      role: choice('Who speaks', 'user', 'assistant', 'system'),
       content: anyOf(text('The message'), list(block, { minItems: 1 })),
     }),
     { minItems: 1, maxItems: 10_000 },
@@ -132,7 +132,14 @@ export const anthropicSchemas: Readonly<Record<string, Schema>> = {
         object({ type: { const: 'tool_use' }, id, name, input: object({}) }),
       ),
     ),
-    stop_reason: choice('Why it ended', 'end_turn', 'max_tokens', 'stop_sequence', 'tool_use'),
+    stop_reason: choice(
+      'Why it ended',
+      'end_turn',
+      'max_tokens',
+      'stop_sequence',
+      'tool_use',
+      'model_context_window_exceeded',
+    ),
     stop_sequence: nullable(text('The one that ended it')),
     usage: object({
       input_tokens: count('Of the prompt, computed'),

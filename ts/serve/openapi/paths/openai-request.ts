@@ -74,12 +74,36 @@ const tool = object({
   ),
 });
 
+const named = object({ type: { const: 'function' }, function: object({ name }) });
+
+/** Thoughts before an answer. */
+export const reasoningMembers: Readonly<Record<string, Schema>> = {
+  'reasoning_effort?': choice(
+    'Whether to think first',
+    'none',
+    'minimal',
+    'low',
+    'medium',
+    'high',
+    'xhigh',
+    'max',
+  ),
+  'reasoning_budget_tokens?': integer('Thoughts end after so many', { minimum: 1, maximum: 16_777_216 }),
+};
+
 /** Tools and forms. */
 export const formMembers: Readonly<Record<string, Schema>> = {
   'tools?': list(tool, { maxItems: 512 }),
   'tool_choice?': anyOf(
     choice('Whether to call', 'none', 'auto', 'required'),
-    object({ type: { const: 'function' }, function: object({ name }) }),
+    named,
+    object({
+      type: { const: 'allowed_tools' },
+      allowed_tools: object({
+        mode: choice('Whether to call one of them', 'auto', 'required'),
+        tools: list(named, { minItems: 1 }),
+      }),
+    }),
   ),
   'parallel_tool_calls?': flag('More than one call in an answer'),
   'response_format?': anyOf(

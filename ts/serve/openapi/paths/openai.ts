@@ -14,7 +14,7 @@ import {
   type Schema,
   text,
 } from '../shapes.js';
-import { formMembers, messages, samplingMembers } from './openai-request.js';
+import { formMembers, messages, reasoningMembers, samplingMembers } from './openai-request.js';
 
 const whose = [
   inHeader('X-Agent-ID', 'Which agent it is; else its session, else what the conversation begins with'),
@@ -24,12 +24,28 @@ const common: Readonly<Record<string, Schema>> = {
   'model?': text('A name of the model that is loaded; the one there is when left out'),
   'stream?': flag('As server-sent events'),
   'stream_options?': object(
-    { 'include_usage?': nullable(flag('Usage in a last chunk')) },
+    {
+      'include_usage?': nullable(flag('Usage in a last chunk')),
+      'include_obfuscation?': nullable(
+        flag('Chunks are filled up, so that their sizes do not tell their tokens'),
+      ),
+    },
     { additionalProperties: false },
   ),
   'n?': integer('Answers', { minimum: 1, maximum: 16 }),
   'session_id?': text('The agent is named after it', { pattern: '^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$' }),
   'user?': text('Not used'),
+  'safety_identifier?': text('Not used'),
+};
+
+/** Every prompt is looked up by its content, so these change nothing. */
+const cacheHints: Readonly<Record<string, Schema>> = {
+  'prompt_cache_key?': text('A hint that is not needed'),
+  'prompt_cache_retention?': choice('A hint that is not needed', 'in_memory', 'in-memory', '24h'),
+  'prompt_cache_options?': object(
+    { 'mode?': choice('Not used', 'implicit', 'explicit'), 'ttl?': text('Not used') },
+    { additionalProperties: false },
+  ),
 };
 
 const token = integer('Id', { minimum: 0 });
@@ -74,15 +90,8 @@ export const openaiPaths: PathGroup = {
           ...formMembers,
           'logprobs?': flag('Log-probabilities of the tokens'),
           'top_logprobs?': integer('Of the likeliest, beside each', { minimum: 0, maximum: 20 }),
-          'reasoning_effort?': choice(
-            'Whether to think first',
-            'none',
-            'minimal',
-            'low',
-            'medium',
-            'high',
-            'xhigh',
-          ),
+          ...reasoningMembers,
+          ...cacheHints,
         }),
         answers: {
           200: {
