@@ -106,8 +106,7 @@ const HEADERS = {
 
 function contentOf({ schema, mediaType = 'application/json', events }: Answer): object {
   if (schema === undefined) return {};
-  const stream =
-    events === undefined ? {} : { 'text/event-stream': { schema: { type: 'string', description: events } } };
+  const stream = events === undefined ? {} : { 'text/event-stream': { schema: { description: events } } };
   return { content: { [mediaType]: { schema }, ...stream } };
 }
 

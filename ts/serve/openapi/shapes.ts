@@ -41,10 +41,15 @@ export function object(members: Readonly<Record<string, Schema>>, rest: object =
   };
 }
 
-/** An object as a request sends it: members of other names are refused, null counts as left out. */
-export function request(members: Readonly<Record<string, Schema>>): Schema {
+/** An object inside of a request: null counts as left out. */
+export function sent(members: Readonly<Record<string, Schema>>, rest: object = {}): Schema {
   const orNull = Object.entries(members).map(
     ([name, schema]) => [name, name.endsWith('?') ? nullable(schema) : schema] as const,
   );
-  return object(Object.fromEntries(orNull), { additionalProperties: false });
+  return object(Object.fromEntries(orNull), rest);
+}
+
+/** The body of a request: members of other names are refused. */
+export function request(members: Readonly<Record<string, Schema>>): Schema {
+  return sent(members, { additionalProperties: false });
 }

@@ -39,14 +39,11 @@ export const agentPaths: PathGroup = {
       post: {
         summary: 'Make an agent',
         description: 'Nothing is computed before its first turn, which goes on from `messages`.',
-        body: object(
-          {
-            agent_id: name,
-            'system?': text('System prompt, before `messages`'),
-            'messages?': messages,
-          },
-          { additionalProperties: false },
-        ),
+        body: request({
+          agent_id: name,
+          'system?': text('System prompt, before `messages`'),
+          'messages?': messages,
+        }),
         answers: { 201: { description: 'The new agent', schema: ref('Agent') } },
         errors: [409, 413],
       },

@@ -12,6 +12,7 @@ import {
   ref,
   request,
   type Schema,
+  sent,
   text,
 } from '../shapes.js';
 
@@ -20,28 +21,28 @@ const whose = [
   inHeader('X-Session-ID', 'The agent is named after it'),
   inHeader('anthropic-version', 'Any'),
 ];
-const cache = { 'cache_control?': nullable(object({ type: { const: 'ephemeral' } })) };
-const textBlock = object({ type: { const: 'text' }, text: text('Of the block'), ...cache });
+const cache = { 'cache_control?': nullable(sent({ type: { const: 'ephemeral' } })) };
+const textBlock = sent({ type: { const: 'text' }, text: text('Of the block'), ...cache });
 const id = text('Of the call', { pattern: '^[a-zA-Z0-9_-]+$' });
 const name = text('Of a tool', { pattern: '^[A-Za-z0-9_.-]{1,128}$' });
 
 const block = anyOf(
   textBlock,
-  object({ type: { const: 'tool_use' }, id, name, input: object({}), ...cache }),
-  object({
+  sent({ type: { const: 'tool_use' }, id, name, input: sent({}), ...cache }),
+  sent({
     type: { const: 'tool_result' },
     tool_use_id: id,
     'content?': anyOf(text('The result'), list(textBlock)),
     'is_error?': flag('The call failed'),
     ...cache,
   }),
-  object({ type: { const: 'thinking' }, thinking: text('What it thought'), signature: text('As it came') }),
+  sent({ type: { const: 'thinking' }, thinking: text('What it thought'), signature: text('As it came') }),
 );
 
 const conversation: Readonly<Record<string, Schema>> = {
   model: text('A name of the model that is loaded'),
   messages: list(
-    object({
+    sent({
       role: choice('Who speaks', 'user', 'assistant', 'system'),
       content: anyOf(text('The message'), list(block, { minItems: 1 })),
     }),
@@ -49,25 +50,25 @@ const conversation: Readonly<Record<string, Schema>> = {
   ),
   'system?': anyOf(text('System prompt'), list(textBlock)),
   'tools?': list(
-    object({
+    sent({
       'type?': { const: 'custom' },
       name,
       'description?': text('What it does'),
-      input_schema: object({ type: { const: 'object' } }, { description: 'JSON Schema of the arguments' }),
+      input_schema: sent({ type: { const: 'object' } }, { description: 'JSON Schema of the arguments' }),
       ...cache,
     }),
     { maxItems: 512 },
   ),
   'tool_choice?': anyOf(
-    object({
+    sent({
       type: choice('Whether to call', 'auto', 'any', 'none'),
       'disable_parallel_tool_use?': flag('One call at most'),
     }),
-    object({ type: { const: 'tool' }, name, 'disable_parallel_tool_use?': flag('One call at most') }),
+    sent({ type: { const: 'tool' }, name, 'disable_parallel_tool_use?': flag('One call at most') }),
   ),
   'thinking?': anyOf(
-    object({ type: choice('Whether to think first', 'disabled', 'adaptive') }),
-    object({ type: { const: 'enabled' }, budget_tokens: integer('Of thoughts', { minimum: 1024 }) }),
+    sent({ type: choice('Whether to think first', 'disabled', 'adaptive') }),
+    sent({ type: { const: 'enabled' }, budget_tokens: integer('Of thoughts', { minimum: 1024 }) }),
   ),
 };
 
@@ -92,7 +93,7 @@ export const anthropicPaths: PathGroup = {
           'stop_sequences?': list(text('Ends the answer', { minLength: 1, maxLength: 1024 }), {
             maxItems: 16,
           }),
-          'metadata?': object({ 'user_id?': nullable(text('Not used')) }, { additionalProperties: false }),
+          'metadata?': sent({ 'user_id?': nullable(text('Not used')) }, { additionalProperties: false }),
         }),
         answers: {
           200: { description: 'The answer', schema: ref('Message'), events: 'message_start to message_stop' },
@@ -108,7 +109,7 @@ export const anthropicPaths: PathGroup = {
         answers: {
           200: {
             description: 'The count',
-            schema: object({ input_tokens: integer('Of the prompt', { minimum: 0 }) }),
+            schema: sent({ input_tokens: integer('Of the prompt', { minimum: 0 }) }),
           },
         },
         errors: [404],

@@ -142,11 +142,16 @@ function without({ properties, required, ...rest }: ObjectSchema, said: readonly
   };
 }
 
-/** Objects have no form in a query. */
+/** Objects have no form in a query; lists are texts with commas. */
 function queryOf({ properties }: ObjectSchema, said: readonly string[]): Parameter[] {
   return Object.entries(properties)
-    .filter(([name, schema]) => !said.includes(name) && (schema as { type?: unknown }).type !== 'object')
-    .map(([name, schema]) =>
-      inQuery(name, (schema as { description?: string }).description ?? '', { ...schema }),
-    );
+    .filter(([name, schema]) => !said.includes(name) && !isOf(schema, 'object'))
+    .map(([name, schema]) => {
+      const isList = 'anyOf' in schema || isOf(schema, 'array');
+      return inQuery(name, schema.description ?? '', isList ? { type: 'string' } : { ...schema });
+    });
+}
+
+function isOf(schema: object, type: string): boolean {
+  return 'type' in schema && schema.type === type;
 }

@@ -1,5 +1,5 @@
 /** Members of OpenAI's requests, as they are served. */
-import { anyOf, choice, flag, integer, list, number, object, type Schema, text } from '../shapes.js';
+import { anyOf, choice, flag, integer, list, number, type Schema, sent, text } from '../shapes.js';
 
 const stop = text('Ends the answer', { minLength: 1, maxLength: 1024 });
 const penalty = (what: string): Schema => number(what, { minimum: -2, maximum: 2 });
@@ -14,7 +14,7 @@ export const samplingMembers: Readonly<Record<string, Schema>> = {
   'repetition_penalty?': number('Makes what was there less likely', { minimum: 0.1, maximum: 10 }),
   'presence_penalty?': penalty('Makes what the answer holds less likely'),
   'frequency_penalty?': penalty('Makes it less likely the more often the answer holds it'),
-  'logit_bias?': object(
+  'logit_bias?': sent(
     {},
     {
       description: 'Token ids, and what is added to their logits',
@@ -30,51 +30,51 @@ export const samplingMembers: Readonly<Record<string, Schema>> = {
 
 const name = text('Of a tool', { pattern: '^[A-Za-z0-9_.-]{1,128}$' });
 const parts = list(
-  object({ type: { const: 'text' }, text: text('Of the part') }, { additionalProperties: false }),
+  sent({ type: { const: 'text' }, text: text('Of the part') }, { additionalProperties: false }),
   {
     minItems: 1,
   },
 );
 const content = anyOf(text('Of the message'), parts);
 
-const toolCall = object({
+const toolCall = sent({
   id: text('Names the call'),
   type: { const: 'function' },
-  function: object({ name, arguments: text('JSON text') }),
+  function: sent({ name, arguments: text('JSON text') }),
 });
 
 export const messages = list(
   anyOf(
-    object({
+    sent({
       role: choice('Who speaks', 'system', 'developer', 'user'),
       content,
       'name?': text('Who speaks'),
     }),
-    object({
+    sent({
       role: { const: 'assistant' },
       'content?': anyOf(content, { type: 'null' }),
       'reasoning_content?': anyOf(text('What it thought'), { type: 'null' }),
       'tool_calls?': list(toolCall, { minItems: 1 }),
     }),
-    object({ role: { const: 'tool' }, tool_call_id: text('The call that it answers'), content }),
+    sent({ role: { const: 'tool' }, tool_call_id: text('The call that it answers'), content }),
   ),
   { minItems: 1, maxItems: 10_000 },
 );
 
-const tool = object({
+const tool = sent({
   type: { const: 'function' },
-  function: object(
+  function: sent(
     {
       name,
       'description?': text('What it does'),
-      'parameters?': object({}, { description: 'JSON Schema of the arguments' }),
+      'parameters?': sent({}, { description: 'JSON Schema of the arguments' }),
       'strict?': anyOf(flag('Hold the arguments to the schema'), { type: 'null' }),
     },
     { additionalProperties: false },
   ),
 });
 
-const named = object({ type: { const: 'function' }, function: object({ name }) });
+const named = sent({ type: { const: 'function' }, function: sent({ name }) });
 
 /** Thoughts before an answer. */
 export const reasoningMembers: Readonly<Record<string, Schema>> = {
@@ -97,9 +97,9 @@ export const formMembers: Readonly<Record<string, Schema>> = {
   'tool_choice?': anyOf(
     choice('Whether to call', 'none', 'auto', 'required'),
     named,
-    object({
+    sent({
       type: { const: 'allowed_tools' },
-      allowed_tools: object({
+      allowed_tools: sent({
         mode: choice('Whether to call one of them', 'auto', 'required'),
         tools: list(named, { minItems: 1 }),
       }),
@@ -107,13 +107,13 @@ export const formMembers: Readonly<Record<string, Schema>> = {
   ),
   'parallel_tool_calls?': flag('More than one call in an answer'),
   'response_format?': anyOf(
-    object({ type: choice('Free text, or any JSON object', 'text', 'json_object') }),
-    object({
+    sent({ type: choice('Free text, or any JSON object', 'text', 'json_object') }),
+    sent({
       type: { const: 'json_schema' },
-      json_schema: object({
+      json_schema: sent({
         name: text('Of the schema', { pattern: '^[A-Za-z0-9_-]{1,64}$' }),
         'description?': text('What it is for'),
-        schema: object({}, { description: 'JSON Schema' }),
+        schema: sent({}, { description: 'JSON Schema' }),
         'strict?': anyOf(flag('Always held to'), { type: 'null' }),
       }),
     }),

@@ -56,7 +56,7 @@ export const mcpPaths: PathGroup = {
         summary: 'Wait for messages of the server',
         parameters: [inHeader('Mcp-Session-Id', 'As the answer to `initialize` gave it')],
         answers: {
-          200: { description: 'The messages', schema: { type: 'string' }, mediaType: 'text/event-stream' },
+          200: { description: 'The messages', schema: {}, mediaType: 'text/event-stream' },
         },
         errors: [404, 406, 409],
       },
