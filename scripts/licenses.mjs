@@ -10,7 +10,8 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
 const runTime = ['MIT', 'BSD-2-Clause', 'BSD-3-Clause', 'Apache-2.0', 'ISC', 'BlueOak-1.0.0', '0BSD', 'Zlib'];
 // Never shipped: tools on a developer's machine.
-const development = [...runTime, 'MPL-2.0'];
+// The Unlicense (public domain): fast-sha256, which Anthropic's client brings.
+const development = [...runTime, 'MPL-2.0', 'Unlicense'];
 
 // Single packages outside the lists, each with its reason.
 const exceptions = new Map([

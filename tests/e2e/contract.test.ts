@@ -1,7 +1,7 @@
 /** A real server against its own OpenAPI document, with requests made by Schemathesis. */
 import { beforeAll, expect, it } from 'vitest';
 import { bringSchemathesis, schemathesis } from '../servers/schemathesis.js';
-import { type ServerProcess, serve } from './server-process.js';
+import { type ServerProcess, serve, temporaryFolder } from './server-process.js';
 
 const scale = Number(process.env['STOMP_TEST_SCALE'] ?? 1);
 let server: ServerProcess;
@@ -12,15 +12,19 @@ beforeAll(async () => {
 });
 
 it('answers every request in a way that its OpenAPI document says', async () => {
-  const { code, output } = await schemathesis(`${server.url}/openapi.json`, [
-    '--phases=examples,coverage,fuzzing',
-    '--checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection,allow_header_conformance',
-    `--max-examples=${20 * scale}`,
-    // These would take the model away from all the others.
-    '--exclude-path-regex=^/v1/admin/models/(load|swap|unload)$',
-    '--seed=20',
-    '--request-timeout=60',
-    '--suppress-health-check=all',
-  ]);
+  const { code, output } = await schemathesis(
+    `${server.url}/openapi.json`,
+    [
+      '--phases=examples,coverage,fuzzing',
+      '--checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection,allow_header_conformance',
+      `--max-examples=${20 * scale}`,
+      // These would take the model away from all the others.
+      '--exclude-path-regex=^/v1/admin/models/(load|swap|unload)$',
+      '--seed=20',
+      '--request-timeout=60',
+      '--suppress-health-check=all',
+    ],
+    temporaryFolder(),
+  );
   expect(code, output).toBe(0);
 });

@@ -16,12 +16,14 @@ export function bringSchemathesis(): void {
   renameSync(fresh, folder);
 }
 
-/** Runs it to its end. */
+/** Runs it to its end. @param cwd where it leaves its notes */
 export function schemathesis(
   url: string,
   options: readonly string[],
+  cwd: string,
 ): Promise<{ code: number | null; output: string }> {
   const child = spawn('python3', [join(folder, 'bin', 'schemathesis'), 'run', url, ...options], {
+    cwd,
     env: { ...process.env, PYTHONPATH: folder, NO_COLOR: '1', PYTHONDONTWRITEBYTECODE: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
