@@ -17,6 +17,7 @@ const http = app.listen(Number(process.env.PORT ?? 8080), '127.0.0.1', () => {
 process.once('SIGTERM', stop).once('SIGINT', stop);
 async function stop() {
   http.close();
-  await llm.close();
+  await llm.close(); // lets running answers end, and leaves the engine to whoever loaded it
+  http.closeIdleConnections(); // those of answers that have just ended
   await engine.close(); // saves every agent
 }

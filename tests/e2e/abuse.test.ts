@@ -121,6 +121,48 @@ describe('clients that', () => {
   });
 });
 
+describe('a client that vanishes in the middle of its answer', () => {
+  it('has its generation cancelled, whatever protocol it spoke', async () => {
+    const model = 'smollm2-135m';
+    const server = await serve({ model });
+    const ask = {
+      model,
+      messages: [{ role: 'user', content: 'Tell me more' }],
+      max_tokens: 8000,
+      stream: true,
+    };
+    const bodies = {
+      '/v1/chat/completions': { ...ask, ignore_eos: true },
+      '/v1/completions': { model, prompt: 'More', max_tokens: 8000, stream: true, ignore_eos: true },
+      '/v1/messages': ask,
+      '/v1/agents/ann/generate': { ...ask, ignore_eos: true },
+    };
+    for (const [path, body] of Object.entries(bodies)) {
+      const gone = new AbortController();
+      const response = await fetch(server.url + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        signal: gone.signal,
+      });
+      await response.body?.getReader().read();
+      expect(await server.metric('stomp_batch_size'), path).toBe(1);
+      const generated = await server.metric('stomp_tokens_generated_total');
+      gone.abort();
+      await until(() => isIdle(server), `${path} is cancelled`, 5000);
+      // Thousands are left out.
+      expect((await server.metric('stomp_tokens_generated_total')) - generated).toBeLessThan(1000);
+      expect(
+        await server.metric(`stomp_request_total{model="${model}",route="${routeOf(path)}",status="499"}`),
+      ).toBe(1);
+    }
+  });
+});
+
+function routeOf(path: string): string {
+  return path.replace('/ann/', '/:id/');
+}
+
 /** Asks one question after the other until `crowd` is over. */
 async function answered(server: ServerProcess, crowd: Promise<unknown>): Promise<void> {
   let ended = false;

@@ -2,7 +2,7 @@
  * The Prometheus metrics of one server, in a registry of its own. Names are a contract. What the engine
  * counts is read from `stats()` at each scrape; what only the server sees is counted as it happens.
  */
-import { performance } from 'node:perf_hooks';
+import { type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineStats, Usage } from '../engine/types.js';
 import { RateWindow } from './rate.js';
@@ -23,6 +23,7 @@ export class Metrics {
   readonly #misses: Counter;
   readonly #swaps: Histogram;
   readonly #engine: EngineMetrics;
+  readonly #loop: LoopDelay;
 
   /** @param now milliseconds, never going back. */
   constructor(now: () => number = () => performance.now()) {
@@ -71,6 +72,12 @@ export class Metrics {
       registers,
     );
     this.#engine = new EngineMetrics(registers, this.#rate);
+    this.#loop = new LoopDelay(registers);
+  }
+
+  /** Measures no longer. */
+  close(): void {
+    this.#loop.close();
   }
 
   get contentType(): string {
@@ -114,7 +121,40 @@ export class Metrics {
   }
 }
 
+/** A timer at this interval measures the event loop. */
+const LOOP_RESOLUTION_MS = 10;
 const NOTHING = { evictionsHot: 0, saves: 0, saveSeconds: 0 };
+
+/** How late the event loop is, between one reading and the next. */
+class LoopDelay {
+  readonly #late: IntervalHistogram = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
+
+  constructor(registers: Registry[]) {
+    const late = this.#late;
+    late.enable();
+    new Gauge({
+      name: 'stomp_event_loop_delay_seconds',
+      help: 'How late the server turns to what has happened, since the last reading',
+      labelNames: ['quantile'],
+      registers,
+      collect() {
+        for (const percent of [50, 99])
+          this.set({ quantile: String(percent / 100) }, delay(late.percentile(percent)));
+        this.set({ quantile: '1' }, delay(late.max));
+        late.reset();
+      },
+    });
+  }
+
+  close(): void {
+    this.#late.disable();
+  }
+}
+
+/** The monitor counts its own interval as well, and is at 0 until it has measured. */
+function delay(nanoseconds: number): number {
+  return Math.max(0, nanoseconds / 1e9 - LOOP_RESOLUTION_MS / 1000);
+}
 
 /** What is copied from the engine's own figures. */
 class EngineMetrics {

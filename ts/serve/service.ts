@@ -97,9 +97,10 @@ export class Service {
     });
   }
 
-  /** Follows the models no longer. */
+  /** Follows the models no longer, and measures nothing more. */
   close(): void {
     this.#stop();
+    this.metrics.close();
   }
 
   /** That of the request that asks; elsewhere the present one, nameless if there is none. */

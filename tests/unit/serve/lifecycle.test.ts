@@ -1,5 +1,6 @@
 import { createServer as createHttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { StompError } from '../../../ts/errors.js';
 import { createServer } from '../../../ts/serve/index.js';
@@ -227,10 +228,24 @@ describe('metrics', () => {
       stomp_agents_active: 'gauge',
       stomp_model_swap_duration_seconds: 'histogram',
       stomp_cache_persist_duration_seconds: 'histogram',
+      stomp_event_loop_delay_seconds: 'gauge',
     });
     for (const name of Object.keys(types)) {
       expect(text, `a sample of ${name}`).toMatch(new RegExp(`^${name}(_count)?(\\{[^}]*\\})? \\d`, 'm'));
     }
+  });
+
+  it('tell how late the event loop was since they were last read', async () => {
+    const { get } = await start();
+    const worst = async () =>
+      value(await (await get('/metrics')).text(), 'stomp_event_loop_delay_seconds{quantile="1"}');
+    await delay(50);
+    const end = performance.now() + 300;
+    while (performance.now() < end);
+    await delay(50);
+    expect(await worst()).toBeGreaterThan(0.2);
+    await delay(50);
+    expect(await worst()).toBeLessThan(0.2);
   });
 
   it('are not shared by two servers of one process', async () => {
