@@ -208,6 +208,19 @@ export function graftStack(error: StompError, caller: Error): void {
   if (frames.length > 0) error.stack = [`${error.name}: ${error.message}`, ...frames].join('\n');
 }
 
+/** What the core counts, by its names, with ours. It tells everything in text. */
+const counts: ReadonlyMap<string, string> = new Map([
+  ['promptTokens', 'promptTokens'],
+  ['maxContext', 'contextTokens'],
+  ['neededTokens', 'neededTokens'],
+  ['waiting', 'waiting'],
+]);
+
 function plainFields(fields: unknown): StompErrorFields {
-  return typeof fields === 'object' && fields !== null ? { ...fields } : {};
+  if (typeof fields !== 'object' || fields === null) return {};
+  const entries = Object.entries(fields).map(([name, value]): [string, unknown] => {
+    const count = counts.get(name);
+    return count === undefined ? [name, value] : [count, Number(value)];
+  });
+  return Object.fromEntries(entries);
 }

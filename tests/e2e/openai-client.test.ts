@@ -3,8 +3,9 @@ import { Ajv } from 'ajv';
 import OpenAI from 'openai';
 import type { ChatCompletionFunctionTool } from 'openai/resources/chat/completions';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ScriptedServer } from './scripted-process.js';
-import { type AgentBody, type ServerProcess, serve } from './server-process.js';
+import { qwen } from '../unit/engine/tools/templates.js';
+import { ScriptedServer, tinyChatModel } from './scripted-process.js';
+import { type AgentBody, type ServerProcess, serve, until } from './server-process.js';
 
 const model = 'smollm2-135m';
 const ask = [{ role: 'user' as const, content: 'What is the weather in Oslo?' }];
@@ -28,7 +29,7 @@ describe('the default model', () => {
   let client: OpenAI;
 
   beforeAll(async () => {
-    server = await serve({ shared: true, model });
+    server = await serve({ shared: true, model, args: ['--rate-limit-per-agent', '30'] });
     client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
   });
 
@@ -117,6 +118,42 @@ describe('the default model', () => {
     await expect(create([1_000_000])).rejects.toMatchObject({ status: 400, code: 'INVALID_REQUEST' });
   });
 
+  it('lets go of a turn whose client goes away', async () => {
+    const stream = client.chat.completions.stream({
+      model,
+      messages: ask,
+      max_tokens: 6000,
+      ...{ ignore_eos: true },
+    });
+    stream.on('content', () => stream.abort());
+    await expect(stream.finalContent()).rejects.toThrow(OpenAI.APIUserAbortError);
+    const running = async () =>
+      (await server.json<{ running_turns: number }>('/v1/admin/stats')).running_turns;
+    // Much sooner than six thousand tokens would take.
+    await until(async () => (await running()) === 0, 'no turn is running', 3000);
+  });
+
+  it.each<[string, object, number]>([
+    ['MODEL_NOT_FOUND', { model: 'gpt-5' }, 404],
+    ['INVALID_REQUEST', { temperature: 3 }, 400],
+    ['UNSUPPORTED_FIELD', { modalities: ['audio'] }, 400],
+    ['CONTEXT_OVERFLOW', { messages: [{ role: 'user', content: 'too long '.repeat(9000) }] }, 400],
+  ])('refuses with %s', async (code, fields, status) => {
+    const request = client.chat.completions.create({ model, messages: ask, max_tokens: 10, ...fields });
+    await expect(request).rejects.toMatchObject({ status, code });
+  });
+
+  it('is tried again when it has asked for patience', async () => {
+    const patient = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 3 });
+    const turn = (to: OpenAI) =>
+      to.chat.completions.create({ model, messages: ask, max_tokens: 1, ...{ session_id: 'eager' } });
+    const first = await Promise.allSettled(Array.from({ length: 31 }, () => turn(client)));
+    const refused = first.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
+    expect(refused.length).toBeGreaterThan(0);
+    for (const reason of refused) expect(reason).toBeInstanceOf(OpenAI.RateLimitError);
+    expect((await turn(patient)).choices[0]?.finish_reason).toBe('length');
+  });
+
   it('makes agents that have begun, and brings those from disk that are wanted soon', async () => {
     const begun = {
       agent_id: 'begun',
@@ -144,7 +181,8 @@ describe('the default model', () => {
 
 describe('an engine that says what it is told', () => {
   const tricky = { city: 'Oslo </tool_call> "quoted" {braces} é', days: 3 };
-  const call = `<tool_call>\n${JSON.stringify({ name: 'get_weather', arguments: tricky })}\n</tool_call>`;
+  // With the space that strict tools are held to.
+  const call = `<tool_call>\n{"name": "get_weather", "arguments": ${JSON.stringify(tricky)}}\n</tool_call>`;
   let server: ScriptedServer;
   let client: OpenAI;
 
@@ -153,6 +191,7 @@ describe('an engine that says what it is told', () => {
       { match: 'Rain in', answer: 'It rains.' },
       { match: 'weather in Oslo', answer: call },
       { match: 'both cities', answer: `Two at once.\n${call}\n${call}` },
+      { match: 'Count', answer: 'one two three four' },
     ]);
     client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
   });
@@ -209,5 +248,59 @@ describe('an engine that says what it is told', () => {
     expect(calls.map((one) => JSON.parse(one.function.arguments) as unknown)).toEqual([tricky, tricky]);
     expect(new Set(calls.map(({ id }) => id)).size).toBe(2);
     expect(choices[0]?.finish_reason).toBe('tool_calls');
+  });
+
+  it.each([false, true])('stops at a text (stream: %s)', async (isStream) => {
+    const request = {
+      model,
+      messages: [{ role: 'user' as const, content: 'Count' }],
+      stop: ['nine', ' three'],
+    };
+    const { choices } = isStream
+      ? await client.chat.completions.stream(request).finalChatCompletion()
+      : await client.chat.completions.create(request);
+    expect(choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: 'one two' } });
+  });
+});
+
+describe('a model that thinks', () => {
+  const messages = [{ role: 'user' as const, content: 'Rain or sun?' }];
+  let server: ScriptedServer;
+  let client: OpenAI;
+
+  beforeAll(async () => {
+    server = await ScriptedServer.start(
+      [
+        { match: '<think>\n\n</think>', answer: 'Rain.' },
+        { match: 'Rain or sun', answer: '<think>\nLook up.\n</think>\n\nSun.' },
+      ],
+      { model: tinyChatModel(qwen) },
+    );
+    client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+  });
+  afterAll(() => server.stop());
+
+  it('tells its thoughts beside what it says, and how many tokens they took', async () => {
+    const { choices, usage } = await client.chat.completions.create({ model: 'tiny-chat', messages });
+    expect(choices[0]?.message).toMatchObject({ content: 'Sun.', reasoning_content: 'Look up.' });
+    expect(usage?.completion_tokens_details?.reasoning_tokens).toBeGreaterThan(0);
+    const heard = { content: '', reasoning_content: '' };
+    const stream = await client.chat.completions.create({ model: 'tiny-chat', messages, stream: true });
+    for await (const chunk of stream) {
+      const delta = { ...chunk.choices[0]?.delta } as Partial<typeof heard>;
+      heard.content += delta.content ?? '';
+      heard.reasoning_content += delta.reasoning_content ?? '';
+    }
+    expect(heard).toEqual({ content: 'Sun.', reasoning_content: 'Look up.' });
+  });
+
+  it('does not think when no effort is wanted', async () => {
+    const { choices } = await client.chat.completions.create({
+      model: 'tiny-chat',
+      messages,
+      reasoning_effort: 'none',
+    });
+    expect(choices[0]?.message).toMatchObject({ content: 'Rain.' });
+    expect(choices[0]?.message).not.toHaveProperty('reasoning_content');
   });
 });
