@@ -122,7 +122,7 @@ export class Metrics {
 }
 
 /** A timer at this interval measures the event loop. */
-const LOOP_RESOLUTION_MS = 10;
+const LOOP_RESOLUTION_MS = 20;
 const NOTHING = { evictionsHot: 0, saves: 0, saveSeconds: 0 };
 
 /** How late the event loop is, between one reading and the next. */
