@@ -57,10 +57,10 @@ export class SseStream {
     if (this.#options.keepAlive) this.#quiet = sseText(this.#options.keepAlive);
   }
 
-  /** Resolves when the next events may be sent; at once, and without effect, when the client has gone. */
+  /** Resolves when the next events may be sent; at once, and without effect, when the client has gone or all is said. */
   async send(events: readonly SseEvent[]): Promise<void> {
     const response = this.#response;
-    if (response.destroyed || events.length === 0) return;
+    if (!this.#isOpen || events.length === 0) return;
     response.write(events.map(sseText).join(''));
     if (response.writableNeedDrain) await this.#drained();
   }
@@ -80,6 +80,11 @@ export class SseStream {
   }
 
   #stayOpen(): void {
-    if (!this.#response.destroyed && !this.#response.writableNeedDrain) this.#response.write(this.#quiet);
+    if (this.#isOpen && !this.#response.writableNeedDrain) this.#response.write(this.#quiet);
+  }
+
+  /** A failure of one answer ends the response while others are still being sent, or wait for a slow client. */
+  get #isOpen(): boolean {
+    return !this.#response.destroyed && !this.#response.writableEnded;
   }
 }

@@ -78,4 +78,21 @@ describe('a stream of events', () => {
     await until(() => text.includes(': keep-alive'), 'a comment arrives');
     expect(text).toContain('x-agent-id: a');
   });
+
+  it('writes nothing behind an end, however slow the client is to take it', async () => {
+    const { stream, response, client } = await connected(60_000, 10);
+    const errors: unknown[] = [];
+    response.on('error', (error) => errors.push(error));
+    client.pause();
+    const sending = (async () => {
+      for (let i = 0; i < 32; i++) await stream.send([{ data: large }]);
+    })();
+    await until(() => response.writableNeedDrain, 'the client is behind');
+    response.end('an error of another answer');
+    await stream.send([{ data: 'late' }]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(errors).toEqual([]);
+    client.destroy();
+    await sending;
+  });
 });
