@@ -189,6 +189,8 @@ export interface NativeEngine {
   stats(): Promise<NativeStats>;
   /** Bytes of token i end at `ends[i]` and begin where those before end; none for markers. */
   setVocabulary(bytes: Uint8Array, ends: Int32Array): Promise<void>;
+  /** Makes a request's `grammar` ready on a thread of its own, so that running requests do not wait for it. */
+  compile(grammar: string): Promise<void>;
   setBatchWindow(ms: number): void;
   /** With `disk`, of the agents to `keep` only the files go. */
   clearCaches(disk: boolean, keep: readonly string[]): Promise<void>;

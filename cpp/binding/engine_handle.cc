@@ -65,6 +65,7 @@ Napi::Function EngineHandle::define(Napi::Env env) {
           InstanceMethod<&EngineHandle::remove>("remove"),
           InstanceMethod<&EngineHandle::stats>("stats"),
           InstanceMethod<&EngineHandle::set_vocabulary>("setVocabulary"),
+          InstanceMethod<&EngineHandle::compile>("compile"),
           InstanceMethod<&EngineHandle::set_batch_window>("setBatchWindow"),
           InstanceMethod<&EngineHandle::clear_caches>("clearCaches"),
           InstanceMethod<&EngineHandle::close>("close"),
@@ -332,6 +333,14 @@ Napi::Value EngineHandle::set_vocabulary(const Napi::CallbackInfo& info) {
       {bytes.Data(), bytes.Data() + bytes.ElementLength()},
       {ends.Data(), ends.Data() + ends.ElementLength()},
       std::move(done));
+  return result;
+}
+
+Napi::Value EngineHandle::compile(const Napi::CallbackInfo& info) {
+  Engine& e = engine(info.Env());
+  Engine::Done done;
+  const Napi::Promise result = promise(info.Env(), done);
+  e.compile(text(info, 0), std::move(done));
   return result;
 }
 

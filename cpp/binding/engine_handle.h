@@ -39,6 +39,7 @@ class EngineHandle : public Napi::ObjectWrap<EngineHandle> {
   Napi::Value remove(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value set_vocabulary(const Napi::CallbackInfo& info);
+  Napi::Value compile(const Napi::CallbackInfo& info);
   void set_batch_window(const Napi::CallbackInfo& info);
   Napi::Value clear_caches(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);

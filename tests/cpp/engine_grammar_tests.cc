@@ -125,6 +125,27 @@ TEST("an end token of the model counts, unless it is ignored") {
   }
 }
 
+TEST("an end token with a text of its own ends no form before its time") {
+  Bench b(64);
+  give_vocabulary(b);
+  for (const float temperature : {0.0f, 1.0f}) {
+    Request r = request(
+        b, rules(R"({"repeat":{"chars":[[97,99]]},"min":4,"max":6})"), 2);
+    r.stop_ids = {'a' - ' '};
+    r.sampling = {.temperature = temperature, .seed = 3};
+    r.logits.bias = {{'a' - ' ', 90}};
+    CHECK(run(b, r).reason == Finish::kStop);
+    const std::string said = text_of(b.tokens[r.id]);
+    CHECK_EQUAL(said.size(), size_t{4});
+    CHECK_EQUAL(said.find('a'), std::string::npos);
+    r = request(b, r.grammar, 2);
+    r.stop_ids = {'a' - ' '};
+    r.script = spelled("bab");
+    run(b, r);
+    CHECK(b.tokens[r.id].size() >= 4);
+  }
+}
+
 TEST("an answer that can only be empty is") {
   Bench b(64);
   give_vocabulary(b);

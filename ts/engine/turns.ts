@@ -154,7 +154,7 @@ export class Turns {
     const { tokenizer, conversations, dispatcher, vocabulary } = this.#setup;
     const before = agentId === '' ? Transcript.empty : await conversations.read(agentId);
     const { prompt, messages, form, ...rest } = await plan(before, options.signal);
-    if (rest.guidance?.grammar) await vocabulary.given();
+    if (rest.guidance?.grammar) await vocabulary.ready(rest.guidance.grammar);
     if (!generation.wanted) return;
     const reader = new AnswerReader({
       detokenizer: tokenizer.detokenizer(),

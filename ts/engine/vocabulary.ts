@@ -11,7 +11,7 @@ const sliceMs = 2;
 const sliceTokens = 512;
 
 export interface VocabularySetup {
-  engine: Pick<NativeEngine, 'setVocabulary'>;
+  engine: Pick<NativeEngine, 'setVocabulary' | 'compile'>;
   tokenizer: Pick<TokenTable, 'bytes' | 'isSpecial'>;
   /** Ids of the model; those that the tokenizer does not know are no text. */
   vocabSize: number;
@@ -32,6 +32,15 @@ export class Vocabulary {
       throw error;
     });
     return this.#given;
+  }
+
+  /**
+   * Resolves when requests of this grammar can be submitted without others waiting for its compilation.
+   * @throws StompError INVALID_REQUEST for a grammar that is not served, SHUTTING_DOWN
+   */
+  async ready(grammar: string): Promise<void> {
+    await this.given();
+    await this.#setup.engine.compile(grammar);
   }
 
   async #give(): Promise<void> {

@@ -137,11 +137,15 @@ bool Chooser::mark_form(const Sequence& seq, size_t vocab) {
   const std::span<const uint64_t> mask = guidance.mask();
   std::copy_n(
       mask.begin(), std::min(mask.size(), words_.size()), words_.begin());
-  if (guidance.has_form() && guidance.may_end()) {
-    for (const int32_t token : seq.ends) {
-      if (static_cast<size_t>(token) < vocab) {
-        set_bit(words_, token);
-      }
+  for (const int32_t token : seq.ends) {
+    if (!guidance.has_form() || static_cast<size_t>(token) >= vocab) {
+      continue;
+    }
+    // Some models have end tokens that are texts as well.
+    if (guidance.may_end()) {
+      set_bit(words_, token);
+    } else {
+      clear_bit(words_, token);
     }
   }
   if (vocab % 64 != 0) {

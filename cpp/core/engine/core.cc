@@ -30,11 +30,13 @@ EngineCore::EngineCore(
     std::shared_ptr<const Model> model,
     std::unique_ptr<Executor> executor_with_model,
     Engine::OnStep on_step,
-    std::function<void()> wake)
+    std::function<void()> wake,
+    std::shared_ptr<GrammarCache> grammars)
     : options_(options),
       model_(std::move(model)),
       executor_(std::move(executor_with_model)),
       on_step_(std::move(on_step)),
+      grammars_(std::move(grammars)),
       scheduler_(
           {.prefill_step_tokens = options.prefill_step_tokens,
            .min_chunk_tokens = std::min(
@@ -189,7 +191,7 @@ void EngineCore::prepare(Sequence& seq) {
   }
   std::shared_ptr<const Grammar> grammar;
   if (!r.grammar.empty()) {
-    grammar = grammars_.get(r.grammar);
+    grammar = grammars_->get(r.grammar);
   }
   seq.guidance = Guidance::of(r, std::move(grammar), seq.ends);
 }

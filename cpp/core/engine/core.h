@@ -31,13 +31,15 @@ class EngineCore {
       std::shared_ptr<const Model> model,
       std::unique_ptr<Executor> executor,
       Engine::OnStep on_step,
-      std::function<void()> wake);
+      std::function<void()> wake,
+      std::shared_ptr<GrammarCache> grammars =
+          std::make_shared<GrammarCache>());
   ~EngineCore();
 
   EngineInfo info() const;
   EngineStats stats() const;
   AgentStore& agents() { return *agents_; }
-  GrammarCache& grammars() { return grammars_; }
+  GrammarCache& grammars() { return *grammars_; }
 
   void submit(Request request);
   void cancel(int32_t request);
@@ -127,7 +129,7 @@ class EngineCore {
   int max_context_ = 0;
   std::string numerics_;
 
-  GrammarCache grammars_;
+  const std::shared_ptr<GrammarCache> grammars_;
   Scheduler scheduler_;
   std::list<SequencePtr> waiting_; // in order of arrival
   std::list<SequencePtr> active_;  // in order of admission

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "engine/core.h"
+#include "engine/form_worker.h"
 
 namespace stomp {
 
@@ -110,7 +111,8 @@ struct Engine::Impl {
           std::move(model),
           std::move(executor),
           std::move(on_step),
-          [this] { wake(); });
+          [this] { wake(); },
+          grammars_);
     } catch (const std::exception& e) {
       ready(as_error(e, Code::kModelInvalid), {});
       return;
@@ -172,6 +174,10 @@ struct Engine::Impl {
       awake_.wait(lock, called);
     }
   }
+
+  const std::shared_ptr<GrammarCache> grammars_ =
+      std::make_shared<GrammarCache>();
+  FormWorker forms_;
 
   Done closed_; // set while closing; engine thread only
 
@@ -271,13 +277,23 @@ void Engine::set_vocabulary(
     std::vector<char> bytes,
     std::vector<int32_t> ends,
     Done done) {
-  impl_->act(
-      std::move(done),
-      [bytes = std::move(bytes), ends = std::move(ends)](
-          EngineCore& core, const Done& done) {
-        core.grammars().set_vocabulary(bytes, ends);
-        done(std::nullopt);
-      });
+  impl_->forms_.run(
+      [grammars = impl_->grammars_,
+       bytes = std::move(bytes),
+       ends = std::move(ends)] { grammars->set_vocabulary(bytes, ends); },
+      std::move(done));
+}
+
+void Engine::compile(std::string grammar, Done done) {
+  if (impl_->grammars_->has(grammar)) {
+    done(std::nullopt);
+    return;
+  }
+  impl_->forms_.run(
+      [grammars = impl_->grammars_, grammar = std::move(grammar)] {
+        grammars->get(grammar);
+      },
+      std::move(done));
 }
 
 void Engine::set_batch_window(int milliseconds) {

@@ -227,6 +227,11 @@ class Engine {
   /// markers. Replaces what was set before, for later requests.
   void
   set_vocabulary(std::vector<char> bytes, std::vector<int32_t> ends, Done done);
+  /// Compiles a request's grammar for the vocabulary, so that its submission
+  /// holds nobody up: requests that run go on meanwhile. It is kept while it is
+  /// among those used last. Fails as its submission would. `done` may be called
+  /// at once.
+  void compile(std::string grammar, Done done);
   /// How long an idle engine waits for more requests before the first step.
   void set_batch_window(int milliseconds);
   /// Takes every agent without a request out of the pool, saved first, and

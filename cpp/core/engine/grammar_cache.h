@@ -1,10 +1,11 @@
 // The grammars compiled last, by their text, and the vocabulary that they are
-// compiled for. Engine thread only.
+// compiled for. Any thread: while one compiles, others find what is there.
 #pragma once
 
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,9 @@ class GrammarCache {
   /// and kInvalidRequest while there is no vocabulary.
   std::shared_ptr<const Grammar> get(const std::string& json);
 
+  /// It is compiled; counts as a use.
+  bool has(const std::string& json);
+
  private:
   struct Entry {
     std::string json;
@@ -36,7 +40,11 @@ class GrammarCache {
   };
   using Place = std::list<Entry>::iterator;
 
-  size_t capacity_;
+  /// Null where there is none. The lock is held.
+  std::shared_ptr<const Grammar> find(const std::string& json);
+
+  const size_t capacity_;
+  std::mutex mutex_; // guards what follows
   std::shared_ptr<const Vocabulary> vocabulary_;       // or null
   std::list<Entry> entries_;                           // used last first
   std::unordered_map<std::string_view, Place> places_; // views of the entries

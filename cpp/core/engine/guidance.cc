@@ -87,7 +87,11 @@ bool Guidance::is_end(int32_t token) const {
 }
 
 bool Guidance::permits(int32_t token) const {
-  return !matcher_ || has_bit(mask_, token) || (complete_ && is_end(token));
+  if (!matcher_) {
+    return true;
+  }
+  // An end token ends the answer, even one that has a text of its own.
+  return is_end(token) ? complete_ : has_bit(mask_, token);
 }
 
 Guidance::Forced Guidance::forced() {

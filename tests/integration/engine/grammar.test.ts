@@ -17,7 +17,12 @@ afterEach(async () => {
 });
 
 interface Rig {
-  ask(guidance: Partial<Guidance>, options?: GenerateOptions): Promise<GenerationResult>;
+  ask(
+    guidance: Partial<Guidance>,
+    options?: GenerateOptions,
+    onToken?: () => void,
+  ): Promise<GenerationResult>;
+  engine: NativeEngine;
   give(): Promise<void>;
   encode(text: string): Int32Array;
   marker: number;
@@ -51,18 +56,27 @@ async function rig(): Promise<Rig> {
   const vocabulary = new Vocabulary({ engine, tokenizer, vocabSize });
   const ids = Array.from({ length: vocabSize }, (_, id) => id);
   return {
+    engine,
     give: () => vocabulary.given(),
     encode: (said) => Int32Array.from(tokenizer.encode(said)),
     marker: ids.find((id) => tokenizer.isSpecial(id) && !info.eosIds.includes(id)) ?? -1,
-    ask: (guidance, options = {}) => {
+    ask: (guidance, options = {}, onToken) => {
       const checked = checkGenerateOptions(options, { vocabSize, nextSeed: () => 1 });
       const reader = new AnswerReader({ detokenizer: tokenizer.detokenizer(), table: tokenizer, stops: [] });
       const one = new LiveGeneration({ agentId: '', options: checked, caller: new Error() });
       const tokens = tokenizer.encode('What is a tide mill?');
       void one.run(dispatcher, { tokens, reader, guidance }, () => undefined);
+      if (onToken) void each(one, onToken);
       return one.result;
     },
   };
+}
+
+async function each(
+  chunks: AsyncIterable<{ tokens: readonly number[] }>,
+  onToken: () => void,
+): Promise<void> {
+  for await (const { tokens } of chunks) for (const _ of tokens) onToken();
 }
 
 const json = (grammar: Grammar) => JSON.stringify(grammar);
@@ -116,6 +130,47 @@ describe('an answer of a form', () => {
     const recursive = json({ rules: { root: or(seq(ref('root'), text('a')), text('a')) } });
     await expect(ask({ grammar: recursive })).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
     await expect(ask({ grammar: person })).resolves.toMatchObject({ finishReason: 'stop' });
+  });
+});
+
+describe('a grammar that takes long to compile', () => {
+  // Thousands of states, as a few patterns of a schema become.
+  const words = Array.from({ length: 2500 }, (_, i) =>
+    seq(...[...`w${i * i}`].map((c) => or(text(c), text(`${c}-`)))),
+  );
+  const slow = json({ rules: { root: repeat(or(...words), 1, 3) } });
+
+  it('holds nobody up who is answering', async () => {
+    const { ask, give, engine } = await rig();
+    await give();
+    let told = 0;
+    const stream = ask({}, { maxTokens: 2000, ignoreEos: true }, () => {
+      told += 1;
+    });
+    await engine.compile(json({ rules: { root: text('a') } }));
+    const before = told;
+    const begun = performance.now();
+    await engine.compile(slow);
+    const took = performance.now() - begun;
+    expect(told - before).toBeGreaterThan(5);
+    const known = performance.now();
+    await engine.compile(slow);
+    expect(performance.now() - known).toBeLessThan(took / 4);
+    await stream;
+  });
+
+  it('is given up when the engine is closed', async () => {
+    const { give, engine } = await rig();
+    await give();
+    const all = Array.from({ length: 20 }, (_, i) => engine.compile(slow.replace('w0', `v${i}`)));
+    const ends = Promise.allSettled(all);
+    await engine.close();
+    engines.splice(0);
+    const reasons = (await ends)
+      .filter((end) => end.status === 'rejected')
+      .map(({ reason }) => reason as unknown);
+    expect(reasons.length).toBeGreaterThan(0);
+    for (const reason of reasons) expect(reason).toMatchObject({ code: 'SHUTTING_DOWN' });
   });
 });
 

@@ -35,13 +35,16 @@ interface StepSoFar {
   finished: NativeFinish[];
 }
 
-type Core = Pick<NativeEngine, 'submit' | 'cancel' | 'save' | 'transcript' | 'setVocabulary'>;
+type Core = Pick<NativeEngine, 'submit' | 'cancel' | 'save' | 'transcript' | 'setVocabulary' | 'compile'>;
 
 export class FakeCore implements Core {
   readonly requests: NativeRequest[] = [];
   readonly saved = new Map<string, string>();
   readonly saves: string[] = [];
   readonly vocabularies: { bytes: Uint8Array; ends: Int32Array }[] = [];
+  readonly compiled: string[] = [];
+  /** When the next grammars are ready. */
+  compiling: Promise<void> = Promise.resolve();
   /** What the next requests are answered with. */
   answer: (request: NativeRequest) => number[] = () => [];
   /** When set, the next request ends with it. */
@@ -77,6 +80,11 @@ export class FakeCore implements Core {
   setVocabulary(bytes: Uint8Array, ends: Int32Array): Promise<void> {
     this.vocabularies.push({ bytes, ends });
     return Promise.resolve();
+  }
+
+  compile(grammar: string): Promise<void> {
+    this.compiled.push(grammar);
+    return this.compiling;
   }
 
   get busy(): number {

@@ -150,10 +150,38 @@ describe('the vocabulary', () => {
       setVocabulary: async () => {
         if (fails) throw new Error('closed');
       },
+      compile: () => Promise.resolve(),
     };
     const vocabulary = new Vocabulary({ engine, tokenizer: r.tokenizer, vocabSize: 10 });
     await expect(vocabulary.given()).rejects.toThrow('closed');
     fails = false;
     await expect(vocabulary.given()).resolves.toBeUndefined();
+  });
+});
+
+describe('a turn of a form', () => {
+  const asked: ChatOptions = { responseFormat: { type: 'json_object' } };
+
+  it('is submitted when its grammar is ready, and others do not wait for that', async () => {
+    let ready = (): void => undefined;
+    r.core.compiling = new Promise((resolve) => {
+      ready = resolve;
+    });
+    const held = chat(asked);
+    await r.settle(chat().result);
+    expect(r.core.requests.map(({ grammar }) => grammar)).toEqual(['']);
+    ready();
+    await r.settle(held.result);
+    expect(r.core.requests[1]?.grammar).toBe(r.core.compiled[0]);
+    expect(r.core.compiled).toHaveLength(1);
+  });
+
+  it('is never submitted when it is cancelled before, or its grammar is not served', async () => {
+    const cancelled = chat(asked);
+    r.core.compiling = Promise.resolve().then(() => cancelled.cancel());
+    expect((await cancelled.result).finishReason).toBe('cancelled');
+    r.core.compiling = Promise.reject(Object.assign(new Error('too deep'), { code: 'INVALID_REQUEST' }));
+    await expect(chat(asked).result).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+    expect(r.core.requests).toEqual([]);
   });
 });

@@ -8,12 +8,17 @@ import { never, simplify } from './simplify.js';
 
 /** Nodes of one grammar. Beyond this, masks and memory would no longer be cheap. */
 const maxNodes = 200_000;
+/** Attempts that end at some limit, each of which may have taken a second. */
+const maxFailures = 3;
 
 export class GrammarBuilder {
   readonly #rules = new Map<string, GrammarNode>();
   readonly #taken = new Set<string>(['root']);
   readonly #lastSuffix = new Map<string, number>();
   #nodes = 0;
+  #failures = 0;
+  /** Of attempts that came to nothing. */
+  #wasted = 0;
 
   /** A name like `name` that no other rule has. Refer to it with `ref` and give it a node with `define`. */
   reserve(name: string): string {
@@ -34,13 +39,7 @@ export class GrammarBuilder {
    */
   define(name: string, node: GrammarNode): void {
     this.#nodes += size(node);
-    if (this.#nodes > maxNodes) {
-      throw new StompError(
-        'INVALID_REQUEST',
-        'The form that is asked for is too large; use a smaller schema, fewer tools, or shorter patterns.',
-        { fields: { limit: 'grammar_nodes', maximum: maxNodes } },
-      );
-    }
+    if (this.#nodes > maxNodes) throw tooLarge();
     this.#rules.set(name, node);
   }
 
@@ -58,6 +57,26 @@ export class GrammarBuilder {
       this.define(name, make());
     }
     return ref(name);
+  }
+
+  /**
+   * What `make` returns; if it throws, its rules are taken back. Only so much work may come to nothing: beyond that
+   * every attempt fails at once.
+   * @throws StompError INVALID_REQUEST, and what `make` throws
+   */
+  attempt<T>(make: () => T): T {
+    if (this.#failures >= maxFailures || this.#wasted > maxNodes) throw tooLarge();
+    const before = { rules: this.#rules.size, taken: this.#taken.size, nodes: this.#nodes };
+    try {
+      return make();
+    } catch (error) {
+      if (error instanceof StompError && error.code === 'INVALID_REQUEST') this.#failures += 1;
+      this.#wasted += this.#nodes - before.nodes;
+      this.#nodes = before.nodes;
+      for (const name of [...this.#rules.keys()].slice(before.rules)) this.#rules.delete(name);
+      for (const name of [...this.#taken].slice(before.taken)) this.#taken.delete(name);
+      throw error;
+    }
   }
 
   /**
@@ -91,6 +110,14 @@ export class GrammarBuilder {
     }
     return { rules };
   }
+}
+
+function tooLarge(): StompError {
+  return new StompError(
+    'INVALID_REQUEST',
+    'The form that is asked for is too large; use a smaller schema, fewer tools, or shorter patterns.',
+    { fields: { limit: 'grammar_nodes', maximum: maxNodes } },
+  );
 }
 
 /** Names of the rules from which some text derives. */

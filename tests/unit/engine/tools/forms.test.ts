@@ -193,6 +193,24 @@ describe('a form', () => {
     expect(() => grammar(forced(true))).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_FIELD' }));
   });
 
+  it('does without a schema that is too large, and does not try for ever', () => {
+    const hard = ['a.*b', 'c.*d', '.*e.*', 'f?g', 'h.*i.*j', 'k*l'];
+    const wide = Object.fromEntries(Array.from({ length: 4000 }, (_, i) => [`p${i}`, { maxLength: i + 1 }]));
+    const tooLarge = [
+      { type: 'object', patternProperties: Object.fromEntries(hard.map((pattern) => [pattern, {}])) },
+      { type: 'object', properties: wide },
+    ];
+    const begun = performance.now();
+    for (const parameters of tooLarge) {
+      const others = Array.from({ length: 100 }, (_, i) => ({ name: `other${i}`, parameters }));
+      const forced = grammar({ tools: [...tools, ...others], toolChoice: 'required' });
+      expect(accepts(forced, call('{"a": 1}'))).toBe(true);
+      expect(accepts(forced, call('{"a": "x"}'))).toBe(false);
+      expect(accepts(forced, call('{"x": [1]}').replace('add', 'other99'))).toBe(true);
+    }
+    expect(performance.now() - begun).toBeLessThan(15_000);
+  });
+
   it('is made once for the same request, and not at all where none is asked for', () => {
     const forms = new Forms(new Vocabulary([], true));
     const asked = checkChatOptions({ tools, toolChoice: 'required' });

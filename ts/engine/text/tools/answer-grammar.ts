@@ -150,7 +150,8 @@ class AnswerGrammar {
     const { parameters, strict, name } = tool;
     if (parameters === undefined) return jsonObjectNode(this.#builder);
     try {
-      return schemaNode(this.#builder, { type: 'object', ...parameters }, `tools.${name}.parameters`);
+      const where = `tools.${name}.parameters`;
+      return this.#builder.attempt(() => schemaNode(this.#builder, { type: 'object', ...parameters }, where));
     } catch (error) {
       if (strict || !(error instanceof StompError)) throw error;
       return jsonObjectNode(this.#builder);
