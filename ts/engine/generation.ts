@@ -172,9 +172,12 @@ export class LiveGeneration implements Generation {
       this.fail(toStompError(finish.error ?? new Error('the engine gave no reason'), this.#caller));
       return;
     }
+    const before = reader.ended;
     this.#deliver(reader.end(finish.reason));
     if (reader.arrived > 0) record(reader);
-    const reason = finishReason(finish.reason, reader);
+    // A call that is cut off ends with the answer, but did not end it; a stop text that was held back did.
+    const ended = before || reader.stopText !== undefined;
+    const reason = finishReason(ended ? 'stop' : finish.reason, reader);
     if (reason === 'cancelled' && !this.#cancelled) this.fail(closedError());
     else this.#complete(reason, finish.usage);
   }
@@ -270,10 +273,9 @@ export class LiveGeneration implements Generation {
 
 function finishReason(reason: NativeFinish['reason'], reader: AnswerReader): FinishReason {
   if (reason === 'error') throw new Error('an error is no end of an answer');
-  const ended = reader.ended ? 'stop' : reason;
-  return ended === 'stop' && reader.stopText === undefined && reader.toolCalls.length > 0
+  return reason === 'stop' && reader.stopText === undefined && reader.toolCalls.length > 0
     ? 'tool_calls'
-    : ended;
+    : reason;
 }
 
 const noUsage: Usage = {
