@@ -108,7 +108,7 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
   async load(model: string, options: EngineOptions = {}): Promise<ModelChange> {
     const target = targetOf(model, options, this.#options.aliases);
     return this.#ask(false, () => {
-      if (!this.#serving || this.#isServed(target)) return this.#exchange(target);
+      if (!this.#serving || this.#isServed(target)) return this.#replace(target);
       const { id } = this.#serving.target;
       const message = `${id} is loaded, and there is room for one model; swap it for ${target.id}, or unload it first.`;
       throw new StompError('INVALID_REQUEST', message, { fields: { field: 'model', value: target.id } });
@@ -136,7 +136,7 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
    */
   async swap(model: string, options: EngineOptions = {}): Promise<ModelChange> {
     const target = targetOf(model, options, this.#options.aliases);
-    return this.#ask(true, () => this.#exchange(target));
+    return this.#ask(true, () => this.#replace(target));
   }
 
   /**
@@ -207,7 +207,7 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
   async #ask(awaited: boolean, work: () => Promise<ModelChange>): Promise<ModelChange> {
     while (this.#change && !this.#change.asked) await this.#change.settled;
     if (this.#change || this.#closed) throw this.#closed ? closedError() : busy(this.current());
-    return this.#run(true, awaited && this.#serving !== undefined, work);
+    return this.#run(true, this.#asleep || (awaited && this.#serving !== undefined), work);
   }
 
   async #run(asked: boolean, awaited: boolean, work: () => Promise<ModelChange>): Promise<ModelChange> {
@@ -225,6 +225,22 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
       settle();
       this.#awaitIdleness();
     }
+  }
+
+  /** A model that sleeps can be woken still when another cannot be had. */
+  async #replace(target: Target): Promise<ModelChange> {
+    const sleeping = this.#asleep ? this.#target : undefined;
+    try {
+      return await this.#exchange(target);
+    } catch (error) {
+      if (sleeping) this.#fallAsleep(sleeping);
+      throw error;
+    }
+  }
+
+  #fallAsleep(target: Target): void {
+    this.#asleep = true;
+    this.#enter('unloaded', target);
   }
 
   /** @param target undefined: nothing takes the place of what is loaded */
@@ -357,8 +373,7 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
     if (!target || this.#change) return;
     this.#run(false, true, async () => {
       const change = await this.#exchange(undefined);
-      this.#asleep = true;
-      this.#enter('unloaded', target);
+      this.#fallAsleep(target);
       return change;
     }).catch(this.#warn);
   }

@@ -21,9 +21,17 @@ export interface AnonymousTurn {
 
 interface Member {
   readonly id: string;
-  /** One digest per message, each over all messages up to it. */
-  chain: readonly string[];
+  end: End;
   busy: boolean;
+}
+
+/** What is kept of a conversation: a digest covers all messages up to it, so the last two tell enough. */
+interface End {
+  /** Messages. */
+  readonly length: number;
+  readonly last: string;
+  /** Of all messages but the last; undefined when there is one. */
+  readonly before: string | undefined;
 }
 
 export class AnonymousAgents {
@@ -48,11 +56,12 @@ export class AnonymousAgents {
     const chain = digests(whole, salt);
     const member = continued(members, chain) ?? this.#join(members, family, chain);
     member.busy = true;
+    const end = endOf(chain);
     return {
       agentId: member.id,
       settle: (answer) => {
         member.busy = false;
-        member.chain = answer ? [...chain, link(chain.at(-1) ?? '', answered(answer))] : chain;
+        member.end = answer ? followed(end, link(end.last, answered(answer))) : end;
       },
     };
   }
@@ -73,7 +82,7 @@ export class AnonymousAgents {
     for (let n = 0; members.some((member) => member.id === id); n++) id = shortHash([chain.at(-1), n]);
     const idle = members.length < MAX_MEMBERS ? -1 : members.findIndex((other) => !other.busy);
     if (idle >= 0) members.splice(idle, 1);
-    const member = { id, chain, busy: true };
+    const member = { id, end: endOf(chain), busy: true };
     members.push(member);
     return member;
   }
@@ -86,17 +95,23 @@ const MAX_MEMBERS = 256;
 function continued(members: readonly Member[], chain: readonly string[]): Member | undefined {
   let best: Member | undefined;
   for (const member of members) {
-    const shared = sharedLength(member.chain, chain);
-    const continues = !member.busy && shared >= member.chain.length - 1 && shared > 0;
-    if (continues && member.chain.length > (best?.chain.length ?? 0)) best = member;
+    const continues = !member.busy && isRepeated(member.end, chain);
+    if (continues && member.end.length > (best?.end.length ?? 0)) best = member;
   }
   return best;
 }
 
-function sharedLength(a: readonly string[], b: readonly string[]): number {
-  let length = 0;
-  while (length < a.length && a[length] === b[length]) length++;
-  return length;
+function isRepeated({ length, last, before }: End, chain: readonly string[]): boolean {
+  return before === undefined ? chain[0] === last : chain[length - 2] === before;
+}
+
+/** REQUIRES: `chain` is not empty. */
+function endOf(chain: readonly string[]): End {
+  return { length: chain.length, last: chain.at(-1) ?? '', before: chain.at(-2) };
+}
+
+function followed(end: End, last: string): End {
+  return { length: end.length + 1, last, before: end.last };
 }
 
 /** A message, without what clients change when they send it again: ids of calls, spelling of their arguments. */
@@ -130,6 +145,7 @@ function canonicalTools(tools: readonly ToolDefinition[]): string[] {
   return [...tools].sort((a, b) => (a.name < b.name ? -1 : 1)).map(canonicalJson);
 }
 
+/** One digest per message, each over all messages up to it. */
 function digests(messages: readonly Said[], salt: string): string[] {
   let last = salt;
   return messages.map((message) => (last = link(last, message)));

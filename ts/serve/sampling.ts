@@ -6,7 +6,8 @@ import type { Fields } from './fields.js';
 const MAX_TOKENS = 16_777_216;
 const MAX_STOPS = 16;
 const MAX_STOP_LENGTH = 1024;
-const MAX_BIASES = 4096;
+const MAX_BIASES = 1024;
+const MAX_SALT_LENGTH = 256;
 const PENALTY = { min: -2, max: 2 };
 
 /** Only what was given is set. @throws StompError INVALID_REQUEST */
@@ -24,7 +25,7 @@ export function readSampling(fields: Fields): GenerateOptions {
   set(options, 'seed', fields.number('seed', { min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }));
   set(options, 'stop', stops(fields));
   set(options, 'ignoreEos', fields.flag('ignore_eos'));
-  set(options, 'cacheSalt', fields.text('cache_salt'));
+  set(options, 'cacheSalt', readCacheSalt(fields));
   return options;
 }
 
@@ -61,6 +62,13 @@ function topP(fields: Fields): number | undefined {
   const value = fields.number('top_p', { min: 0, max: 1 });
   if (value === 0) throw fields.invalid('top_p', value, 'a number above 0, to 1');
   return value;
+}
+
+/** Keeps caches apart. @throws StompError INVALID_REQUEST */
+export function readCacheSalt(fields: Fields): string | undefined {
+  const salt = fields.text('cache_salt');
+  if (salt === undefined || salt.length <= MAX_SALT_LENGTH) return salt;
+  throw fields.invalid('cache_salt', salt, `a text of at most ${MAX_SALT_LENGTH} characters`);
 }
 
 /** Token ids arrive as names of members. Nothing to add is nothing asked. */

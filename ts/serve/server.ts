@@ -20,6 +20,7 @@ import { Gate, type GateOptions } from './access/gate.js';
 import { admin } from './admin/admin.js';
 import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
+import { anthropicErrorBody } from './anthropic/error-body.js';
 import { messages } from './anthropic/messages.js';
 import { type EngineSource, FixedEngine, isRegistry, type ServedRegistry } from './engine-source.js';
 import { faultDetail, faultFields } from './fault-log.js';
@@ -38,6 +39,7 @@ import { anthropicPaths, anthropicSchemas } from './openapi/paths/anthropic.js';
 import { openaiPaths, openaiSchemas } from './openapi/paths/openai.js';
 import { watchPaths } from './openapi/paths/watch.js';
 import { openApi } from './openapi/routes.js';
+import type { ResourceOptions } from './resource.js';
 import { type Phase, type ServedEngine, Service } from './service.js';
 import type { Systems } from './tools/tools.js';
 import { type TracingOptions, traceRequests } from './tracing/trace-requests.js';
@@ -228,11 +230,14 @@ function addHooks(app: FastifyInstance, service: Service): void {
   });
 }
 
-/** After the gate: who may not ask is told nothing. */
+/** After the gate: who may not ask is told nothing. Once more when the body is there, which may have taken long. */
 function refuseWhileDraining(app: FastifyInstance, service: Service): void {
-  app.addHook('onRequest', async (request) => {
-    if (isApi(request.url)) service.refuseWhileDraining();
-  });
+  const refuse = async (request: FastifyRequest): Promise<void> => {
+    // The route's own path: that of the request may be spelt with escapes.
+    if (isApi(request.routeOptions.url ?? request.url)) service.refuseWhileDraining();
+  };
+  app.addHook('onRequest', refuse);
+  app.addHook('preHandler', refuse);
   app.addHook('preParsing', async (request, _, payload) => unreadBody(request.raw, payload));
 }
 
@@ -300,11 +305,16 @@ async function sendError(
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
   if (request.notes?.agent !== undefined) reply.header('x-agent-id', request.notes.agent);
-  const body = request.routeOptions?.config?.errorBody ?? errorBody;
+  const body = request.routeOptions?.config?.errorBody ?? wordingBelow(request.url);
   return reply
     .code(error.status)
     .headers(requestIds(request.id))
     .send(body === errorBody ? { ...errorBody(error), ...agentOf(request) } : body(error, request.id));
+}
+
+/** Clients of a protocol try paths of it that are not served, and read the refusal as they read any other. */
+function wordingBelow(path: string): NonNullable<ResourceOptions['errorBody']> {
+  return path.startsWith('/v1/messages/') ? anthropicErrorBody : errorBody;
 }
 
 /** Notes are not yet there when a request fails before its first hook. */

@@ -8,6 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Generation, GenerationChunk, GenerationResult, PromptUse, Usage } from '../engine/types.js';
 import { StompError } from '../errors.js';
 import { faultDetail, faultFields } from './fault-log.js';
+import { type FieldNames, renamed } from './field-names.js';
 import type { Service } from './service.js';
 import { type SseEvent, SseStream, sseText } from './sse.js';
 import { errorForWire } from './wire-errors.js';
@@ -39,6 +40,8 @@ export interface Turn {
   readonly agentId: string;
   readonly stream: boolean;
   readonly format: AnswerFormat;
+  /** How the request names what the engine may refuse. */
+  readonly fieldNames?: FieldNames;
   /** Starts a generation for each choice. May throw what is wrong with the request. */
   start(signal: AbortSignal): readonly [Generation, ...Generation[]];
   /** Called once at the end, with the first choice; undefined when it failed. */
@@ -95,7 +98,8 @@ export async function runTurn(
     return reply;
   } catch (caught) {
     controller.abort(); // the other choices
-    return failed(request, reply, turn.format, reasonOf(caught, controller.signal));
+    const reason = renamed(reasonOf(caught, controller.signal), turn.fieldNames ?? []);
+    return failed(request, reply, turn.format, reason);
   } finally {
     service.metrics.turnEnded((performance.now() - started) / 1000);
     turn.settle?.(answer);

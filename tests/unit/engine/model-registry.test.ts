@@ -366,6 +366,33 @@ describe('idleness', () => {
     await expect(registry.acquire()).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
   });
 
+  it('outlasts a swap to a model that cannot be had: the next request wakes the one that sleeps', async () => {
+    for (const method of ['swap', 'load'] as const) {
+      const { registry, host } = await opened({ idleTtlMs: 10 });
+      host.missing.add('gone');
+      host.broken.set('broken', invalid);
+      for (const model of ['gone', 'broken']) {
+        await until(() => registry.current().asleep);
+        await expect(registry[method](model)).rejects.toBeInstanceOf(StompError);
+        expect(registry.current()).toMatchObject({ state: 'unloaded', model: 'a', asleep: true });
+        const lease = await registry.acquire();
+        expect(lease.engine.model).toBe('a');
+        lease.release();
+      }
+    }
+  });
+
+  it('lets requests wait for a model that takes the place of one asleep', async () => {
+    for (const method of ['swap', 'load'] as const) {
+      const { registry, host } = await opened({ idleTtlMs: 10 });
+      await until(() => registry.current().asleep);
+      host.loadMs = 30;
+      const change = registry[method]('b');
+      expect((await registry.acquire()).engine.model).toBe('b');
+      await change;
+    }
+  });
+
   it('tells a request when the model does not come back, and tries again for the next', async () => {
     const { registry, host } = await opened({ idleTtlMs: 10 });
     await until(() => registry.current().asleep);

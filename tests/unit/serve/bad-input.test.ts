@@ -168,6 +168,13 @@ const bodies: [name: string, body: unknown, code: string, param: string | null][
   ['a bias of words', { messages: hello, logit_bias: { hello: 1 } }, 'INVALID_REQUEST', 'logit_bias'],
   ['a large bias', { messages: hello, logit_bias: { 5: 101 } }, 'INVALID_REQUEST', 'logit_bias'],
   ['a bias as a list', { messages: hello, logit_bias: [1] }, 'INVALID_REQUEST', 'logit_bias'],
+  [
+    'more biases than the engine takes',
+    { messages: hello, logit_bias: Object.fromEntries(Array.from({ length: 1025 }, (_, id) => [id, 1])) },
+    'INVALID_REQUEST',
+    'logit_bias',
+  ],
+  ['a long salt', { messages: hello, cache_salt: 'x'.repeat(257) }, 'INVALID_REQUEST', 'cache_salt'],
   ['a large penalty', { messages: hello, presence_penalty: 2.1 }, 'INVALID_REQUEST', 'presence_penalty'],
   ['storing', { messages: hello, store: true }, 'UNSUPPORTED_FIELD', 'store'],
   ['a hot temperature', { messages: hello, temperature: 2.1 }, 'INVALID_REQUEST', 'temperature'],

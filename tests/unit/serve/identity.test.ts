@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ChatMessage, ToolCall, ToolDefinition } from '../../../ts/engine/types.js';
@@ -129,6 +131,23 @@ describe('a conversation without a name', () => {
     turn(table, [user('2')], 'A');
     turn(table, [user('3')], 'A');
     expect(turn(table, [user('1'), assistant('A'), user('on')], 'B')).toBe(first);
+  });
+
+  it('costs as little memory when it is long as when it is short', () => {
+    setFlagsFromString('--expose-gc');
+    const gc = runInNewContext('gc') as () => void;
+    const agents = new AnonymousAgents();
+    const turn = (text: string, length: number) => {
+      const more = Array<ChatMessage>(length).fill({ role: 'user', content: 'x' });
+      agents.begin([{ role: 'user', content: text }, ...more], '').settle(undefined);
+    };
+    turn('first', 2000);
+    gc();
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < 200; i++) turn(`conversation ${i}`, 2000);
+    gc();
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(4 << 20);
+    turn('the agents are still there', 1);
   });
 
   it('is free again after a turn that failed', () => {

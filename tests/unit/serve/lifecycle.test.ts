@@ -1,6 +1,16 @@
 import { createServer as createHttpServer } from 'node:http';
+
+<<<<<<< HEAD
+
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+
+=======
+
+import { type AddressInfo, connect } from 'node:net';
+
+>>>>>>> wire
+
 import { describe, expect, it } from 'vitest';
 import { StompError } from '../../../ts/errors.js';
 import { createServer } from '../../../ts/serve/index.js';
@@ -86,6 +96,27 @@ describe('closing', () => {
     expect((await events(await running)).at(-1)).toBe('[DONE]');
     await closed;
     await expect(get('/health/live')).rejects.toThrow();
+  });
+
+  it('refuses them however their path is spelt, and those whose body comes only then', async () => {
+    const { server, engine, get, post, port } = await start({ shutdownTimeoutMs: 300 });
+    engine.script = { tokens: Array<string>(1000).fill('x'), tokenMs: 20 };
+    const running = post(path, { messages: hello });
+    await until(() => server.runningTurns === 1, 'the request runs');
+    const body = '{"seed": 7}';
+    const late = connect(port, '127.0.0.1');
+    let answer = '';
+    late.on('data', (data) => (answer += data.toString()));
+    late.write('PUT /v1/admin/seed HTTP/1.1\r\nHost: localhost\r\n');
+    late.write(`Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`);
+    await get('/health/live');
+    const closed = server.close();
+    expect((await get('/%76%31/admin/stats')).status).toBe(503);
+    late.write(body);
+    await until(() => answer !== '', 'the late one is answered');
+    expect(answer).toMatch(/^HTTP\/1.1 503 /);
+    late.destroy();
+    await Promise.all([running, closed]);
   });
 
   it('cancels what runs longer than the time-out, and says so in the stream', async () => {

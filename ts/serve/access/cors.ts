@@ -9,6 +9,7 @@ const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE';
 const MAX_AGE_SECONDS = '600';
 const EXPOSED = [
   'x-request-id',
+  'request-id',
   'x-agent-id',
   'retry-after',
   'etag',

@@ -4,7 +4,7 @@ import type { ChatOptions, Generation } from '../../engine/types.js';
 import { StompError } from '../../errors.js';
 import { Fields } from '../fields.js';
 import { checkModel } from '../model-name.js';
-import { readChatOptions } from '../openai/chat-options.js';
+import { CHAT_FIELD_NAMES, readChatOptions } from '../openai/chat-options.js';
 import { readMessages } from '../openai/messages.js';
 import { resource } from '../resource.js';
 import type { ServedEngine, Service } from '../service.js';
@@ -45,6 +45,7 @@ function answer(service: Service, request: FastifyRequest, reply: FastifyReply):
       logprobs: body.logprobs,
       tokenizer: engine.tokenizer,
     }),
+    fieldNames: CHAT_FIELD_NAMES,
     start: (signal) => [body.start(engine, agentId, signal)],
   });
 }

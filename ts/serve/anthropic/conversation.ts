@@ -38,6 +38,9 @@ function readMessage(fields: Fields, conversation: Conversation, isLast: boolean
     throw fields.unsupported('role', ' with the value "assistant" in the last message (a prefilled answer)');
   }
   const blocks = readContent(fields, 'content', role);
+  if (role === 'user' && blocks.length === 0) {
+    throw fields.invalid('content', [], 'a text or a list of one content block or more');
+  }
   fields.end();
   conversation.add(role, blocks);
 }

@@ -1,6 +1,7 @@
 /** The body of `POST /v1/messages`: what is served, and what is refused by name. Pure. */
 import type { GenerateOptions } from '../../engine/types.js';
 import { Fields, type Neutral } from '../fields.js';
+import { readCacheSalt } from '../sampling.js';
 import { isEmptyList } from './content-blocks.js';
 import { never, type PromptRequest, readPrompt } from './prompt-fields.js';
 
@@ -50,7 +51,7 @@ function readSampling(fields: Fields): MessageRequest['sampling'] {
     topK: fields.number('top_k', { min: 0, max: 1_000_000, integer: true }),
     seed: fields.number('seed', { min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }),
     stop: readStops(fields),
-    cacheSalt: fields.text('cache_salt'),
+    cacheSalt: readCacheSalt(fields),
   };
   if (options.topP === 0) throw fields.invalid('top_p', 0, 'a number above 0, to 1');
   return { ...given(options), maxTokens: readMaxTokens(fields) };

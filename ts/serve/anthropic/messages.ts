@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { checkAgentId } from '../../engine/agent-id.js';
+import { type FieldNames, renamed } from '../field-names.js';
 import { announceAgent, resolveAgent } from '../identity.js';
 import { checkModel } from '../model-name.js';
 import { resource } from '../resource.js';
@@ -12,6 +13,12 @@ import { messageFormat } from './message-format.js';
 import { readCountRequest, readMessageRequest } from './message-request.js';
 
 const options = { errorBody: anthropicErrorBody };
+
+/** What the engine calls otherwise. */
+const fieldNames: FieldNames = [
+  [/^responseFormat\.schema/, 'output_config.format.schema'],
+  [/^tools\.([^/]*)\.parameters/, 'tools.$1.input_schema'],
+];
 
 export function messages(app: FastifyInstance, service: Service): void {
   const create = (request: FastifyRequest, reply: FastifyReply) => answer(service, request, reply);
@@ -47,6 +54,7 @@ function answer(service: Service, request: FastifyRequest, reply: FastifyReply):
     agentId: who.agentId,
     stream: asked.stream,
     format,
+    fieldNames,
     start: (signal) => [
       engine.agent(who.agentId).chat(conversation, { ...asked.options, ...sampling, signal }),
     ],
@@ -66,7 +74,9 @@ async function count(service: Service, request: FastifyRequest): Promise<object>
   const engine = service.engine();
   const asked = readCountRequest(request.body);
   checkModel(asked.model, service.model);
-  const tokens = await engine.countTokens(asked.messages, { ...asked.options, ...namedAgent(request) });
+  const tokens = await engine
+    .countTokens(asked.messages, { ...asked.options, ...namedAgent(request) })
+    .catch((error: unknown) => Promise.reject(renamed(error, fieldNames)));
   return {
     input_tokens: tokens,
     ...(asked.editsContext ? { context_management: { original_input_tokens: tokens } } : {}),

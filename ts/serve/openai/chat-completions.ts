@@ -9,6 +9,7 @@ import type { ServedEngine, Service } from '../service.js';
 import { runTurn } from '../turn.js';
 import { answerFacts } from './answer-facts.js';
 import { chatFormat } from './chat-format.js';
+import { CHAT_FIELD_NAMES } from './chat-options.js';
 import { type ChatRequest, readChatRequest } from './chat-request.js';
 
 export function chatCompletions(app: FastifyInstance, service: Service): void {
@@ -41,6 +42,7 @@ function complete(service: Service, request: FastifyRequest, reply: FastifyReply
     agentId: who.agentId,
     stream: chat.stream,
     format,
+    fieldNames: CHAT_FIELD_NAMES,
     start: (signal) => startChoices(engine, who.agentId, chat, signal),
     settle: who.settle,
   });

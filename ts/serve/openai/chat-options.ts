@@ -1,5 +1,6 @@
 /** What a chat may ask for beside its messages, as OpenAI names it. Shared by all routes that chat. Pure. */
 import type { ChatOptions, ReasoningOptions, ResponseFormat } from '../../engine/types.js';
+import type { FieldNames } from '../field-names.js';
 import { Fields } from '../fields.js';
 import { readSampling } from '../sampling.js';
 import { readSchema, readTools } from './tools.js';
@@ -9,6 +10,12 @@ const FORMATS = ['text', 'json_object', 'json_schema'] as const;
 const FORMAT_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const MAX_TOP_LOGPROBS = 20;
 const MAX_BUDGET_TOKENS = 16_777_216;
+
+/** What the engine calls otherwise. */
+export const CHAT_FIELD_NAMES: FieldNames = [
+  [/^responseFormat\.schema/, 'response_format.json_schema.schema'],
+  [/^logitBias/, 'logit_bias'],
+];
 
 /** Only what was given is set. @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD */
 export function readChatOptions(fields: Fields): ChatOptions {

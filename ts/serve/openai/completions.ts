@@ -8,6 +8,7 @@ import { optionsOfChoice } from '../sampling.js';
 import type { ServedEngine, Service } from '../service.js';
 import { runTurn } from '../turn.js';
 import { answerFacts } from './answer-facts.js';
+import { CHAT_FIELD_NAMES } from './chat-options.js';
 import { completionFormat } from './completion-format.js';
 import { type CompletionRequest, type RawPrompt, readCompletionRequest } from './completion-request.js';
 
@@ -33,6 +34,7 @@ function complete(service: Service, request: FastifyRequest, reply: FastifyReply
     agentId: who.agentId,
     stream: body.stream,
     format,
+    fieldNames: CHAT_FIELD_NAMES,
     start: (signal) => startAnswers(engine, who.agentId, body, signal),
     settle: who.settle,
   });

@@ -185,7 +185,8 @@ describe('what cannot be read', () => {
   it.each([
     ['messages', []],
     ['messages', [{ role: 'system', content: 'a' }]],
-    ['messages', [user([])]],
+    ['messages[0].content', [user([])]],
+    ['messages[2].content', [user('a'), assistant('The answer is ('), user([])]],
     ['messages[0]', ['Hi']],
     ['messages[0].role', [{ role: 'tool', content: 'a' }]],
     ['messages[0].content', [{ role: 'user' }]],

@@ -290,19 +290,25 @@ describe('an error', () => {
     });
   });
 
-  it('has the same shape for what is no JSON, too large, or another method', async () => {
+  it('has the same shape for what is no JSON, too large, another method, or a path that is not served', async () => {
     const { post, get } = await start({ bodyLimitBytes: 300 });
+    const responses = await Promise.all([
+      post(path, '{'),
+      post(path, { ...base, system: 'x'.repeat(400) }),
+      get(path),
+      post(`${path}/batches`, {}),
+    ]);
     const bodies = await Promise.all(
-      [post(path, '{'), post(path, { ...base, system: 'x'.repeat(400) }), get(path)].map(async (response) => {
-        const { status } = await response;
-        const { type, error } = (await (await response).json()) as AnthropicError;
-        return [status, type, error.type];
+      responses.map(async (response) => {
+        const { type, error } = (await response.json()) as AnthropicError;
+        return [response.status, type, error.type];
       }),
     );
     expect(bodies).toEqual([
       [400, 'error', 'invalid_request_error'],
       [413, 'error', 'request_too_large'],
       [405, 'error', 'invalid_request_error'],
+      [404, 'error', 'not_found_error'],
     ]);
   });
 
