@@ -1,15 +1,7 @@
 import { createServer as createHttpServer } from 'node:http';
 
-<<<<<<< HEAD
-
-import type { AddressInfo } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
-
-=======
-
 import { type AddressInfo, connect } from 'node:net';
-
->>>>>>> wire
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 import { StompError } from '../../../ts/errors.js';
