@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FakeEngine } from './fake-engine.js';
 import { FakeModel, Models } from './fake-models.js';
-import { errorOf, type Running, start } from './harness.js';
+import { errorOf, type Running, start, until } from './harness.js';
 
 async function put({ url }: Running, path: string, body: unknown): Promise<Response> {
   const headers = { 'content-type': 'application/json' };
@@ -91,6 +91,25 @@ describe('the seed', () => {
       ['setBatchWindow', 5],
       ['setSeed', 7],
     ]);
+  });
+
+  it('reaches the model that comes while the one before is being told', async () => {
+    const models = new Models();
+    await models.registry.load('a');
+    const running = await start({}, new FakeEngine(), models.registry);
+    const first = models.last;
+    let finish!: () => void;
+    const told = new Promise<void>((resolve) => (finish = resolve));
+    first.setSeed = (seed) => {
+      first.settings.push(['setSeed', seed]);
+      return told;
+    };
+    const setting = put(running, '/v1/admin/seed', { seed: 7 });
+    await until(() => first.settings.length > 0, 'the first model is being told');
+    await models.registry.swap('b');
+    finish();
+    expect((await setting).status).toBe(200);
+    expect(models.last.settings).toEqual([['setSeed', 7]]);
   });
 });
 

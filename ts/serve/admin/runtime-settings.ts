@@ -53,10 +53,13 @@ export class RuntimeSettings {
     this.#seed = seed;
   }
 
-  /** Where there is no engine now, the next one is told. */
+  /** Where there is no engine now, the next one is told; so is one that has come while the last was being told. */
   async #give(set: (engine: ServedEngine) => void | Promise<void>): Promise<void> {
-    const engine = this.#service.loaded;
-    if (engine) await set(engine);
+    let told: ServedEngine | undefined;
+    for (let engine = this.#service.loaded; engine && engine !== told; engine = this.#service.loaded) {
+      await set(engine);
+      told = engine;
+    }
   }
 
   async #apply(): Promise<void> {
