@@ -1,6 +1,7 @@
 /** The options of a model registry: checked and completed. */
 import { checkFields, checkInteger, checkObserver, refuse } from '../arguments.js';
 import type { StompError } from '../errors.js';
+import { native } from '../native.js';
 import { Engine } from './engine.js';
 import { modelFolder, resolveModel } from './models/registry.js';
 import { servedNames } from './models/served-names.js';
@@ -101,7 +102,7 @@ export function checkRegistryOptions<E extends RegistryEngine>(
     engine: options.engine ?? {},
     // A registry of engines that are not `Engine`s comes with their loader.
     load: checkFunction('load', load) ?? (Engine.load as unknown as FullRegistryOptions<E>['load']),
-    prepare: checkFunction('prepare', prepare) ?? (load ? async () => undefined : resolveModel),
+    prepare: checkFunction('prepare', prepare) ?? (load ? async () => undefined : bring),
     aliases: checkAliases(options.aliases ?? {}),
     modelDir: checkFolder(options.modelDir) ?? modelFolder(),
     drainTimeoutMs: ms('drainTimeoutMs', 30_000, 0),
@@ -144,4 +145,9 @@ function checkFolder(value: unknown): string | undefined {
 function checkFunction<F>(field: string, value: F | undefined): F | undefined {
   if (value !== undefined && typeof value !== 'function') refuse(field, value, 'a function');
   return value;
+}
+
+async function bring(model: string, options: PrepareOptions): Promise<unknown> {
+  native(); // before a model is brought for nothing
+  return resolveModel(model, options);
 }
