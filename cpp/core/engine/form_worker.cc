@@ -14,10 +14,9 @@ FormWorker::~FormWorker() {
     thread_.join();
   }
   for (const Job& job : jobs_) {
-    job.done(
-        Error(
-            Code::kShuttingDown,
-            "The engine was closed before the answer's form was ready."));
+    job.done(Error(
+        Code::kShuttingDown,
+        "The engine was closed before the answer's form was ready."));
   }
 }
 

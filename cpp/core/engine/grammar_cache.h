@@ -44,7 +44,7 @@ class GrammarCache {
   std::shared_ptr<const Grammar> find(const std::string& json);
 
   const size_t capacity_;
-  std::mutex mutex_; // guards what follows
+  std::mutex mutex_;                                   // guards what follows
   std::shared_ptr<const Vocabulary> vocabulary_;       // or null
   std::list<Entry> entries_;                           // used last first
   std::unordered_map<std::string_view, Place> places_; // views of the entries
