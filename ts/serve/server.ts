@@ -228,6 +228,7 @@ function addHooks(app: FastifyInstance, service: Service): void {
     reply.raw.once('close', () => finished(service, request, reply, performance.now() - started));
     if (service.phase === 'draining') reply.header('connection', 'close');
   });
+  app.addHook('preParsing', async (request, _, payload) => unreadBody(request.raw, payload));
 }
 
 /** After the gate: who may not ask is told nothing. Once more when the body is there, which may have taken long. */
@@ -238,7 +239,6 @@ function refuseWhileDraining(app: FastifyInstance, service: Service): void {
   };
   app.addHook('onRequest', refuse);
   app.addHook('preHandler', refuse);
-  app.addHook('preParsing', async (request, _, payload) => unreadBody(request.raw, payload));
 }
 
 /**

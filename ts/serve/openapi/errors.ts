@@ -1,5 +1,5 @@
 /** Errors as each protocol words them. Pure. */
-import { anyOf, integer, list, nullable, object, type Schema, text } from './shapes.js';
+import { anyOf, integer, nullable, object, type Schema, text } from './shapes.js';
 
 const code = text('What went wrong; stable', { examples: ['INVALID_REQUEST'] });
 const message = text('What went wrong and what to do about it, for people');
@@ -31,5 +31,4 @@ export const errorSchemas: Readonly<Record<string, Schema>> = {
     status: text('In which phase it is'),
     reason: text('Why, for people'),
   }),
-  Warnings: list(text('For people')),
 };

@@ -15,12 +15,9 @@ import {
   sent,
   text,
 } from '../shapes.js';
+import { whose } from './whose.js';
 
-const whose = [
-  inHeader('X-Agent-ID', 'Which agent it is; else its session, else what the conversation begins with'),
-  inHeader('X-Session-ID', 'The agent is named after it'),
-  inHeader('anthropic-version', 'Any'),
-];
+const headers = [...whose, inHeader('anthropic-version', 'Any')];
 const cache = { 'cache_control?': nullable(sent({ type: { const: 'ephemeral' } })) };
 const textBlock = sent({ type: { const: 'text' }, text: text('Of the block'), ...cache });
 const id = text('Of the call', { pattern: '^[a-zA-Z0-9_-]+$' });
@@ -82,7 +79,7 @@ export const anthropicPaths: PathGroup = {
         summary: 'Answer a conversation',
         description:
           'Members of the protocol that are not listed are refused by name, or said to be hints in the guide.',
-        parameters: whose,
+        parameters: headers,
         body: request({
           ...conversation,
           max_tokens: integer('Longest answer', { minimum: 1, maximum: 16_777_216 }),
@@ -104,7 +101,7 @@ export const anthropicPaths: PathGroup = {
     '/v1/messages/count_tokens': {
       post: {
         summary: 'Count the tokens of a prompt',
-        parameters: whose,
+        parameters: headers,
         body: request(conversation),
         answers: {
           200: {

@@ -1,5 +1,5 @@
 /** OpenAI's API: chat, completions, models. */
-import { inHeader, inPath, type PathGroup } from '../operation.js';
+import { inPath, type PathGroup } from '../operation.js';
 import {
   anyOf,
   choice,
@@ -15,11 +15,8 @@ import {
   text,
 } from '../shapes.js';
 import { formMembers, messages, reasoningMembers, samplingMembers } from './openai-request.js';
+import { whose } from './whose.js';
 
-const whose = [
-  inHeader('X-Agent-ID', 'Which agent it is; else its session, else what the conversation begins with'),
-  inHeader('X-Session-ID', 'The agent is named after it'),
-];
 const common: Readonly<Record<string, Schema>> = {
   'model?': text('A name of the model that is loaded; the one there is when left out'),
   'stream?': flag('As server-sent events'),
