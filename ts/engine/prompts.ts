@@ -1,5 +1,6 @@
 /** From a conversation and what is asked of its answer to prompt, form of the answer and guidance of the core. */
 import { StompError } from '../errors.js';
+import { loopTurn } from '../loop-turn.js';
 import type { FullChatOptions } from './chat-options.js';
 import type { Forms } from './forms.js';
 import type { Guidance } from './generate-options.js';
@@ -49,6 +50,7 @@ export class Prompts {
   ): Promise<ChatPrompt> {
     const { tokenizer, template, forms } = this.#setup;
     const { tools, reasoning } = options;
+    await loopTurn();
     const render = (messages: readonly ChatMessage[]) =>
       template.render(messages, { tools, thinking: reasoning.enabled });
     const { text, rendered, messages, missReason } = quotedPrompt(conversation, before, {

@@ -15,6 +15,7 @@ import Fastify, {
 import type { AgentContextManager } from '../context/index.js';
 import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
+import { loopTurn } from '../loop-turn.js';
 import { limitConnections, transportOptions } from './access/connections.js';
 import { Gate, type GateOptions } from './access/gate.js';
 import { admin } from './admin/admin.js';
@@ -252,7 +253,9 @@ function holdEngine(app: FastifyInstance, service: Service): void {
       request.notes.model = service.model.id;
       done();
     };
-    service.hold(reply.raw).then((run) => run(begin), done);
+    loopTurn()
+      .then(() => service.hold(reply.raw))
+      .then((run) => run(begin), done);
   });
 }
 

@@ -62,6 +62,20 @@ describe('TextTokenizer', () => {
     expect(turns).toBeGreaterThan(3);
   });
 
+  it('encodes texts that come together in turns of their own', async () => {
+    let turn = 0;
+    const count = () => {
+      turn++;
+      counter = setImmediate(count);
+    };
+    let counter = setImmediate(count);
+    const ends = await Promise.all(
+      Array.from({ length: 8 }, () => tiny.encodeInSlices('some words').then(() => turn)),
+    );
+    clearImmediate(counter);
+    expect(new Set(ends).size).toBe(ends.length);
+  });
+
   it('stops encoding when its signal is aborted', async () => {
     const abort = new AbortController();
     const encoding = tiny.encodeInSlices('some words and '.repeat(50_000), 0, abort.signal);

@@ -6,6 +6,7 @@
  */
 import type { Tokenizer as Encoder } from '@huggingface/tokenizers';
 import { StompError } from '../../errors.js';
+import { loopTurn } from '../../loop-turn.js';
 import type { Tokenizer } from '../types.js';
 import { Detokenizer, type TokenTable } from './detokenizer.js';
 import { wholeText } from './utf8.js';
@@ -111,12 +112,13 @@ export class TextTokenizer implements Tokenizer, TokenTable {
   async encodeInSlices(text: string, from = 0, signal?: AbortSignal): Promise<Encoded> {
     const tokens: number[] = [];
     const seams: Seam[] = [];
+    await loopTurn();
     let held = performance.now();
     for (const piece of this.#slices(text, from)) {
       if (piece.seam) seams.push({ char: piece.start, token: tokens.length });
       for (const token of this.#encodePiece(text.slice(piece.start, piece.end))) tokens.push(token);
       if (performance.now() - held < sliceMs) continue;
-      await new Promise((resolve) => setImmediate(resolve));
+      await loopTurn();
       if (signal?.aborted) throw new StompError('CANCELLED', 'Cancelled.', { cause: signal.reason });
       held = performance.now();
     }
