@@ -2,6 +2,8 @@
  * What must hold together at one place of an answer. References, `allOf`, `anyOf` and `oneOf` are multiplied out,
  * so that what is left are alternatives: sets of schemas whose own keywords all hold.
  */
+
+import type { Work } from '../work.js';
 import { invalid, type Schema, type SchemaDocument, unsupported } from './document.js';
 import { type Keywords, readKeywords } from './keywords.js';
 
@@ -27,13 +29,15 @@ interface Partial {
 
 export class Conjunctions {
   readonly #document: SchemaDocument;
+  readonly #work: Work;
   readonly #keywords = new Map<number, Keywords>();
   readonly #sound = new Set<number>();
   /** Whether provably nothing satisfies all of them. */
   readonly #isEmpty: (schemas: readonly Schema[]) => boolean;
 
-  constructor(document: SchemaDocument, isEmpty: (schemas: readonly Schema[]) => boolean) {
+  constructor(document: SchemaDocument, work: Work, isEmpty: (schemas: readonly Schema[]) => boolean) {
     this.#document = document;
+    this.#work = work;
     this.#isEmpty = isEmpty;
   }
 
@@ -76,13 +80,13 @@ export class Conjunctions {
     }
     if (checked && group.oneOf !== undefined) this.#checkExclusive(partial, group.branches, group.oneOf);
     for (const branch of group.branches) {
-      const copy = {
-        together: new Map(partial.together),
-        seen: new Set(partial.seen),
-        groups: [...partial.groups],
-      };
-      this.#expand(copy, [branch], checked, found);
+      this.#expand(this.#copy(partial), [branch], checked, found);
     }
+  }
+
+  #copy({ together, seen, groups }: Partial): Partial {
+    this.#work.spend(1 + seen.size + groups.length);
+    return { together: new Map(together), seen: new Set(seen), groups: [...groups] };
   }
 
   /** Returns false when nothing satisfies it. */
