@@ -1,7 +1,7 @@
 /** From a conversation and what is asked of its answer to prompt, form of the answer and guidance of the core. */
 import { StompError } from '../errors.js';
 import type { FullChatOptions } from './chat-options.js';
-import type { Forms } from './forms.js';
+import type { FormClient, Forms } from './forms.js';
 import type { Guidance } from './generate-options.js';
 import type { ChatTemplate } from './text/chat-template.js';
 import { quotedPrompt } from './text/quoting.js';
@@ -45,7 +45,7 @@ export class Prompts {
     conversation: readonly ChatMessage[],
     options: FullChatOptions,
     before: Transcript,
-    signal: AbortSignal | undefined,
+    asking: FormClient,
   ): Promise<ChatPrompt> {
     const { tokenizer, template, forms } = this.#setup;
     const { tools, reasoning } = options;
@@ -57,8 +57,8 @@ export class Prompts {
     });
     this.checkLength(text);
     const form = this.#answerForm(text, options);
-    const grammar = forms.grammar(options, form);
-    const prompt = await before.extend(text, tokenizer, { signal });
+    const grammar = await forms.grammar(options, form, asking);
+    const prompt = await before.extend(text, tokenizer, { signal: asking.signal });
     return {
       prompt: { ...prompt, rendered },
       messages,

@@ -8,6 +8,7 @@ import type { Tokenizer as Encoder } from '@huggingface/tokenizers';
 import { StompError } from '../../errors.js';
 import type { Tokenizer } from '../types.js';
 import { Detokenizer, type TokenTable } from './detokenizer.js';
+import type { AddedToken } from './tools/form-vocabulary.js';
 import { wholeText } from './utf8.js';
 
 /** The parts of a tokenizer.json that are read here. */
@@ -168,6 +169,15 @@ export class TextTokenizer implements Tokenizer, TokenTable {
   /** The text of a token that is found in texts as a whole, special or not. */
   addedText(token: number): string | undefined {
     return this.#added.get(token)?.content;
+  }
+
+  /** All such tokens. */
+  get addedTokens(): AddedToken[] {
+    return [...this.#added.values()].map(({ id, content, special = false }) => ({
+      id,
+      text: content,
+      special,
+    }));
   }
 
   /** Whether such a token has this text. */

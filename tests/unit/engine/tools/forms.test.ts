@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkChatOptions } from '../../../../ts/engine/chat-options.js';
-import { Forms } from '../../../../ts/engine/forms.js';
+import { Forms, type FormsVocabulary } from '../../../../ts/engine/forms.js';
 import type { Grammar, GrammarNode } from '../../../../ts/engine/grammar/ir.js';
-import { answerGrammar, type FormVocabulary } from '../../../../ts/engine/text/tools/answer-grammar.js';
+import { answerGrammar } from '../../../../ts/engine/text/tools/answer-grammar.js';
 import type { AnswerForm } from '../../../../ts/engine/text/tools/parser.js';
 import type { ChatOptions, ToolFormat } from '../../../../ts/engine/types.js';
 import { accepts } from '../grammar/acceptor.js';
@@ -11,7 +11,7 @@ import { sentence } from '../grammar/sentences.js';
 import { form, read, whole } from './readers.js';
 
 /** A vocabulary that has these markers. */
-class Vocabulary implements FormVocabulary {
+class Vocabulary implements FormsVocabulary {
   readonly #markers: readonly string[];
   readonly #special: boolean;
 
@@ -30,6 +30,10 @@ class Vocabulary implements FormVocabulary {
 
   isSpecial(): boolean {
     return this.#special;
+  }
+
+  get addedTokens() {
+    return this.#markers.map((text, id) => ({ id, text, special: this.#special }));
   }
 
   /** The grammar with each token as its text, between ⟦ and ⟧ or what is given. */
@@ -80,7 +84,7 @@ function setup(
   const isToken = (marker: string) => vocabulary.hasAdded(marker);
   const answerForm = form(format, { isToken, ...changes });
   const grammar = (options: ChatOptions) =>
-    vocabulary.spelled(answerGrammar(checkChatOptions(options), answerForm, vocabulary));
+    vocabulary.spelled(answerGrammar({ ...checkChatOptions(options), form: answerForm }, vocabulary));
   return { answerForm, grammar };
 }
 
@@ -211,13 +215,15 @@ describe('a form', () => {
     expect(performance.now() - begun).toBeLessThan(15_000);
   });
 
-  it('is made once for the same request, and not at all where none is asked for', () => {
+  it('is made once for the same request, and not at all where none is asked for', async () => {
     const forms = new Forms(new Vocabulary([], true));
     const asked = checkChatOptions({ tools, toolChoice: 'required' });
-    const first = forms.grammar(asked, form('hermes'));
-    expect(forms.grammar(structuredClone(asked), form('hermes'))).toBe(first);
+    const me = { client: 'me' };
+    const grammar = (options: ChatOptions) => forms.grammar(checkChatOptions(options), form('hermes'), me);
+    const first = await forms.grammar(asked, form('hermes'), me);
+    expect(await forms.grammar(structuredClone(asked), form('hermes'), me)).toBe(first);
     expect(JSON.parse(first)).toHaveProperty('rules.root');
-    expect(forms.grammar(checkChatOptions({ tools: [{ name: 'add' }] }), form('hermes'))).toBe('');
-    expect(forms.grammar(checkChatOptions({ tools, toolChoice: 'none' }), form('hermes'))).toBe('');
+    expect(await grammar({ tools: [{ name: 'add' }] })).toBe('');
+    expect(await grammar({ tools, toolChoice: 'none' })).toBe('');
   });
 });

@@ -26,7 +26,7 @@ export class SchemaDocument {
    * @throws StompError INVALID_REQUEST when it is no schema, or too large.
    */
   constructor(value: unknown, where: string) {
-    checkSize(value, where);
+    checkJson(value, where);
     this.root = this.#place(value, where, true);
     this.#own = typeof this.root.value === 'object' ? String(this.root.value['$id'] ?? '') : '';
     this.#collectAnchors();
@@ -147,7 +147,8 @@ function decoded(fragment: string, where: string): string {
   }
 }
 
-function checkSize(root: unknown, where: string): void {
+/** That it is JSON, and not too large to be looked at. @throws StompError INVALID_REQUEST */
+export function checkJson(root: unknown, where: string): void {
   let values = 0;
   let characters = 0;
   const waiting: [unknown, number][] = [[root, 0]];

@@ -15,35 +15,36 @@ import {
 } from '../../grammar/ir.js';
 import { jsonObjectNode } from '../../grammar/json.js';
 import { schemaNode } from '../../grammar/json-schema.js';
+import { Work } from '../../grammar/work.js';
 import type { ToolDefinition } from '../../types.js';
+import type { FormVocabulary } from './form-vocabulary.js';
 import { type FreeText, freeUpTo, linesWithout } from './free-grammar.js';
 import type { AnswerForm } from './parser.js';
 
-export interface FormVocabulary {
-  /** Whether a text is one token that is found in texts as a whole. */
-  hasAdded(text: string): boolean;
-  tokenId(text: string): number | undefined;
-  isSpecial(token: number): boolean;
+/** What a form is made of. The same after it has been JSON text. */
+export interface FormRequest
+  extends Pick<FullChatOptions, 'tools' | 'toolChoice' | 'responseFormat' | 'reasoning'> {
+  readonly form: Pick<AnswerForm, 'calls' | 'harmony' | 'parallel' | 'thoughts' | 'thinking'>;
 }
 
-/** @throws StompError UNSUPPORTED_FIELD, INVALID_REQUEST */
-export function answerGrammar(
-  options: FullChatOptions,
-  form: AnswerForm,
-  vocabulary: FormVocabulary,
-): Grammar {
-  return new AnswerGrammar(options, form, vocabulary).build();
+/**
+ * @param work what it may cost.
+ * @throws StompError UNSUPPORTED_FIELD, INVALID_REQUEST
+ */
+export function answerGrammar(request: FormRequest, vocabulary: FormVocabulary, work = new Work()): Grammar {
+  return new AnswerGrammar(request, vocabulary, work).build();
 }
 
 class AnswerGrammar {
-  readonly #builder = new GrammarBuilder();
-  readonly #options: FullChatOptions;
-  readonly #form: AnswerForm;
+  readonly #builder: GrammarBuilder;
+  readonly #options: FormRequest;
+  readonly #form: FormRequest['form'];
   readonly #vocabulary: FormVocabulary;
 
-  constructor(options: FullChatOptions, form: AnswerForm, vocabulary: FormVocabulary) {
-    this.#options = options;
-    this.#form = form;
+  constructor(request: FormRequest, vocabulary: FormVocabulary, work: Work) {
+    this.#builder = new GrammarBuilder(work);
+    this.#options = request;
+    this.#form = request.form;
     this.#vocabulary = vocabulary;
   }
 
@@ -149,11 +150,13 @@ class AnswerGrammar {
   #arguments(tool: ToolDefinition): GrammarNode {
     const { parameters, strict, name } = tool;
     if (parameters === undefined) return jsonObjectNode(this.#builder);
+    const where = `tools.${name}.parameters`;
+    const held = () => schemaNode(this.#builder, { type: 'object', ...parameters }, where);
+    if (strict) return held();
     try {
-      const where = `tools.${name}.parameters`;
-      return this.#builder.attempt(() => schemaNode(this.#builder, { type: 'object', ...parameters }, where));
+      return this.#builder.attempt(held);
     } catch (error) {
-      if (strict || !(error instanceof StompError)) throw error;
+      if (!(error instanceof StompError)) throw error;
       return jsonObjectNode(this.#builder);
     }
   }
