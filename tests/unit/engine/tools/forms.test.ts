@@ -152,6 +152,50 @@ describe.each(families)('a form of %s', (_name, format, markers, special) => {
   });
 });
 
+/** Calls as JSON in the frame that each family puts around it. */
+const frames: readonly [name: string, format: ToolFormat, key: string, frame: (call: string) => string][] = [
+  ['hermes', 'hermes', 'arguments', (call) => `<tool_call>\n${call}\n</tool_call>`],
+  ['llama', 'llama', 'parameters', (call) => call],
+  ['gemma', 'gemma', 'parameters', (call) => call],
+  ['mistral', 'mistral', 'arguments', (call) => `[TOOL_CALLS][${call}]`],
+];
+
+describe.each(frames)('a call of %s', (_name, format, key, frame) => {
+  const { answerForm, grammar } = setup(format, [], true);
+  const call = { name: 'add', [key]: { a: 1 } };
+
+  it.each([
+    ['compactly', JSON.stringify(call)],
+    ['in one line', `{"name": "add", "${key}": {"a": 1}}`],
+    ['in one line with space inside of braces', `{ "name": "add", "${key}": { "a": 1 } }`],
+    ['indented', JSON.stringify(call, null, 2)],
+    ['with tabs', JSON.stringify(call, null, '\t')],
+  ])('may be written %s, forced or free', (_how, written) => {
+    const answer = frame(written);
+    for (const toolChoice of ['required', 'auto'] as const) {
+      expect(accepts(grammar({ tools, toolChoice }), answer)).toBe(true);
+    }
+    const { calls, text } = read(answer, answerForm, whole);
+    expect(calls.map((each) => ({ ...each, arguments: JSON.parse(each.arguments) }))).toEqual([
+      { name: 'add', arguments: { a: 1 } },
+    ]);
+    expect(text).toBe('');
+  });
+
+  it('has no white space without end', () => {
+    const forced = grammar({ tools, toolChoice: 'required' });
+    const blank = ' '.repeat(41);
+    for (const written of [
+      `{\n${blank}"name":"add","${key}":{"a":1}}`,
+      `{"name":  "add","${key}":{"a":1}}`,
+      `{"name":"add",\n${blank}"${key}":{"a":1}}`,
+      `{"name":"add","${key}":{"a":1}\n${blank}}`,
+    ]) {
+      expect(accepts(forced, frame(written)), written).toBe(false);
+    }
+  });
+});
+
 describe('a form', () => {
   const { grammar } = setup('hermes', [], true);
   const call = (args: string) => `<tool_call>\n{"name": "add", "arguments": ${args}}\n</tool_call>`;
@@ -195,6 +239,22 @@ describe('a form', () => {
     });
     expect(accepts(grammar(forced(false)), call('{"x": [1]}'))).toBe(true);
     expect(() => grammar(forced(true))).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_FIELD' }));
+  });
+
+  it('refuses a schema that is none, whether the tool asks to be held to it or not', () => {
+    const parameters = { type: 'object', properties: { a: { type: 'int' } } };
+    for (const strict of [true, false]) {
+      const forced = {
+        tools: [...tools, { name: 'odd', parameters, strict }],
+        toolChoice: 'required' as const,
+      };
+      expect(() => grammar(forced)).toThrow(
+        expect.objectContaining({
+          code: 'INVALID_REQUEST',
+          fields: expect.objectContaining({ field: 'tools.odd.parameters/properties/a/type' }),
+        }),
+      );
+    }
   });
 
   it('does without a schema that is too large, and does not try for ever', () => {

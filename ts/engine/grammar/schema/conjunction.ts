@@ -4,7 +4,7 @@
  */
 
 import type { Work } from '../work.js';
-import { invalid, type Schema, type SchemaDocument, unsupported } from './document.js';
+import { beyond, invalid, type Schema, type SchemaDocument, unsupported } from './document.js';
 import { type Keywords, readKeywords } from './keywords.js';
 
 /** Schemas that hold together, in the order in which they were found; empty: any value. */
@@ -74,7 +74,7 @@ export class Conjunctions {
       found.push([...partial.together.values()]);
       const [first] = schemas;
       if (found.length > maxAlternatives && first !== undefined) {
-        throw invalid(first.where, `combines its choices in more than ${maxAlternatives} ways; use fewer`);
+        throw beyond(first.where, `combines its choices in more than ${maxAlternatives} ways; use fewer`);
       }
       return;
     }
@@ -103,7 +103,7 @@ export class Conjunctions {
   }
 
   #checkExclusive({ together }: Partial, branches: readonly Schema[], where: string): void {
-    if (branches.length > maxBranches) throw invalid(where, `must have at most ${maxBranches} branches`);
+    if (branches.length > maxBranches) throw beyond(where, `must have at most ${maxBranches} branches`);
     const context = [...together.values()].map((keywords) => keywords.schema);
     for (const [i, branch] of branches.entries()) {
       const overlaps = branches.slice(0, i).some((other) => !this.#isEmpty([...context, branch, other]));
@@ -115,8 +115,7 @@ export class Conjunctions {
   #checkProgress(schema: Schema, above: readonly number[] = []): void {
     if (this.#sound.has(schema.id) || typeof schema.value === 'boolean') return;
     if (above.includes(schema.id)) throw invalid(schema.where, 'refers to itself without an end');
-    if (above.length > maxChain)
-      throw invalid(schema.where, `is the end of more than ${maxChain} references`);
+    if (above.length > maxChain) throw beyond(schema.where, `is the end of more than ${maxChain} references`);
     const { ref, allOf, anyOf = [], oneOf = [] } = this.#read(schema);
     for (const part of [...(ref ? [ref] : []), ...allOf, ...anyOf, ...oneOf]) {
       this.#checkProgress(part, [...above, schema.id]);

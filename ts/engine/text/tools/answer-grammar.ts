@@ -13,8 +13,9 @@ import {
   text,
   token,
 } from '../../grammar/ir.js';
-import { jsonObjectNode } from '../../grammar/json.js';
+import { colon, commaNode, gapNode, jsonObjectNode } from '../../grammar/json.js';
 import { schemaNode } from '../../grammar/json-schema.js';
+import { MalformedSchema } from '../../grammar/schema/document.js';
 import { Work } from '../../grammar/work.js';
 import type { ToolDefinition } from '../../types.js';
 import type { FormVocabulary } from './form-vocabulary.js';
@@ -124,8 +125,9 @@ class AnswerGrammar {
     }
     const tool = this.#anyTool();
     if (!this.#isList()) return tool;
-    const more = this.#form.parallel ? repeat(seq(text(', '), tool), 0, null) : text('');
-    return seq(or(text('['), text(' [')), tool, more, text(']'));
+    const more = this.#form.parallel ? repeat(seq(commaNode(this.#builder), tool), 0, null) : text('');
+    const gap = gapNode(this.#builder);
+    return seq(or(text('['), text(' [')), gap, tool, more, gap, text(']'));
   }
 
   #anyTool(): GrammarNode {
@@ -143,10 +145,12 @@ class AnswerGrammar {
     const name = JSON.stringify(tool.name);
     if (calls === 'mistral' && !this.#isList()) return seq(text(tool.name), this.#mark('[ARGS]'), args);
     const key = calls === 'hermes' || calls === 'mistral' ? 'arguments' : 'parameters';
-    return seq(text(`{"name": ${name}, "${key}": `), args, text('}'));
+    const gap = gapNode(this.#builder);
+    const begun = seq(text('{'), gap, text('"name"'), colon, text(name), commaNode(this.#builder));
+    return seq(begun, text(`"${key}"`), colon, args, gap, text('}'));
   }
 
-  /** A schema that cannot be enforced binds only where the tool asks to be held to it. */
+  /** A schema that cannot be enforced binds only where the tool asks to be held to it. What is none is refused. */
   #arguments(tool: ToolDefinition): GrammarNode {
     const { parameters, strict, name } = tool;
     if (parameters === undefined) return jsonObjectNode(this.#builder);
@@ -156,7 +160,7 @@ class AnswerGrammar {
     try {
       return this.#builder.attempt(held);
     } catch (error) {
-      if (!(error instanceof StompError)) throw error;
+      if (!(error instanceof StompError) || error instanceof MalformedSchema) throw error;
       return jsonObjectNode(this.#builder);
     }
   }
