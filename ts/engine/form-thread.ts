@@ -94,6 +94,7 @@ export class FormThread {
   #start(): Worker {
     const worker = new Worker(new URL('./form-worker.js', import.meta.url), {
       workerData: this.#added,
+      execArgv: threadFlags(),
       resourceLimits: { maxOldGenerationSizeMb: maxMemoryMb },
     });
     worker.on('message', (reply: FormReply) => this.#finish(reply));
@@ -129,6 +130,11 @@ export class FormThread {
       for (const job of jobs) if (job.text === text) settle(job, reply);
     }
   }
+}
+
+/** Node's flags, but not those of a program that stands on the command line: no thread starts with them. */
+function threadFlags(): string[] {
+  return process.execArgv.some((flag) => flag.startsWith('--input-type')) ? [] : process.execArgv;
 }
 
 function settle(job: Job, reply: FormReply | { error: StompError }): void {

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { checkChatOptions } from '../../../ts/engine/chat-options.js';
 import { FormThread } from '../../../ts/engine/form-thread.js';
 import { Forms } from '../../../ts/engine/forms.js';
+import { Work } from '../../../ts/engine/grammar/work.js';
 import { answerGrammar } from '../../../ts/engine/text/tools/answer-grammar.js';
 import { AddedTokens } from '../../../ts/engine/text/tools/form-vocabulary.js';
 import type { JsonSchema } from '../../../ts/engine/types.js';
@@ -141,5 +142,41 @@ describe('forms', () => {
       const made = await forms.grammar(options, form('hermes'), { client: 'a' });
       expect(made).toBe(JSON.stringify(answerGrammar(asked(schema), new AddedTokens([]))));
     }
+  });
+
+  it('of a hundred hostile tools hold up neither the event loop nor the small one of somebody else', async () => {
+    const vocabulary = Object.assign(new AddedTokens([]), { addedTokens: [] });
+    const forms = new Forms(vocabulary);
+    others.push(forms);
+    const tools = Array.from({ length: 100 }, (_, i) => ({ name: `tool${i}`, parameters: hostile(5, i) }));
+    const order: string[] = [];
+    const many = forms
+      .grammar(checkChatOptions({ tools, toolChoice: 'required' }), form('hermes'), { client: 'a' })
+      .then(() => order.push('many'));
+    const few = forms
+      .grammar(
+        checkChatOptions({ responseFormat: { type: 'json_schema', schema: small(1) } }),
+        form('hermes'),
+        {
+          client: 'b',
+        },
+      )
+      .then(() => order.push('few'));
+    expect(await longestHold(Promise.all([many, few]))).toBeLessThan(500);
+    expect(order).toEqual(['few', 'many']);
+  });
+
+  it('cost the same number of steps every time, whatever is remembered', () => {
+    const spent = [1, 2].map(() => {
+      const work = new Work();
+      answerGrammar(
+        asked({ type: 'array', items: { type: 'string', format: 'ipv6' } }),
+        new AddedTokens([]),
+        work,
+      );
+      return work.spent;
+    });
+    expect(spent[0]).toBeGreaterThan(1000);
+    expect(spent[1]).toBe(spent[0]);
   });
 });
