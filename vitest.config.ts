@@ -9,6 +9,8 @@ const project = (name: string, testTimeout: number) => ({
     hookTimeout: testTimeout,
     // A native addon that keeps a thread needs a process of its own, not a worker.
     pool: 'forks' as const,
+    // Threads that the sources start.
+    execArgv: ['--import', new URL('./tests/typescript.mjs', import.meta.url).href],
   },
 });
 

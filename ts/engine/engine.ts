@@ -288,8 +288,9 @@ export class Engine {
   }
 
   async #close(): Promise<void> {
-    this.#turns.close();
+    const forms = this.#turns.close();
     this.#turns.abort(closedError);
+    await forms;
     await this.#lanes.drained();
     await this.#conversations.settleAll();
     try {

@@ -56,6 +56,7 @@ export class LiveGeneration implements Generation {
   #onAbort: (() => void) | undefined;
   #cancelRequest: (() => void) | undefined;
   #cancelled = false;
+  #over: AbortController | undefined;
   /** The reader's end is closed. */
   #closed = false;
   #error: StompError | undefined;
@@ -100,6 +101,13 @@ export class LiveGeneration implements Generation {
   /** Whether anybody still waits for it. */
   get wanted(): boolean {
     return !this.#closed;
+  }
+
+  /** Aborted once nobody waits for it. */
+  get over(): AbortSignal {
+    this.#over ??= new AbortController();
+    if (this.#closed) this.#over.abort();
+    return this.#over.signal;
   }
 
   /** Ends it with an error; the engine is told to stop. Does nothing once it has ended. */
@@ -263,6 +271,7 @@ export class LiveGeneration implements Generation {
 
   #close(): void {
     this.#closed = true;
+    this.#over?.abort();
     if (this.#onAbort) this.#options.signal?.removeEventListener('abort', this.#onAbort);
   }
 

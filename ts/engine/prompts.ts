@@ -2,7 +2,7 @@
 import { StompError } from '../errors.js';
 import { loopTurn } from '../loop-turn.js';
 import type { FullChatOptions } from './chat-options.js';
-import type { Forms } from './forms.js';
+import type { FormClient, Forms } from './forms.js';
 import type { Guidance } from './generate-options.js';
 import type { ChatTemplate } from './text/chat-template.js';
 import { quotedPrompt } from './text/quoting.js';
@@ -46,7 +46,7 @@ export class Prompts {
     conversation: readonly ChatMessage[],
     options: FullChatOptions,
     before: Transcript,
-    signal: AbortSignal | undefined,
+    asking: FormClient,
   ): Promise<ChatPrompt> {
     const { tokenizer, template, forms } = this.#setup;
     const { tools, reasoning } = options;
@@ -59,8 +59,8 @@ export class Prompts {
     });
     this.checkLength(text);
     const form = this.#answerForm(text, options);
-    const grammar = forms.grammar(options, form);
-    const prompt = await before.extend(text, tokenizer, { signal });
+    const grammar = await forms.grammar(options, form, asking);
+    const prompt = await before.extend(text, tokenizer, { signal: asking.signal });
     return {
       prompt: { ...prompt, rendered },
       messages,

@@ -9,7 +9,7 @@ import { StompError, toStompError } from '../errors.js';
 import { chatFields, checkChatOptions, type FullChatOptions } from './chat-options.js';
 import type { Conversations } from './conversations.js';
 import { closedError, type Dispatcher } from './dispatcher.js';
-import { Forms } from './forms.js';
+import { type FormClient, Forms } from './forms.js';
 import {
   checkGenerateOptions,
   type FullGenerateOptions,
@@ -48,7 +48,7 @@ export interface TurnsSetup {
 }
 
 /** What a turn asks, once the agent's earlier turns are over. */
-type Plan = (before: Transcript, signal: AbortSignal | undefined) => Promise<PlannedTurn>;
+type Plan = (before: Transcript, asking: FormClient) => Promise<PlannedTurn>;
 
 interface PlannedTurn {
   prompt: Prompt;
@@ -70,13 +70,15 @@ export class Turns {
   readonly #setup: TurnsSetup;
   readonly #context: GenerateContext;
   readonly #prompts: Prompts;
+  readonly #forms: Forms;
   readonly #live = new Set<LiveGeneration>();
   #closed = false;
 
   constructor(setup: TurnsSetup) {
     this.#setup = setup;
     this.#context = { vocabSize: setup.vocabSize, nextSeed: () => setup.seeds.next() };
-    this.#prompts = new Prompts({ ...setup, forms: new Forms(setup.tokenizer) });
+    this.#forms = new Forms(setup.tokenizer);
+    this.#prompts = new Prompts({ ...setup, forms: this.#forms });
   }
 
   /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, SHUTTING_DOWN; the rest comes with the result. */
@@ -100,7 +102,7 @@ export class Turns {
     const plan = this.#chatPlan(messages, options);
     const { agentId } = options;
     const before = agentId === undefined ? Transcript.empty : await this.#setup.conversations.read(agentId);
-    return (await plan(before, signal)).prompt.tokens.length;
+    return (await plan(before, { client: agentId ?? '', signal })).prompt.tokens.length;
   }
 
   /** As `chat`. `agentId` may be empty: nothing is kept then. */
@@ -131,9 +133,10 @@ export class Turns {
     return new Set([...this.#live].map((generation) => generation.agentId));
   }
 
-  /** Refuses new turns from now on. */
-  close(): void {
+  /** Refuses new turns from now on, and ends those that wait for their form. */
+  async close(): Promise<void> {
     this.#closed = true;
+    await this.#forms.close();
   }
 
   #start(agentId: string, options: FullGenerateOptions, caller: Error, plan: Plan): LiveGeneration {
@@ -153,7 +156,11 @@ export class Turns {
     const { agentId } = generation;
     const { tokenizer, conversations, dispatcher, vocabulary } = this.#setup;
     const before = agentId === '' ? Transcript.empty : await conversations.read(agentId);
-    const { prompt, messages, form, ...rest } = await plan(before, options.signal);
+    const { prompt, messages, form, ...rest } = await plan(before, {
+      client: agentId,
+      signal: generation.over,
+    });
+    if (!generation.wanted) return;
     if (rest.guidance?.grammar) await vocabulary.ready(rest.guidance.grammar);
     if (!generation.wanted) return;
     const reader = new AnswerReader({
@@ -187,29 +194,29 @@ export class Turns {
     const { system } = options;
     if (system !== undefined && typeof system !== 'string') refuse('system', system, 'a text');
     if (typeof messages === 'string') {
-      return (before, signal) => {
+      return (before, asking) => {
         const history = begun(before.messages, system);
-        return this.#planChat([...history, { role: 'user', content: messages }], asked, before, signal);
+        return this.#planChat([...history, { role: 'user', content: messages }], asked, before, asking);
       };
     }
     const whole = checkMessages(messages);
     if (system !== undefined) refuse('system', system, 'left out when the whole conversation is given');
-    return (before, signal) => this.#planChat(whole, asked, before, signal);
+    return (before, asking) => this.#planChat(whole, asked, before, asking);
   }
 
   async #planChat(
     conversation: readonly ChatMessage[],
     asked: FullChatOptions,
     before: Transcript,
-    signal: AbortSignal | undefined,
+    asking: FormClient,
   ): Promise<PlannedTurn> {
-    const { messages, ...planned } = await this.#prompts.chat(conversation, asked, before, signal);
+    const { messages, ...planned } = await this.#prompts.chat(conversation, asked, before, asking);
     return { ...planned, messages: (answer) => [...messages, assistantMessage(answer)] };
   }
 
   #planText(text: string): Plan {
     if (text === '') refuse('prompt', text, 'a text of at least one character');
-    return async (before, signal) => {
+    return async (before, { signal }) => {
       this.#prompts.checkLength(text);
       const prompt = await before.extend(text, this.#setup.tokenizer, { bos: true, signal });
       return { prompt, messages: () => before.messages };

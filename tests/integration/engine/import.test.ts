@@ -98,3 +98,25 @@ describe("import 'stomp-serve'", () => {
     ]);
   });
 });
+
+describe('the built package', () => {
+  const use = (load: string) => `
+    const { Engine } = ${load};
+    const model = ${JSON.stringify(join(root, 'tests/fixtures/models/tiny-llama.Q4_1.gguf'))};
+    const options = { executor: 'cpu', threads: 1, cacheDir: null, cacheBudgetMb: 16 };
+    (async () => {
+      const engine = await Engine.load(model, options);
+      const schema = { type: 'string', format: 'date' };
+      const { text } = await engine.chat('When?', { responseFormat: { type: 'json_schema', schema } }).result;
+      console.log(text);
+      await engine.close();
+    })();`;
+
+  it.each([
+    ['import', '--input-type=module', "await import('stomp-serve')"],
+    ['require', '--input-type=commonjs', "require('stomp-serve')"],
+  ])('compiles forms on their thread and ends by itself, loaded by %s', (_by, type, load) => {
+    const run = { cwd: root, encoding: 'utf8', timeout: 60_000 } as const;
+    expect(execFileSync(process.execPath, [type, '-e', use(load)], run)).toMatch(/^"\d{4}-\d\d-\d\d"\n$/);
+  });
+});

@@ -1,5 +1,5 @@
 /** Turns that ask for more than text: log-probabilities, scripts, seeds; and what is known of them early. */
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ChatOptions, GenerationChunk } from '../../../ts/engine/types.js';
 import { Vocabulary } from '../../../ts/engine/vocabulary.js';
 import { type Rig, rig } from './fake-core.js';
@@ -174,6 +174,20 @@ describe('a turn of a form', () => {
     await r.settle(held.result);
     expect(r.core.requests[1]?.grammar).toBe(r.core.compiled[0]);
     expect(r.core.compiled).toHaveLength(1);
+  });
+
+  it('is dropped when it is cancelled while its schema is compiled', async () => {
+    const schema = (format: string) => ({ type: 'string', format });
+    const held = (format: string) =>
+      chat({ responseFormat: { type: 'json_schema', schema: schema(format) } });
+    const [first, cancelled, last] = ['email', 'hostname', 'date'].map(held);
+    await new Promise((resolve) => setImmediate(resolve));
+    cancelled?.cancel();
+    expect((await cancelled?.result)?.finishReason).toBe('cancelled');
+    await vi.waitFor(() => expect(r.core.requests).toHaveLength(2), 15_000);
+    await r.settle(Promise.all([first?.result, last?.result]));
+    expect(r.core.compiled).toHaveLength(2);
+    await r.turns.close();
   });
 
   it('is never submitted when it is cancelled before, or its grammar is not served', async () => {

@@ -4,14 +4,20 @@
  */
 import { StompError } from '../../errors.js';
 import { type Grammar, type GrammarNode, ref } from './ir.js';
+import { Languages } from './regular/language.js';
 import { never, simplify } from './simplify.js';
+import { Work } from './work.js';
 
 /** Nodes of one grammar. Beyond this, masks and memory would no longer be cheap. */
 const maxNodes = 200_000;
-/** Attempts that end at some limit, each of which may have taken a second. */
+/** Attempts that end at some limit, each of which may have taken all the work that a form may take. */
 const maxFailures = 3;
 
 export class GrammarBuilder {
+  /** What the whole form may cost. */
+  readonly work: Work;
+  /** Of all schemas of the form, so that what two of them ask for is made once. */
+  readonly languages: Languages;
   readonly #rules = new Map<string, GrammarNode>();
   readonly #taken = new Set<string>(['root']);
   readonly #lastSuffix = new Map<string, number>();
@@ -19,6 +25,11 @@ export class GrammarBuilder {
   #failures = 0;
   /** Of attempts that came to nothing. */
   #wasted = 0;
+
+  constructor(work = new Work()) {
+    this.work = work;
+    this.languages = new Languages(work);
+  }
 
   /** A name like `name` that no other rule has. Refer to it with `ref` and give it a node with `define`. */
   reserve(name: string): string {
@@ -38,7 +49,9 @@ export class GrammarBuilder {
    * @throws StompError INVALID_REQUEST when the grammar grows too large.
    */
   define(name: string, node: GrammarNode): void {
-    this.#nodes += size(node);
+    const nodes = size(node);
+    this.work.spend(nodes);
+    this.#nodes += nodes;
     if (this.#nodes > maxNodes) throw tooLarge();
     this.#rules.set(name, node);
   }
@@ -67,12 +80,14 @@ export class GrammarBuilder {
   attempt<T>(make: () => T): T {
     if (this.#failures >= maxFailures || this.#wasted > maxNodes) throw tooLarge();
     const before = { rules: this.#rules.size, taken: this.#taken.size, nodes: this.#nodes };
+    const { spent } = this.work;
     try {
       return make();
     } catch (error) {
       if (error instanceof StompError && error.code === 'INVALID_REQUEST') this.#failures += 1;
       this.#wasted += this.#nodes - before.nodes;
       this.#nodes = before.nodes;
+      this.work.restore(spent);
       for (const name of [...this.#rules.keys()].slice(before.rules)) this.#rules.delete(name);
       for (const name of [...this.#taken].slice(before.taken)) this.#taken.delete(name);
       throw error;

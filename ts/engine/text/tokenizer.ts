@@ -9,6 +9,7 @@ import { StompError } from '../../errors.js';
 import { loopTurn } from '../../loop-turn.js';
 import type { Tokenizer } from '../types.js';
 import { Detokenizer, type TokenTable } from './detokenizer.js';
+import type { AddedToken } from './tools/form-vocabulary.js';
 import { wholeText } from './utf8.js';
 
 /** The parts of a tokenizer.json that are read here. */
@@ -170,6 +171,15 @@ export class TextTokenizer implements Tokenizer, TokenTable {
   /** The text of a token that is found in texts as a whole, special or not. */
   addedText(token: number): string | undefined {
     return this.#added.get(token)?.content;
+  }
+
+  /** All such tokens. */
+  get addedTokens(): AddedToken[] {
+    return [...this.#added.values()].map(({ id, content, special = false }) => ({
+      id,
+      text: content,
+      special,
+    }));
   }
 
   /** Whether such a token has this text. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { jsonSchemaGrammar } from '../../../../ts/engine/grammar/json-schema.js';
 import { Languages } from '../../../../ts/engine/grammar/regular/language.js';
 import { patternLanguage } from '../../../../ts/engine/grammar/regular/pattern-language.js';
+import { Work } from '../../../../ts/engine/grammar/work.js';
 import { sentence } from './sentences.js';
 
 const patterns = [
@@ -65,7 +66,7 @@ const texts = fc.string({
 describe('a pattern', () => {
   it.each(patterns)('%j holds what the engine of JavaScript finds it in, and nothing else', (pattern) => {
     const expected = new RegExp(pattern, 'u');
-    const languages = new Languages('test');
+    const languages = new Languages(new Work());
     const language = patternLanguage(languages, pattern, 'test');
     fc.assert(
       fc.property(texts, (value) => {
@@ -87,7 +88,7 @@ describe('a pattern', () => {
   });
 
   it('may escape punctuation that needs no escape', () => {
-    const languages = new Languages('test');
+    const languages = new Languages(new Work());
     const language = patternLanguage(languages, '^\\@\\-\\"$', 'test');
     expect(languages.has(language, '@-"')).toBe(true);
   });

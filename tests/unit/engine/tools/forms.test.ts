@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkChatOptions } from '../../../../ts/engine/chat-options.js';
-import { Forms } from '../../../../ts/engine/forms.js';
+import { Forms, type FormsVocabulary } from '../../../../ts/engine/forms.js';
 import type { Grammar, GrammarNode } from '../../../../ts/engine/grammar/ir.js';
-import { answerGrammar, type FormVocabulary } from '../../../../ts/engine/text/tools/answer-grammar.js';
+import { answerGrammar } from '../../../../ts/engine/text/tools/answer-grammar.js';
 import type { AnswerForm } from '../../../../ts/engine/text/tools/parser.js';
 import type { ChatOptions, ToolFormat } from '../../../../ts/engine/types.js';
 import { accepts } from '../grammar/acceptor.js';
@@ -11,7 +11,7 @@ import { sentence } from '../grammar/sentences.js';
 import { form, read, whole } from './readers.js';
 
 /** A vocabulary that has these markers. */
-class Vocabulary implements FormVocabulary {
+class Vocabulary implements FormsVocabulary {
   readonly #markers: readonly string[];
   readonly #special: boolean;
 
@@ -30,6 +30,10 @@ class Vocabulary implements FormVocabulary {
 
   isSpecial(): boolean {
     return this.#special;
+  }
+
+  get addedTokens() {
+    return this.#markers.map((text, id) => ({ id, text, special: this.#special }));
   }
 
   /** The grammar with each token as its text, between ⟦ and ⟧ or what is given. */
@@ -80,7 +84,7 @@ function setup(
   const isToken = (marker: string) => vocabulary.hasAdded(marker);
   const answerForm = form(format, { isToken, ...changes });
   const grammar = (options: ChatOptions) =>
-    vocabulary.spelled(answerGrammar(checkChatOptions(options), answerForm, vocabulary));
+    vocabulary.spelled(answerGrammar({ ...checkChatOptions(options), form: answerForm }, vocabulary));
   return { answerForm, grammar };
 }
 
@@ -148,6 +152,50 @@ describe.each(families)('a form of %s', (_name, format, markers, special) => {
   });
 });
 
+/** Calls as JSON in the frame that each family puts around it. */
+const frames: readonly [name: string, format: ToolFormat, key: string, frame: (call: string) => string][] = [
+  ['hermes', 'hermes', 'arguments', (call) => `<tool_call>\n${call}\n</tool_call>`],
+  ['llama', 'llama', 'parameters', (call) => call],
+  ['gemma', 'gemma', 'parameters', (call) => call],
+  ['mistral', 'mistral', 'arguments', (call) => `[TOOL_CALLS][${call}]`],
+];
+
+describe.each(frames)('a call of %s', (_name, format, key, frame) => {
+  const { answerForm, grammar } = setup(format, [], true);
+  const call = { name: 'add', [key]: { a: 1 } };
+
+  it.each([
+    ['compactly', JSON.stringify(call)],
+    ['in one line', `{"name": "add", "${key}": {"a": 1}}`],
+    ['in one line with space inside of braces', `{ "name": "add", "${key}": { "a": 1 } }`],
+    ['indented', JSON.stringify(call, null, 2)],
+    ['with tabs', JSON.stringify(call, null, '\t')],
+  ])('may be written %s, forced or free', (_how, written) => {
+    const answer = frame(written);
+    for (const toolChoice of ['required', 'auto'] as const) {
+      expect(accepts(grammar({ tools, toolChoice }), answer)).toBe(true);
+    }
+    const { calls, text } = read(answer, answerForm, whole);
+    expect(calls.map((each) => ({ ...each, arguments: JSON.parse(each.arguments) }))).toEqual([
+      { name: 'add', arguments: { a: 1 } },
+    ]);
+    expect(text).toBe('');
+  });
+
+  it('has no white space without end', () => {
+    const forced = grammar({ tools, toolChoice: 'required' });
+    const blank = ' '.repeat(41);
+    for (const written of [
+      `{\n${blank}"name":"add","${key}":{"a":1}}`,
+      `{"name":  "add","${key}":{"a":1}}`,
+      `{"name":"add",\n${blank}"${key}":{"a":1}}`,
+      `{"name":"add","${key}":{"a":1}\n${blank}}`,
+    ]) {
+      expect(accepts(forced, frame(written)), written).toBe(false);
+    }
+  });
+});
+
 describe('a form', () => {
   const { grammar } = setup('hermes', [], true);
   const call = (args: string) => `<tool_call>\n{"name": "add", "arguments": ${args}}\n</tool_call>`;
@@ -193,6 +241,22 @@ describe('a form', () => {
     expect(() => grammar(forced(true))).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_FIELD' }));
   });
 
+  it('refuses a schema that is none, whether the tool asks to be held to it or not', () => {
+    const parameters = { type: 'object', properties: { a: { type: 'int' } } };
+    for (const strict of [true, false]) {
+      const forced = {
+        tools: [...tools, { name: 'odd', parameters, strict }],
+        toolChoice: 'required' as const,
+      };
+      expect(() => grammar(forced)).toThrow(
+        expect.objectContaining({
+          code: 'INVALID_REQUEST',
+          fields: expect.objectContaining({ field: 'tools.odd.parameters/properties/a/type' }),
+        }),
+      );
+    }
+  });
+
   it('does without a schema that is too large, and does not try for ever', () => {
     const hard = ['a.*b', 'c.*d', '.*e.*', 'f?g', 'h.*i.*j', 'k*l'];
     const wide = Object.fromEntries(Array.from({ length: 4000 }, (_, i) => [`p${i}`, { maxLength: i + 1 }]));
@@ -211,13 +275,15 @@ describe('a form', () => {
     expect(performance.now() - begun).toBeLessThan(15_000);
   });
 
-  it('is made once for the same request, and not at all where none is asked for', () => {
+  it('is made once for the same request, and not at all where none is asked for', async () => {
     const forms = new Forms(new Vocabulary([], true));
     const asked = checkChatOptions({ tools, toolChoice: 'required' });
-    const first = forms.grammar(asked, form('hermes'));
-    expect(forms.grammar(structuredClone(asked), form('hermes'))).toBe(first);
+    const me = { client: 'me' };
+    const grammar = (options: ChatOptions) => forms.grammar(checkChatOptions(options), form('hermes'), me);
+    const first = await forms.grammar(asked, form('hermes'), me);
+    expect(await forms.grammar(structuredClone(asked), form('hermes'), me)).toBe(first);
     expect(JSON.parse(first)).toHaveProperty('rules.root');
-    expect(forms.grammar(checkChatOptions({ tools: [{ name: 'add' }] }), form('hermes'))).toBe('');
-    expect(forms.grammar(checkChatOptions({ tools, toolChoice: 'none' }), form('hermes'))).toBe('');
+    expect(await grammar({ tools: [{ name: 'add' }] })).toBe('');
+    expect(await grammar({ tools, toolChoice: 'none' })).toBe('');
   });
 });

@@ -1,6 +1,7 @@
 /** Deterministic automata over characters: how languages and numbers become rules of a grammar. */
 
-import { type Language, type Languages, tooHard } from './language.js';
+import { tooHard } from '../work.js';
+import type { Language, Languages } from './language.js';
 import { normalRanges, type Ranges } from './ranges.js';
 
 export interface Arc {
@@ -24,6 +25,8 @@ export interface Walk<S> {
   accepting(state: S): boolean;
   /** Ranges of different entries do not overlap. */
   arcs(state: S): Iterable<readonly [Ranges, S]>;
+  /** Counts the work. @throws StompError INVALID_REQUEST */
+  spend(steps: number, where: string): void;
 }
 
 /**
@@ -45,6 +48,7 @@ export function automaton<S>(walk: Walk<S>, where: string, maxStates = 3000): Au
       return { ranges, target: number };
     });
     if (found.length > maxStates) throw tooHard(where);
+    walk.spend(1 + arcs.length, where);
     states.push({ accepting: walk.accepting(state), arcs: joinArcs(arcs) });
   }
   return joinAlike(withoutDeadEnds(states));
@@ -57,19 +61,27 @@ export function isEmpty(states: Automaton): boolean {
 
 /** The automaton of a regular language. @throws StompError INVALID_REQUEST */
 export function languageAutomaton(languages: Languages, language: Language, where: string): Automaton {
-  return automaton<Language>(
+  const known = automata.get(language);
+  if (known !== undefined) return known;
+  const made = automaton<Language>(
     {
       start: language,
       key: (state) => state.id,
       accepting: (state) => state.nullable,
       arcs: (state) => derivatives(languages, state),
+      spend: (steps, place) => languages.spend(steps, place),
     },
     where,
   );
+  automata.set(language, made);
+  return made;
 }
 
+/** Made already. A language belongs to one form. */
+const automata = new WeakMap<Language, Automaton>();
+
 function* derivatives(languages: Languages, state: Language): Iterable<readonly [Ranges, Language]> {
-  const points = [...languages.cuts(state).add(0)].sort((a, b) => a - b);
+  const points = [...new Set(languages.cuts(state)).add(0)].sort((a, b) => a - b);
   for (const [i, low] of points.entries()) {
     const ranges = normalRanges([[low, (points[i + 1] ?? 0x110000) - 1]]);
     const [first] = ranges;

@@ -4,6 +4,7 @@
  * spelling that programs write: `T` and `Z` in upper case, no leap seconds, no quoted names in front of an `@`,
  * no internationalised labels.
  */
+import { Work } from '../work.js';
 import { type Automaton, languageAutomaton } from './automaton.js';
 import { type Language, Languages } from './language.js';
 import { patternLanguage } from './pattern-language.js';
@@ -87,7 +88,7 @@ const automata = new Map<string, Automaton>();
 export function formatAutomaton(name: string): Automaton {
   const known = automata.get(name);
   if (known !== undefined) return known;
-  const languages = new Languages('format');
+  const languages = new Languages(new Work());
   const made = languageAutomaton(languages, makeLanguage(languages, name), 'format');
   automata.set(name, made);
   return made;

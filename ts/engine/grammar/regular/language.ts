@@ -3,7 +3,7 @@
  * character is found by taking the derivative (Brzozowski, "Derivatives of Regular Expressions", 1964). Equal
  * expressions are one object, so that a language has few derivatives.
  */
-import { StompError } from '../../../errors.js';
+import { tooHard, type Work } from '../work.js';
 import { allPoints, contains, normalRanges, type Ranges, rangesKey } from './ranges.js';
 
 type Shape =
@@ -22,17 +22,15 @@ export interface Language {
   readonly shape: Shape;
 }
 
-/** Expressions of one schema. Beyond this, a pattern is too hard. */
+/** Expressions of one form. Beyond this, a pattern is too hard. */
 const maxExpressions = 100_000;
-/** Parts of expressions that are looked at for one schema: about a second of a slow machine. */
-const maxWork = 400_000;
 
 export class Languages {
-  readonly #where: string;
   readonly #known = new Map<string, Language>();
-  #work = 0;
+  readonly #work: Work;
   readonly #named = new Map<string, Language>();
   readonly #derivatives = new Map<string, Language>();
+  readonly #cuts = new Map<Language, ReadonlySet<number>>();
 
   /** No text at all. */
   readonly never: Language;
@@ -41,9 +39,9 @@ export class Languages {
   /** Every text. */
   readonly all: Language;
 
-  /** @param where what they are for, for messages. */
-  constructor(where: string) {
-    this.#where = where;
+  /** @param work where the work on them is counted. */
+  constructor(work: Work) {
+    this.#work = work;
     this.never = this.#intern('never', { kind: 'union', parts: [] }, false);
     this.empty = this.#intern('empty', { kind: 'empty' }, true);
     this.all = this.repeat(this.chars(allPoints), 0, null);
@@ -89,7 +87,7 @@ export class Languages {
   }
 
   #several(kind: 'union' | 'both', parts: readonly Language[]): Language {
-    this.#spend(parts.length);
+    this.spend(parts.length);
     const unique = [...new Set(parts)].sort((a, b) => a.id - b.id);
     const [first] = unique;
     if (first === undefined) return this.never;
@@ -122,7 +120,7 @@ export class Languages {
     const key = `${of.id}/${point}`;
     const known = this.#derivatives.get(key);
     if (known !== undefined) return known;
-    this.#spend(1);
+    this.spend(1);
     const made = this.#derive(of.shape, point);
     this.#derivatives.set(key, made);
     return made;
@@ -156,26 +154,30 @@ export class Languages {
   }
 
   /** The points at which the derivative may change, beside 0: those between them all have the same. */
-  cuts(of: Language, found = new Set<number>()): Set<number> {
-    const { shape } = of;
+  cuts(of: Language): ReadonlySet<number> {
+    const known = this.#cuts.get(of);
+    if (known !== undefined) return known;
+    const made = this.#makeCuts(of.shape);
+    this.#cuts.set(of, made);
+    return made;
+  }
+
+  #makeCuts(shape: Shape): ReadonlySet<number> {
     switch (shape.kind) {
       case 'empty':
-        break;
+        return new Set();
       case 'chars':
-        for (const [low, high] of shape.ranges) found.add(low).add(high + 1);
-        break;
-      case 'concat':
-        this.cuts(shape.head, found);
-        if (shape.head.nullable) this.cuts(shape.tail, found);
-        break;
+        return new Set(shape.ranges.flatMap(([low, high]) => [low, high + 1]));
+      case 'concat': {
+        const head = this.cuts(shape.head);
+        return shape.head.nullable ? new Set([...head, ...this.cuts(shape.tail)]) : head;
+      }
       case 'union':
       case 'both':
-        for (const part of shape.parts) this.cuts(part, found);
-        break;
+        return new Set(shape.parts.flatMap((part) => [...this.cuts(part)]));
       default:
-        this.cuts(shape.of, found);
+        return this.cuts(shape.of);
     }
-    return found;
   }
 
   /** The language of this name, made once. */
@@ -193,28 +195,19 @@ export class Languages {
     return state.nullable;
   }
 
-  #spend(work: number): void {
-    this.#work += work;
-    if (this.#work > maxWork) throw tooHard(this.#where);
+  /** @throws StompError INVALID_REQUEST beyond what the form may cost. */
+  spend(steps: number, where?: string): void {
+    this.#work.spend(steps, where);
   }
 
   #intern(key: string, shape: Shape, nullable: boolean): Language {
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    if (this.#known.size >= maxExpressions) throw tooHard(this.#where);
+    if (this.#known.size >= maxExpressions) throw tooHard(this.#work.where);
     const made = { id: this.#known.size, nullable, shape };
     this.#known.set(key, made);
     return made;
   }
-}
-
-/** What is refused that would cost too much. */
-export function tooHard(where: string): StompError {
-  return new StompError(
-    'INVALID_REQUEST',
-    `"${where}" asks for too much at once; use shorter patterns, smaller bounds on lengths, or fewer of them.`,
-    { fields: { field: where } },
-  );
 }
 
 function isNone({ shape }: Language, min: number, max: number | null): boolean {

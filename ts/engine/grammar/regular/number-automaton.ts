@@ -35,6 +35,8 @@ const mostDigits = 140;
 /** More digits than this are no double. */
 const mostIntegerDigits = 308;
 const maxStates = 40_000;
+/** What a position counts for: ten digits are tried at each. */
+const positionSteps = 5;
 
 /**
  * A multiple as a count of units: `units` times 10 to the power of `zeros - places`, of which only one is not 0.
@@ -71,11 +73,14 @@ interface Position {
   readonly remainders: readonly (readonly [rest: number, zeros: number])[];
 }
 
+/** Counts the work that something takes. */
+export type Spend = (steps: number, where: string) => void;
+
 /**
  * @param where what it is for, for messages.
  * @throws StompError INVALID_REQUEST when the rules together are too much.
  */
-export function numberAutomaton(rules: NumberRules, where: string): Automaton {
+export function numberAutomaton(rules: NumberRules, where: string, spend: Spend): Automaton {
   const walker = new NumberWalker(rules);
   return automaton<Position>(
     {
@@ -83,6 +88,7 @@ export function numberAutomaton(rules: NumberRules, where: string): Automaton {
       key: (position) => Object.values(position).join(' '),
       accepting: (position) => walker.accepts(position),
       arcs: (position) => walker.arcs(position),
+      spend: (steps, place) => spend(positionSteps * steps, place),
     },
     where,
     maxStates,

@@ -10,6 +10,7 @@ export const allPoints: Ranges = [
 
 /** Sorted, without overlaps, neighbours joined, surrogates taken out. */
 export function normalRanges(ranges: Ranges): Ranges {
+  if (isNormal(ranges)) return ranges;
   const sorted = ranges.flatMap(withoutSurrogates).sort((a, b) => a[0] - b[0]);
   const joined: [number, number][] = [];
   for (const [low, high] of sorted) {
@@ -18,6 +19,14 @@ export function normalRanges(ranges: Ranges): Ranges {
     else joined.push([low, high]);
   }
   return joined;
+}
+
+function isNormal(ranges: Ranges): boolean {
+  return ranges.every(([low, high], i) => {
+    const before = ranges[i - 1];
+    const isApart = before === undefined || low > before[1] + 1;
+    return isApart && low <= high && (high < 0xd800 || low > 0xdfff);
+  });
 }
 
 function withoutSurrogates([low, high]: Range): Range[] {

@@ -5,7 +5,7 @@ import { colon, jsonIntegerNode, jsonNumberNode, jsonStringNode, jsonValueNode }
 import { isEmpty, languageAutomaton } from '../regular/automaton.js';
 import { automatonNode, stringAutomatonNode } from '../regular/automaton-node.js';
 import { formatAutomaton } from '../regular/formats.js';
-import { type Language, Languages } from '../regular/language.js';
+import type { Language, Languages } from '../regular/language.js';
 import { isNever } from '../simplify.js';
 import { arrayNode } from './array-node.js';
 import { Conjunctions, said, type Together, togetherKey } from './conjunction.js';
@@ -31,6 +31,9 @@ import { otherNames } from './other-names.js';
 import { Validator } from './validate.js';
 import { valuesNode } from './value-nodes.js';
 
+/** What the automaton of a format counts for, whether it is remembered or not. */
+const formatSteps = 5000;
+
 export class SchemaCompiler {
   readonly #builder: GrammarBuilder;
   readonly #document: SchemaDocument;
@@ -38,21 +41,23 @@ export class SchemaCompiler {
   readonly #conjunctions: Conjunctions;
   readonly #validator: Validator;
   readonly #rules = new Map<string, string>();
-  readonly #strings = new Map<number, GrammarNode>();
   readonly #waiting: [name: string, together: Together][] = [];
 
   /** @throws StompError INVALID_REQUEST when `schema` is none, or too large. */
   constructor(builder: GrammarBuilder, schema: unknown, where: string) {
     this.#builder = builder;
     this.#document = new SchemaDocument(schema, where);
-    this.#languages = new Languages(where);
-    this.#conjunctions = new Conjunctions(this.#document, (schemas) => emptiness.isEmpty(schemas));
+    this.#languages = builder.languages;
+    this.#conjunctions = new Conjunctions(this.#document, builder.work, (schemas) =>
+      emptiness.isEmpty(schemas),
+    );
     this.#validator = new Validator(this.#conjunctions, this.#languages);
     const emptiness = new Emptiness(this.#conjunctions, this.#languages, this.#validator);
   }
 
   /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD */
   compile(): GrammarNode {
+    this.#builder.work.where = this.#document.root.where;
     const root = this.#nodeOf([this.#document.root]);
     for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
       const [name, together] = next;
@@ -106,7 +111,9 @@ export class SchemaCompiler {
   }
 
   #numberNode(together: Together, integer: boolean): GrammarNode {
-    const automaton = numbersAutomaton(together, integer);
+    const automaton = numbersAutomaton(together, integer, (steps, where) =>
+      this.#builder.work.spend(steps, where),
+    );
     if (automaton === undefined)
       return integer ? jsonIntegerNode(this.#builder) : jsonNumberNode(this.#builder);
     return automatonNode(this.#builder, 'number', automaton, (ranges) => chars(...ranges), text(''));
@@ -120,21 +127,21 @@ export class SchemaCompiler {
     const format = onlyFormat(together);
     if (format !== undefined) {
       const name = `json-${format}`;
-      return this.#builder.shared(name, () =>
-        stringAutomatonNode(this.#builder, name, formatAutomaton(format)),
-      );
+      return this.#builder.shared(name, () => {
+        this.#builder.work.spend(formatSteps, whereOf(together));
+        return stringAutomatonNode(this.#builder, name, formatAutomaton(format));
+      });
     }
     return this.#languageNode(stringLanguage(this.#languages, together), together);
   }
 
   /** Strings of a language. Those of the same language are the same rules. */
   #languageNode(language: Language, together: Together): GrammarNode {
-    const known = this.#strings.get(language.id);
-    if (known !== undefined) return known;
     const automaton = languageAutomaton(this.#languages, language, whereOf(together));
-    const made = isEmpty(automaton) ? or() : stringAutomatonNode(this.#builder, 'string', automaton);
-    this.#strings.set(language.id, made);
-    return made;
+    if (isEmpty(automaton)) return or();
+    return this.#builder.shared(`string-${language.id}`, () =>
+      stringAutomatonNode(this.#builder, 'string', automaton),
+    );
   }
 
   #objectNode(together: Together): GrammarNode {

@@ -2,7 +2,9 @@
  * What must hold together at one place of an answer. References, `allOf`, `anyOf` and `oneOf` are multiplied out,
  * so that what is left are alternatives: sets of schemas whose own keywords all hold.
  */
-import { invalid, type Schema, type SchemaDocument, unsupported } from './document.js';
+
+import type { Work } from '../work.js';
+import { beyond, invalid, type Schema, type SchemaDocument, unsupported } from './document.js';
 import { type Keywords, readKeywords } from './keywords.js';
 
 /** Schemas that hold together, in the order in which they were found; empty: any value. */
@@ -27,13 +29,15 @@ interface Partial {
 
 export class Conjunctions {
   readonly #document: SchemaDocument;
+  readonly #work: Work;
   readonly #keywords = new Map<number, Keywords>();
   readonly #sound = new Set<number>();
   /** Whether provably nothing satisfies all of them. */
   readonly #isEmpty: (schemas: readonly Schema[]) => boolean;
 
-  constructor(document: SchemaDocument, isEmpty: (schemas: readonly Schema[]) => boolean) {
+  constructor(document: SchemaDocument, work: Work, isEmpty: (schemas: readonly Schema[]) => boolean) {
     this.#document = document;
+    this.#work = work;
     this.#isEmpty = isEmpty;
   }
 
@@ -70,19 +74,19 @@ export class Conjunctions {
       found.push([...partial.together.values()]);
       const [first] = schemas;
       if (found.length > maxAlternatives && first !== undefined) {
-        throw invalid(first.where, `combines its choices in more than ${maxAlternatives} ways; use fewer`);
+        throw beyond(first.where, `combines its choices in more than ${maxAlternatives} ways; use fewer`);
       }
       return;
     }
     if (checked && group.oneOf !== undefined) this.#checkExclusive(partial, group.branches, group.oneOf);
     for (const branch of group.branches) {
-      const copy = {
-        together: new Map(partial.together),
-        seen: new Set(partial.seen),
-        groups: [...partial.groups],
-      };
-      this.#expand(copy, [branch], checked, found);
+      this.#expand(this.#copy(partial), [branch], checked, found);
     }
+  }
+
+  #copy({ together, seen, groups }: Partial): Partial {
+    this.#work.spend(1 + seen.size + groups.length);
+    return { together: new Map(together), seen: new Set(seen), groups: [...groups] };
   }
 
   /** Returns false when nothing satisfies it. */
@@ -99,7 +103,7 @@ export class Conjunctions {
   }
 
   #checkExclusive({ together }: Partial, branches: readonly Schema[], where: string): void {
-    if (branches.length > maxBranches) throw invalid(where, `must have at most ${maxBranches} branches`);
+    if (branches.length > maxBranches) throw beyond(where, `must have at most ${maxBranches} branches`);
     const context = [...together.values()].map((keywords) => keywords.schema);
     for (const [i, branch] of branches.entries()) {
       const overlaps = branches.slice(0, i).some((other) => !this.#isEmpty([...context, branch, other]));
@@ -111,8 +115,7 @@ export class Conjunctions {
   #checkProgress(schema: Schema, above: readonly number[] = []): void {
     if (this.#sound.has(schema.id) || typeof schema.value === 'boolean') return;
     if (above.includes(schema.id)) throw invalid(schema.where, 'refers to itself without an end');
-    if (above.length > maxChain)
-      throw invalid(schema.where, `is the end of more than ${maxChain} references`);
+    if (above.length > maxChain) throw beyond(schema.where, `is the end of more than ${maxChain} references`);
     const { ref, allOf, anyOf = [], oneOf = [] } = this.#read(schema);
     for (const part of [...(ref ? [ref] : []), ...allOf, ...anyOf, ...oneOf]) {
       this.#checkProgress(part, [...above, schema.id]);

@@ -26,7 +26,7 @@ export class SchemaDocument {
    * @throws StompError INVALID_REQUEST when it is no schema, or too large.
    */
   constructor(value: unknown, where: string) {
-    checkSize(value, where);
+    checkJson(value, where);
     this.root = this.#place(value, where, true);
     this.#own = typeof this.root.value === 'object' ? String(this.root.value['$id'] ?? '') : '';
     this.#collectAnchors();
@@ -147,7 +147,8 @@ function decoded(fragment: string, where: string): string {
   }
 }
 
-function checkSize(root: unknown, where: string): void {
+/** That it is JSON, and not too large to be looked at. @throws StompError INVALID_REQUEST */
+export function checkJson(root: unknown, where: string): void {
   let values = 0;
   let characters = 0;
   const waiting: [unknown, number][] = [[root, 0]];
@@ -163,7 +164,7 @@ function checkSize(root: unknown, where: string): void {
 }
 
 function checkLimit(count: number, limit: number, what: string, where: string): void {
-  if (count > limit) throw invalid(where, `must have at most ${limit} ${what}`);
+  if (count > limit) throw beyond(where, `must have at most ${limit} ${what}`);
 }
 
 /** Returns the characters that it holds itself. */
@@ -176,8 +177,16 @@ function checkValue(value: unknown, where: string): number {
   return isContainer(value) ? Object.keys(value).reduce((sum, key) => sum + key.length, 0) : 0;
 }
 
-/** INVALID_REQUEST about what stands at `where`. */
+/** INVALID_REQUEST about what stands at `where`, which is no JSON Schema. */
 export function invalid(where: string, what: string): StompError {
+  return new MalformedSchema('INVALID_REQUEST', `"${where}" ${what}.`, { fields: { field: where } });
+}
+
+/** What is malformed, and not just more than is served. */
+export class MalformedSchema extends StompError {}
+
+/** INVALID_REQUEST about what stands at `where`, of which there is too much. */
+export function beyond(where: string, what: string): StompError {
   return new StompError('INVALID_REQUEST', `"${where}" ${what}.`, { fields: { field: where } });
 }
 

@@ -4,6 +4,7 @@
  */
 import { isEmpty as isEmptyAutomaton, languageAutomaton } from '../regular/automaton.js';
 import type { Languages } from '../regular/language.js';
+import type { Spend } from '../regular/number-automaton.js';
 import { type Conjunctions, said, type Together, togetherKey } from './conjunction.js';
 import type { Schema } from './document.js';
 import type { ValueType } from './keywords.js';
@@ -27,12 +28,14 @@ export class Emptiness {
   readonly #conjunctions: Conjunctions;
   readonly #languages: Languages;
   readonly #validator: Validator;
+  readonly #spend: Spend;
   readonly #known = new Map<string, boolean>();
 
   constructor(conjunctions: Conjunctions, languages: Languages, validator: Validator) {
     this.#conjunctions = conjunctions;
     this.#languages = languages;
     this.#validator = validator;
+    this.#spend = (steps, where) => languages.spend(steps, where);
   }
 
   /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD */
@@ -62,7 +65,7 @@ export class Emptiness {
         return this.#hasNoString(together);
       case 'integer':
       case 'fractional': {
-        const automaton = numbersAutomaton(together, type === 'integer', true);
+        const automaton = numbersAutomaton(together, type === 'integer', this.#spend, true);
         return automaton !== undefined && isEmptyAutomaton(automaton);
       }
       case 'array':

@@ -1,5 +1,5 @@
 /** Reads the keywords of one schema, each with its type, and refuses those that nobody asked for. */
-import { invalid, type Schema, type SchemaDocument, unsupported } from './document.js';
+import { beyond, invalid, type Schema, type SchemaDocument, unsupported } from './document.js';
 
 /** No answer is as long as this, so a limit beyond it is none. */
 const endless = 1_000_000_000;
@@ -60,7 +60,7 @@ export class KeywordReader {
   counts(least: string, most: string): { min: number; max: number | null } | undefined {
     const [min, max] = [this.#count(least), this.#count(most)];
     if (min === undefined && max === undefined) return undefined;
-    if (min !== undefined && min > endless) throw invalid(this.where(least), `must be at most ${endless}`);
+    if (min !== undefined && min > endless) throw beyond(this.where(least), `must be at most ${endless}`);
     return { min: min ?? 0, max: max === undefined || max > endless ? null : max };
   }
 

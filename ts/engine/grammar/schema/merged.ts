@@ -2,7 +2,7 @@
 import type { Automaton } from '../regular/automaton.js';
 import { formatLanguage } from '../regular/formats.js';
 import type { Language, Languages } from '../regular/language.js';
-import { numberAutomaton } from '../regular/number-automaton.js';
+import { numberAutomaton, type Spend } from '../regular/number-automaton.js';
 import { patternLanguage } from '../regular/pattern-language.js';
 import { allPoints } from '../regular/ranges.js';
 import { said, type Together } from './conjunction.js';
@@ -58,6 +58,7 @@ export function languageOf(languages: Languages, pattern: PatternSource): Langua
 export function numbersAutomaton(
   together: Together,
   integer: boolean,
+  spend: Spend,
   anyDigits = false,
 ): Automaton | undefined {
   const parts = said(together, 'numbers');
@@ -69,7 +70,7 @@ export function numbersAutomaton(
     upper: parts.flatMap(({ upper }) => upper),
     multiples: parts.flatMap(({ multiples }) => multiples),
   };
-  return numberAutomaton(rules, whereOf(together));
+  return numberAutomaton(rules, whereOf(together), spend);
 }
 
 /** What elements of a list must satisfy, by their place. */

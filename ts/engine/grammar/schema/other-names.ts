@@ -1,7 +1,7 @@
 /** Names of members that a schema does not declare, in classes: those of one class match the same patterns. */
 import type { Language, Languages } from '../regular/language.js';
 import { said, type Together } from './conjunction.js';
-import { invalid, type Schema } from './document.js';
+import { beyond, type Schema } from './document.js';
 import { languageOf, namesOf } from './merged.js';
 
 export interface NameClass {
@@ -22,7 +22,7 @@ export function otherNames(languages: Languages, together: Together, allowed: La
   const distinct = [...new Set(patterns.map((pattern) => languageOf(languages, pattern)))];
   const [first] = patterns;
   if (distinct.length > maxPatterns && first !== undefined) {
-    throw invalid(first.where, `is one of more than ${maxPatterns} patterns that hold together; use fewer`);
+    throw beyond(first.where, `is one of more than ${maxPatterns} patterns that hold together; use fewer`);
   }
   const declared = languages.not(languages.union(namesOf(together).map((name) => languages.text(name))));
   return Array.from({ length: 2 ** distinct.length }, (_, choice) => {

@@ -40,6 +40,7 @@ export class Validator {
   /** The schema's own keywords alone, without references and combinations. */
   satisfies(keywords: Keywords, value: unknown): boolean {
     const { types, values } = keywords;
+    this.#languages.spend(1, keywords.schema.where);
     if (types !== undefined && !types.includes(typeOf(value))) return false;
     return values.every((list) => this.#keysOf(list).has(valueKey(value))) && this.#byType(keywords, value);
   }

@@ -13,37 +13,39 @@ import {
   text,
   token,
 } from '../../grammar/ir.js';
-import { jsonObjectNode } from '../../grammar/json.js';
+import { colon, commaNode, gapNode, jsonObjectNode } from '../../grammar/json.js';
 import { schemaNode } from '../../grammar/json-schema.js';
+import { MalformedSchema } from '../../grammar/schema/document.js';
+import { Work } from '../../grammar/work.js';
 import type { ToolDefinition } from '../../types.js';
+import type { FormVocabulary } from './form-vocabulary.js';
 import { type FreeText, freeUpTo, linesWithout } from './free-grammar.js';
 import type { AnswerForm } from './parser.js';
 
-export interface FormVocabulary {
-  /** Whether a text is one token that is found in texts as a whole. */
-  hasAdded(text: string): boolean;
-  tokenId(text: string): number | undefined;
-  isSpecial(token: number): boolean;
+/** What a form is made of. The same after it has been JSON text. */
+export interface FormRequest
+  extends Pick<FullChatOptions, 'tools' | 'toolChoice' | 'responseFormat' | 'reasoning'> {
+  readonly form: Pick<AnswerForm, 'calls' | 'harmony' | 'parallel' | 'thoughts' | 'thinking'>;
 }
 
-/** @throws StompError UNSUPPORTED_FIELD, INVALID_REQUEST */
-export function answerGrammar(
-  options: FullChatOptions,
-  form: AnswerForm,
-  vocabulary: FormVocabulary,
-): Grammar {
-  return new AnswerGrammar(options, form, vocabulary).build();
+/**
+ * @param work what it may cost.
+ * @throws StompError UNSUPPORTED_FIELD, INVALID_REQUEST
+ */
+export function answerGrammar(request: FormRequest, vocabulary: FormVocabulary, work = new Work()): Grammar {
+  return new AnswerGrammar(request, vocabulary, work).build();
 }
 
 class AnswerGrammar {
-  readonly #builder = new GrammarBuilder();
-  readonly #options: FullChatOptions;
-  readonly #form: AnswerForm;
+  readonly #builder: GrammarBuilder;
+  readonly #options: FormRequest;
+  readonly #form: FormRequest['form'];
   readonly #vocabulary: FormVocabulary;
 
-  constructor(options: FullChatOptions, form: AnswerForm, vocabulary: FormVocabulary) {
-    this.#options = options;
-    this.#form = form;
+  constructor(request: FormRequest, vocabulary: FormVocabulary, work: Work) {
+    this.#builder = new GrammarBuilder(work);
+    this.#options = request;
+    this.#form = request.form;
     this.#vocabulary = vocabulary;
   }
 
@@ -123,8 +125,9 @@ class AnswerGrammar {
     }
     const tool = this.#anyTool();
     if (!this.#isList()) return tool;
-    const more = this.#form.parallel ? repeat(seq(text(', '), tool), 0, null) : text('');
-    return seq(or(text('['), text(' [')), tool, more, text(']'));
+    const more = this.#form.parallel ? repeat(seq(commaNode(this.#builder), tool), 0, null) : text('');
+    const gap = gapNode(this.#builder);
+    return seq(or(text('['), text(' [')), gap, tool, more, gap, text(']'));
   }
 
   #anyTool(): GrammarNode {
@@ -142,18 +145,22 @@ class AnswerGrammar {
     const name = JSON.stringify(tool.name);
     if (calls === 'mistral' && !this.#isList()) return seq(text(tool.name), this.#mark('[ARGS]'), args);
     const key = calls === 'hermes' || calls === 'mistral' ? 'arguments' : 'parameters';
-    return seq(text(`{"name": ${name}, "${key}": `), args, text('}'));
+    const gap = gapNode(this.#builder);
+    const begun = seq(text('{'), gap, text('"name"'), colon, text(name), commaNode(this.#builder));
+    return seq(begun, text(`"${key}"`), colon, args, gap, text('}'));
   }
 
-  /** A schema that cannot be enforced binds only where the tool asks to be held to it. */
+  /** A schema that cannot be enforced binds only where the tool asks to be held to it. What is none is refused. */
   #arguments(tool: ToolDefinition): GrammarNode {
     const { parameters, strict, name } = tool;
     if (parameters === undefined) return jsonObjectNode(this.#builder);
+    const where = `tools.${name}.parameters`;
+    const held = () => schemaNode(this.#builder, { type: 'object', ...parameters }, where);
+    if (strict) return held();
     try {
-      const where = `tools.${name}.parameters`;
-      return this.#builder.attempt(() => schemaNode(this.#builder, { type: 'object', ...parameters }, where));
+      return this.#builder.attempt(held);
     } catch (error) {
-      if (strict || !(error instanceof StompError)) throw error;
+      if (!(error instanceof StompError) || error instanceof MalformedSchema) throw error;
       return jsonObjectNode(this.#builder);
     }
   }
