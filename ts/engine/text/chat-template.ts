@@ -8,7 +8,14 @@ import type { ChatMessage, ToolCall, ToolDefinition } from '../types.js';
 import { messageText } from './message-text.js';
 import { type TemplateTraits, templateTraits } from './template-traits.js';
 import { shortCallId } from './tools/call-id.js';
-import { templateTool, withCallsInText, withResultsInText, withToolPrompt } from './tools/tool-prompt.js';
+import {
+  describedTool,
+  templateTool,
+  withCallsInText,
+  withResultsInText,
+  withSystemAsUser,
+  withToolPrompt,
+} from './tools/tool-prompt.js';
 
 /** Makes a template of its source; may throw. */
 export type CompileTemplate = (source: string) => Pick<Template, 'render'>;
@@ -74,7 +81,7 @@ export class ChatTemplate {
       add_generation_prompt: options.addGenerationPrompt ?? true,
     };
     try {
-      return template.render(context);
+      return rendered(template, context);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new StompError('INVALID_REQUEST', `The model's chat template refuses these messages: ${reason}`, {
@@ -86,16 +93,22 @@ export class ChatTemplate {
 
   #conversation(messages: readonly ChatMessage[], tools: readonly ToolDefinition[]): Record<string, unknown> {
     const plain = tools.length === 0 && !messages.some(mentionsTools);
-    if (plain) return { messages: messages.map((message) => basicMessage(message)) };
+    if (plain) return { messages: this.#heard(messages).map((message) => basicMessage(message)) };
     const { traits } = this;
     const told = tools.length > 0 && !traits.showsTools;
     const withTools = told ? withToolPrompt(messages, tools, traits.toolFormat) : [...messages];
     const withResults = traits.showsResults ? withTools : withResultsInText(withTools);
-    const names = callNames(messages);
+    const calls = knownCalls(messages, traits);
     return {
-      messages: withResults.map((message) => templateMessage(message, traits, names)),
+      messages: this.#heard(withResults).map((message) => templateMessage(message, traits, calls)),
       ...(tools.length > 0 && !told ? { tools: tools.map((tool) => shownTool(tool, traits)) } : {}),
     };
+  }
+
+  /** The conversation such that the template shows what the system says, also where it has no place for it. */
+  #heard(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+    const spoken = messages[0]?.role === 'system' && messages.length > 1;
+    return spoken && !this.traits.showsSystem ? withSystemAsUser(messages) : messages;
   }
 
   #compiled(): Pick<Template, 'render'> {
@@ -119,6 +132,23 @@ export class ChatTemplate {
   }
 }
 
+/**
+ * For Python, what is missing is an empty text in some places and an empty list in others, and templates count on it.
+ * Where one fails it is tried with these in place.
+ */
+function rendered(template: Pick<Template, 'render'>, context: Record<string, unknown>): string {
+  try {
+    return template.render(context);
+  } catch (cause) {
+    const tools = (context['tools'] ?? []) as readonly Record<string, unknown>[];
+    try {
+      return template.render({ ...context, tools: tools.map(describedTool) });
+    } catch {
+      throw cause; // about what was asked for
+    }
+  }
+}
+
 function mentionsTools(message: ChatMessage): boolean {
   return message.role === 'tool' || (message.toolCalls?.length ?? 0) > 0;
 }
@@ -128,9 +158,27 @@ function shownTool(tool: ToolDefinition, traits: TemplateTraits): Record<string,
   return templateTool(traits.harmony ? { ...tool, description: tool.description ?? '' } : tool);
 }
 
-/** What each call is a call of, by its id. */
-function callNames(messages: readonly ChatMessage[]): ReadonlyMap<string, string> {
-  return new Map(messages.flatMap(({ toolCalls = [] }) => toolCalls.map(({ id, name }) => [id, name])));
+interface KnownCall {
+  readonly name: string;
+  /** Its id, as the template has it. */
+  readonly id: string;
+}
+
+/** The calls of a conversation by their ids. */
+function knownCalls(
+  messages: readonly ChatMessage[],
+  traits: TemplateTraits,
+): ReadonlyMap<string, KnownCall> {
+  return new Map(
+    messages.flatMap(({ toolCalls = [] }) =>
+      toolCalls.map(({ id, name }, i) => [id, { name, id: shownId(id, name, i, traits) }] as const),
+    ),
+  );
+}
+
+function shownId(id: string, name: string, index: number, { toolFormat }: TemplateTraits): string {
+  if (toolFormat === 'kimi') return `functions.${name}:${index}`;
+  return toolFormat === 'mistral' ? shortCallId(id) : id;
 }
 
 function basicMessage(message: ChatMessage): Record<string, unknown> {
@@ -146,43 +194,47 @@ function basicMessage(message: ChatMessage): Record<string, unknown> {
 function templateMessage(
   message: ChatMessage,
   traits: TemplateTraits,
-  names: ReadonlyMap<string, string>,
+  calls: ReadonlyMap<string, KnownCall>,
 ): Record<string, unknown> {
-  if (message.role === 'tool') return resultMessage(message, traits, names);
+  if (message.role === 'tool') return resultMessage(message, traits, calls);
   if (traits.calls === 'none') return basicMessage(withCallsInText(message, traits.toolFormat));
   const { toolCalls = [] } = message;
   const basic = basicMessage(message);
   if (toolCalls.length === 0) return basic;
-  const tool_calls = toolCalls.map((call) => templateCall(call, traits));
-  return { ...basic, ...(traits.harmony ? harmonyThoughts(message) : {}), tool_calls };
+  const tool_calls = toolCalls.map((call) => templateCall(call, traits, calls));
+  const nothing = traits.nullText && basic['content'] === '' ? { content: null } : {};
+  return { ...basic, ...nothing, ...(traits.harmony ? harmonyThoughts(message) : {}), tool_calls };
 }
 
 function resultMessage(
   message: ChatMessage,
   traits: TemplateTraits,
-  names: ReadonlyMap<string, string>,
+  calls: ReadonlyMap<string, KnownCall>,
 ): Record<string, unknown> {
   const { toolCallId } = message;
-  const name = message.name ?? (toolCallId === undefined ? undefined : names.get(toolCallId));
+  const call = toolCallId === undefined ? undefined : calls.get(toolCallId);
+  const name = message.name ?? call?.name;
+  const id =
+    call?.id ?? (toolCallId === undefined ? undefined : shownId(toolCallId, name ?? 'unknown', 0, traits));
   return {
     role: 'tool',
     content: messageText(message),
     ...(name === undefined ? {} : { name }),
-    ...(toolCallId === undefined ? {} : { tool_call_id: shownId(toolCallId, traits) }),
+    ...(id === undefined ? {} : { tool_call_id: id }),
   };
 }
 
-function templateCall(call: ToolCall, traits: TemplateTraits): Record<string, unknown> {
+function templateCall(
+  call: ToolCall,
+  traits: TemplateTraits,
+  calls: ReadonlyMap<string, KnownCall>,
+): Record<string, unknown> {
   const args = traits.calls === 'object' ? (objectOf(call.arguments) ?? call.arguments) : call.arguments;
   return {
-    id: shownId(call.id, traits),
+    id: calls.get(call.id)?.id ?? call.id,
     type: 'function',
     function: { name: call.name, arguments: args },
   };
-}
-
-function shownId(id: string, traits: TemplateTraits): string {
-  return traits.toolFormat === 'mistral' ? shortCallId(id) : id;
 }
 
 /** Undefined for what is no JSON object, such as arguments that were cut off. */

@@ -46,7 +46,7 @@ describe('the traits of a template', () => {
   });
 
   it('of a form that is not known leave tools to the text of the messages', () => {
-    const other = qwen.replace('<tool_call></tool_call>', '<tool_call><function=');
+    const other = qwen.replace('{"name": "\' + c', '<invoke name="\' + c');
     expect(template(other).traits).toMatchObject({ toolFormat: 'hermes', showsTools: false });
   });
 });
