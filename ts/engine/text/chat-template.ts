@@ -11,7 +11,9 @@ import { shortCallId } from './tools/call-id.js';
 import {
   describedTool,
   templateTool,
+  toldFormats,
   withCallsInText,
+  withOneCallEach,
   withResultsInText,
   withSystemAsUser,
   withToolPrompt,
@@ -74,15 +76,21 @@ export class ChatTemplate {
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
     const template = this.#compiled();
-    const context = {
-      ...this.#markers,
-      ...this.#conversation(messages, options.tools ?? []),
-      ...(options.thinking === undefined ? {} : { enable_thinking: options.thinking }),
-      add_generation_prompt: options.addGenerationPrompt ?? true,
-    };
+    const { tools = [], thinking, addGenerationPrompt } = options;
+    const attempt = (shows: boolean) =>
+      rendered(template, {
+        ...this.#markers,
+        ...this.#conversation(messages, tools, shows),
+        ...(thinking === undefined ? {} : { enable_thinking: thinking }),
+        add_generation_prompt: addGenerationPrompt ?? true,
+      });
     try {
-      return rendered(template, context);
+      return attempt(true);
     } catch (cause) {
+      // Some fail at schemas: these can be told in another way.
+      const told = tools.length > 0 && toldFormats.has(this.traits.toolFormat);
+      const text = told ? attemptOrNone(() => attempt(false)) : undefined;
+      if (text !== undefined) return text;
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new StompError('INVALID_REQUEST', `The model's chat template refuses these messages: ${reason}`, {
         cause,
@@ -91,12 +99,18 @@ export class ChatTemplate {
     }
   }
 
-  #conversation(messages: readonly ChatMessage[], tools: readonly ToolDefinition[]): Record<string, unknown> {
+  /** @param shows tools are left to the template where it shows them. */
+  #conversation(
+    messages: readonly ChatMessage[],
+    tools: readonly ToolDefinition[],
+    shows: boolean,
+  ): Record<string, unknown> {
     const plain = tools.length === 0 && !messages.some(mentionsTools);
     if (plain) return { messages: this.#heard(messages).map((message) => basicMessage(message)) };
     const { traits } = this;
-    const told = tools.length > 0 && !traits.showsTools;
-    const withTools = told ? withToolPrompt(messages, tools, traits.toolFormat) : [...messages];
+    const told = tools.length > 0 && !(shows && traits.showsTools);
+    const single = traits.parallelCalls ? messages : withOneCallEach(messages);
+    const withTools = told ? withToolPrompt(single, tools, traits.toolFormat) : single;
     const withResults = traits.showsResults ? withTools : withResultsInText(withTools);
     const calls = knownCalls(messages, traits);
     return {
@@ -141,11 +155,17 @@ function rendered(template: Pick<Template, 'render'>, context: Record<string, un
     return template.render(context);
   } catch (cause) {
     const tools = (context['tools'] ?? []) as readonly Record<string, unknown>[];
-    try {
-      return template.render({ ...context, tools: tools.map(describedTool) });
-    } catch {
-      throw cause; // about what was asked for
-    }
+    const text = attemptOrNone(() => template.render({ ...context, tools: tools.map(describedTool) }));
+    if (text === undefined) throw cause; // about what was asked for
+    return text;
+  }
+}
+
+function attemptOrNone(attempt: () => string): string | undefined {
+  try {
+    return attempt();
+  } catch {
+    return undefined; // why the first attempt failed says more
   }
 }
 

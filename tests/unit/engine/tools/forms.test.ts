@@ -2,49 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkChatOptions } from '../../../../ts/engine/chat-options.js';
 import { Forms } from '../../../../ts/engine/forms.js';
-import type { Grammar, GrammarNode } from '../../../../ts/engine/grammar/ir.js';
-import { answerGrammar, type FormVocabulary } from '../../../../ts/engine/text/tools/answer-grammar.js';
+import type { Grammar } from '../../../../ts/engine/grammar/ir.js';
+import { answerGrammar } from '../../../../ts/engine/text/tools/answer-grammar.js';
 import { deepseekMarks, kimiMarks } from '../../../../ts/engine/text/tools/marked.js';
 import type { AnswerForm } from '../../../../ts/engine/text/tools/parser.js';
 import type { ChatOptions, ToolFormat } from '../../../../ts/engine/types.js';
 import { accepts } from '../grammar/acceptor.js';
 import { sentence } from '../grammar/sentences.js';
 import { form, read, whole } from './readers.js';
-
-/** A vocabulary that has these markers. */
-class Vocabulary implements FormVocabulary {
-  readonly #markers: readonly string[];
-  readonly #special: boolean;
-
-  constructor(markers: readonly string[], special: boolean) {
-    this.#markers = markers;
-    this.#special = special;
-  }
-
-  hasAdded(text: string): boolean {
-    return this.#markers.includes(text);
-  }
-
-  tokenId(text: string): number | undefined {
-    return this.hasAdded(text) ? this.#markers.indexOf(text) : undefined;
-  }
-
-  isSpecial(): boolean {
-    return this.#special;
-  }
-
-  /** The grammar with each token as its text, between ⟦ and ⟧ or what is given. */
-  spelled(grammar: Grammar, open = '⟦', close = '⟧'): Grammar {
-    const spell = (node: GrammarNode): GrammarNode => {
-      if ('token' in node) return { text: `${open}${this.#markers[node.token]}${close}` };
-      if ('seq' in node) return { seq: node.seq.map(spell) };
-      if ('or' in node) return { or: node.or.map(spell) };
-      return 'repeat' in node ? { ...node, repeat: spell(node.repeat) } : node;
-    };
-    const rules = Object.entries(grammar.rules).map(([name, node]) => [name, spell(node)]);
-    return { rules: Object.fromEntries(rules) as Grammar['rules'] };
-  }
-}
+import { Vocabulary } from './vocabulary.js';
 
 const harmonyMarkers = ['<|start|>', '<|end|>', '<|message|>', '<|channel|>', '<|constrain|>'];
 

@@ -163,7 +163,8 @@ class AnswerGrammar {
     const name = JSON.stringify(tool.name);
     if (calls === 'mistral' && !this.#isList()) return seq(text(tool.name), this.#mark('[ARGS]'), args);
     const key = calls === 'hermes' || calls === 'mistral' ? 'arguments' : 'parameters';
-    return seq(text(`{"name": ${name}, "${key}": `), args, text('}'));
+    const id = calls === 'mistral' ? optional(seq(text(', "id": "'), mistralId, text('"'))) : text('');
+    return seq(text(`{"name": ${name}, "${key}": `), args, id, text('}'));
   }
 
   #markedTool(name: string, args: GrammarNode, marks: Marks): GrammarNode {
@@ -241,4 +242,5 @@ class AnswerGrammar {
   }
 }
 
+const mistralId = repeat(chars([0x30, 0x39], [0x41, 0x5a], [0x61, 0x7a]), 9, 9);
 const anyChar = chars([0, 0xd7ff], [0xe000, 0x10ffff]);

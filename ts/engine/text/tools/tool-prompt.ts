@@ -90,6 +90,29 @@ function writtenCall(call: ToolCall, format: ToolFormat): string {
   return `<tool_call>\n{"name": ${name}, "arguments": ${args}}\n</tool_call>`;
 }
 
+/** The conversation with each call in a message of its own, and its result behind it. */
+export function withOneCallEach(messages: readonly ChatMessage[]): ChatMessage[] {
+  const placed = new Set<ChatMessage>();
+  return messages.flatMap((message, at) => {
+    if (placed.has(message)) return [];
+    const { toolCalls = [], ...rest } = message;
+    if (toolCalls.length < 2) return [message];
+    const results = resultsFrom(messages, at + 1);
+    return toolCalls.flatMap((call, i): ChatMessage[] => {
+      const calling = { ...(i === 0 ? rest : { role: rest.role, content: '' }), toolCalls: [call] };
+      const own = results.filter(({ toolCallId }) => toolCallId === call.id);
+      for (const result of own) placed.add(result);
+      return [calling, ...own];
+    });
+  });
+}
+
+/** Results that follow on each other from here on. */
+function resultsFrom(messages: readonly ChatMessage[], from: number): readonly ChatMessage[] {
+  const end = messages.findIndex((message, i) => i >= from && message.role !== 'tool');
+  return messages.slice(from, end < 0 ? undefined : end);
+}
+
 /** The conversation with results as words of the user, in one message with what the user says next to them. */
 export function withResultsInText(messages: readonly ChatMessage[]): ChatMessage[] {
   const result: ChatMessage[] = [];
