@@ -2,7 +2,7 @@ import { Template } from '@huggingface/jinja';
 import { describe, expect, it } from 'vitest';
 import { ChatTemplate } from '../../../../ts/engine/text/chat-template.js';
 import type { ChatMessage, ToolDefinition } from '../../../../ts/engine/types.js';
-import { chatml, gemma, harmony, llama, mistral, opening, qwen } from './templates.js';
+import { chatml, coder, deepseek, gemma, glm, harmony, llama, mistral, opening, qwen } from './templates.js';
 
 const template = (source: string) =>
   new ChatTemplate(source, { bos_token: '<s>' }, (text) => new Template(text));
@@ -34,6 +34,9 @@ describe('the traits of a template', () => {
     ['harmony', harmony, { toolFormat: 'harmony', harmony: true, calls: 'object', parallelCalls: false }],
     ['gemma', gemma, { toolFormat: 'gemma', showsTools: false, calls: 'none' }],
     ['chatml', chatml, { toolFormat: 'hermes', showsTools: false, calls: 'none', thoughts: undefined }],
+    ['coder', coder, { toolFormat: 'qwen-coder', showsTools: true, calls: 'object', parallelCalls: true }],
+    ['glm', glm, { toolFormat: 'glm', showsTools: true, calls: 'object', parallelCalls: true }],
+    ['deepseek', deepseek, { toolFormat: 'deepseek', showsTools: false, calls: 'object' }],
     ['opening', opening, { thoughts: ['<think>', '</think>'] }],
   ])('of %s say how calls are written', (_name, source, traits) => {
     expect(template(source).traits).toMatchObject(traits);
