@@ -20,9 +20,16 @@ export function argumentSchema(parameters: unknown, name: string): unknown {
 }
 
 /** Types that a schema allows; undefined where it does not say. `root` is where its references lead. */
-export function schemaTypes(schema: unknown, root: unknown, steps = 0): ReadonlySet<JsonType> | undefined {
+export function schemaTypes(schema: unknown, root: unknown): ReadonlySet<JsonType> | undefined {
+  return typesOf(schema, root, new Set());
+}
+
+/** @param seen what was met on the way; that adds no types when it is met again. */
+function typesOf(schema: unknown, root: unknown, seen: Set<unknown>): ReadonlySet<JsonType> | undefined {
   const fields = fieldsOf(resolved(schema, root));
-  if (!fields || steps > maxSteps) return undefined;
+  if (!fields) return undefined;
+  if (seen.has(fields)) return new Set();
+  seen.add(fields);
   const { type, enum: listed, const: only, anyOf, oneOf } = fields;
   if (typeof type === 'string') return typesNamed([type]);
   if (Array.isArray(type)) return typesNamed(type);
@@ -30,7 +37,7 @@ export function schemaTypes(schema: unknown, root: unknown, steps = 0): Readonly
   if (only !== undefined) return new Set([typeOf(only)]);
   const branches = Array.isArray(anyOf) ? anyOf : oneOf;
   if (!Array.isArray(branches)) return undefined;
-  const types = branches.map((branch) => schemaTypes(branch, root, steps + 1));
+  const types = branches.map((branch) => typesOf(branch, root, seen));
   return types.includes(undefined) ? undefined : new Set(types.flatMap((some) => [...(some ?? [])]));
 }
 
