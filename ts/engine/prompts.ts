@@ -96,6 +96,7 @@ export class Prompts {
       calls: tools.length > 0 && toolChoice !== 'none' ? traits.toolFormat : undefined,
       harmony: traits.harmony,
       names: new Set(tools.map((tool) => tool.name)),
+      parameters: new Map(tools.map((tool) => [tool.name, tool.parameters])),
       parallel: parallelToolCalls && traits.parallelCalls,
       thoughts: traits.thoughts ? { open: tag(open), close: tag(close) } : undefined,
       thinking: traits.thoughts !== undefined && prompt.trimEnd().endsWith(open),

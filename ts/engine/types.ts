@@ -339,9 +339,21 @@ export interface EngineStats extends NativeStats {
 
 /**
  * How calls of tools are written: between tags as Hermes and Qwen have them, which serves for models that know
- * none, too; in the bare JSON of Llama or Gemma; in those of Mistral; in the channels of GPT-OSS (`harmony`).
+ * none, too; in the bare JSON of Llama or Gemma; in those of Mistral; in the channels of GPT-OSS (`harmony`); with
+ * each argument in tags of its own as Qwen3-Coder and GLM have them; between the markers of DeepSeek (`deepseek-r1`:
+ * with fenced JSON) or Kimi.
  */
-export type ToolFormat = 'hermes' | 'llama' | 'mistral' | 'gemma' | 'harmony';
+export type ToolFormat =
+  | 'hermes'
+  | 'llama'
+  | 'mistral'
+  | 'gemma'
+  | 'harmony'
+  | 'qwen-coder'
+  | 'glm'
+  | 'deepseek'
+  | 'deepseek-r1'
+  | 'kimi';
 
 /** Facts of a loaded model, fixed for the engine's life. */
 export interface EngineInfo {

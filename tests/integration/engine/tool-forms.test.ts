@@ -69,6 +69,10 @@ const families: [name: string, template: string, markers: readonly string[], spe
   ['mistral', templates.mistral, templates.mistralMarkers, true],
   ['gemma', templates.gemma, templates.gemmaMarkers, true],
   ['harmony', templates.harmony, templates.harmonyMarkers, true],
+  ['qwen-coder in plain text', templates.coder, [], true],
+  ['qwen-coder, added', templates.coder, templates.qwenMarkers, false],
+  ['glm', templates.glm, templates.glmMarkers, true],
+  ['deepseek', templates.deepseek, templates.deepseekMarkers, true],
   ['no tools of its own', templates.chatml, templates.chatmlMarkers, true],
 ];
 

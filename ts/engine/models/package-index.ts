@@ -52,12 +52,12 @@ export async function packageIndex(host: PythonHost, signal?: AbortSignal): Prom
 }
 
 /**
- * The wheel's address in an index, by the simple repository API (PEP 503 and 691).
+ * The address of a wheel, or another file of a package, in an index, by the simple repository API (PEP 503 and 691).
  * @throws Error when the index does not have it.
  */
 export async function findWheel(
   index: IndexAddress,
-  wheel: WheelSource,
+  wheel: Pick<WheelSource, 'package' | 'file'>,
   signal?: AbortSignal,
 ): Promise<WheelAddress> {
   const project = wheel.package.toLowerCase().replace(/[-_.]+/g, '-');

@@ -8,7 +8,16 @@ import type { ChatMessage, ToolCall, ToolDefinition } from '../types.js';
 import { messageText } from './message-text.js';
 import { type TemplateTraits, templateTraits } from './template-traits.js';
 import { shortCallId } from './tools/call-id.js';
-import { templateTool, withCallsInText, withResultsInText, withToolPrompt } from './tools/tool-prompt.js';
+import {
+  describedTool,
+  templateTool,
+  toldFormats,
+  withCallsInText,
+  withOneCallEach,
+  withResultsInText,
+  withSystemAsUser,
+  withToolPrompt,
+} from './tools/tool-prompt.js';
 
 /** Makes a template of its source; may throw. */
 export type CompileTemplate = (source: string) => Pick<Template, 'render'>;
@@ -67,15 +76,21 @@ export class ChatTemplate {
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
     const template = this.#compiled();
-    const context = {
-      ...this.#markers,
-      ...this.#conversation(messages, options.tools ?? []),
-      ...(options.thinking === undefined ? {} : { enable_thinking: options.thinking }),
-      add_generation_prompt: options.addGenerationPrompt ?? true,
-    };
+    const { tools = [], thinking, addGenerationPrompt } = options;
+    const attempt = (shows: boolean) =>
+      rendered(template, {
+        ...this.#markers,
+        ...this.#conversation(messages, tools, shows),
+        ...(thinking === undefined ? {} : { enable_thinking: thinking }),
+        add_generation_prompt: addGenerationPrompt ?? true,
+      });
     try {
-      return template.render(context);
+      return attempt(true);
     } catch (cause) {
+      // Some fail at schemas: these can be told in another way.
+      const told = tools.length > 0 && toldFormats.has(this.traits.toolFormat);
+      const text = told ? attemptOrNone(() => attempt(false)) : undefined;
+      if (text !== undefined) return text;
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new StompError('INVALID_REQUEST', `The model's chat template refuses these messages: ${reason}`, {
         cause,
@@ -84,18 +99,30 @@ export class ChatTemplate {
     }
   }
 
-  #conversation(messages: readonly ChatMessage[], tools: readonly ToolDefinition[]): Record<string, unknown> {
+  /** @param shows tools are left to the template where it shows them. */
+  #conversation(
+    messages: readonly ChatMessage[],
+    tools: readonly ToolDefinition[],
+    shows: boolean,
+  ): Record<string, unknown> {
     const plain = tools.length === 0 && !messages.some(mentionsTools);
-    if (plain) return { messages: messages.map((message) => basicMessage(message)) };
+    if (plain) return { messages: this.#heard(messages).map((message) => basicMessage(message)) };
     const { traits } = this;
-    const told = tools.length > 0 && !traits.showsTools;
-    const withTools = told ? withToolPrompt(messages, tools, traits.toolFormat) : [...messages];
+    const told = tools.length > 0 && !(shows && traits.showsTools);
+    const single = traits.parallelCalls ? messages : withOneCallEach(messages);
+    const withTools = told ? withToolPrompt(single, tools, traits.toolFormat) : single;
     const withResults = traits.showsResults ? withTools : withResultsInText(withTools);
-    const names = callNames(messages);
+    const calls = knownCalls(messages, traits);
     return {
-      messages: withResults.map((message) => templateMessage(message, traits, names)),
+      messages: this.#heard(withResults).map((message) => templateMessage(message, traits, calls)),
       ...(tools.length > 0 && !told ? { tools: tools.map((tool) => shownTool(tool, traits)) } : {}),
     };
+  }
+
+  /** The conversation such that the template shows what the system says, also where it has no place for it. */
+  #heard(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+    const spoken = messages[0]?.role === 'system' && messages.length > 1;
+    return spoken && !this.traits.showsSystem ? withSystemAsUser(messages) : messages;
   }
 
   #compiled(): Pick<Template, 'render'> {
@@ -119,6 +146,29 @@ export class ChatTemplate {
   }
 }
 
+/**
+ * For Python, what is missing is an empty text in some places and an empty list in others, and templates count on it.
+ * Where one fails it is tried with these in place.
+ */
+function rendered(template: Pick<Template, 'render'>, context: Record<string, unknown>): string {
+  try {
+    return template.render(context);
+  } catch (cause) {
+    const tools = (context['tools'] ?? []) as readonly Record<string, unknown>[];
+    const text = attemptOrNone(() => template.render({ ...context, tools: tools.map(describedTool) }));
+    if (text === undefined) throw cause; // about what was asked for
+    return text;
+  }
+}
+
+function attemptOrNone(attempt: () => string): string | undefined {
+  try {
+    return attempt();
+  } catch {
+    return undefined; // why the first attempt failed says more
+  }
+}
+
 function mentionsTools(message: ChatMessage): boolean {
   return message.role === 'tool' || (message.toolCalls?.length ?? 0) > 0;
 }
@@ -128,9 +178,27 @@ function shownTool(tool: ToolDefinition, traits: TemplateTraits): Record<string,
   return templateTool(traits.harmony ? { ...tool, description: tool.description ?? '' } : tool);
 }
 
-/** What each call is a call of, by its id. */
-function callNames(messages: readonly ChatMessage[]): ReadonlyMap<string, string> {
-  return new Map(messages.flatMap(({ toolCalls = [] }) => toolCalls.map(({ id, name }) => [id, name])));
+interface KnownCall {
+  readonly name: string;
+  /** Its id, as the template has it. */
+  readonly id: string;
+}
+
+/** The calls of a conversation by their ids. */
+function knownCalls(
+  messages: readonly ChatMessage[],
+  traits: TemplateTraits,
+): ReadonlyMap<string, KnownCall> {
+  return new Map(
+    messages.flatMap(({ toolCalls = [] }) =>
+      toolCalls.map(({ id, name }, i) => [id, { name, id: shownId(id, name, i, traits) }] as const),
+    ),
+  );
+}
+
+function shownId(id: string, name: string, index: number, { toolFormat }: TemplateTraits): string {
+  if (toolFormat === 'kimi') return `functions.${name}:${index}`;
+  return toolFormat === 'mistral' ? shortCallId(id) : id;
 }
 
 function basicMessage(message: ChatMessage): Record<string, unknown> {
@@ -146,43 +214,47 @@ function basicMessage(message: ChatMessage): Record<string, unknown> {
 function templateMessage(
   message: ChatMessage,
   traits: TemplateTraits,
-  names: ReadonlyMap<string, string>,
+  calls: ReadonlyMap<string, KnownCall>,
 ): Record<string, unknown> {
-  if (message.role === 'tool') return resultMessage(message, traits, names);
+  if (message.role === 'tool') return resultMessage(message, traits, calls);
   if (traits.calls === 'none') return basicMessage(withCallsInText(message, traits.toolFormat));
   const { toolCalls = [] } = message;
   const basic = basicMessage(message);
   if (toolCalls.length === 0) return basic;
-  const tool_calls = toolCalls.map((call) => templateCall(call, traits));
-  return { ...basic, ...(traits.harmony ? harmonyThoughts(message) : {}), tool_calls };
+  const tool_calls = toolCalls.map((call) => templateCall(call, traits, calls));
+  const nothing = traits.nullText && basic['content'] === '' ? { content: null } : {};
+  return { ...basic, ...nothing, ...(traits.harmony ? harmonyThoughts(message) : {}), tool_calls };
 }
 
 function resultMessage(
   message: ChatMessage,
   traits: TemplateTraits,
-  names: ReadonlyMap<string, string>,
+  calls: ReadonlyMap<string, KnownCall>,
 ): Record<string, unknown> {
   const { toolCallId } = message;
-  const name = message.name ?? (toolCallId === undefined ? undefined : names.get(toolCallId));
+  const call = toolCallId === undefined ? undefined : calls.get(toolCallId);
+  const name = message.name ?? call?.name;
+  const id =
+    call?.id ?? (toolCallId === undefined ? undefined : shownId(toolCallId, name ?? 'unknown', 0, traits));
   return {
     role: 'tool',
     content: messageText(message),
     ...(name === undefined ? {} : { name }),
-    ...(toolCallId === undefined ? {} : { tool_call_id: shownId(toolCallId, traits) }),
+    ...(id === undefined ? {} : { tool_call_id: id }),
   };
 }
 
-function templateCall(call: ToolCall, traits: TemplateTraits): Record<string, unknown> {
+function templateCall(
+  call: ToolCall,
+  traits: TemplateTraits,
+  calls: ReadonlyMap<string, KnownCall>,
+): Record<string, unknown> {
   const args = traits.calls === 'object' ? (objectOf(call.arguments) ?? call.arguments) : call.arguments;
   return {
-    id: shownId(call.id, traits),
+    id: calls.get(call.id)?.id ?? call.id,
     type: 'function',
     function: { name: call.name, arguments: args },
   };
-}
-
-function shownId(id: string, traits: TemplateTraits): string {
-  return traits.toolFormat === 'mistral' ? shortCallId(id) : id;
 }
 
 /** Undefined for what is no JSON object, such as arguments that were cut off. */

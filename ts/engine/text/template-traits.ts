@@ -1,8 +1,10 @@
 /**
  * What a chat template can say, found out by rendering small conversations: templates have no other way to tell.
- * Markers in its source tell the family.
+ * Markers in its source tell the family, how it writes a call confirms it.
  */
 import type { ToolFormat } from '../types.js';
+import { spells, templateFormat } from './tools/format-spelling.js';
+import { toldFormats } from './tools/tool-prompt.js';
 
 export interface TemplateTraits {
   /** How calls are written. */
@@ -11,6 +13,10 @@ export interface TemplateTraits {
   readonly showsTools: boolean;
   /** What it takes the arguments of a call for; `none`: it shows no calls. */
   readonly calls: 'object' | 'text' | 'none';
+  /** It takes a message without text, but with calls, only when its text is null. */
+  readonly nullText: boolean;
+  /** It shows what the system says. */
+  readonly showsSystem: boolean;
   /** It shows messages of the role `tool`. */
   readonly showsResults: boolean;
   /** It shows all calls of a message with several. */
@@ -43,58 +49,111 @@ export function templateTraits(
   render: Probe,
   hasToken: (marker: string) => boolean,
 ): TemplateTraits {
-  const shown: Shown = (messages, ...wanted) => {
+  const rendered: Rendered = (messages, context = { tools }) => {
     try {
-      const text = render({ messages, tools });
-      return wanted.every((word) => text.includes(word));
+      return render({ messages, ...context });
     } catch {
-      return false; // refusing is an answer, too
+      return ''; // refusing is an answer, too
     }
   };
-  const known = knownFormat(source);
-  const showsTools = known !== undefined && shown([user], toolName);
-  const calls = showsTools ? callsOf(shown) : 'none';
-  const write = (name: string): unknown => (calls === 'text' ? `{"${name}": 1}` : { [name]: 1 });
-  const both = called(write(argument), write(otherArgument));
   return {
-    toolFormat: showsTools ? known : source.includes('<start_of_turn>') ? 'gemma' : 'hermes',
-    showsTools,
-    calls,
-    showsResults:
-      showsTools && shown([...called(write(argument)), { ...results(1)[0], content: result }], result),
-    parallelCalls: calls === 'none' || shown([...both, ...results(2)], argument, otherArgument),
-    harmony: known === 'harmony',
+    ...toolTraits(source, rendered),
+    showsSystem: rendered([{ role: 'system', content: result }, user], {}).includes(result),
+    harmony: templateFormat(source) === 'harmony',
     thoughts: thoughtMarkers(source, hasToken),
   };
 }
 
-/** Whether these words appear when these messages are rendered. */
-type Shown = (messages: readonly Record<string, unknown>[], ...wanted: string[]) => boolean;
+/** A conversation as the template has it; empty when it refuses. */
+type Rendered = (messages: readonly Record<string, unknown>[], context?: Record<string, unknown>) => string;
 
-function callsOf(shown: Shown): TemplateTraits['calls'] {
-  const takes = (args: unknown) => shown([...called(args), ...results(1)], argument);
-  if (takes({ [argument]: 1 })) return 'object';
-  return takes(`{"${argument}": 1}`) ? 'text' : 'none';
+type ToolTraits = Omit<TemplateTraits, 'showsSystem' | 'harmony' | 'thoughts'>;
+
+function toolTraits(source: string, rendered: Rendered): ToolTraits {
+  const style = callStyle(rendered);
+  const format = confirmedFormat(source, style);
+  const showsTools = format !== undefined && rendered([user]).includes(toolName);
+  const served = format !== undefined && isServed(format, showsTools, style.calls !== 'none');
+  if (!served) return { ...noTools, toolFormat: source.includes('<start_of_turn>') ? 'gemma' : 'hermes' };
+  const { calls, nullText } = style;
+  const write = (name: string): unknown => (calls === 'text' ? `{"${name}": 1}` : { [name]: 1 });
+  const content = nullText ? null : '';
+  const one = [...called([write(argument)], content), { ...results(1)[0], content: result }];
+  const both = rendered([...called([write(argument), write(otherArgument)], content), ...results(2)]);
+  return {
+    toolFormat: format,
+    showsTools,
+    calls,
+    nullText,
+    showsResults: rendered(one).includes(result),
+    parallelCalls: calls === 'none' || (both.includes(argument) && both.includes(otherArgument)),
+  };
 }
 
-function knownFormat(source: string): ToolFormat | undefined {
-  if (source.includes('<|channel|>')) return 'harmony';
-  if (source.includes('[TOOL_CALLS]')) return 'mistral';
-  // Some write the calls of this tag in another form.
-  if (source.includes('<tool_call>')) return source.includes('<function=') ? undefined : 'hermes';
-  if (source.includes('<|python_tag|>') || source.includes('ipython')) return 'llama';
-  return undefined;
+/** What the template does not show is written into the messages, as far as that can be done. */
+function isServed(format: ToolFormat, showsTools: boolean, showsCalls: boolean): boolean {
+  if (!showsCalls) return showsTools && !shownFormats.has(format);
+  return showsTools || toldFormats.has(format);
 }
+
+/** Formats whose calls only a template writes. */
+const shownFormats: ReadonlySet<ToolFormat> = new Set([
+  'qwen-coder',
+  'glm',
+  'deepseek',
+  'deepseek-r1',
+  'kimi',
+]);
+
+/** All of tools stands in the text of the messages. */
+const noTools: Omit<ToolTraits, 'toolFormat'> = {
+  showsTools: false,
+  calls: 'none',
+  nullText: false,
+  showsResults: false,
+  parallelCalls: true,
+};
+
+function confirmedFormat(source: string, { call }: CallStyle): ToolFormat | undefined {
+  const format = templateFormat(source);
+  if (format === undefined || call === '') return format;
+  return spells(format, call, toolName, argument) ? format : undefined;
+}
+
+interface CallStyle extends Pick<TemplateTraits, 'calls' | 'nullText'> {
+  /** A conversation with a call; empty where none is shown. */
+  readonly call: string;
+}
+
+function callStyle(rendered: Rendered): CallStyle {
+  const withCall = (args: unknown, content: string | null) => {
+    const text = rendered([...called([args], content), ...results(1)]);
+    return text.includes(argument) ? text : '';
+  };
+  for (const [calls, args] of writtenArguments) {
+    const empty = withCall(args, '');
+    const none = withCall(args, null);
+    // For an empty text, some write an empty message beside the call.
+    const nullText = none !== '' && (empty === '' || none.length < empty.length);
+    if (empty !== '' || nullText) return { calls, nullText, call: nullText ? none : empty };
+  }
+  return { calls: 'none', nullText: false, call: '' };
+}
+
+const writtenArguments = [
+  ['object', { [argument]: 1 }],
+  ['text', `{"${argument}": 1}`],
+] as const;
 
 const idOf = (call: number) => `probe000${call}`;
 
-function called(...calls: readonly unknown[]): Record<string, unknown>[] {
+function called(calls: readonly unknown[], content: string | null): Record<string, unknown>[] {
   const tool_calls = calls.map((args, i) => ({
     id: idOf(i),
     type: 'function',
     function: { name: i === 0 ? toolName : otherName, arguments: args },
   }));
-  return [user, { role: 'assistant', content: '', tool_calls }];
+  return [user, { role: 'assistant', content, tool_calls }];
 }
 
 function results(count: number): Record<string, unknown>[] {

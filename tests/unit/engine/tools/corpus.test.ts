@@ -4,7 +4,7 @@ import type { AnswerForm } from '../../../../ts/engine/text/tools/parser.js';
 import { corpus, type Sample, tokenCorpus } from './corpus.js';
 import { byChar, type Cut, form, pieces, type Read, read, whole } from './readers.js';
 
-const isMarker = (name: string) => /^(\[|<\|)/.test(name);
+const isMarker = (name: string) => /^(\[|<[|｜])/.test(name);
 const formOf = (sample: Sample, changes: Partial<AnswerForm> = {}) =>
   form(sample.format, { isToken: isMarker, ...changes });
 
@@ -148,6 +148,16 @@ describe('any arguments', () => {
     ['mistral', (args) => `⟦[TOOL_CALLS]⟧ [{"name": "add", "arguments": ${args}}]`],
     ['mistral', (args) => `⟦[TOOL_CALLS]⟧add⟦[ARGS]⟧${args}`],
     ['harmony', (args) => `⟦<|channel|>⟧commentary to=functions.add json⟦<|message|>⟧${args}`],
+    [
+      'deepseek',
+      (args) =>
+        `⟦<｜tool▁calls▁begin｜>⟧⟦<｜tool▁call▁begin｜>⟧add⟦<｜tool▁sep｜>⟧${args}⟦<｜tool▁call▁end｜>⟧`,
+    ],
+    [
+      'kimi',
+      (args) =>
+        `⟦<|tool_call_begin|>⟧functions.add:0⟦<|tool_call_argument_begin|>⟧${args}⟦<|tool_call_end|>⟧`,
+    ],
   ];
 
   it.each(writers)('come out of %s as they went in', (format, write) => {
@@ -158,6 +168,54 @@ describe('any arguments', () => {
         const { calls, text } = read(answer, form(format, { isToken: isMarker }), cutBy([length, 1]));
         expect(calls).toEqual([{ name: 'add', arguments: args }]);
         expect(text).toBe('');
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  // A text that holds what ends a value, in its order, cannot be told from its end.
+  const text = fc.string({ unit: 'binary' }).map((value) => value.replaceAll(/[⟦⟧<]/g, '?'));
+  const values: Record<string, fc.Arbitrary<unknown>> = {
+    text,
+    number: fc.double({ noNaN: true, noDefaultInfinity: true }),
+    list: fc.array(text),
+    object: fc.dictionary(text, text),
+    maybe: fc.option(text.filter((value) => !/^\s*(null|None)\s*$/.test(value))),
+  };
+  const types = {
+    text: 'string',
+    number: 'number',
+    list: 'array',
+    object: 'object',
+    maybe: ['string', 'null'],
+  };
+  const properties = Object.fromEntries(Object.entries(types).map(([name, type]) => [name, { type }]));
+  const written = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+  const taggedWriters: [Sample['format'], (key: string, value: string) => string, string, string][] = [
+    [
+      'qwen-coder',
+      (key, value) => `<parameter=${key}>\n${value}\n</parameter>\n`,
+      '<tool_call>\n<function=add>\n',
+      '</function>\n</tool_call>',
+    ],
+    [
+      'glm',
+      (key, value) => `<arg_key>${key}</arg_key>\n<arg_value>${value}</arg_value>\n`,
+      '<tool_call>add\n',
+      '</tool_call>',
+    ],
+  ];
+
+  it.each(taggedWriters)('come out of %s as their schema has them', (format, write, before, after) => {
+    const how = form(format, { parameters: new Map([['add', { properties }]]) });
+    fc.assert(
+      fc.property(fc.record(values, { requiredKeys: [] }), fc.integer({ min: 1, max: 9 }), (args, length) => {
+        const parts = Object.entries(args).map(([key, value]) => write(key, written(value)));
+        const { calls, text: said } = read(before + parts.join('') + after, how, cutBy([length, 1]));
+        expect(calls.map((call) => ({ ...call, arguments: JSON.parse(call.arguments) }))).toEqual([
+          { name: 'add', arguments: JSON.parse(JSON.stringify(args)) },
+        ]);
+        expect(said).toBe('');
       }),
       { numRuns: 150 },
     );

@@ -109,6 +109,146 @@ const bareJson: Omit<Sample, 'format'>[] = [
   },
 ];
 
+const coder = (name: string, args: Record<string, string>) =>
+  `<tool_call>\n<function=${name}>\n${Object.entries(args)
+    .map(([key, value]) => `<parameter=${key}>\n${value}\n</parameter>\n`)
+    .join('')}</function>\n</tool_call>`;
+
+/** Text that holds all that ends a value, but not in the order that ends it. */
+const trickyText =
+  'a "b" \\n </parameter> <tool_call> {"x": 1} \t é 😀\n\n</arg_value>x</parameter>\n <|im_end|> </function> \n </tool_call>\n';
+
+const qwenCoder: Omit<Sample, 'format'>[] = [
+  { answer: 'Just text with <b>tags</b>.', text: 'Just text with <b>tags</b>.' },
+  { answer: coder('add', { a: '1' }), calls: [['add', '{"a": 1}']] },
+  { answer: coder('add', {}), calls: [['add', '{}']] },
+  { answer: coder('add', { a: '1.50', b: 'None' }), calls: [['add', '{"a": 1.50, "b": null}']] },
+  { answer: coder('note', { text: '1' }), calls: [['note', '{"text": "1"}']] },
+  { answer: coder('note', { text: '' }), calls: [['note', '{"text": ""}']] },
+  {
+    answer: coder('note', { text: trickyText }),
+    calls: [['note', `{"text": ${JSON.stringify(trickyText)}}`]],
+  },
+  {
+    answer: coder('note', { list: '[1, {"a": "</parameter>"}]', other: 'True', more: 'some words' }),
+    calls: [['note', '{"list": [1, {"a": "</parameter>"}], "other": true, "more": "some words"}']],
+  },
+  {
+    answer: coder('note', { list: 'none', '"q"': '"x"' }),
+    calls: [['note', '{"list": "none", "\\"q\\"": "\\"x\\""}']],
+  },
+  {
+    answer: `Let me see.\n${coder('add', { a: '1' })}\n${coder('note', { text: 'x\ny' })}\nDone.`,
+    text: 'Let me see.\n\nDone.',
+    calls: [
+      ['add', '{"a": 1}'],
+      ['note', '{"text": "x\\ny"}'],
+    ],
+  },
+  {
+    answer: `<think>\n<tool_call>?\n</think>\n\n${coder('add', { a: '{"b": [1]}' })}`,
+    reasoning: '<tool_call>?',
+    calls: [['add', '{"a": {"b": [1]}}']],
+  },
+  {
+    answer:
+      '<tool_call><function=note><parameter=text>in a line</parameter><parameter=more>2</parameter></function></tool_call>',
+    calls: [['note', '{"text": "in a line", "more": 2}']],
+  },
+  {
+    answer: 'Well.\n<function=add>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>',
+    text: 'Well.\n',
+    calls: [['add', '{"a": 1}']],
+  },
+  {
+    answer:
+      '<tool_call>\n<function=add>\n</function>\n<function=add>\n<parameter=a>\n2\n</parameter>\n</function>\n</tool_call>',
+    calls: [
+      ['add', '{}'],
+      ['add', '{"a": 2}'],
+    ],
+  },
+  { answer: '<tool_call><function=add><parameter=a>2</parameter>', calls: [['add', '{"a": 2}']] },
+  { answer: '<tool_call><function=note><parameter=text>half', calls: [['note', '{"text": "half']] },
+  { answer: 'Write <function=other> or <parameter=x>.', text: 'Write <function=other> or <parameter=x>.' },
+  { answer: '<tool_call>{"name": "add"}</tool_call>', text: '<tool_call>{"name": "add"}</tool_call>' },
+  { answer: '<tool_call>\n<function=a b>', text: '<tool_call>\n<function=a b>' },
+];
+
+const glmCall = (name: string, args: Record<string, string>, gap = '\n') =>
+  `<tool_call>${name}${gap}${Object.entries(args)
+    .map(([key, value]) => `<arg_key>${key}</arg_key>${gap}<arg_value>${value}</arg_value>${gap}`)
+    .join('')}</tool_call>`;
+
+const glm: Omit<Sample, 'format'>[] = [
+  { answer: 'Text <arg_key>', text: 'Text <arg_key>' },
+  { answer: glmCall('add', { a: '1', b: 'null' }), calls: [['add', '{"a": 1, "b": null}']] },
+  { answer: glmCall('add', { a: '1' }, ''), calls: [['add', '{"a": 1}']] },
+  { answer: glmCall('add', {}), calls: [['add', '{}']] },
+  {
+    answer: glmCall('note', { text: `\n${trickyText}` }),
+    calls: [['note', `{"text": ${JSON.stringify(`\n${trickyText}`)}}`]],
+  },
+  {
+    answer: `Both:\n${glmCall('add', {}, '')}${glmCall('note', { list: '[]' })}`,
+    text: 'Both:\n',
+    calls: [
+      ['add', '{}'],
+      ['note', '{"list": []}'],
+    ],
+  },
+  { answer: '<tool_call>two words</tool_call>', text: '<tool_call>two words</tool_call>' },
+];
+
+const mark = (text: string) => text.replaceAll(/<[|｜][^<>]*>/g, (tag) => `⟦${tag}⟧`);
+const section = (...calls: string[]) => mark(`<｜tool▁calls▁begin｜>${calls.join('')}<｜tool▁calls▁end｜>`);
+const deep = (name: string, args: string) =>
+  `<｜tool▁call▁begin｜>${name}<｜tool▁sep｜>${args}<｜tool▁call▁end｜>`;
+const fenced = (name: string, args: string) => deep('function', `${name}\n\`\`\`json\n${args}\n\`\`\``);
+const markText = tricky.replaceAll(/<\|im_end\|>/g, '⟦<|im_end|>⟧ ⟦<｜tool▁call▁end｜>⟧');
+const markPlain = markText.replaceAll(/[⟦⟧]/g, '');
+
+const deepseek: Omit<Sample, 'format'>[] = [
+  { answer: 'Text <｜tool▁calls▁begin｜> as text', text: 'Text <｜tool▁calls▁begin｜> as text' },
+  { answer: section(deep('add', '{"a": 1}')), calls: [['add', '{"a": 1}']] },
+  { answer: section(deep('add', '')), calls: [['add', '{}']] },
+  { answer: section(deep('note', 'X')).replace('X', markText), calls: [['note', markPlain]] },
+  {
+    answer: `So.${section(deep('add', '{}'), deep('note', '{"text": "x"}'))}`,
+    text: 'So.',
+    calls: [
+      ['add', '{}'],
+      ['note', '{"text": "x"}'],
+    ],
+  },
+  {
+    answer: section(fenced('add', '{"a": 1}'), '\n', fenced('note', '{"text": "```"}')),
+    calls: [
+      ['add', '{"a": 1}'],
+      ['note', '{"text": "```"}'],
+    ],
+  },
+  { answer: `${mark(deep('add', '{}'))} Done`, text: 'Done', calls: [['add', '{}']] },
+  { answer: '⟦<｜tool▁calls▁begin｜>⟧nothing', text: '<｜tool▁calls▁begin｜>nothing' },
+];
+
+const kimiCall = (name: string, index: number, args: string) =>
+  `<|tool_call_begin|>functions.${name}:${index}<|tool_call_argument_begin|>${args}<|tool_call_end|>`;
+const kimiSection = (...calls: string[]) =>
+  mark(`<|tool_calls_section_begin|>${calls.join('')}<|tool_calls_section_end|>`);
+
+const kimi: Omit<Sample, 'format'>[] = [
+  {
+    answer: `I look.${kimiSection(kimiCall('add', 0, '{"a": 1}'), kimiCall('note', 1, '{"text": "x"}'))}`,
+    text: 'I look.',
+    calls: [
+      ['add', '{"a": 1}'],
+      ['note', '{"text": "x"}'],
+    ],
+  },
+  { answer: kimiSection(kimiCall('note', 12, 'X')).replace('X', markText), calls: [['note', markPlain]] },
+];
+
 export const corpus: Sample[] = [
   ...hermes.map((sample) => ({ format: 'hermes' as const, ...sample })),
   ...bareJson.map((sample) => ({ format: 'llama' as const, ...sample })),
@@ -178,6 +318,10 @@ export const corpus: Sample[] = [
     calls: [['add', '{"a": "<|end|>"}']],
   },
   { format: 'harmony', answer: 'Plain text', text: 'Plain text' },
+  ...qwenCoder.map((sample) => ({ format: 'qwen-coder' as const, ...sample })),
+  ...glm.map((sample) => ({ format: 'glm' as const, ...sample })),
+  ...deepseek.map((sample) => ({ format: 'deepseek' as const, ...sample })),
+  ...kimi.map((sample) => ({ format: 'kimi' as const, ...sample })),
 ];
 
 /** The same with the tags of Hermes as tokens of the vocabulary. */

@@ -1,55 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkChatOptions } from '../../../../ts/engine/chat-options.js';
-import { Forms, type FormsVocabulary } from '../../../../ts/engine/forms.js';
-import type { Grammar, GrammarNode } from '../../../../ts/engine/grammar/ir.js';
+import { Forms } from '../../../../ts/engine/forms.js';
+import type { Grammar } from '../../../../ts/engine/grammar/ir.js';
 import { answerGrammar } from '../../../../ts/engine/text/tools/answer-grammar.js';
+import { deepseekMarks, kimiMarks } from '../../../../ts/engine/text/tools/marked.js';
 import type { AnswerForm } from '../../../../ts/engine/text/tools/parser.js';
 import type { ChatOptions, ToolFormat } from '../../../../ts/engine/types.js';
 import { accepts } from '../grammar/acceptor.js';
 import { sentence } from '../grammar/sentences.js';
 import { form, read, whole } from './readers.js';
-
-/** A vocabulary that has these markers. */
-class Vocabulary implements FormsVocabulary {
-  readonly #markers: readonly string[];
-  readonly #special: boolean;
-
-  constructor(markers: readonly string[], special: boolean) {
-    this.#markers = markers;
-    this.#special = special;
-  }
-
-  hasAdded(text: string): boolean {
-    return this.#markers.includes(text);
-  }
-
-  tokenId(text: string): number | undefined {
-    return this.hasAdded(text) ? this.#markers.indexOf(text) : undefined;
-  }
-
-  isSpecial(): boolean {
-    return this.#special;
-  }
-
-  get addedTokens() {
-    return this.#markers.map((text, id) => ({ id, text, special: this.#special }));
-  }
-
-  /** The grammar with each token as its text, between ⟦ and ⟧ or what is given. */
-  spelled(grammar: Grammar, open = '⟦', close = '⟧'): Grammar {
-    const spell = (node: GrammarNode): GrammarNode => {
-      if ('token' in node) return { text: `${open}${this.#markers[node.token]}${close}` };
-      if ('seq' in node) return { seq: node.seq.map(spell) };
-      if ('or' in node) return { or: node.or.map(spell) };
-      return 'repeat' in node ? { ...node, repeat: spell(node.repeat) } : node;
-    };
-    const rules = Object.entries(grammar.rules).map(([name, node]) => [name, spell(node)]);
-    return { rules: Object.fromEntries(rules) as Grammar['rules'] };
-  }
-}
+import { Vocabulary } from './vocabulary.js';
 
 const harmonyMarkers = ['<|start|>', '<|end|>', '<|message|>', '<|channel|>', '<|constrain|>'];
+
+const argumentMarkers = ['<arg_key>', '</arg_key>', '<arg_value>', '</arg_value>'];
+const deepseekMarkers = Object.values(deepseekMarks).flat();
 
 const families: [name: string, format: ToolFormat, markers: readonly string[], special: boolean][] = [
   ['hermes in text', 'hermes', [], true],
@@ -60,6 +26,13 @@ const families: [name: string, format: ToolFormat, markers: readonly string[], s
   ['mistral with lists', 'mistral', ['[TOOL_CALLS]'], true],
   ['mistral with marks', 'mistral', ['[TOOL_CALLS]', '[ARGS]'], true],
   ['harmony', 'harmony', harmonyMarkers, true],
+  ['qwen-coder in text', 'qwen-coder', [], true],
+  ['qwen-coder with tags in tokens', 'qwen-coder', ['<tool_call>', '</tool_call>'], false],
+  ['glm in text', 'glm', [], true],
+  ['glm in tokens', 'glm', ['<tool_call>', '</tool_call>', ...argumentMarkers], true],
+  ['deepseek', 'deepseek', deepseekMarkers, true],
+  ['deepseek with fences', 'deepseek-r1', deepseekMarkers, true],
+  ['kimi', 'kimi', Object.values(kimiMarks).flat(), true],
 ];
 
 const numbers = {
@@ -82,7 +55,8 @@ function setup(
 ) {
   const vocabulary = new Vocabulary(markers, special);
   const isToken = (marker: string) => vocabulary.hasAdded(marker);
-  const answerForm = form(format, { isToken, ...changes });
+  const parameters = new Map(tools.map((tool) => [tool.name, tool.parameters]));
+  const answerForm = form(format, { isToken, parameters, ...changes });
   const grammar = (options: ChatOptions) =>
     vocabulary.spelled(answerGrammar({ ...checkChatOptions(options), form: answerForm }, vocabulary));
   return { answerForm, grammar };
@@ -132,7 +106,7 @@ describe.each(families)('a form of %s', (_name, format, markers, special) => {
       calls += result.calls.length;
     });
     // Chance hardly spells a tag.
-    if (format !== 'hermes' || markers.length > 0) expect(calls).toBeGreaterThan(0);
+    if (markers.length > 0 || format === 'llama' || format === 'gemma') expect(calls).toBeGreaterThan(0);
   });
 
   it('of the whole answer is JSON, or a call where there are tools', () => {
@@ -285,5 +259,68 @@ describe('a form', () => {
     expect(JSON.parse(first)).toHaveProperty('rules.root');
     expect(await grammar({ tools: [{ name: 'add' }] })).toBe('');
     expect(await grammar({ tools, toolChoice: 'none' })).toBe('');
+  });
+});
+
+describe('a form of arguments in tags', () => {
+  const { grammar } = setup('qwen-coder', [], true);
+  const parameters = {
+    type: 'object',
+    properties: {
+      path: { type: 'string', description: 'Where.' },
+      mode: { enum: ['read', 'write'] },
+      lines: { $ref: '#/$defs/lines' },
+      other: {},
+    },
+    required: ['path', 'mode'],
+    $defs: { lines: { type: 'array', items: { $ref: '#/$defs/line' } }, line: { type: 'integer' } },
+  };
+  const forced = (schema: object, strict = true): ChatOptions => ({
+    tools: [{ name: 'add', parameters: schema as Record<string, unknown>, strict }],
+    toolChoice: 'required',
+  });
+  const call = (...args: [name: string, value: string][]) =>
+    `<tool_call>\n<function=add>\n${args.map(([name, value]) => `<parameter=${name}>\n${value}\n</parameter>\n`).join('')}</function>\n</tool_call>`;
+
+  it('holds each argument to its schema, in the order of declaration', () => {
+    const form = grammar(forced(parameters));
+    const path: [string, string] = ['path', 'a "b" </param>\n<c'];
+    const mode: [string, string] = ['mode', 'read'];
+    for (const answer of [
+      call(path, mode),
+      call(path, mode, ['lines', '[1, 2]']),
+      call(path, mode, ['other', 'any words']),
+      `${call(path, mode)}\n${call(path, ['mode', 'write'])}`,
+    ]) {
+      expect(accepts(form, answer), answer).toBe(true);
+    }
+    for (const answer of [
+      call(path),
+      call(mode, path),
+      call(path, ['mode', '"read"']),
+      call(path, ['mode', 'both']),
+      call(path, mode, ['lines', '["x"]']),
+      call(path, mode, ['unknown', '1']),
+    ]) {
+      expect(accepts(form, answer), answer).toBe(false);
+    }
+  });
+
+  it.each([
+    ['a pattern of a text', { properties: { a: { type: 'string', pattern: '^x$' } } }],
+    ['a length of a text', { properties: { a: { type: 'string', maxLength: 3 } } }],
+    ['a text or an object', { properties: { a: { type: ['string', 'object'] } } }],
+    ['arguments that depend on each other', { anyOf: [{ required: ['a'] }, { required: ['b'] }] }],
+  ])('cannot say %s, and refuses a strict tool that asks for it', (_what, schema) => {
+    expect(() => grammar(forced(schema))).toThrow(expect.objectContaining({ code: 'UNSUPPORTED_FIELD' }));
+    expect(() => grammar(forced(schema, false))).not.toThrow();
+  });
+
+  it('is read as the JSON that the schema accepts', () => {
+    const { answerForm } = setup('qwen-coder', [], true, { parameters: new Map([['add', parameters]]) });
+    const answer = call(['path', '12'], ['mode', 'read'], ['lines', '[1, 2]'], ['other', '{"a": 1}']);
+    expect(read(answer, answerForm).calls.map((one) => JSON.parse(one.arguments))).toEqual([
+      { path: '12', mode: 'read', lines: [1, 2], other: { a: 1 } },
+    ]);
   });
 });

@@ -48,12 +48,18 @@ export type Cut = (text: string) => string[];
 export const byChar: Cut = (text) => Array.from(text);
 export const whole: Cut = (text) => (text === '' ? [] : [text]);
 
+const listDefs = { list: { anyOf: [{ type: 'array' }, { enum: ['none'] }] } };
+
 export function form(calls: ToolFormat | undefined, changes: Partial<AnswerForm> = {}): AnswerForm {
   const tag = (text: string, token: boolean) => ({ text, token });
   const token = changes.isToken?.('<think>') ?? false;
   return {
     ...plainForm,
     names: new Set(['get_weather', 'add', 'note']),
+    parameters: new Map([
+      ['add', { properties: { a: { type: 'number' }, b: { type: ['integer', 'null'] } } }],
+      ['note', { properties: { text: { type: 'string' }, list: { $ref: '#/$defs/list' } }, $defs: listDefs }],
+    ]),
     calls,
     harmony: calls === 'harmony',
     thoughts: { open: tag('<think>', token), close: tag('</think>', token) },

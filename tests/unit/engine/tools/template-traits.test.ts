@@ -2,7 +2,7 @@ import { Template } from '@huggingface/jinja';
 import { describe, expect, it } from 'vitest';
 import { ChatTemplate } from '../../../../ts/engine/text/chat-template.js';
 import type { ChatMessage, ToolDefinition } from '../../../../ts/engine/types.js';
-import { chatml, gemma, harmony, llama, mistral, opening, qwen } from './templates.js';
+import { chatml, coder, deepseek, gemma, glm, harmony, llama, mistral, opening, qwen } from './templates.js';
 
 const template = (source: string) =>
   new ChatTemplate(source, { bos_token: '<s>' }, (text) => new Template(text));
@@ -34,6 +34,9 @@ describe('the traits of a template', () => {
     ['harmony', harmony, { toolFormat: 'harmony', harmony: true, calls: 'object', parallelCalls: false }],
     ['gemma', gemma, { toolFormat: 'gemma', showsTools: false, calls: 'none' }],
     ['chatml', chatml, { toolFormat: 'hermes', showsTools: false, calls: 'none', thoughts: undefined }],
+    ['coder', coder, { toolFormat: 'qwen-coder', showsTools: true, calls: 'object', parallelCalls: true }],
+    ['glm', glm, { toolFormat: 'glm', showsTools: true, calls: 'object', parallelCalls: true }],
+    ['deepseek', deepseek, { toolFormat: 'deepseek', showsTools: false, calls: 'object' }],
     ['opening', opening, { thoughts: ['<think>', '</think>'] }],
   ])('of %s say how calls are written', (_name, source, traits) => {
     expect(template(source).traits).toMatchObject(traits);
@@ -46,7 +49,7 @@ describe('the traits of a template', () => {
   });
 
   it('of a form that is not known leave tools to the text of the messages', () => {
-    const other = qwen.replace('<tool_call></tool_call>', '<tool_call><function=');
+    const other = qwen.replace('{"name": "\' + c', '<invoke name="\' + c');
     expect(template(other).traits).toMatchObject({ toolFormat: 'hermes', showsTools: false });
   });
 });
@@ -105,5 +108,77 @@ describe('a conversation with tools', () => {
     const user: ChatMessage[] = [{ role: 'user', content: 'x' }];
     expect(template(qwen).render(user, { thinking: false })).toMatch(/<think>\n\n<\/think>\n\n$/);
     expect(template(qwen).render(user, { thinking: true })).toMatch(/assistant\n$/);
+  });
+
+  it('tells the user what the system says where the template refuses it', () => {
+    const refuses = gemma.replace(
+      /\{%- set system.*?-%\}/,
+      "{%- if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{% set system = '' %}",
+    );
+    const messages: ChatMessage[] = [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'Hello.' },
+    ];
+    expect(template(refuses).render(messages)).toBe(
+      '<s><start_of_turn>user\nBe brief.\n\nHello.<end_of_turn>\n<start_of_turn>model\n',
+    );
+    expect(template(refuses).render(messages, { tools })).toMatch(
+      /user\nBe brief\.\n\n.*"add".*\n\nHello\.</s,
+    );
+  });
+
+  it('has its calls one after the other where the template takes one at a time', () => {
+    const call = (id: string, args: string) => ({ id, name: 'add', arguments: args });
+    const both: ChatMessage[] = [
+      { role: 'user', content: 'Add.' },
+      { role: 'assistant', content: '', toolCalls: [call('1', '{"a":1}'), call('2', '{"a":2}')] },
+      { role: 'tool', content: 'R2', toolCallId: '2' },
+      { role: 'tool', content: 'R1', toolCallId: '1' },
+    ];
+    expect(template(llama).render(both, { tools })).toMatch(/"a": 1\}.*R1.*"a": 2\}.*R2/s);
+  });
+
+  it('is rendered by a template that counts on descriptions, though there are none', () => {
+    const strict = qwen.replace(
+      '{{ tool | tojson }}',
+      '{{ tool | tojson }}{{ tool.function.description | trim }}',
+    );
+    const nameless: ToolDefinition[] = [{ name: 'add', parameters: { type: 'object' } }];
+    expect(template(strict).traits.showsTools).toBe(true);
+    expect(template(strict).render(conversation, { tools: nameless })).toContain('"description": ""');
+  });
+
+  it('has its tools in the text of the messages where the template fails at their schema', () => {
+    const failing = qwen.replace(
+      '{{ tool | tojson }}',
+      '{{ tool | tojson }}{% set p = tool.function.parameters.properties %}' +
+        '{% if p.a is defined %}{{ p.a.format | trim }}{% endif %}',
+    );
+    const lists: ToolDefinition[] = [{ name: 'add', parameters: { properties: { a: { type: 'array' } } } }];
+    expect(template(failing).traits.showsTools).toBe(true);
+    const text = template(failing).render(conversation, { tools: lists });
+    expect(text).toMatch(/You can call these functions:\n<tools>\n\{.*"name":"add"/);
+    expect(text).toContain('<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>');
+  });
+
+  it('has a message without text as null where an empty text would be a message more', () => {
+    const extra = qwen.replace(
+      '{{- m.content | trim }}',
+      "{%- if m.content is not none %}{{ '<said>' + m.content }}{% endif %}",
+    );
+    const [question, calling, ...rest] = conversation as [ChatMessage, ChatMessage];
+    const silent = [question, { ...calling, content: '' }, ...rest];
+    expect(template(extra).render(silent, { tools })).not.toContain('<said>\n<tool_call>');
+    expect(template(extra).render(conversation, { tools })).toContain('<said>Well.\n<tool_call>');
+  });
+
+  it('names calls as Kimi counts them, in results too', () => {
+    const kimi =
+      '{{ tools | tojson }}{% for m in messages %}{% for c in m.tool_calls or [] %}<|tool_call_begin|>functions.{{ c.function.name }}:{{ loop.index0 }}' +
+      '<|tool_call_argument_begin|>{{ c.function.arguments | tojson }}{% endfor %}' +
+      "{% if m.role == 'tool' %}Return of {{ m.tool_call_id }}: {% endif %}{{ m.content }}\n{% endfor %}";
+    expect(template(kimi).render(conversation, { tools })).toContain(
+      '<|tool_call_begin|>functions.add:0<|tool_call_argument_begin|>{"a": 1}Well.\nReturn of functions.add:0: 2',
+    );
   });
 });

@@ -114,3 +114,30 @@ export const harmonyMarkers = [
   '<|call|>',
   '<|return|>',
 ];
+
+/** Qwen3-Coder's: each argument in a tag of its own. */
+export const coder = qwen.replace(
+  /\{% for c in m\.tool_calls %\}.*?\{% endfor %\}/s,
+  "{% for c in m.tool_calls %}{{ '\\n<tool_call>\\n<function=' + c.function.name + '>\\n' }}{% for k, v in c.function.arguments | items %}{{ '<parameter=' + k + '>\\n' + (v if v is string else v | tojson) + '\\n</parameter>\\n' }}{% endfor %}{{ '</function>\\n</tool_call>' }}{% endfor %}",
+);
+
+/** GLM's: the same with keys in tags, too. */
+export const glm = qwen.replace(
+  /\{% for c in m\.tool_calls %\}.*?\{% endfor %\}/s,
+  "{% for c in m.tool_calls %}{{ '\\n<tool_call>' + c.function.name + '\\n' }}{% for k, v in c.function.arguments | items %}{{ '<arg_key>' + k + '</arg_key>\\n<arg_value>' + (v if v is string else v | tojson) + '</arg_value>\\n' }}{% endfor %}{{ '</tool_call>' }}{% endfor %}",
+);
+
+export const glmMarkers = [...qwenMarkers, '<arg_key>', '</arg_key>', '<arg_value>', '</arg_value>'];
+
+/** DeepSeek's: no tools, but calls between markers. */
+export const deepseek = `{{ bos_token }}{% for m in messages %}{% if m.tool_calls %}{{ '<｜tool▁calls▁begin｜>' }}
+{%- for c in m.tool_calls %}{{ '<｜tool▁call▁begin｜>' + c.function.name + '<｜tool▁sep｜>' + (c.function.arguments | tojson) + '<｜tool▁call▁end｜>' }}{% endfor %}
+{{- '<｜tool▁calls▁end｜>' }}{% else %}{{ '<｜' + m.role + '｜>' + m.content }}{% endif %}{% endfor %}`;
+
+export const deepseekMarkers = [
+  '<｜tool▁calls▁begin｜>',
+  '<｜tool▁call▁begin｜>',
+  '<｜tool▁sep｜>',
+  '<｜tool▁call▁end｜>',
+  '<｜tool▁calls▁end｜>',
+];

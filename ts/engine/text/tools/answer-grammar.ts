@@ -20,7 +20,9 @@ import { Work } from '../../grammar/work.js';
 import type { ToolDefinition } from '../../types.js';
 import type { FormVocabulary } from './form-vocabulary.js';
 import { type FreeText, freeUpTo, linesWithout } from './free-grammar.js';
+import { deepseekMarks, kimiMarks, type Marks } from './marked.js';
 import type { AnswerForm } from './parser.js';
+import { taggedArguments } from './tagged-grammar.js';
 
 /** What a form is made of. The same after it has been JSON text. */
 export interface FormRequest
@@ -99,9 +101,9 @@ class AnswerGrammar {
   #calls(): GrammarNode {
     const { calls, parallel } = this.#form;
     const call = this.#builder.rule('call', this.#whole());
-    const between = calls === 'hermes' ? '\n' : calls === 'mistral' ? '' : '\n';
-    const more = repeat(seq(text(between), call), 0, null);
-    return parallel && !this.#isList() ? seq(call, more) : call;
+    if (!parallel || this.#isList()) return call;
+    const between = calls === 'mistral' ? text('') : calls === 'glm' ? or(text(''), text('\n')) : text('\n');
+    return seq(call, repeat(seq(between, call), 0, null));
   }
 
   #whole(): GrammarNode {
@@ -111,21 +113,36 @@ class AnswerGrammar {
   }
 
   #opener(): string {
+    const marks = this.#marks();
+    if (marks) return marks.section[0];
     return this.#form.calls === 'mistral' ? '[TOOL_CALLS]' : '<tool_call>';
   }
 
   /** Calls of one marker stand in a list. */
   #isList(): boolean {
+    if (this.#marks()) return true;
     return this.#form.calls === 'mistral' && !this.#vocabulary.hasAdded('[ARGS]');
   }
 
+  #marks(): Marks | undefined {
+    const { calls } = this.#form;
+    if (calls === 'kimi') return kimiMarks;
+    return calls === 'deepseek' || calls === 'deepseek-r1' ? deepseekMarks : undefined;
+  }
+
   #behindOpener(): GrammarNode {
-    if (this.#form.calls !== 'mistral') {
-      return seq(text('\n'), this.#anyTool(), text('\n'), this.#mark('</tool_call>'));
-    }
+    const { calls, parallel } = this.#form;
+    const marks = this.#marks();
     const tool = this.#anyTool();
+    if (marks) {
+      const between = calls === 'deepseek-r1' ? text('\n') : text('');
+      const more = parallel ? repeat(seq(between, tool), 0, null) : text('');
+      return seq(tool, more, this.#mark(marks.section[1]));
+    }
+    if (calls === 'glm') return seq(tool, this.#mark('</tool_call>'));
+    if (calls !== 'mistral') return seq(text('\n'), tool, text('\n'), this.#mark('</tool_call>'));
     if (!this.#isList()) return tool;
-    const more = this.#form.parallel ? repeat(seq(commaNode(this.#builder), tool), 0, null) : text('');
+    const more = parallel ? repeat(seq(commaNode(this.#builder), tool), 0, null) : text('');
     const gap = gapNode(this.#builder);
     return seq(or(text('['), text(' [')), gap, tool, more, gap, text(']'));
   }
@@ -141,13 +158,54 @@ class AnswerGrammar {
 
   #tool(tool: ToolDefinition): GrammarNode {
     const { calls } = this.#form;
+    if (calls === 'qwen-coder') return this.#coderTool(tool);
+    if (calls === 'glm') return this.#glmTool(tool);
     const args = this.#arguments(tool);
+    const marks = this.#marks();
+    if (marks) return this.#markedTool(tool.name, args, marks);
     const name = JSON.stringify(tool.name);
     if (calls === 'mistral' && !this.#isList()) return seq(text(tool.name), this.#mark('[ARGS]'), args);
     const key = calls === 'hermes' || calls === 'mistral' ? 'arguments' : 'parameters';
+    const id =
+      calls === 'mistral'
+        ? optional(seq(commaNode(this.#builder), text('"id"'), colon, text('"'), mistralId, text('"')))
+        : text('');
     const gap = gapNode(this.#builder);
     const begun = seq(text('{'), gap, text('"name"'), colon, text(name), commaNode(this.#builder));
-    return seq(begun, text(`"${key}"`), colon, args, gap, text('}'));
+    return seq(begun, text(`"${key}"`), colon, args, id, gap, text('}'));
+  }
+
+  #markedTool(name: string, args: GrammarNode, marks: Marks): GrammarNode {
+    const call = (head: GrammarNode, ...body: GrammarNode[]) =>
+      seq(this.#mark(marks.begin), head, this.#mark(marks.separator), ...body, this.#mark(marks.end));
+    if (this.#form.calls === 'deepseek-r1') {
+      return call(text('function'), text(`${name}\n\`\`\`json\n`), args, text('\n```'));
+    }
+    if (this.#form.calls === 'deepseek') return call(text(name), args);
+    return call(seq(text(`functions.${name}:`), repeat(chars([0x30, 0x39]), 1, 4)), args);
+  }
+
+  #coderTool(tool: ToolDefinition): GrammarNode {
+    const args = taggedArguments(this.#builder, tool, {
+      before: (name) => text(`<parameter=${name}>\n`),
+      close: this.#marker('</parameter>'),
+      gap: text('\n'),
+      after: text('\n'),
+    });
+    return seq(text(`<function=${tool.name}>\n`), args, text('</function>'));
+  }
+
+  /** Its models put line breaks between the tags, or nothing. */
+  #glmTool(tool: ToolDefinition): GrammarNode {
+    const gap = or(text(''), text('\n'));
+    const args = taggedArguments(this.#builder, tool, {
+      before: (name) =>
+        seq(this.#mark('<arg_key>'), text(name), this.#mark('</arg_key>'), gap, this.#mark('<arg_value>')),
+      close: this.#marker('</arg_value>'),
+      gap: text(''),
+      after: gap,
+    });
+    return seq(text(tool.name), gap, args);
   }
 
   /** A schema that cannot be enforced binds only where the tool asks to be held to it. What is none is refused. */
@@ -194,4 +252,5 @@ class AnswerGrammar {
   }
 }
 
+const mistralId = repeat(chars([0x30, 0x39], [0x41, 0x5a], [0x61, 0x7a]), 9, 9);
 const anyChar = chars([0, 0xd7ff], [0xe000, 0x10ffff]);

@@ -1,12 +1,15 @@
 /** Reads an answer in one of the formats that models write: what is said, thought and called. One user each. */
 
 import type { ToolFormat } from '../../types.js';
+import { argumentSchema, schemaTypes } from './argument-values.js';
 import { bareJson } from './bare-json.js';
 import { harmony } from './harmony.js';
 import { hermes } from './hermes.js';
+import { deepseekMarks, kimiMarks, type Marks, marked, markStyle } from './marked.js';
 import { mistral } from './mistral.js';
 import { type AnswerEvent, type End, isEnd, type Parse, Reading, type Unit } from './reading.js';
 import { freeText, Speech, type Tag, type ThoughtTags, thoughts } from './speech.js';
+import { glmStyle, qwenCoderStyle, type TaggedRules, tagged } from './tagged.js';
 
 export interface AnswerForm {
   /** Undefined: calls are not looked for. */
@@ -15,6 +18,8 @@ export interface AnswerForm {
   readonly harmony?: boolean;
   /** Names of the functions that may be called. */
   readonly names: ReadonlySet<string>;
+  /** Their parameters as JSON Schema, for formats that write arguments without types. */
+  readonly parameters?: ReadonlyMap<string, unknown>;
   /** False: the answer ends with its first call. */
   readonly parallel: boolean;
   /** Undefined: the model does not think in tags. */
@@ -45,7 +50,16 @@ export const answerMarkers: ReadonlySet<string> = new Set([
   '[THINK]',
   '[/THINK]',
   '<|python_tag|>',
+  '<arg_key>',
+  '</arg_key>',
+  '<arg_value>',
+  '</arg_value>',
+  ...[deepseekMarks, kimiMarks].flatMap(marksOf),
 ]);
+
+function marksOf({ section, begin, separator, end }: Marks): string[] {
+  return [...section, begin, separator, end];
+}
 
 const fence = '```';
 const fences = ['```json', '```tool_code', '```tool_call'];
@@ -99,27 +113,45 @@ export class AnswerParser {
 
 function* answer(reading: Reading, form: AnswerForm): Parse {
   const speech = new Speech(reading);
-  const { parallel, names } = form;
-  const tag = (text: string): Tag => ({ text, token: form.isToken(text) });
+  const { parallel } = form;
   if (form.harmony) return yield* harmony(reading, speech, { calls: form.calls === 'harmony', parallel });
   if (form.thoughts) yield* thoughts(reading, speech, form.thoughts, form.thinking);
-  switch (form.calls) {
-    case 'hermes':
-      return yield* hermes(
-        reading,
-        speech,
-        { open: tag('<tool_call>'), close: tag('</tool_call>') },
-        parallel,
-      );
-    case 'mistral':
-      return yield* mistral(reading, speech, tag('[TOOL_CALLS]'), parallel);
-    case 'llama':
-      return yield* bareJson(reading, speech, { openers: [tag('<|python_tag|>')], names, parallel });
-    case 'gemma':
-      return yield* bareJson(reading, speech, { openers: fences.map(tag), fence, names, parallel });
-    default:
-      return yield* silent(reading, speech);
-  }
+  yield* called(reading, speech, form);
+}
+
+type Reader = (reading: Reading, speech: Speech, form: AnswerForm, tag: (text: string) => Tag) => Parse;
+
+/** Harmony is a format of whole answers. */
+const readers: Readonly<Record<Exclude<ToolFormat, 'harmony'>, Reader>> = {
+  hermes: (reading, speech, { parallel }, tag) =>
+    hermes(reading, speech, { open: tag('<tool_call>'), close: tag('</tool_call>') }, parallel),
+  mistral: (reading, speech, { parallel }, tag) => mistral(reading, speech, tag('[TOOL_CALLS]'), parallel),
+  llama: (reading, speech, { names, parallel }, tag) =>
+    bareJson(reading, speech, { openers: [tag('<|python_tag|>')], names, parallel }),
+  gemma: (reading, speech, { names, parallel }, tag) =>
+    bareJson(reading, speech, { openers: fences.map(tag), fence, names, parallel }),
+  'qwen-coder': (reading, speech, form, tag) =>
+    tagged(reading, speech, qwenCoderStyle(tag), taggedRules(form)),
+  glm: (reading, speech, form, tag) => tagged(reading, speech, glmStyle(tag), taggedRules(form)),
+  deepseek: (reading, speech, { parallel }, tag) =>
+    marked(reading, speech, markStyle(deepseekMarks, tag), parallel),
+  'deepseek-r1': (reading, speech, { parallel }, tag) =>
+    marked(reading, speech, markStyle(deepseekMarks, tag), parallel),
+  kimi: (reading, speech, { parallel }, tag) => marked(reading, speech, markStyle(kimiMarks, tag), parallel),
+};
+
+function* called(reading: Reading, speech: Speech, form: AnswerForm): Parse {
+  const { calls, isToken } = form;
+  if (!calls || calls === 'harmony') return yield* silent(reading, speech);
+  yield* readers[calls](reading, speech, form, (text) => ({ text, token: isToken(text) }));
+}
+
+function taggedRules({ parallel, names, parameters }: AnswerForm): TaggedRules {
+  const types: TaggedRules['types'] = (tool, argument) => {
+    const all = parameters?.get(tool);
+    return schemaTypes(argumentSchema(all, argument), all);
+  };
+  return { parallel, names, types };
 }
 
 /** Everything is said. */

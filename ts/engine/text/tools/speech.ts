@@ -124,7 +124,7 @@ function noText(
 }
 
 /** Finds tags in a stream and keeps back what may become one. */
-class TagFinder {
+export class TagFinder {
   readonly #tags: readonly Tag[];
   readonly #written: readonly Tag[];
   #partial = '';
