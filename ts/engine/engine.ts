@@ -7,6 +7,7 @@ import { checkBoolean, checkFields, checkSignal, checkText } from '../arguments.
 import { StompError, toStompError } from '../errors.js';
 import { type NativeEngine, type NativeModelInfo, native } from '../native.js';
 import { type Agent, AgentHandle } from './agent.js';
+import { agentsOnDisk } from './agent-files.js';
 import { checkAgentId } from './agent-id.js';
 import { Conversations } from './conversations.js';
 import { closedError, Dispatcher } from './dispatcher.js';
@@ -157,6 +158,24 @@ export class Engine {
   /** Agents in memory and on disk. */
   agents(): Promise<AgentInfo[]> {
     return this.#call(() => this.#engine.agents());
+  }
+
+  /**
+   * Names of the agents with a file or a conversation that begin so, in no order. Opens no file, as `agents` may do
+   * with each of them.
+   * @throws StompError INVALID_REQUEST, CACHE_PERSISTENCE
+   */
+  agentIds(prefix = ''): Promise<string[]> {
+    const beginning = checkText('prefix', prefix, '', 128);
+    const { cacheDir, fingerprint } = this.info;
+    return this.#call(async () => {
+      const kept =
+        cacheDir === undefined
+          ? (await this.#engine.agents()).map(({ id }) => id)
+          : await agentsOnDisk(cacheDir, fingerprint);
+      const ids = new Set([...kept, ...this.#conversations.agents]);
+      return [...ids].filter((id) => id.startsWith(beginning));
+    });
   }
 
   /** Figures since the load. */

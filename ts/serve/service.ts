@@ -23,6 +23,7 @@ export interface ServedEngine
     | 'tokenizer'
     | 'agent'
     | 'agents'
+    | 'agentIds'
     | 'create'
     | 'chat'
     | 'complete'
@@ -206,6 +207,7 @@ export class Service {
     const turn = new AbortController();
     this.#turns.add(turn);
     this.#running.begin();
+    if (response.destroyed) turn.abort(clientGone());
     response.once('close', () => {
       if (!response.writableFinished) turn.abort(clientGone());
     });
