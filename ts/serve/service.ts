@@ -6,7 +6,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ServerResponse } from 'node:http';
 import type { Engine } from '../engine/engine.js';
 import type { Lease } from '../engine/leases.js';
-import type { EngineInfo, EngineStats } from '../engine/types.js';
+import type { AgentInfo, EngineInfo, EngineStats } from '../engine/types.js';
 import { StompError } from '../errors.js';
 import type { RateLimits } from './access/rate-limits.js';
 import { AnonymousAgents } from './anonymous.js';
@@ -158,6 +158,29 @@ export class Service {
   info(): EngineInfo {
     if (this.#info && this.source.current().asleep) return this.#info;
     return this.engine().info;
+  }
+
+  /** Whether the agents can be listed without waiting for the model, or waking one that sleeps. */
+  get knowsAgents(): boolean {
+    return this.loaded !== undefined || this.source.sleepingAgents !== undefined;
+  }
+
+  /**
+   * The agents in memory and on disk, also while the model sleeps.
+   * @throws StompError as `engine`
+   */
+  async agents(): Promise<readonly AgentInfo[]> {
+    this.refuseWhileDraining();
+    const asleep = this.source.sleepingAgents;
+    if (asleep) return asleep;
+    const engine = this.engine();
+    try {
+      return await engine.agents();
+    } catch (error) {
+      // It went while it was asked.
+      if (this.#holds.getStore() || this.loaded === engine) throw error;
+      return this.source.sleepingAgents ?? Promise.reject(this.source.unavailable());
+    }
   }
 
   /** Figures of the engine; undefined while there is none. */
