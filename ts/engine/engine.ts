@@ -230,11 +230,16 @@ export class Engine {
     return this.#call(() => this.#turns.count(messages, options), caller);
   }
 
-  /** Cancels the agent's turns and deletes it from memory and disk. @throws AGENT_NOT_FOUND */
+  /**
+   * Deletes an agent from memory and disk. Its turns, waiting ones too, reject with AGENT_NOT_FOUND.
+   * @throws AGENT_NOT_FOUND
+   */
   async remove(id: string): Promise<void> {
     const agent = checkAgentId(id);
     const removed = () =>
-      new StompError('CANCELLED', `The agent ${agent} was removed.`, { fields: { agent } });
+      new StompError('AGENT_NOT_FOUND', `The agent ${agent} was removed before its answer was complete.`, {
+        fields: { agent },
+      });
     this.#turns.abort(removed, agent);
     await this.#inLane([agent], async () => {
       this.#conversations.forget(agent);
