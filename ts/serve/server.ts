@@ -204,7 +204,7 @@ function createApp(options: ServerOptions, gate: Gate): FastifyInstance {
   limitConnections(app.server, options.connections ?? {});
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: IncomingMessage) =>
-    parseJsonBody(await gate.bodies.read(payload, request.routeOptions.bodyLimit)),
+    parseJsonBody(await gate.bodies.read(request.raw, payload, request.routeOptions.bodyLimit)),
   );
   app.setErrorHandler(sendError);
   app.setNotFoundHandler((request, reply) => {
