@@ -63,6 +63,10 @@ describe('a swap', () => {
     const isAsleep = async (): Promise<boolean> =>
       (await server.json<{ asleep: boolean }>('/v1/admin/models/current')).asleep;
     await until(isAsleep, 'the model is unloaded');
+    const { data } = await server.json<{ data: object[] }>('/v1/agents');
+    expect(data).toMatchObject([{ agent_id: 'ann', tier: 'warm', saved: true, blocks: 0 }]);
+    expect((data[0] as { tokens: number }).tokens).toBeGreaterThan(0);
+    expect(await isAsleep()).toBe(true);
     const after = await server.turn('ann', 'And what else');
     expect(after.usage.restored_tokens).toBeGreaterThanOrEqual(before.usage.prompt_tokens);
   });

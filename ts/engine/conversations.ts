@@ -43,6 +43,13 @@ export class Conversations {
     return (await this.#open(agent)).transcript;
   }
 
+  /** Those whose transcripts are in memory, empty ones left out. */
+  get agents(): string[] {
+    return [...this.#known].flatMap(([agent, { transcript }]) =>
+      transcript === Transcript.empty ? [] : [agent],
+    );
+  }
+
   /** A turn has ended: remembers it and saves the agent in the background. */
   write(agent: string, transcript: Transcript): void {
     const conversation = this.#put(agent, transcript);

@@ -7,6 +7,7 @@ import { checkBoolean, checkFields, checkSignal, checkText } from '../arguments.
 import { StompError, toStompError } from '../errors.js';
 import { type NativeEngine, type NativeModelInfo, native } from '../native.js';
 import { type Agent, AgentHandle } from './agent.js';
+import { agentsOnDisk } from './agent-files.js';
 import { checkAgentId } from './agent-id.js';
 import { Conversations } from './conversations.js';
 import { closedError, Dispatcher } from './dispatcher.js';
@@ -159,6 +160,24 @@ export class Engine {
     return this.#call(() => this.#engine.agents());
   }
 
+  /**
+   * Names of the agents with a file or a conversation that begin so, in no order. Opens no file, as `agents` may do
+   * with each of them.
+   * @throws StompError INVALID_REQUEST, CACHE_PERSISTENCE
+   */
+  agentIds(prefix = ''): Promise<string[]> {
+    const beginning = checkText('prefix', prefix, '', 128);
+    const { cacheDir, fingerprint } = this.info;
+    return this.#call(async () => {
+      const kept =
+        cacheDir === undefined
+          ? (await this.#engine.agents()).map(({ id }) => id)
+          : await agentsOnDisk(cacheDir, fingerprint);
+      const ids = new Set([...kept, ...this.#conversations.agents]);
+      return [...ids].filter((id) => id.startsWith(beginning));
+    });
+  }
+
   /** Figures since the load. */
   async stats(): Promise<EngineStats> {
     const stats = await this.#call(() => this.#engine.stats());
@@ -211,11 +230,16 @@ export class Engine {
     return this.#call(() => this.#turns.count(messages, options), caller);
   }
 
-  /** Cancels the agent's turns and deletes it from memory and disk. @throws AGENT_NOT_FOUND */
+  /**
+   * Deletes an agent from memory and disk. Its turns, waiting ones too, reject with AGENT_NOT_FOUND.
+   * @throws AGENT_NOT_FOUND
+   */
   async remove(id: string): Promise<void> {
     const agent = checkAgentId(id);
     const removed = () =>
-      new StompError('CANCELLED', `The agent ${agent} was removed.`, { fields: { agent } });
+      new StompError('AGENT_NOT_FOUND', `The agent ${agent} was removed before its answer was complete.`, {
+        fields: { agent },
+      });
     this.#turns.abort(removed, agent);
     await this.#inLane([agent], async () => {
       this.#conversations.forget(agent);

@@ -4,6 +4,7 @@ import { type StompError, toStompError } from '../errors.js';
 import type { Leased } from './leases.js';
 import type { ModelChange } from './model-status.js';
 import type { RegistryEngine } from './registry-options.js';
+import type { AgentInfo } from './types.js';
 
 export type Farewell = Pick<ModelChange, 'drainMs' | 'closeMs' | 'cancelledRequests' | 'unsaved'>;
 
@@ -20,13 +21,22 @@ export class Drainer {
     this.#hurry = hurry;
   }
 
-  /** @param reason what cancelled requests are told. Never rejects: an engine that could not save is gone as well. */
-  async end(leased: Leased<RegistryEngine>, reason: StompError): Promise<Farewell> {
+  /**
+   * Never rejects: an engine that could not save is gone as well.
+   * @param reason what cancelled requests are told
+   * @param last called when no request is left; never rejects
+   */
+  async end(
+    leased: Leased<RegistryEngine>,
+    reason: StompError,
+    last?: (engine: RegistryEngine) => Promise<void>,
+  ): Promise<Farewell> {
     const began = performance.now();
     await within(leased.idle(), this.#timeoutMs, this.#hurry);
     const cancelledRequests = leased.cancel(reason);
     if (cancelledRequests > 0) await within(leased.idle(), LAST_WORDS_MS, undefined);
     const drained = performance.now();
+    await last?.(leased.engine);
     const unsaved = await leased.engine.close().then(
       () => undefined,
       (error: unknown) => toStompError(error),
@@ -34,6 +44,23 @@ export class Drainer {
     const closed = performance.now();
     return { drainMs: drained - began, closeMs: closed - drained, cancelledRequests, unsaved };
   }
+}
+
+/**
+ * Lists the agents of an engine that is about to go: at once, then as they stay on disk, those in memory saved. Whom
+ * that fails for is left out unless the disk has an earlier state.
+ * @throws what `agents` throws
+ */
+export async function lastLook(
+  engine: RegistryEngine,
+  tell: (agents: readonly AgentInfo[] | undefined) => void,
+): Promise<void> {
+  tell(await engine.agents?.());
+  // Closing saves once more, and says who could not be saved.
+  await engine.clearCaches?.({}).catch(() => undefined);
+  const all = await engine.agents?.();
+  const kept = all?.filter(({ diskBytes }) => diskBytes > 0);
+  tell(kept?.map((agent) => ({ ...agent, tier: 'warm', saved: true, blocks: 0, poolBytes: 0 })));
 }
 
 /** Waits for `event`, but not longer than `ms` or until `hurry`. */

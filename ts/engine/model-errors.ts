@@ -26,6 +26,19 @@ export function goodbye(model: string, next: string | undefined): StompError {
   });
 }
 
+/** A swap that failed. @param second why the model before it could not be loaded again; undefined: it serves */
+export function notReplaced(
+  { model, previous }: { readonly model: string; readonly previous: string },
+  error: StompError,
+  second: StompError | undefined,
+): StompError {
+  const message = second
+    ? `${error.message} And ${previous} could not be loaded again: ${second.message}`
+    : `${model} could not be loaded, ${previous} serves again. ${error.message}`;
+  const fields = { ...error.fields, model, restored: second ? null : previous };
+  return new StompError(error.code, message, { cause: error, fields });
+}
+
 export function closedError(): StompError {
   return new StompError('SHUTTING_DOWN', 'The models are closed; open another registry.');
 }

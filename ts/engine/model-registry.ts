@@ -5,9 +5,9 @@
 import { checkObserver } from '../arguments.js';
 import { StompError, toStompError } from '../errors.js';
 import type { Engine } from './engine.js';
-import { Drainer, type Farewell } from './farewell.js';
+import { Drainer, type Farewell, lastLook } from './farewell.js';
 import { type Lease, Leased } from './leases.js';
-import { absence, busy, closedError, goodbye } from './model-errors.js';
+import { absence, busy, closedError, goodbye, notReplaced } from './model-errors.js';
 import {
   type ModelChange,
   type ModelEvent,
@@ -24,7 +24,7 @@ import {
   type Target,
   targetOf,
 } from './registry-options.js';
-import type { EngineOptions, LoadProgress } from './types.js';
+import type { AgentInfo, EngineOptions, LoadProgress } from './types.js';
 import { WaitingRoom } from './waiting-room.js';
 
 /** A load, unload or swap under way. */
@@ -63,6 +63,7 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
   #progress: LoadProgress | undefined;
   #failure: StompError | undefined;
   #asleep = false;
+  #left: readonly AgentInfo[] | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
 
@@ -93,6 +94,12 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
   /** The engine, if it is loaded and stays; without a lease it may go at any time. */
   get engine(): E | undefined {
     return this.#state === 'ready' ? this.#serving?.leased.engine : undefined;
+  }
+
+  /** The agents of a model that sleeps, or falls asleep now; undefined when none does. */
+  get sleepingAgents(): readonly AgentInfo[] | undefined {
+    const isFalling = this.#state === 'draining' && !this.#change?.asked;
+    return this.#asleep || isFalling ? this.#left : undefined;
   }
 
   /** The known models, and those in the folder of models. */
@@ -238,6 +245,9 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
     }
   }
 
+  readonly #look = (engine: RegistryEngine): Promise<void> =>
+    lastLook(engine, (agents) => (this.#left = agents)).catch(this.#warn);
+
   #fallAsleep(target: Target): void {
     this.#asleep = true;
     this.#enter('unloaded', target);
@@ -284,8 +294,11 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
   async #putAway(target: Target | undefined): Promise<Farewell> {
     const serving = this.#serving;
     if (!serving) return { drainMs: 0, closeMs: 0, cancelledRequests: 0, unsaved: undefined };
+    this.#left = undefined;
     this.#enter('draining', serving.target);
-    const farewell = await this.#drainer.end(serving.leased, goodbye(serving.target.id, target?.id));
+    const reason = goodbye(serving.target.id, target?.id);
+    const isSleep = !this.#change?.asked;
+    const farewell = await this.#drainer.end(serving.leased, reason, isSleep ? this.#look : undefined);
     this.#serving = undefined;
     if (farewell.unsaved) this.#options.onWarning(farewell.unsaved);
     return farewell;
@@ -313,22 +326,8 @@ export class ModelRegistry<E extends RegistryEngine = Engine> {
   async #restore(previous: Target | undefined, target: Target, caught: unknown): Promise<never> {
     const error = toStompError(caught);
     if (!previous || this.#stop.signal.aborted) throw error;
-    const fields = { ...error.fields, model: target.id };
-    try {
-      await this.#bring(previous);
-    } catch (second) {
-      const reason = toStompError(second).message;
-      throw new StompError(
-        error.code,
-        `${error.message} And ${previous.id} could not be loaded again: ${reason}`,
-        { cause: error, fields: { ...fields, restored: null } },
-      );
-    }
-    throw new StompError(
-      error.code,
-      `${target.id} could not be loaded, ${previous.id} serves again. ${error.message}`,
-      { cause: error, fields: { ...fields, restored: previous.id } },
-    );
+    const second = await this.#bring(previous).then(() => undefined, toStompError);
+    throw notReplaced({ model: target.id, previous: previous.id }, error, second);
   }
 
   #failed(target: Target, caught: unknown): StompError {

@@ -5,12 +5,16 @@ import { native } from '../native.js';
 import { Engine } from './engine.js';
 import { modelFolder, resolveModel } from './models/registry.js';
 import { servedNames } from './models/served-names.js';
-import type { EngineOptions, LoadProgress } from './types.js';
+import type { AgentInfo, EngineOptions, LoadProgress } from './types.js';
 
 /** What a registry asks of an engine. */
 export interface RegistryEngine {
   /** Saves every agent and gives all memory back. */
   close(): Promise<void>;
+  /** The agents in memory and on disk; asked for before the engine is unloaded for want of requests. */
+  agents?(): Promise<AgentInfo[]>;
+  /** Moves all agents to disk. */
+  clearCaches?(options: { disk?: boolean }): Promise<void>;
 }
 
 /** What `prepare` gets of the engine's options. */

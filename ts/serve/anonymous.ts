@@ -1,22 +1,45 @@
 /**
  * Names for conversations that come without one. A conversation is named after its beginning: the first
  * 16 hex digits of SHA-256 over tools, system prompt and first user message. Two that begin alike share that
- * name until they part, or meet in time; the later one is then named after all of its messages.
- * One per server; main thread only. Bounded: the least recently used conversations are forgotten, which
- * costs them a fresh name and no cached block.
+ * name until they part, or meet in time; the later one then gets a second part, after all of its messages.
+ *
+ * Conversations outlive the process in the files of their agents. Before a name is given, the agents that it may
+ * belong to are looked up: by their names, whose second part is among the digests of every later request, then by
+ * their messages, which are read once.
+ *
+ * One per server; main thread only. Bounded: the least recently used beginnings are forgotten, and looked up again.
  */
-import { createHash } from 'node:crypto';
-import type { ChatMessage, GenerationResult, ToolCall, ToolDefinition } from '../engine/types.js';
-import { canonicalJson, canonicalJsonText } from './canonical.js';
-
-/** What of an answer tells conversations apart. Thoughts do not: clients leave them out. */
-export type SettledAnswer = Pick<GenerationResult, 'text' | 'toolCalls'>;
+import type { ChatMessage, ToolDefinition } from '../engine/types.js';
+import { answered, beginning, digests, link, type SettledAnswer, said } from './conversation-digests.js';
 
 /** A conversation that is being continued; `settle` ends its turn. */
 export interface AnonymousTurn {
   readonly agentId: string;
   /** @param answer what was generated, or undefined when the turn failed. */
   settle(answer: SettledAnswer | undefined): void;
+}
+
+/** The agents that there are already. */
+export interface SavedAgents {
+  /** Agents of another model are others. */
+  readonly model: string;
+  /** Names that begin so. */
+  names(prefix: string): Promise<readonly string[]>;
+  /** Of the agent's conversation, its last answer included; empty when they are not known. */
+  messages(id: string): Promise<readonly ChatMessage[]>;
+}
+
+/** Conversations that begin alike. */
+interface Family {
+  readonly name: string;
+  readonly members: Map<string, Member>;
+  /** All names that are given, members' or not. */
+  readonly taken: Set<string>;
+  /** Agents whose messages have not been looked at. */
+  readonly unread: Set<string>;
+  /** The model whose agents are listed, and the listing. */
+  model: string | undefined;
+  listed: Promise<void> | undefined;
 }
 
 interface Member {
@@ -27,34 +50,42 @@ interface Member {
 
 /** What is kept of a conversation: a digest covers all messages up to it, so the last two tell enough. */
 interface End {
-  /** Messages. */
+  /** Messages; 0 when they are not known. */
   readonly length: number;
   readonly last: string;
   /** Of all messages but the last; undefined when there is one. */
   readonly before: string | undefined;
 }
 
+/** Conversations with one beginning that are told apart. */
+const MAX_MEMBERS = 256;
+
 export class AnonymousAgents {
   readonly #limit: number;
   /** By the name of the beginning; in order of use. */
-  readonly #families = new Map<string, Member[]>();
+  readonly #families = new Map<string, Family>();
 
   /** @param limit beginnings that are remembered. */
   constructor(limit = 4096) {
     this.#limit = limit;
   }
 
-  /** REQUIRES: `messages` is not empty. @param salt keeps conversations of different salts apart. */
-  begin(
+  /**
+   * REQUIRES: `messages` is not empty.
+   * @param salt keeps conversations of different salts apart.
+   * @throws what `saved` throws
+   */
+  async begin(
     messages: readonly ChatMessage[],
     salt: string,
-    tools: readonly ToolDefinition[] = [],
-  ): AnonymousTurn {
+    tools: readonly ToolDefinition[],
+    saved: SavedAgents,
+  ): Promise<AnonymousTurn> {
     const whole = messages.map(said);
-    const family = beginning(whole, salt, tools);
-    const members = this.#touch(family);
+    const family = this.#touch(beginning(whole, salt, tools));
     const chain = digests(whole, salt);
-    const member = continued(members, chain) ?? this.#join(members, family, chain);
+    await recall(family, chain, salt, saved);
+    const member = continued(family.members, chain) ?? join(family, chain);
     member.busy = true;
     const end = endOf(chain);
     return {
@@ -66,97 +97,111 @@ export class AnonymousAgents {
     };
   }
 
-  #touch(family: string): Member[] {
-    const members = this.#families.get(family) ?? [];
-    this.#families.delete(family);
-    this.#families.set(family, members);
+  #touch(name: string): Family {
+    const family = this.#families.get(name) ?? newFamily(name);
+    this.#families.delete(name);
+    this.#families.set(name, family);
     for (const oldest of this.#families.keys()) {
       if (this.#families.size <= this.#limit) break;
       this.#families.delete(oldest);
     }
-    return members;
-  }
-
-  #join(members: Member[], family: string, chain: readonly string[]): Member {
-    let id = family;
-    for (let n = 0; members.some((member) => member.id === id); n++) id = shortHash([chain.at(-1), n]);
-    const idle = members.length < MAX_MEMBERS ? -1 : members.findIndex((other) => !other.busy);
-    if (idle >= 0) members.splice(idle, 1);
-    const member = { id, end: endOf(chain), busy: true };
-    members.push(member);
-    return member;
+    return family;
   }
 }
 
-/** Conversations with one beginning that are told apart. */
-const MAX_MEMBERS = 256;
+function newFamily(name: string): Family {
+  return {
+    name,
+    members: new Map(),
+    taken: new Set(),
+    unread: new Set(),
+    model: undefined,
+    listed: undefined,
+  };
+}
 
-/** The idle member whose whole conversation, but for its last answer, this one repeats; the longest. */
-function continued(members: readonly Member[], chain: readonly string[]): Member | undefined {
+/** Looks at the agents that a conversation may belong to, those of them that have not been looked at. */
+async function recall(
+  family: Family,
+  chain: readonly string[],
+  salt: string,
+  saved: SavedAgents,
+): Promise<void> {
+  if (family.model !== saved.model) {
+    family.model = saved.model;
+    family.listed = list(family, saved);
+  }
+  await family.listed;
+  const unread = [...family.unread].filter((id) => mayBe(family, id, chain)).slice(0, MAX_MEMBERS);
+  await Promise.all(
+    unread.map(async (id) => {
+      const messages = await saved.messages(id);
+      // Another request that begins alike may have been quicker.
+      if (!family.unread.delete(id)) return;
+      admit(family, { id, end: endOf(digests(messages.map(said), salt)), busy: false });
+    }),
+  );
+}
+
+async function list(family: Family, saved: SavedAgents): Promise<void> {
+  try {
+    for (const id of await saved.names(family.name)) {
+      if (family.taken.has(id)) continue;
+      family.taken.add(id);
+      family.unread.add(id);
+    }
+  } catch (error) {
+    family.model = undefined; // the next request tries again
+    throw error;
+  }
+}
+
+/** A conversation holds the messages that its agent was named after. */
+function mayBe({ name }: Family, id: string, chain: readonly string[]): boolean {
+  return id === name || chain.includes(id.split('-')[1] ?? '');
+}
+
+function join(family: Family, chain: readonly string[]): Member {
+  const own = `${family.name}-${chain.at(-1) ?? ''}`;
+  let id = family.name;
+  for (let n = 0; family.taken.has(id); n++) id = n === 0 ? own : `${own}-${n}`;
+  family.taken.add(id);
+  return admit(family, { id, end: endOf(chain), busy: true });
+}
+
+function admit({ members }: Family, member: Member): Member {
+  const idle = [...members.values()].find((other) => !other.busy);
+  if (members.size >= MAX_MEMBERS && idle) members.delete(idle.id);
+  members.set(member.id, member);
+  return member;
+}
+
+/**
+ * The idle member whose whole conversation, but for its last answer, this one repeats: the longest, and of those
+ * the one that gave this answer.
+ */
+function continued(members: ReadonlyMap<string, Member>, chain: readonly string[]): Member | undefined {
   let best: Member | undefined;
-  for (const member of members) {
+  for (const member of members.values()) {
     const continues = !member.busy && isRepeated(member.end, chain);
-    if (continues && member.end.length > (best?.end.length ?? 0)) best = member;
+    if (continues && (!best || rank(member.end, chain) > rank(best.end, chain))) best = member;
   }
   return best;
 }
 
 function isRepeated({ length, last, before }: End, chain: readonly string[]): boolean {
+  if (length === 0) return true;
   return before === undefined ? chain[0] === last : chain[length - 2] === before;
 }
 
-/** REQUIRES: `chain` is not empty. */
+function rank({ length, last }: End, chain: readonly string[]): number {
+  return 2 * length + (chain[length - 1] === last ? 1 : 0);
+}
+
 function endOf(chain: readonly string[]): End {
   return { length: chain.length, last: chain.at(-1) ?? '', before: chain.at(-2) };
 }
 
 function followed(end: End, last: string): End {
   return { length: end.length + 1, last, before: end.last };
-}
-
-/** A message, without what clients change when they send it again: ids of calls, spelling of their arguments. */
-interface Said {
-  readonly role: string;
-  readonly text: string;
-  readonly calls: readonly string[];
-}
-
-function said({ role, content, toolCalls }: ChatMessage): Said {
-  const text = typeof content === 'string' ? content : content.map((part) => part.text).join('\n');
-  return { role, text, calls: canonicalCalls(toolCalls ?? []) };
-}
-
-function answered({ text, toolCalls }: SettledAnswer): Said {
-  return { role: 'assistant', text, calls: canonicalCalls(toolCalls) };
-}
-
-function canonicalCalls(calls: readonly ToolCall[]): string[] {
-  return calls.map((call) => JSON.stringify([call.name, canonicalJsonText(call.arguments)]));
-}
-
-function beginning(messages: readonly Said[], salt: string, tools: readonly ToolDefinition[]): string {
-  const system = messages.filter(({ role }) => role === 'system').map(({ text }) => text);
-  const user = messages.find(({ role }) => role === 'user')?.text ?? '';
-  return shortHash([salt, 'tools', canonicalTools(tools), 'system', system, 'user', user]);
-}
-
-/** In the order of their names, which are unique: clients gather them from several servers. */
-function canonicalTools(tools: readonly ToolDefinition[]): string[] {
-  return [...tools].sort((a, b) => (a.name < b.name ? -1 : 1)).map(canonicalJson);
-}
-
-/** One digest per message, each over all messages up to it. */
-function digests(messages: readonly Said[], salt: string): string[] {
-  let last = salt;
-  return messages.map((message) => (last = link(last, message)));
-}
-
-/** Clients trim what they quote, so surrounding space does not count. */
-function link(last: string, { role, text, calls }: Said): string {
-  return shortHash([last, role, text.trim(), ...calls]);
-}
-
-/** First 16 hex digits of SHA-256 over the JSON form. */
-function shortHash(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16);
 }

@@ -3,6 +3,7 @@ import type { Lease } from '../engine/leases.js';
 import type { ModelRegistry } from '../engine/model-registry.js';
 import type { ModelEvent, ModelStatus } from '../engine/model-status.js';
 import type { RegistryEngine } from '../engine/registry-options.js';
+import type { AgentInfo } from '../engine/types.js';
 import { StompError, toStompError } from '../errors.js';
 import type { ServedEngine } from './service.js';
 
@@ -12,6 +13,8 @@ export type ServedRegistry = ModelRegistry<ServedEngine & RegistryEngine>;
 export interface EngineSource {
   /** The engine, if it is there. */
   readonly engine: ServedEngine | undefined;
+  /** Those of a model that sleeps; undefined when none sleeps, or they are not known. */
+  readonly sleepingAgents?: readonly AgentInfo[] | undefined;
   current(): ModelStatus;
   /** @throws StompError MODEL_SWAP, ENGINE_UNAVAILABLE, CANCELLED */
   acquire(signal: AbortSignal): Promise<Lease<ServedEngine>>;

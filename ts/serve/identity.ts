@@ -4,7 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { checkAgentId } from '../engine/agent-id.js';
 import type { ChatMessage, ToolDefinition } from '../engine/types.js';
 import { StompError } from '../errors.js';
-import type { AnonymousAgents, AnonymousTurn } from './anonymous.js';
+import type { AnonymousTurn, SavedAgents } from './anonymous.js';
+import type { ServedEngine, Service } from './service.js';
 
 export interface Claim {
   readonly headers: IncomingHttpHeaders;
@@ -20,9 +21,14 @@ export type NamedTurn = Pick<AnonymousTurn, 'agentId'> & Partial<AnonymousTurn>;
 
 /**
  * @returns the agent's name; only the anonymous ones have a `settle`.
- * @throws StompError INVALID_REQUEST when a given name is no agent id, or body and header disagree.
+ * @throws StompError INVALID_REQUEST when a given name is no agent id, or body and header disagree; what the engine
+ *   throws when it cannot say which agents there are.
  */
-export function resolveAgent(claim: Claim, anonymous: AnonymousAgents): NamedTurn {
+export async function resolveAgent(
+  claim: Claim,
+  engine: ServedEngine,
+  { anonymous }: Pick<Service, 'anonymous'>,
+): Promise<NamedTurn> {
   const agent = header(claim.headers, 'x-agent-id');
   if (agent !== undefined) return { agentId: checkAgentId(agent, 'X-Agent-ID') };
   const session = header(claim.headers, 'x-session-id');
@@ -37,7 +43,15 @@ export function resolveAgent(claim: Claim, anonymous: AnonymousAgents): NamedTur
   }
   if (claim.sessionId !== undefined) return { agentId: checkAgentId(claim.sessionId, 'session_id') };
   if (session !== undefined) return { agentId: checkAgentId(session, 'X-Session-ID') };
-  return anonymous.begin(claim.messages, claim.cacheSalt, claim.tools);
+  return anonymous.begin(claim.messages, claim.cacheSalt, claim.tools ?? [], agentsOf(engine));
+}
+
+function agentsOf(engine: ServedEngine): SavedAgents {
+  return {
+    model: engine.info.fingerprint,
+    names: (prefix) => engine.agentIds(prefix),
+    messages: async (id) => (await engine.agent(id).transcript()).messages,
+  };
 }
 
 /**

@@ -1,4 +1,5 @@
 /** The HTTP server of stomp-serve, to run or to mount in a server of your own. */
+export type { BodyLimits } from './access/bodies.js';
 export { requireRole } from './access/caller.js';
 export type { ConnectionOptions } from './access/connections.js';
 export type { GateOptions } from './access/gate.js';

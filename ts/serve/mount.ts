@@ -52,7 +52,7 @@ export function fastifyPlugin(handler: RequestHandler, close: () => Promise<void
 /** What is left of a URL without its prefix, whose parts may be parameters and so of any length. */
 function pathBelow(prefix: string): (url: string) => string {
   const parts = prefix.split('/').filter((part) => part !== '').length;
-  const outer = new RegExp(`^(/[^/?]*){${parts}}`);
+  const outer = new RegExp(`^(/+[^/?]+){${parts}}`);
   return (url) => {
     const rest = url.replace(outer, '');
     return rest.startsWith('/') ? rest : `/${rest}`;

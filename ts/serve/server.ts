@@ -205,7 +205,7 @@ function createApp(options: ServerOptions, gate: Gate): FastifyInstance {
   limitConnections(app.server, options.connections ?? {});
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: IncomingMessage) =>
-    parseJsonBody(await gate.bodies.read(payload, request.routeOptions.bodyLimit)),
+    parseJsonBody(await gate.bodies.read(request.raw, payload, request.routeOptions.bodyLimit)),
   );
   app.setErrorHandler(sendError);
   app.setNotFoundHandler((request, reply) => {
@@ -248,7 +248,8 @@ function refuseWhileDraining(app: FastifyInstance, service: Service): void {
  */
 function holdEngine(app: FastifyInstance, service: Service): void {
   app.addHook('preHandler', (request, reply, done) => {
-    if (!usesEngine(request.routeOptions.url ?? '')) return done();
+    const route = request.routeOptions.url ?? '';
+    if (!usesEngine(route) || (isAgentList(request.method, route) && service.knowsAgents)) return done();
     const begin = (): void => {
       request.notes.model = service.model.id;
       done();
@@ -273,6 +274,11 @@ function logChanges(app: FastifyInstance, service: Service): void {
 
 function usesEngine(route: string): boolean {
   return /^\/v1\/(chat\/completions|completions|messages|agents)(?!\/:id\/(project|sessions))/.test(route);
+}
+
+/** What is asked often, by those who only watch: no reason to keep or bring a model. */
+function isAgentList(method: string, route: string): boolean {
+  return /^(GET|HEAD)$/.test(method) && /^\/v1\/agents(\/:id)?$/.test(route);
 }
 
 /** Paths that do something, beside those that watch over the server. */

@@ -6,7 +6,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ServerResponse } from 'node:http';
 import type { Engine } from '../engine/engine.js';
 import type { Lease } from '../engine/leases.js';
-import type { EngineInfo, EngineStats } from '../engine/types.js';
+import type { AgentInfo, EngineInfo, EngineStats } from '../engine/types.js';
 import { StompError } from '../errors.js';
 import type { RateLimits } from './access/rate-limits.js';
 import { AnonymousAgents } from './anonymous.js';
@@ -23,6 +23,7 @@ export interface ServedEngine
     | 'tokenizer'
     | 'agent'
     | 'agents'
+    | 'agentIds'
     | 'create'
     | 'chat'
     | 'complete'
@@ -159,6 +160,29 @@ export class Service {
     return this.engine().info;
   }
 
+  /** Whether the agents can be listed without waiting for the model, or waking one that sleeps. */
+  get knowsAgents(): boolean {
+    return this.loaded !== undefined || this.source.sleepingAgents !== undefined;
+  }
+
+  /**
+   * The agents in memory and on disk, also while the model sleeps.
+   * @throws StompError as `engine`
+   */
+  async agents(): Promise<readonly AgentInfo[]> {
+    this.refuseWhileDraining();
+    const asleep = this.source.sleepingAgents;
+    if (asleep) return asleep;
+    const engine = this.engine();
+    try {
+      return await engine.agents();
+    } catch (error) {
+      // It went while it was asked.
+      if (this.#holds.getStore() || this.loaded === engine) throw error;
+      return this.source.sleepingAgents ?? Promise.reject(this.source.unavailable());
+    }
+  }
+
   /** Figures of the engine; undefined while there is none. */
   async stats(): Promise<EngineStats | undefined> {
     const engine = this.loaded;
@@ -206,6 +230,7 @@ export class Service {
     const turn = new AbortController();
     this.#turns.add(turn);
     this.#running.begin();
+    if (response.destroyed) turn.abort(clientGone());
     response.once('close', () => {
       if (!response.writableFinished) turn.abort(clientGone());
     });

@@ -85,6 +85,8 @@ export async function runTurn(
   const controller = service.beginTurn(reply.raw);
   const started = performance.now();
   let answer: GenerationResult | undefined;
+  // What is needed of it was read; the turn may wait long.
+  request.body = undefined;
   request.notes.agent = turn.agentId;
   reply.header('x-agent-id', turn.agentId);
   try {

@@ -310,8 +310,8 @@ describe('an engine that keeps its agents on disk', () => {
     const running = agent.chat('Go on.', { maxTokens: 400, ignoreEos: true });
     const waiting = agent.chat('And on.', answer);
     await engine.remove('ann');
-    await expect(running.result).rejects.toMatchObject({ code: 'CANCELLED' });
-    await expect(waiting.result).rejects.toMatchObject({ code: 'CANCELLED' });
+    await expect(running.result).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND' });
+    await expect(waiting.result).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND' });
     expect(await engine.agents()).toEqual([]);
     expect((await agent.transcript()).messages).toEqual([]);
     expect((await turn(agent, 'Hello again.')).usage.ownTokens).toBe(0);

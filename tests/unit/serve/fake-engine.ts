@@ -115,7 +115,7 @@ export class FakeEngine implements ServedEngine {
       evict: () => this.evict(id),
       remove: () => this.remove(id),
       info: async () => this.known.get(id),
-      transcript: async () => ({ messages: [], text: '', tokens: [] }),
+      transcript: async () => ({ messages: [...(this.conversations.get(id) ?? [])], text: '', tokens: [] }),
     };
   }
 
@@ -127,6 +127,13 @@ export class FakeEngine implements ServedEngine {
     this.known.set(id, agentInfo(id));
     this.openings.set(id, messages);
     return this.agent(id);
+  }
+
+  /** What agents have read and said. */
+  readonly conversations = new Map<string, readonly ChatMessage[]>();
+
+  async agentIds(prefix = ''): Promise<string[]> {
+    return [...this.known.keys(), ...this.conversations.keys()].filter((id) => id.startsWith(prefix));
   }
 
   async agents(): Promise<AgentInfo[]> {

@@ -18,6 +18,7 @@ export class FakeModel extends FakeEngine {
 
   async clearCaches(options: { disk?: boolean }): Promise<void> {
     this.settings.push(['clearCaches', options]);
+    for (const [id, info] of this.known) this.known.set(id, { ...info, tier: 'warm', diskBytes: 50 });
   }
 
   setBatchWindow(ms: number): void {

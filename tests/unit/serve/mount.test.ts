@@ -142,9 +142,12 @@ describe('a Fastify application', () => {
     ['/', ''],
     ['/llm/', '/llm'],
     ['/teams/:team/llm', '/teams/caf%C3%A9/llm'],
-  ])('registers the plug-in at the prefix %s', async (prefix, path) => {
+    ['/llm', '/%6C%6cm'],
+    ['/our llm/é', '/our%20llm/%C3%A9'],
+    ['/our/llm', '//our//llm'],
+  ])('registers the plug-in at the prefix %s, asked for as %s', async (prefix, path) => {
     const server = createServer(new FakeEngine(), { model: 'tiny' });
-    const app = Fastify();
+    const app = Fastify({ routerOptions: { ignoreDuplicateSlashes: true } });
     app.register(server.plugin, { prefix });
     const url = `${await app.listen({ port: 0 })}${path}`;
     await answersBelow(url);

@@ -222,6 +222,46 @@ describe('unloading and loading', () => {
     expect(models.loaded).toHaveLength(2);
   });
 
+  it('for want of requests leaves its agents to be seen, and is not woken by who looks', async () => {
+    const { get, post, models } = await serving({ idleTtlMs: 400 });
+    await Promise.all(['ann', 'bob'].map((id) => post(`/v1/agents/${id}/generate`, { message: 'Hello' })));
+    await until(() => models.registry.current().asleep, 'it sleeps');
+    const { data } = (await answer(await get('/v1/agents'))) as {
+      data: { agent_id: string; tier: string }[];
+    };
+    data.sort((a, b) => (a.agent_id < b.agent_id ? -1 : 1));
+    expect(data).toMatchObject([
+      { agent_id: 'ann', tier: 'warm', blocks: 0, pool_bytes: 0, saved: true },
+      { agent_id: 'bob', tier: 'warm', blocks: 0, pool_bytes: 0, saved: true },
+    ]);
+    expect(await answer(await get('/v1/agents/ann'))).toEqual(data[0]);
+    const nobody = await get('/v1/agents/eve');
+    expect([nobody.status, (await errorOf(nobody)).code]).toEqual([404, 'AGENT_NOT_FOUND']);
+    const watched = [
+      '/v1/admin/stats',
+      '/metrics',
+      '/health/ready',
+      '/v1/models',
+      '/v1/admin/models/current',
+    ];
+    for (const path of watched) expect((await get(path)).status, path).toBe(200);
+    expect(models.loaded).toHaveLength(1);
+    expect((await post('/v1/agents/ann/evict', {})).status).toBe(404);
+    expect(models.loaded).toHaveLength(2);
+  });
+
+  it('for want of requests comes, however often somebody looks at its agents', async () => {
+    const { get, models } = await serving({ idleTtlMs: 60 });
+    const looking = setInterval(() => void get('/v1/agents').then((response) => response.text()), 10);
+    try {
+      await until(() => models.registry.current().asleep, 'it sleeps');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(models.loaded).toHaveLength(1);
+    } finally {
+      clearInterval(looking);
+    }
+  });
+
   it.each([
     ['load', {}, 'model'],
     ['swap', { model: 7 }, 'model'],

@@ -1,6 +1,7 @@
 /**
  * Takes in request bodies, each up to the limit of its route, and all that are arriving up to a sum: clients that
- * send slowly or stop would fill the memory otherwise. One per server; main thread only.
+ * send slowly or stop would fill the memory otherwise. Those that have arrived are counted to the end of their
+ * responses, for what was made of them is kept while their turns wait. One per server; main thread only.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
@@ -8,6 +9,18 @@ import { StompError } from '../../errors.js';
 
 /** Bytes of all bodies that are arriving. */
 const MAX_ARRIVING_BYTES = 256 << 20;
+
+/** Bytes of all bodies whose responses have not ended. Prompts take a few times as much. */
+const MAX_HELD_BYTES = 512 << 20;
+/** Counted, but always taken: whoever ends turns, or watches, gets through. */
+const SMALL_BYTES = 64 << 10;
+
+export interface BodyLimits {
+  /** @default 256 MB */
+  readonly arrivingBytes?: number | undefined;
+  /** @default 512 MB */
+  readonly heldBytes?: number | undefined;
+}
 
 /** As it comes off the wire, or as somebody before has read it. */
 type Body = Readable & { readonly headers?: IncomingHttpHeaders };
@@ -22,9 +35,14 @@ export class Bodies {
   readonly #maxBytes: number;
   readonly #arriving = new Set<Arrival>();
   #bytes = 0;
+  readonly #maxHeldBytes: number;
+  /** By request. */
+  readonly #held = new Map<object, number>();
+  #heldBytes = 0;
 
-  constructor(maxArrivingBytes = MAX_ARRIVING_BYTES) {
-    this.#maxBytes = maxArrivingBytes;
+  constructor({ arrivingBytes, heldBytes }: BodyLimits = {}) {
+    this.#maxBytes = arrivingBytes ?? MAX_ARRIVING_BYTES;
+    this.#maxHeldBytes = heldBytes ?? MAX_HELD_BYTES;
   }
 
   /** Of the bodies that are arriving. */
@@ -32,15 +50,38 @@ export class Bodies {
     return this.#bytes;
   }
 
+  /** Of the bodies that have arrived. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
   /**
-   * The body as text.
-   * @throws StompError PAYLOAD_TOO_LARGE, QUEUE_FULL when this is the largest of too many, INVALID_REQUEST when it
-   *   is not UTF-8 or ends early.
+   * The body as text, which is counted until the request is released.
+   * @throws StompError PAYLOAD_TOO_LARGE, QUEUE_FULL when this is the largest of too many, or too many have not been
+   *   answered, INVALID_REQUEST when it is not UTF-8 or ends early.
    */
-  async read(payload: Body, limitBytes: number): Promise<string> {
+  async read(request: object, payload: Body, limitBytes: number): Promise<string> {
     const announced = Number(payload.headers?.['content-length'] ?? 0);
     if (announced > limitBytes) throw tooLarge(limitBytes);
-    return decode(await this.#collect(payload, limitBytes));
+    const bytes = await this.#collect(payload, limitBytes);
+    this.#hold(request, bytes.length);
+    return decode(bytes);
+  }
+
+  /** The response has ended. May be called again. */
+  release(request: object): void {
+    this.#heldBytes -= this.#held.get(request) ?? 0;
+    this.#held.delete(request);
+  }
+
+  #hold(request: object, bytes: number): void {
+    const isMuch = bytes > SMALL_BYTES && this.#heldBytes > 0;
+    if (isMuch && this.#heldBytes + bytes > this.#maxHeldBytes) {
+      const message = 'Too many large requests wait for their answers; try again later.';
+      throw new StompError('QUEUE_FULL', message, { fields: { field: 'body' } });
+    }
+    this.#held.set(request, bytes);
+    this.#heldBytes += bytes;
   }
 
   #collect(payload: Body, limitBytes: number): Promise<Buffer> {

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isLoopback } from '../../config/schema.js';
 import { StompError } from '../../errors.js';
-import { Bodies } from './bodies.js';
+import { Bodies, type BodyLimits } from './bodies.js';
 import { admit } from './caller.js';
 import { type ConnectionOptions, Connections } from './connections.js';
 import { checkOrigins, shareWithPage } from './cors.js';
@@ -22,19 +22,22 @@ export interface GateOptions {
   rateLimits?: RateLimitOptions | undefined;
   /** How many there may be, and how slow. */
   connections?: ConnectionOptions | undefined;
+  /** Of the bodies of all requests together. */
+  bodies?: BodyLimits | undefined;
 }
 
 export class Gate {
   readonly connections: Connections;
-  readonly bodies = new Bodies();
+  readonly bodies: Bodies;
   readonly rates: RateLimits;
   readonly #keys: KeyRing | undefined;
   #allowed: Allowed;
 
   /** @throws StompError CONFIG_INVALID */
-  constructor({ keys, allowedHosts = [], corsOrigins = [], rateLimits, connections }: GateOptions) {
-    this.connections = new Connections(connections);
-    this.rates = new RateLimits(rateLimits);
+  constructor({ keys, allowedHosts = [], corsOrigins = [], ...limits }: GateOptions) {
+    this.connections = new Connections(limits.connections);
+    this.bodies = new Bodies(limits.bodies);
+    this.rates = new RateLimits(limits.rateLimits);
     this.#keys = keys;
     this.#allowed = {
       hosts: allowedHosts.map((host) => host.toLowerCase()),
@@ -74,6 +77,7 @@ export class Gate {
   #isAnswered(request: FastifyRequest, reply: FastifyReply): boolean {
     request.caller = ANYONE;
     this.connections.begin(request.raw, reply.raw);
+    reply.raw.once('close', () => this.bodies.release(request.raw));
     checkPage(request.headers, this.#allowed);
     if (shareWithPage(request, reply, this.#allowed.origins)) return true;
     admit(request, reply, this.#keys);

@@ -10,11 +10,19 @@ import type { Service } from '../service.js';
 
 export function agents(app: FastifyInstance, service: Service): void {
   resource(app, '/v1/agents', {
-    GET: async () => ({ object: 'list', data: (await service.engine().agents()).map(describe) }),
+    GET: async () => ({ object: 'list', data: (await service.agents()).map(describe) }),
     POST: create(service),
   });
   resource(app, '/v1/agents/:id', {
-    GET: async (request) => describe(await existing(service, agentOf(request))),
+    GET: async (request) => {
+      const id = agentOf(request);
+      return describe(
+        found(
+          id,
+          (await service.agents()).find((agent) => agent.id === id),
+        ),
+      );
+    },
     DELETE: async (request) => {
       const id = agentOf(request);
       await service.engine().remove(id);
@@ -93,7 +101,11 @@ function noBody(request: FastifyRequest): void {
 }
 
 async function existing(service: Service, id: string): Promise<AgentInfo> {
-  const info = await service.engine().agent(id).info();
+  return found(id, await service.engine().agent(id).info());
+}
+
+/** @throws StompError AGENT_NOT_FOUND */
+function found(id: string, info: AgentInfo | undefined): AgentInfo {
   if (info) return info;
   throw new StompError(
     'AGENT_NOT_FOUND',

@@ -26,13 +26,13 @@ export function messages(app: FastifyInstance, service: Service): void {
   resource(app, '/v1/messages/count_tokens', { POST: (request) => count(service, request) }, options);
 }
 
-function answer(service: Service, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function answer(service: Service, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   announceAgent(request, reply);
   const engine = service.engine();
   const asked = readMessageRequest(request.body);
   checkModel(asked.model, service.model);
   const { messages: conversation, sampling } = asked;
-  const who = resolveAgent(
+  const who = await resolveAgent(
     {
       headers: request.headers,
       sessionId: undefined,
@@ -40,7 +40,8 @@ function answer(service: Service, request: FastifyRequest, reply: FastifyReply):
       tools: asked.options.tools ?? [],
       cacheSalt: sampling.cacheSalt ?? '',
     },
-    service.anonymous,
+    engine,
+    service,
   );
   const format = messageFormat({
     id: `msg_${randomUUID().replaceAll('-', '')}`,

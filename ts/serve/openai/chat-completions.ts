@@ -16,13 +16,17 @@ export function chatCompletions(app: FastifyInstance, service: Service): void {
   resource(app, '/v1/chat/completions', { POST: (request, reply) => complete(service, request, reply) });
 }
 
-function complete(service: Service, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function complete(
+  service: Service,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const engine = service.engine();
   announceAgent(request, reply);
   const chat = readChatRequest(request.body);
   checkModel(chat.model, service.model);
   const { messages, options } = chat;
-  const who = resolveAgent(
+  const who = await resolveAgent(
     {
       headers: request.headers,
       sessionId: chat.sessionId,
@@ -30,7 +34,8 @@ function complete(service: Service, request: FastifyRequest, reply: FastifyReply
       tools: options.tools ?? [],
       cacheSalt: options.cacheSalt ?? '',
     },
-    service.anonymous,
+    engine,
+    service,
   );
   const format = chatFormat({
     ...chat,

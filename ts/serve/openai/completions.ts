@@ -16,12 +16,16 @@ export function completions(app: FastifyInstance, service: Service): void {
   resource(app, '/v1/completions', { POST: (request, reply) => complete(service, request, reply) });
 }
 
-function complete(service: Service, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function complete(
+  service: Service,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const engine = service.engine();
   announceAgent(request, reply);
   const body = readCompletionRequest(request.body);
   checkModel(body.model, service.model);
-  const who = agentOf(service, request, body);
+  const who = await agentOf(service, engine, request, body);
   const logprobs = body.options.topLogprobs !== undefined;
   const format = completionFormat({
     ...body,
@@ -43,14 +47,15 @@ function complete(service: Service, request: FastifyRequest, reply: FastifyReply
 /** A raw prompt is named as a conversation of one message, and never after one that was spoken in a chat. */
 function agentOf(
   service: Service,
+  engine: ServedEngine,
   request: FastifyRequest,
   { sessionId, prompts, options }: CompletionRequest,
-): NamedTurn {
+): Promise<NamedTurn> {
   const [first] = prompts;
   const content = typeof first === 'string' ? first : JSON.stringify(first);
   const cacheSalt = JSON.stringify(['completion', typeof first, options.cacheSalt ?? '']);
   const messages = [{ role: 'user' as const, content }];
-  return resolveAgent({ headers: request.headers, sessionId, messages, cacheSalt }, service.anonymous);
+  return resolveAgent({ headers: request.headers, sessionId, messages, cacheSalt }, engine, service);
 }
 
 /** The first answer is the agent's; the others belong to nobody and share the blocks of their prompts. */

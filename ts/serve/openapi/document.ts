@@ -20,7 +20,7 @@ const MEANING: Readonly<Record<number, string>> = {
   400: 'The request is wrong; `error.field` says where',
   401: 'A key is needed, and none or none that is known was sent',
   403: 'The key, or the host, may not do this',
-  404: 'There is no such thing',
+  404: 'There is no such thing, or it was deleted meanwhile',
   406: 'The client takes no answer of this kind',
   409: 'It conflicts with what is there',
   410: 'The lease is no longer held',

@@ -78,7 +78,7 @@ describe('too many connections', () => {
 
 describe('bodies that arrive', () => {
   it('are let go by size when there are too many bytes of them', async () => {
-    const bodies = new Bodies(1000);
+    const bodies = new Bodies({ arrivingBytes: 1000 });
     const { server, port } = await listening(bodies);
     const [small, large] = [open(port), open(port)];
     small.socket.write(request(['POST / HTTP/1.1', 'Host: x', 'Content-Length: 300'], 'x'.repeat(250)));
@@ -93,13 +93,67 @@ describe('bodies that arrive', () => {
   });
 
   it('are forgotten when their client goes', async () => {
-    const bodies = new Bodies(1000);
+    const bodies = new Bodies({ arrivingBytes: 1000 });
     const { server, port } = await listening(bodies);
     const { socket } = open(port);
     socket.write(request(['POST / HTTP/1.1', 'Host: x', 'Content-Length: 300'], 'x'.repeat(250)));
     await until(() => bodies.bytes === 250, 'it arrives');
     socket.destroy();
     await until(() => bodies.bytes === 0, 'it is forgotten');
+    await server.close();
+  });
+
+  it('are counted until their answers have ended, and refused beyond a sum unless they are small', async () => {
+    const engine = new FakeEngine();
+    engine.script = { tokens: ['slow', 'ly'], tokenMs: 300 };
+    const { post, server } = await start({ bodies: { heldBytes: 300_000 } }, engine);
+    const ask = (size: number) =>
+      post('/v1/chat/completions', { messages: [{ role: 'user', content: 'x'.repeat(size) }] });
+    const first = ask(200_000);
+    await until(() => server.runningTurns === 1, 'the first is under way');
+    const refused = await ask(150_000);
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
+    expect(await errorOf(refused)).toMatchObject({ code: 'QUEUE_FULL', param: 'body' });
+    expect((await ask(50_000)).status).toBe(200);
+    expect((await first).status).toBe(200);
+    expect((await ask(150_000)).status).toBe(200);
+    expect((await ask(400_000)).status).toBe(200);
+  });
+
+  it('are given back when their client goes before the answer', async () => {
+    const engine = new FakeEngine();
+    engine.script = { tokens: Array<string>(1000).fill('x'), tokenMs: 10 };
+    const { url, server, post } = await start({ bodies: { heldBytes: 300_000 } }, engine);
+    const body = JSON.stringify({ messages: [{ role: 'user', content: 'x'.repeat(200_000) }] });
+    const gone = new AbortController();
+    const headers = { 'content-type': 'application/json' };
+    const init = { method: 'POST', headers, body, signal: gone.signal };
+    const left = fetch(`${url}/v1/chat/completions`, init);
+    await until(() => server.runningTurns === 1, 'it is under way');
+    gone.abort();
+    await expect(left).rejects.toThrow();
+    await until(() => server.runningTurns === 0, 'it has ended');
+    engine.script = {};
+    expect((await post('/v1/chat/completions', body)).status).toBe(200);
+  });
+
+  it.each([
+    ['/v1/chat/completions', { messages: hello }],
+    ['/v1/completions', { prompt: 'Hello' }],
+    ['/v1/messages', { model: 'tiny', max_tokens: 9, messages: hello }],
+    ['/v1/agents/ann/generate', { message: 'Hello' }],
+  ])('are not kept while a turn of %s runs', async (path, body) => {
+    const engine = new FakeEngine();
+    engine.script = { tokens: ['slow'], tokenMs: 100 };
+    const server = createServer(engine, { model: 'tiny' });
+    const requests: { body: unknown }[] = [];
+    server.app.addHook('preHandler', async (request) => void requests.push(request));
+    const { url } = await server.listen({ port: 0 });
+    const headers = { 'content-type': 'application/json' };
+    const answer = fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) });
+    await until(() => engine.calls.length === 1, 'it runs');
+    expect(requests.map((request) => request.body)).toEqual([undefined]);
+    expect((await answer).status).toBe(200);
     await server.close();
   });
 
@@ -208,7 +262,7 @@ async function greeted(port: number) {
 async function listening(bodies: Bodies) {
   const { createServer: createHttpServer } = await import('node:http');
   const server = createHttpServer((message, response) => {
-    bodies.read(message, 1000).then(
+    bodies.read(message, message, 1000).then(
       (text) => response.end(text),
       (error: { code: string }) => response.end(error.code),
     );

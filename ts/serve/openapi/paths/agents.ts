@@ -52,6 +52,8 @@ export const agentPaths: PathGroup = {
       get: { summary: 'Show an agent', parameters: [agent], answers: one, errors: [404] },
       delete: {
         summary: 'Delete an agent and its cache',
+        description:
+          'Its turns, waiting ones too, end with 404 `AGENT_NOT_FOUND`; a stream that has begun ends with that error.',
         parameters: [agent],
         answers: {
           200: {

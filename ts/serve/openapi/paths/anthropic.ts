@@ -84,7 +84,7 @@ export const anthropicPaths: PathGroup = {
           ...conversation,
           max_tokens: integer('Longest answer', { minimum: 1, maximum: 16_777_216 }),
           'stream?': flag('As server-sent events'),
-          'temperature?': number('0 takes the likeliest token', { minimum: 0, maximum: 1 }),
+          'temperature?': number('0 takes the likeliest token', { minimum: 0, maximum: 1, default: 0 }),
           'top_p?': number('Of the likeliest tokens that sum to this', { exclusiveMinimum: 0, maximum: 1 }),
           'top_k?': integer('Of so many likeliest tokens; 0: all', { minimum: 0, maximum: 1_000_000 }),
           'stop_sequences?': list(text('Ends the answer', { minLength: 1, maxLength: 1024 }), {

@@ -7,7 +7,7 @@ const penalty = (what: string): Schema => number(what, { minimum: -2, maximum: 2
 /** How tokens are chosen; the same for every route that generates. */
 export const samplingMembers: Readonly<Record<string, Schema>> = {
   'max_tokens?': integer('Longest answer', { minimum: 1, maximum: 16_777_216 }),
-  'temperature?': number('0 takes the likeliest token', { minimum: 0, maximum: 2 }),
+  'temperature?': number('0 takes the likeliest token', { minimum: 0, maximum: 2, default: 0 }),
   'top_p?': number('Of the likeliest tokens that sum to this', { exclusiveMinimum: 0, maximum: 1 }),
   'top_k?': integer('Of so many likeliest tokens; 0: all', { minimum: 0, maximum: 1_000_000 }),
   'min_p?': number('None less likely than this share of the likeliest', { minimum: 0, maximum: 1 }),
