@@ -17,7 +17,12 @@ const project = (name: string, testTimeout: number) => ({
 export default defineConfig({
   test: {
     maxWorkers: 2,
-    projects: [project('unit', 20_000), project('integration', 120_000), project('e2e', 300_000)],
+    projects: [
+      project('unit', 20_000),
+      project('integration', 120_000),
+      project('e2e', 300_000),
+      project('clients', 600_000),
+    ],
     coverage: {
       provider: 'v8',
       include: ['ts/**/*.ts'],

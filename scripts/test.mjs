@@ -1,8 +1,9 @@
 /**
  * Runs the tests, names those that failed, and ends with one line, `N passed, N failed`, over all of them.
  *
- *   node scripts/test.mjs [unit] [integration] [e2e] [cpp] [--scale N]     all four unless told
+ *   node scripts/test.mjs [unit] [integration] [e2e] [cpp] [clients] [--scale N]
  *
+ * Without names it runs all of them but clients, which brings other people's programs from npm.
  * --scale multiplies rounds and durations of the tests that have them (STOMP_TEST_SCALE).
  */
 import { spawnSync } from 'node:child_process';
@@ -16,9 +17,10 @@ import { hasEngine, platformName } from './native/platform.mjs';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const failures = [];
 const suites = ['unit', 'integration', 'e2e', 'cpp'];
+const onDemand = ['clients'];
 
 function parse(args) {
-  const chosen = args.filter((arg) => suites.includes(arg));
+  const chosen = args.filter((arg) => [...suites, ...onDemand].includes(arg));
   const at = args.indexOf('--scale');
   const scale = at < 0 ? process.env.STOMP_TEST_SCALE : args[at + 1];
   return { chosen: chosen.length ? chosen : suites, scale: scale ?? '1' };

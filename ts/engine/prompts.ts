@@ -53,16 +53,14 @@ export class Prompts {
     await loopTurn();
     const render = (messages: readonly ChatMessage[]) =>
       template.render(messages, { tools, thinking: reasoning.enabled });
-    const { text, rendered, messages, missReason } = quotedPrompt(conversation, before, {
-      render,
-      tokenizer,
-    });
+    const quoted = quotedPrompt(conversation, before, { render, tokenizer, tools });
+    const { text, rendered, answers, messages, missReason } = quoted;
     this.checkLength(text);
     const form = this.#answerForm(text, options);
     const grammar = await forms.grammar(options, form, asking);
     const prompt = await before.extend(text, tokenizer, { signal: asking.signal });
     return {
-      prompt: { ...prompt, rendered },
+      prompt: { ...prompt, rendered, answers },
       messages,
       form,
       guidance: { grammar, ...this.#budget(options, form) },

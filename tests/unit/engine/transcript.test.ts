@@ -100,6 +100,15 @@ describe('Transcript', () => {
     expect(await after.extend(text, tokenizer)).toEqual(await before.extend(text, tokenizer));
   });
 
+  it('is read as earlier versions wrote it, without what they did not know', async () => {
+    const { answers: _, ...known } = JSON.parse((await spelledTurn()).toJson()) as Record<string, unknown>;
+    for (const version of [1, 2]) {
+      const read = Transcript.fromJson(JSON.stringify({ ...known, version }), tokenizer.vocabSize);
+      expect(read.view()).toEqual((await spelledTurn()).view());
+      expect(read.answers).toEqual([]);
+    }
+  });
+
   it('is nothing on disk before the first turn', () => {
     expect(Transcript.empty.toJson()).toBe('');
     expect(Transcript.fromJson('', 10)).toBe(Transcript.empty);
@@ -108,9 +117,13 @@ describe('Transcript', () => {
   it('refuses what it did not write', async () => {
     const good = JSON.parse((await spelledTurn()).toJson()) as Record<string, unknown>;
     const bad: [string, unknown][] = [
-      ['version', 3],
-      ['rendered', { chars: 1.5, hash: '' }],
-      ['rendered', null],
+      ['version', 4],
+      ['answers', undefined],
+      ['answers', [null]],
+      ['answers', [{ messages: 2, chars: 1, rendered: { chars: 1.5, hash: '' } }]],
+      ['answers', [{ messages: 2, chars: 1, rendered: null }]],
+      ['answers', [{ messages: 2, chars: 1e5, rendered: { chars: 1, hash: '' } }]],
+      ['answers', [{ messages: 1, chars: 1, rendered: { chars: 1, hash: '' } }]],
       ['text', 7],
       ['bos', undefined],
       ['messages', [{ role: 'robot', content: 'x' }]],

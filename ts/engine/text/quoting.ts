@@ -1,20 +1,23 @@
 /**
  * Follow-ups of a conversation that a transcript knows. Clients send it again in words of their own: arguments in
- * another spelling, thoughts left out, space trimmed. Where they mean what was said, it is quoted as it was
- * written, so that its tokens are those in the cache.
+ * another spelling, defaults written out, thoughts left out, space trimmed. As far as they mean what was said, it
+ * is quoted as it was written, so that its tokens are those in the cache. Where they change an answer, or leave
+ * one that was interrupted, the answers before it are still quoted.
  */
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { ChatMessage, ToolCall } from '../types.js';
+import type { ChatMessage, ToolCall, ToolDefinition } from '../types.js';
 import { messageText } from './message-text.js';
 import type { TextTokenizer } from './tokenizer.js';
 import { answerMarkers } from './tools/parser.js';
-import type { Rendered, Transcript } from './transcript.js';
+import type { KeptAnswer, Rendered, Transcript } from './transcript.js';
 
 export interface Quoted {
   /** The prompt. */
   text: string;
   rendered: Rendered;
+  /** Answers of the transcript that the prompt quotes. */
+  answers: readonly KeptAnswer[];
   /** The conversation, what was known of it in the words of the transcript. */
   messages: readonly ChatMessage[];
   /** Why the kept answer could not be quoted, where it was expected to be; else empty. */
@@ -24,28 +27,41 @@ export interface Quoted {
 export interface Rendering {
   render: (messages: readonly ChatMessage[]) => string;
   tokenizer: Pick<TextTokenizer, 'nextSeam'>;
+  /** Their schemas say what an argument is that a call leaves out. */
+  tools: readonly ToolDefinition[];
 }
 
+type Known = Pick<Transcript, 'messages' | 'text' | 'answers'>;
+
 /** The prompt of a conversation, with as much of a transcript in it as the conversation means. */
-export function quotedPrompt(
-  messages: readonly ChatMessage[],
-  before: Pick<Transcript, 'messages' | 'text' | 'rendered'>,
-  rendering: Rendering,
-): Quoted {
-  const kept = before.messages;
-  const goesOn = kept.at(-1)?.role === 'assistant' && before.rendered !== undefined && begins(messages, kept);
-  if (!goesOn) return asRendered(messages, rendering.render(messages), '');
-  const known = [...kept.map((message, i) => withIds(message, messages[i])), ...messages.slice(kept.length)];
+export function quotedPrompt(messages: readonly ChatMessage[], before: Known, rendering: Rendering): Quoted {
+  const kept = upToLastMeant(messages, before, rendering.tools);
+  const last = kept.answers.at(-1);
+  if (last === undefined) return asRendered(messages, rendering.render(messages), '');
+  const said = kept.messages.map((message, i) => withIds(message, messages[i]));
+  const known = [...said, ...messages.slice(said.length)];
   const text = rendering.render(known);
-  const changed = changedPast(text, before, kept);
+  const changed = changedPast(text, last.rendered, said);
   if (changed !== '') return asRendered(known, text, changed);
-  const tail = tailAfter(known, kept.length - 1, text, rendering);
+  const tail = tailAfter(known, said.length - 1, text, rendering);
   if (tail === undefined) return asRendered(known, text, '');
-  return { ...asRendered(known, text, ''), text: before.text + tail };
+  return { ...asRendered(known, text, ''), text: kept.text + tail, answers: kept.answers };
+}
+
+/** What is known up to the last answer that a conversation still means and goes on from; may be nothing. */
+function upToLastMeant(
+  messages: readonly ChatMessage[],
+  { messages: known, text, answers }: Known,
+  tools: readonly ToolDefinition[],
+): Known {
+  const meant = sameFor(messages, known, tools);
+  const kept = answers.filter((answer) => answer.messages <= meant && answer.messages < messages.length);
+  const { messages: count, chars } = kept.at(-1) ?? { messages: 0, chars: 0 };
+  return { messages: known.slice(0, count), text: text.slice(0, chars), answers: kept };
 }
 
 function asRendered(messages: readonly ChatMessage[], text: string, missReason: string): Quoted {
-  return { text, rendered: renderedAs(text), messages, missReason };
+  return { text, rendered: renderedAs(text), answers: [], messages, missReason };
 }
 
 function renderedAs(text: string): Rendered {
@@ -53,16 +69,11 @@ function renderedAs(text: string): Rendered {
 }
 
 /** Why the template does not go on from what it wrote before; empty when it does. */
-function changedPast(
-  text: string,
-  before: Pick<Transcript, 'rendered'>,
-  kept: readonly ChatMessage[],
-): string {
-  const chars = before.rendered?.chars ?? 0;
+function changedPast(text: string, before: Rendered, kept: readonly ChatMessage[]): string {
   const thought = kept.some((message) => (message.reasoning ?? '') !== '');
-  const same = renderedAs(text.slice(0, chars)).hash === before.rendered?.hash;
+  const same = renderedAs(text.slice(0, before.chars)).hash === before.hash;
   const reasoning = kept.at(-1)?.reasoning?.trim() ?? '';
-  if (same && text.includes(reasoning, chars)) return '';
+  if (same && text.includes(reasoning, before.chars)) return '';
   return thought
     ? 'the chat template leaves out earlier thoughts'
     : 'the chat template rewrites earlier messages';
@@ -94,18 +105,20 @@ function altered(message: ChatMessage): ChatMessage {
   return { ...message, content: `${content}${content.endsWith('~') ? '!' : '~'}` };
 }
 
-/** Whether a conversation begins with what another one means. */
-function begins(messages: readonly ChatMessage[], kept: readonly ChatMessage[]): boolean {
-  return (
-    messages.length > kept.length &&
-    kept.every((message, i) => {
-      const other = messages[i];
-      return other !== undefined && meansTheSame(other, message);
-    })
-  );
+/** For how many messages two conversations mean the same. */
+function sameFor(
+  messages: readonly ChatMessage[],
+  kept: readonly ChatMessage[],
+  tools: readonly ToolDefinition[],
+): number {
+  const parts = kept.findIndex((message, i) => {
+    const other = messages[i];
+    return other === undefined || !meansTheSame(other, message, tools);
+  });
+  return parts < 0 ? kept.length : parts;
 }
 
-function meansTheSame(a: ChatMessage, b: ChatMessage): boolean {
+function meansTheSame(a: ChatMessage, b: ChatMessage, tools: readonly ToolDefinition[]): boolean {
   if (a.role !== b.role) return false;
   if (a.role !== 'assistant') return isDeepStrictEqual(plain(a), plain(b));
   const calls = b.toolCalls ?? [];
@@ -114,7 +127,7 @@ function meansTheSame(a: ChatMessage, b: ChatMessage): boolean {
     messageText(a).trim() === messageText(b).trim() &&
     (thoughts === '' || thoughts === b.reasoning?.trim()) &&
     a.toolCalls?.length === b.toolCalls?.length &&
-    calls.every((call, i) => sameCall(call, a.toolCalls?.[i]))
+    calls.every((call, i) => sameCall(call, a.toolCalls?.[i], tools))
   );
 }
 
@@ -122,17 +135,34 @@ function plain(message: ChatMessage): ChatMessage {
   return { ...message, content: messageText(message) };
 }
 
-function sameCall(a: ToolCall, b: ToolCall | undefined): boolean {
-  return a.name === b?.name && isDeepStrictEqual(argumentsOf(a), argumentsOf(b));
+function sameCall(a: ToolCall, b: ToolCall | undefined, tools: readonly ToolDefinition[]): boolean {
+  if (a.name !== b?.name) return false;
+  const defaults = defaultsOf(tools.find((tool) => tool.name === a.name));
+  return isDeepStrictEqual(argumentsOf(a, defaults), argumentsOf(b, defaults));
 }
 
-/** Arguments that are no JSON, as when they were cut off, are taken as they are. */
-function argumentsOf(call: ToolCall): unknown {
+/** Arguments that are no object, as when they were cut off, are taken as they are. */
+function argumentsOf(call: ToolCall | undefined, defaults: object): unknown {
+  const text = call?.arguments ?? '';
   try {
-    return JSON.parse(call.arguments.trim() === '' ? '{}' : call.arguments);
+    const value: unknown = JSON.parse(text.trim() === '' ? '{}' : text);
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? { ...defaults, ...value } : value;
   } catch {
-    return call.arguments;
+    return text;
   }
+}
+
+/** What clients write out that the model left out. */
+function defaultsOf(tool: ToolDefinition | undefined): object {
+  const { properties } = Object(tool?.parameters) as { properties?: unknown };
+  const entries = Object.entries(Object(properties) as object);
+  return Object.fromEntries(
+    entries.flatMap(([name, schema]) => {
+      const { default: value } = Object(schema) as { default?: unknown };
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 }
 
 /** Results refer to calls by the names that the client has for them. */

@@ -10,8 +10,8 @@ import type { ChatMessage, TranscriptView } from '../types.js';
 import { checkMessages } from './messages.js';
 import type { Encoded, Seam, TextTokenizer } from './tokenizer.js';
 
-/** Version of the JSON form. Version 1 has no `rendered`; readers refuse every other one. */
-const formatVersion = 2;
+/** Version of the JSON form. Versions 1 and 2 have no `answers`; readers refuse every other one. */
+const formatVersion = 3;
 
 /** Conversations beyond this are not kept; the agent's cache stays. */
 const maxTranscriptChars = 32 * 1024 * 1024;
@@ -26,6 +26,8 @@ export interface Prompt {
   keptTokens: number;
   /** Of a chat. */
   rendered?: Rendered;
+  /** Earlier answers that stand in the text as they were written. */
+  answers?: readonly KeptAnswer[];
 }
 
 /** A prompt as the template alone would have it, where earlier answers are not quoted as they were written. */
@@ -35,6 +37,16 @@ export interface Rendered {
   hash: string;
 }
 
+/** Where an answer ends. What precedes it stands by itself: a conversation may go on from there in another way. */
+export interface KeptAnswer {
+  /** Messages up to it, itself included. */
+  readonly messages: number;
+  /** Characters of the text up to its end. */
+  readonly chars: number;
+  /** Its prompt. */
+  readonly rendered: Rendered;
+}
+
 export interface TranscriptParts {
   messages: readonly ChatMessage[];
   text: string;
@@ -42,7 +54,7 @@ export interface TranscriptParts {
   /** Where the text may be cut; ascending, the end of the text included when it is one. */
   seams: readonly Seam[];
   bos: boolean;
-  rendered?: Rendered | undefined;
+  answers?: readonly KeptAnswer[];
 }
 
 export class Transcript {
@@ -51,8 +63,8 @@ export class Transcript {
   readonly messages: readonly ChatMessage[];
   readonly text: string;
   readonly tokens: readonly number[];
-  /** The last prompt, when the template wrote it and an answer followed. */
-  readonly rendered: Rendered | undefined;
+  /** Ascending; the last one ends the text. None where no template wrote the prompt. */
+  readonly answers: readonly KeptAnswer[];
   readonly #seams: readonly Seam[];
   readonly #bos: boolean;
 
@@ -60,7 +72,7 @@ export class Transcript {
     this.messages = parts.messages;
     this.text = parts.text;
     this.tokens = parts.tokens;
-    this.rendered = parts.rendered;
+    this.answers = parts.answers ?? [];
     this.#seams = parts.seams;
     this.#bos = parts.bos;
   }
@@ -80,7 +92,16 @@ export class Transcript {
     const tokens = [...prompt.tokens, ...answer.tokens];
     const end = answer.whole ? [{ char: text.length, token: tokens.length }] : [];
     const seams = [...prompt.seams, ...end];
-    return new Transcript({ messages, text, tokens, seams, bos: prompt.bos, rendered: prompt.rendered });
+    const { bos, rendered } = prompt;
+    const own = rendered ? [{ messages: messages.length, chars: text.length, rendered }] : [];
+    return new Transcript({
+      messages,
+      text,
+      tokens,
+      seams,
+      bos,
+      answers: [...(prompt.answers ?? []), ...own],
+    });
   }
 
   /**
@@ -102,11 +123,11 @@ export class Transcript {
 
   /** Empty when there is nothing to keep or too much of it. */
   toJson(): string {
-    const { messages, text, tokens, rendered } = this;
+    const { messages, text, tokens, answers } = this;
     if (tokens.length === 0 && messages.length === 0) return '';
     const seams = this.#seams.flatMap((seam) => [seam.char, seam.token]);
     const bos = this.#bos;
-    const json = JSON.stringify({ version: formatVersion, messages, text, tokens, seams, bos, rendered });
+    const json = JSON.stringify({ version: formatVersion, messages, text, tokens, seams, bos, answers });
     return json.length > maxTranscriptChars ? '' : json;
   }
 
@@ -179,26 +200,46 @@ function commonPrefixLength(a: string, b: string): number {
 
 function readParts(json: unknown, vocabSize: number): TranscriptParts {
   if (typeof json !== 'object' || json === null) throw new Error('no object');
-  const { version, messages, text, tokens, seams, bos, rendered } = json as Record<string, unknown>;
-  if (version !== 1 && version !== formatVersion) throw new Error(`version ${String(version)}`);
+  const { version, messages, text, tokens, seams, bos, answers } = json as Record<string, unknown>;
+  if (version !== 1 && version !== 2 && version !== formatVersion)
+    throw new Error(`version ${String(version)}`);
   if (typeof text !== 'string' || typeof bos !== 'boolean') throw new Error('text or bos missing');
   if (!Array.isArray(messages)) throw new Error('messages missing');
   const ids = integers('tokens', tokens, vocabSize - 1);
+  const known = messages.length === 0 ? [] : checkMessages(messages);
   return {
-    messages: messages.length === 0 ? [] : checkMessages(messages),
+    messages: known,
     text,
     tokens: ids,
     seams: readSeams(integers('seams', seams, Math.max(text.length, ids.length)), text.length, ids.length),
     bos,
-    rendered: readRendered(rendered),
+    answers: version === formatVersion ? readAnswers(answers, known, text.length) : [],
   };
 }
 
-function readRendered(value: unknown): Rendered | undefined {
-  if (value === undefined) return undefined;
-  const { chars, hash } = Object(value) as Record<string, unknown>;
-  if (!Number.isInteger(chars) || typeof hash !== 'string') throw new Error('rendered is damaged');
-  return { chars: Number(chars), hash };
+function readAnswers(value: unknown, messages: readonly ChatMessage[], chars: number): KeptAnswer[] {
+  if (!Array.isArray(value)) throw new Error('answers missing');
+  const answers = value.map(readAnswer);
+  const ascend = answers.every((one, i) => {
+    const before = answers[i - 1] ?? { messages: 0, chars: 0 };
+    return one.messages > before.messages && one.chars >= before.chars && one.chars <= chars;
+  });
+  const said = answers.every((one) => messages[one.messages - 1]?.role === 'assistant');
+  if (!ascend || !said) throw new Error('answers are out of order');
+  return answers;
+}
+
+function readAnswer(value: unknown): KeptAnswer {
+  const { messages, chars, rendered } = Object(value) as Record<string, unknown>;
+  const { chars: length, hash } = Object(rendered) as Record<string, unknown>;
+  if (![messages, chars, length].every(Number.isInteger) || typeof hash !== 'string') {
+    throw new Error('answers are damaged');
+  }
+  return {
+    messages: Number(messages),
+    chars: Number(chars),
+    rendered: { chars: Number(length), hash },
+  };
 }
 
 function integers(what: string, value: unknown, max: number): number[] {

@@ -70,7 +70,9 @@ class Conversation {
 
   /**
    * Before anything is said it belongs to the system prompt. Later on few templates take a system message,
-   * and some drop it: it is put into what the user says, marked as clients mark such reminders.
+   * and some drop it: it is put into what was said last, marked as clients mark such reminders. Behind the
+   * result of a tool it stays with that: as words of the user it would begin a new turn, for which templates
+   * drop the thoughts that led to the call.
    */
   #instruct(texts: readonly string[]): void {
     const isStart = this.messages.every(({ role }) => role === 'system');
@@ -80,7 +82,10 @@ class Conversation {
     }
     const content = texts.map(withoutVolatileLines).join('\n');
     if (content.trim() === '' || isVolatileBlock(content)) return;
-    this.#append({ role: 'user', content: `<system-reminder>\n${content}\n</system-reminder>` });
+    const reminder = `<system-reminder>\n${content}\n</system-reminder>`;
+    const last = this.messages.at(-1);
+    if (last?.role === 'tool') this.#replaceLast({ ...last, content: `${last.content}\n${reminder}` });
+    else this.#append({ role: 'user', content: reminder });
   }
 
   #user(blocks: readonly Block[]): void {
@@ -115,8 +120,12 @@ class Conversation {
 
   #append(message: Message): void {
     const last = this.messages.at(-1);
-    if (last?.role === message.role) this.messages[this.messages.length - 1] = joined(last, message);
+    if (last?.role === message.role) this.#replaceLast(joined(last, message));
     else this.messages.push(message);
+  }
+
+  #replaceLast(message: Message): void {
+    this.messages[this.messages.length - 1] = message;
   }
 }
 

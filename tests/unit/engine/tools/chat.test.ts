@@ -243,6 +243,57 @@ describe('a follow-up', () => {
     expect(r.tokenizer.decode(promptAt(r, 1))).toContain('assistant\nbcd<|im_end|>');
   });
 
+  it.each([
+    ['quotes a call of which the client has written out the defaults', false],
+    ['takes a call as it is in which the client has another value than the default', true],
+  ])('%s', async (_n, all) => {
+    const r = await rig({ template: templates.qwen, markers: templates.qwenMarkers });
+    const properties = { a: { type: 'string' }, all: { type: 'boolean', default: false } };
+    const edit: ToolDefinition = { name: 'edit', parameters: { type: 'object', properties } };
+    spells(r, '<tool_call>\n{"name": "edit", "arguments": {"a":  "abc"}}\n</tool_call>');
+    const first = await r.settle(chat(r, [question], { tools: [edit] }).result);
+    const before = [...promptAt(r, 0), ...answerOf(r)];
+    const toolCalls = first.toolCalls.map((one) => ({
+      ...one,
+      arguments: JSON.stringify({ all, a: 'abc' }),
+    }));
+    const result: ChatMessage = { role: 'tool', content: 'ok', toolCallId: first.toolCalls[0]?.id ?? '' };
+    const whole: ChatMessage[] = [question, { role: 'assistant', content: '', toolCalls }, result];
+    await r.settle(chat(r, whole, { tools: [edit] }).result);
+    const prompt = promptAt(r, 1);
+    if (all) expect(r.tokenizer.decode(prompt)).toMatch(/"all": ?true/);
+    else expect(prompt.slice(0, before.length)).toEqual(before);
+  });
+
+  it.each([
+    ['an interrupted answer', [{ role: 'assistant', content: 'bc' }, question]],
+    ['a question that was asked again', []],
+  ] satisfies [string, ChatMessage[]][])(
+    'quotes the answers before %s, also after a restart',
+    async (_n, added) => {
+      const setup = { template: templates.chatml, markers: templates.chatmlMarkers };
+      const first = await rig(setup);
+      spells(first, '  abc abc');
+      await first.settle(chat(first, [question]).result);
+      const before = [...promptAt(first, 0), ...answerOf(first)];
+      const said: ChatMessage[] = [question, { role: 'assistant', content: 'abc abc' }, question];
+      spells(first, 'bcd abc');
+      await first.settle(chat(first, said).result);
+
+      const restarted = await rig(setup);
+      for (const [agent, transcript] of first.core.saved) restarted.core.saved.set(agent, transcript);
+      for (const r of [first, restarted]) {
+        await r.settle(chat(r, [...said, ...added]).result);
+        const prompt = promptAt(r, -1);
+        expect(prompt.slice(0, before.length)).toEqual(before);
+        expect(r.tokenizer.decode(prompt)).not.toContain('bcd');
+        // What was quoted once is quoted again.
+        await r.settle(chat(r, [...said, ...added]).result);
+        expect(promptAt(r, -1)).toEqual(prompt);
+      }
+    },
+  );
+
   it('follows a template that leaves out earlier thoughts, and says so', async () => {
     const r = await rig({ template: templates.qwen, markers: templates.qwenMarkers });
     r.says('<think>\nHm.\n</think>\n\nYes.');

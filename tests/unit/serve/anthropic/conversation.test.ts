@@ -150,6 +150,18 @@ describe('messages', () => {
     ]);
   });
 
+  it('of the system behind the result of a tool stay with it, so that no new turn begins', () => {
+    const reminder = { role: 'system', content: [said('Tools: none.')] };
+    const turn = [user('Go'), assistant([use('a')]), user([result('a', '15 degrees')]), reminder];
+    const [, , ...rest] = read([...turn, assistant('Warm.'), user('Thanks')]);
+    const content = '15 degrees\n<system-reminder>\nTools: none.\n</system-reminder>';
+    expect(rest).toEqual([
+      { role: 'tool', name: 'get_weather', toolCallId: 'a', content },
+      { role: 'assistant', content: 'Warm.' },
+      { role: 'user', content: 'Thanks' },
+    ]);
+  });
+
   it('are never cut where people or tools quote what is left out elsewhere', () => {
     const quoted = 'What is this?\n<total_tokens>99 tokens left</total_tokens>\nIt keeps changing.';
     const file = '<total_tokens>99 tokens left</total_tokens>';
