@@ -208,19 +208,11 @@ export function graftStack(error: StompError, caller: Error): void {
   if (frames.length > 0) error.stack = [`${error.name}: ${error.message}`, ...frames].join('\n');
 }
 
-/** What the core counts, by its names, with ours. It tells everything in text. */
-const counts: ReadonlyMap<string, string> = new Map([
-  ['promptTokens', 'promptTokens'],
-  ['maxContext', 'contextTokens'],
-  ['neededTokens', 'neededTokens'],
-  ['waiting', 'waiting'],
-]);
+/** What the core counts. It tells everything in text. */
+const counts: ReadonlySet<string> = new Set(['promptTokens', 'contextTokens', 'neededTokens', 'waiting']);
 
 function plainFields(fields: unknown): StompErrorFields {
   if (typeof fields !== 'object' || fields === null) return {};
-  const entries = Object.entries(fields).map(([name, value]): [string, unknown] => {
-    const count = counts.get(name);
-    return count === undefined ? [name, value] : [count, Number(value)];
-  });
-  return Object.fromEntries(entries);
+  const entries = Object.entries(fields);
+  return Object.fromEntries(entries.map(([name, value]) => [name, counts.has(name) ? Number(value) : value]));
 }

@@ -1,6 +1,7 @@
 // Promises of base/thread_pool.h, base/aligned.h and base/cpu_features.h.
 #include "base/thread_pool.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -85,6 +86,24 @@ TEST(
     CHECK_EQUAL(values[round % 257], round);
   }
 }
+
+#ifdef __linux__
+TEST("thread pool: its threads have a name") {
+  ThreadPool pool(2);
+  std::atomic<int> named{0};
+  std::atomic<int> met{0};
+  pool.run(2, [&](int) {
+    char name[16] = {};
+    pthread_getname_np(pthread_self(), name, sizeof(name));
+    named += std::strcmp(name, "stomp-compute") == 0;
+    // Each thread has one of the two.
+    for (met++; met < 2;) {
+      std::this_thread::yield();
+    }
+  });
+  CHECK_EQUAL(named.load(), 1); // the other one is the caller's
+}
+#endif
 
 TEST("thread pool: a loop never waits for workers that are asleep") {
   ThreadPool pool(3);

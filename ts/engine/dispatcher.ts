@@ -3,6 +3,7 @@
  * thread only.
  */
 import { StompError, toStompError } from '../errors.js';
+import { loopTurn } from '../loop-turn.js';
 import type { NativeEngine, NativeFinish, NativeOnStep, NativeRequest } from '../native.js';
 import type { TokenLogprob } from './types.js';
 
@@ -35,6 +36,9 @@ export class Dispatcher {
   readonly #live = new Map<number, RequestSink>();
   #engine: Pick<NativeEngine, 'submit' | 'cancel'> | undefined;
   #nextId = 1;
+  /** Not yet told, in order. */
+  readonly #finished: { sink: RequestSink; finish: NativeFinish }[] = [];
+  #isFinishing = false;
 
   /** REQUIRES: called once, before the first submit. */
   attach(engine: Pick<NativeEngine, 'submit' | 'cancel'>): void {
@@ -71,6 +75,7 @@ export class Dispatcher {
   /** The engine is gone: no request gets another event from it. */
   close(): void {
     this.#engine = undefined;
+    while (this.#finished.length > 0) this.#finishNext();
     for (const [id, sink] of [...this.#live]) {
       this.#live.delete(id);
       sink.fail(closedError());
@@ -87,8 +92,25 @@ export class Dispatcher {
       told += pairs;
       this.#event({ id: events[i] ?? 0, value: events[i + 1] ?? 0, total, logprob });
     }
-    for (const finish of finished) this.#finish(finish);
+    for (const finish of finished) this.#over(finish);
+    if (finished.length > 0) void this.#finishInTurns();
   };
+
+  #over(finish: NativeFinish): void {
+    const sink = this.#live.get(finish.request);
+    if (sink && this.#live.delete(finish.request)) this.#finished.push({ sink, finish });
+  }
+
+  /** To end an answer takes a millisecond, and many may end with one step. */
+  async #finishInTurns(): Promise<void> {
+    if (this.#isFinishing) return;
+    this.#isFinishing = true;
+    while (this.#finished.length > 0) {
+      await loopTurn();
+      this.#finishNext();
+    }
+    this.#isFinishing = false;
+  }
 
   // Events of a request that was given up meanwhile are dropped.
   #event({ id, value, total, logprob }: StepEvent): void {
@@ -103,14 +125,13 @@ export class Dispatcher {
     }
   }
 
-  #finish(finish: NativeFinish): void {
-    const sink = this.#live.get(finish.request);
-    if (!sink) return;
-    this.#live.delete(finish.request);
+  #finishNext(): void {
+    const next = this.#finished.shift();
+    if (!next) return;
     try {
-      sink.finish(finish);
+      next.sink.finish(next.finish);
     } catch (error) {
-      this.#giveUp(finish.request, sink, error);
+      next.sink.fail(toStompError(error));
     }
   }
 

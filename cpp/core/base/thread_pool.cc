@@ -7,6 +7,8 @@
 #include <immintrin.h>
 #endif
 
+#include "base/thread_name.h"
+
 namespace stomp {
 
 namespace {
@@ -179,6 +181,7 @@ bool ThreadPool::rob(Worker& victim, const Share& first, Share& loot) {
 }
 
 void ThreadPool::serve(int worker) {
+  name_thread("stomp-compute");
   uint32_t seen = 0; // number of the last job this worker looked at
   while (await_job(seen)) {
     const uint64_t posted = posted_.load(std::memory_order_acquire);

@@ -163,7 +163,7 @@ void EngineCore::check(const Request& request) const {
                  ? ", or raise --cache-budget-mb or --max-context."
                  : "."),
         {{"promptTokens", std::to_string(n)},
-         {"maxContext", std::to_string(max_context_)}});
+         {"contextTokens", std::to_string(max_context_)}});
   }
   // Requests that find a place in the batch do not wait.
   const int places =

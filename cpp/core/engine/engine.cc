@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/thread_name.h"
 #include "engine/core.h"
 #include "engine/form_worker.h"
 
@@ -40,6 +41,7 @@ struct Engine::Impl {
                  progress = std::move(progress),
                  ready = std::move(ready),
                  on_step = std::move(on_step)]() mutable {
+          name_thread("stomp-engine");
           main(options, progress, ready, std::move(on_step));
         }) {}
 

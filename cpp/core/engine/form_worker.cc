@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/thread_name.h"
+
 namespace stomp {
 
 FormWorker::~FormWorker() {
@@ -43,6 +45,7 @@ std::optional<FormWorker::Job> FormWorker::next() {
 }
 
 void FormWorker::main() {
+  name_thread("stomp-forms");
   while (const std::optional<Job> job = next()) {
     std::optional<Error> error;
     try {

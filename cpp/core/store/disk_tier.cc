@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "base/sync.h"
+#include "base/thread_name.h"
 
 namespace stomp {
 
@@ -148,6 +149,7 @@ struct DiskTier::Writer {
   }
 
   void main() {
+    name_thread("stomp-disk");
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
       changed_.wait(lock, [this] { return stop_ || header_ != nullptr; });

@@ -1,3 +1,4 @@
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Dispatcher, type RequestSink } from '../../../ts/engine/dispatcher.js';
 import type { TokenLogprob } from '../../../ts/engine/types.js';
@@ -47,8 +48,13 @@ const step = (one: Dispatcher, events: readonly Event[], finished: readonly Nati
   );
 const end = (id: number): NativeFinish => ({ request: id, reason: 'stop', usage });
 
+/** Others may have their turns of the event loop first. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await turnOfTheLoop();
+}
+
 describe('Dispatcher', () => {
-  it('hands every event of a step to its own request, in order', () => {
+  it('hands every event of a step to its own request, in order', async () => {
     const { one } = dispatcher();
     const sinks = [new Sink(), new Sink()];
     const [a = 0, b = 0] = sinks.map((sink) => one.submit(request, sink));
@@ -62,9 +68,10 @@ describe('Dispatcher', () => {
       ],
       [end(a)],
     );
+    expect(one.live).toBe(1);
+    await settled();
     expect(sinks[0]?.events).toEqual(['token 10', 'token 11', 'stop']);
     expect(sinks[1]?.events).toEqual(['prefill 64/128', 'token 20']);
-    expect(one.live).toBe(1);
   });
 
   it('gives each token the log-probabilities that came for it', () => {
@@ -99,16 +106,35 @@ describe('Dispatcher', () => {
     expect(sink.events).toEqual(['token 5']);
   });
 
-  it('drops events of requests that are over', () => {
+  it('ends answers of one step in turns of the event loop, and all of them when it closes', async () => {
+    const { one } = dispatcher();
+    const sinks = Array.from({ length: 6 }, () => new Sink());
+    const ids = sinks.map((sink) => one.submit(request, sink));
+    const told = () => sinks.filter(({ events }) => events.includes('stop')).length;
+    step(one, [], ids.map(end));
+    const counts = [told()];
+    for (let turn = 0; turn < 4; turn++) {
+      await turnOfTheLoop();
+      counts.push(told());
+    }
+    for (const [i, count] of counts.entries()) expect(count - (counts[i - 1] ?? 0)).toBeLessThanOrEqual(2);
+    expect(told()).toBeGreaterThan(0);
+    expect(told()).toBeLessThan(6);
+    one.close();
+    expect(told()).toBe(6);
+  });
+
+  it('drops events of requests that are over', async () => {
     const { one } = dispatcher();
     const sink = new Sink();
     const id = one.submit(request, sink);
     step(one, [], [end(id)]);
     step(one, [[id, 1]], [end(id)]);
+    await settled();
     expect(sink.events).toEqual(['stop']);
   });
 
-  it('fails only the request whose reader throws, and cancels it', () => {
+  it('fails only the request whose reader throws, and cancels it', async () => {
     const { one, cancelled } = dispatcher();
     const sinks = [new Sink(), new Sink()];
     const [a = 0, b = 0] = sinks.map((sink) => one.submit(request, sink));
@@ -121,6 +147,7 @@ describe('Dispatcher', () => {
       ],
       [end(b)],
     );
+    await settled();
     expect(sinks[0]?.events).toEqual(['fail GENERATION_FAILED']);
     expect(sinks[1]?.events).toEqual(['token 2', 'stop']);
     expect(cancelled).toEqual([a]);

@@ -51,7 +51,7 @@ describe('StompError', () => {
   });
 
   it('tells what the core counted in numbers, by the names that prompts refused earlier have', () => {
-    const fields = { promptTokens: '9000', maxContext: '8192', agent: '7' };
+    const fields = { promptTokens: '9000', contextTokens: '8192', agent: '7' };
     const error = toStompError({ code: 'CONTEXT_OVERFLOW', message: 'too long', fields });
     expect(error.fields).toEqual({ promptTokens: 9000, contextTokens: 8192, agent: '7' });
   });
