@@ -20,9 +20,13 @@ const suites = ['unit', 'integration', 'e2e', 'cpp'];
 const onDemand = ['clients'];
 
 function parse(args) {
-  const chosen = args.filter((arg) => [...suites, ...onDemand].includes(arg));
   const at = args.indexOf('--scale');
   const scale = at < 0 ? process.env.STOMP_TEST_SCALE : args[at + 1];
+  const chosen = at < 0 ? args : args.toSpliced(at, 2);
+  const known = [...suites, ...onDemand];
+  const unknown = chosen.find((name) => !known.includes(name));
+  if (unknown !== undefined)
+    throw new Error(`There is no suite "${unknown}". There are ${known.join(', ')}.`);
   return { chosen: chosen.length ? chosen : suites, scale: scale ?? '1' };
 }
 
