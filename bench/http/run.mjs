@@ -1,6 +1,7 @@
 // What HTTP costs: `npm run bench:http`. The same streams from a server process and from the library in process, in
 // turns, so that a noisy minute hits both; then many streams for a while, for the event loop and the memory.
 //   --model NAME   --streams 32   --seconds 120   --trials 3   --trial-seconds 10
+// and the same while once more with one thread of the engine fewer, which leaves a core to the event loop.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -66,9 +67,10 @@ async function compare(server, library, count) {
 }
 
 /** A reading begins the figures of the event loop anew. */
-async function endure(server) {
+async function endure(server, how = '') {
   const late = 'stomp_event_loop_delay_seconds{quantile="0.99"}';
   const resident = () => metric(server.url, 'stomp_memory_used_bytes{kind="process"}');
+  await metric(server.url, late);
   const before = await resident();
   const ms = Number(values.seconds) * 1000;
   const { tokens, answers } = await server.run(streams, ms);
@@ -76,7 +78,7 @@ async function endure(server) {
   const after = await resident();
   const mb = (bytes) => (bytes / 2 ** 20).toFixed(0);
   console.log(
-    `${streams} streams for ${values.seconds} s: ${answers} answers, ${((tokens * 1000) / ms).toFixed(0)} tokens/s, ` +
+    `${streams} streams for ${values.seconds} s${how}: ${answers} answers, ${((tokens * 1000) / ms).toFixed(0)} tokens/s, ` +
       `event loop p99 ${(p99 * 1000).toFixed(2)} ms, memory ${mb(before)} MB before and ${mb(after)} MB after`,
   );
 }
@@ -91,5 +93,14 @@ try {
   await endure(server);
 } finally {
   await server.close();
+}
+if (cores > 1) {
+  const roomy = await startServer(values.model, ['--threads', String(cores - 1)]);
+  try {
+    await roomy.run(streams, 1000); // warm
+    await endure(roomy, `, threads ${cores - 1}`);
+  } finally {
+    await roomy.close();
+  }
 }
 console.log(`load ${loadavg()[0].toFixed(1)} after`);

@@ -13,9 +13,10 @@ const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const limits = ['--cache-budget-mb', '256', '--log-level', 'warn'];
 const connections = new Agent({ keepAlive: true });
 
-export async function startServer(model) {
+/** @param more arguments for `serve` */
+export async function startServer(model, more = []) {
   const folder = mkdtempSync(join(tmpdir(), 'stomp-bench-'));
-  const args = ['serve', '--port', '0', '--model', model, '--cache-dir', folder, ...limits];
+  const args = ['serve', '--port', '0', '--model', model, '--cache-dir', folder, ...limits, ...more];
   const child = spawn(process.execPath, [main, ...args, '--database', join(folder, 'stomp.db')], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'ignore'],

@@ -247,6 +247,9 @@ function refuseWhileDraining(app: FastifyInstance, service: Service): void {
  * the request then runs inside of `hold`, which is why this hook has a callback.
  */
 function holdEngine(app: FastifyInstance, service: Service): void {
+  app.addHook('onRequest', async (request) => {
+    if (usesEngine(request.routeOptions.url ?? '')) await loopTurn();
+  });
   app.addHook('preHandler', (request, reply, done) => {
     const route = request.routeOptions.url ?? '';
     if (!usesEngine(route) || (isAgentList(request.method, route) && service.knowsAgents)) return done();
@@ -254,9 +257,7 @@ function holdEngine(app: FastifyInstance, service: Service): void {
       request.notes.model = service.model.id;
       done();
     };
-    loopTurn()
-      .then(() => service.hold(reply.raw))
-      .then((run) => run(begin), done);
+    service.hold(reply.raw).then((run) => run(begin), done);
   });
 }
 
