@@ -34,6 +34,12 @@ export class TestRepository {
     return gitIn(this.folder, ...args);
   }
 
+  /** The same with something on its standard input. */
+  feed(input: string, ...args: string[]): string {
+    const options = { cwd: this.folder, env: gitEnvironment(), encoding: 'utf8', input } as const;
+    return execFileSync('git', args, options).trimEnd();
+  }
+
   write(files: Record<string, Content>): void {
     for (const [name, content] of Object.entries(files)) put(path.join(this.folder, name), content);
   }

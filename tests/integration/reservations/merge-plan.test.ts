@@ -1,0 +1,354 @@
+import { describe, expect, it } from 'vitest';
+import { Repository } from '../../../ts/reservations/git/repository.js';
+import { planMerge } from '../../../ts/reservations/merge/plan.js';
+import type { MergePlan } from '../../../ts/reservations/merge/types.js';
+import { plainSymbols } from '../../unit/reservations/plain-symbols.js';
+import { type Content, gitIn, newFolder, TestRepository } from './repositories.js';
+
+type Files = Record<string, Content>;
+
+function threeWays(base: Files, ours: Files, theirs: Files): TestRepository {
+  const repository = new TestRepository();
+  repository.commit(base);
+  repository.branch('ours', ours);
+  repository.branch('theirs', theirs);
+  return repository;
+}
+
+async function planIn(folder: string, ours = 'ours', theirs = 'theirs', base?: string): Promise<MergePlan> {
+  return planMerge(await Repository.open(folder), ours, theirs, { symbolsOf: plainSymbols, base });
+}
+
+async function plan(base: Files, ours: Files, theirs: Files): Promise<MergePlan> {
+  return planIn(threeWays(base, ours, theirs).folder);
+}
+
+function textOf(found: MergePlan, path: string): string | undefined {
+  const content = found.files.find((file) => file.path === path)?.content;
+  return content && 'text' in content ? content.text : undefined;
+}
+
+const kinds = ({ conflicts }: MergePlan) =>
+  conflicts.map(({ kind, isResolved }) => `${kind}${isResolved ? ' resolved' : ''}`);
+
+const total =
+  'def total(items):\n    result = 0\n    for item in items:\n        result += item\n    return result\n';
+const other = '\n\ndef other():\n    return 1\n';
+
+describe('a merge plan', () => {
+  it('has no conflict where only one side changed something', async () => {
+    const found = await plan(
+      { 'a.py': total, 'b.py': other },
+      { 'a.py': null },
+      { 'b.py': `${other}# more\n` },
+    );
+    expect(found.conflicts).toEqual([]);
+    expect(found.order).toEqual([]);
+    expect(found.files.map(({ path, status, isDeleted }) => [path, status, isDeleted])).toEqual([
+      ['a.py', 'ours', true],
+      ['b.py', 'theirs', false],
+    ]);
+  });
+
+  it('has a conflict where one side deletes what the other edits: a function, a file', async () => {
+    const edited = total.replace('+= item', '+= item.price');
+    const ofSymbol = await plan({ 'a.py': total + other }, { 'a.py': other }, { 'a.py': edited + other });
+    expect(ofSymbol.conflicts).toMatchObject([
+      { kind: 'delete_edit', symbols: ['a.py::total'], ours: 'deleted', isResolved: false, isTextual: true },
+    ]);
+    const ofFile = await plan({ 'a.py': total }, { 'a.py': edited }, { 'a.py': null });
+    expect(ofFile.conflicts).toMatchObject([{ kind: 'delete_edit', symbols: ['a.py::total'] }]);
+    expect(ofFile.order).toEqual(['a.py']);
+  });
+
+  it('keeps edits of different functions of one file', async () => {
+    const both = total + other;
+    const found = await plan(
+      { 'a.py': both },
+      { 'a.py': both.replace('+= item', '+= item.price') },
+      { 'a.py': both.replace('return 1', 'return 2') },
+    );
+    expect(found.conflicts).toEqual([]);
+    expect(textOf(found, 'a.py')).toBe(
+      both.replace('+= item', '+= item.price').replace('return 1', 'return 2'),
+    );
+  });
+
+  it('names the function that both edit', async () => {
+    const found = await plan(
+      { 'a.py': total },
+      { 'a.py': total.replace('= 0', '= 1') },
+      { 'a.py': total.replace('return result', 'return result * 2') },
+    );
+    expect(found.conflicts).toMatchObject([
+      { kind: 'symbol_edit_overlap', symbols: ['a.py::total'], isTextual: false },
+    ]);
+    expect(found.files).toMatchObject([{ status: 'conflict' }]);
+  });
+
+  it('applies an edit under the name that the other side has given', async () => {
+    const renamed = total.replace('total', 'sum_of');
+    for (const [ours, theirs] of [
+      [renamed, total.replace('+= item', '+= item.price')],
+      [total.replace('+= item', '+= item.price'), renamed],
+    ] as const) {
+      const found = await plan(
+        { 'a.py': total + other },
+        { 'a.py': ours + other },
+        { 'a.py': theirs + other },
+      );
+      expect(kinds(found)).toEqual(['rename_edit resolved']);
+      expect(textOf(found, 'a.py')).toBe(renamed.replace('+= item', '+= item.price') + other);
+    }
+  });
+
+  it('applies an edit where the other side has moved the function', async () => {
+    const edited = total.replace('+= item', '+= item.price');
+    const found = await plan(
+      { 'a.py': total + other, 'b.py': 'def first():\n    return 0\n' },
+      { 'a.py': other.trimStart(), 'b.py': `def first():\n    return 0\n\n\n${total}` },
+      { 'a.py': edited + other },
+    );
+    expect(kinds(found)).toEqual(['move_edit resolved']);
+    expect(textOf(found, 'a.py')).toBe(other.trimStart());
+    expect(textOf(found, 'b.py')).toContain(edited);
+  });
+
+  it('applies an edit in a new file too, when the old file is gone', async () => {
+    const first = 'def first():\n    return 0\n';
+    const found = await plan(
+      { 'a.py': `${total}${other}` },
+      { 'a.py': null, 'x.py': `${first}${'# filling\n'.repeat(40)}${total}`, 'y.py': other },
+      { 'a.py': total.replace('+= item', '+= item.price') + other },
+    );
+    expect(kinds(found)).toEqual(['move_edit resolved']);
+    expect(textOf(found, 'x.py')).toContain('+= item.price');
+    expect(found.files.find(({ path }) => path === 'a.py')).toMatchObject({ isDeleted: true });
+  });
+
+  it('sees that one side takes away what the other begins to use', async () => {
+    const user = 'from a import total\n\n\ndef bill():\n    return total([1])\n';
+    const found = await plan({ 'a.py': total + other, 'b.py': other }, { 'a.py': other }, { 'b.py': user });
+    expect(kinds(found)).toEqual(['delete_use', 'delete_use']);
+    expect(found.conflicts.map(({ symbols }) => symbols)).toEqual([
+      ['a.py::total', 'b.py'],
+      ['a.py::total', 'b.py::bill'],
+    ]);
+    const renamed = await plan(
+      { 'a.py': total + other },
+      { 'a.py': total.replace('total', 'sum_of') + other },
+      { 'a.py': total + other.replace('return 1', 'return total([1])') },
+    );
+    expect(kinds(renamed)).toEqual(['delete_use']);
+    expect(renamed.conflicts[0]?.recommendation).toContain('a.py::sum_of');
+  });
+
+  it('sees that one side changes a signature and the other a caller', async () => {
+    const user = 'from a import total\n\n\ndef bill():\n    return total([1])\n';
+    const found = await plan(
+      { 'a.py': total, 'b.py': user },
+      { 'a.py': total.replace('(items)', '(items, tax)') },
+      { 'b.py': user.replace('[1]', '[1, 2]') },
+    );
+    expect(found.conflicts).toMatchObject([
+      { kind: 'signature_use', path: 'b.py', symbols: ['a.py::total', 'b.py::bill'] },
+    ]);
+  });
+
+  it('sees two things of one name that both sides add', async () => {
+    const add = (value: number) => `${total}\n\ndef added():\n    return ${value}\n`;
+    const symbols = await plan({ 'a.py': total }, { 'a.py': add(1) }, { 'a.py': add(2) });
+    expect(symbols.conflicts).toMatchObject([{ kind: 'add_add', symbols: ['a.py::added'], isTextual: true }]);
+    const files = await plan({ 'a.py': total }, { 'n.txt': '1' }, { 'n.txt': '2' });
+    expect(files.conflicts).toMatchObject([{ kind: 'add_add', path: 'n.txt' }]);
+    const same = await plan({ 'a.py': total }, { 'n.txt': '1' }, { 'n.txt': '1' });
+    expect(same.conflicts).toEqual([]);
+  });
+
+  it('sees versions of one dependency that differ', async () => {
+    const npm = (a: string, b: string) =>
+      `${JSON.stringify({ dependencies: { a, left: '1', mid: '1', b } }, null, 2)}\n`;
+    const mod = (version: string) =>
+      `module x\n\nrequire (\n\texample.com/a ${version}\n\texample.com/b v1.0.0\n)\n`;
+    const toml = (version: string) => `[project]\ndependencies = [\n  "Flask${version}",\n]\n`;
+    const all = (n: number) => ({
+      'package.json': npm(`${n}`, '1'),
+      'go.mod': mod(`v${n}.0.0`),
+      'pyproject.toml': toml(`>=${n}`),
+      'requirements.txt': `requests==${n}\n`,
+    });
+    const found = await plan(all(1), all(2), all(3));
+    const symbols = found.conflicts
+      .filter(({ kind }) => kind === 'dependency_conflict')
+      .map((one) => one.symbols[0]);
+    expect(symbols).toEqual([
+      'go.mod::example.com/a',
+      'package.json::dependencies.a',
+      'pyproject.toml::flask',
+      'requirements.txt::requests',
+    ]);
+    const apart = await plan(
+      { 'package.json': npm('1', '1') },
+      { 'package.json': npm('2', '1') },
+      { 'package.json': npm('1', '2') },
+    );
+    expect(apart.conflicts).toEqual([]);
+  });
+
+  it('merges texts without symbols by lines, and says where it cannot', async () => {
+    const lines = 'a\nb\nc\nd\ne\n';
+    const clean = await plan({ t: lines }, { t: lines.replace('a', 'A') }, { t: lines.replace('e', 'E') });
+    expect(textOf(clean, 't')).toBe('A\nb\nc\nd\nE\n');
+    const clash = await plan({ t: lines }, { t: lines.replace('a', 'A') }, { t: lines.replace('a', 'x') });
+    expect(clash.conflicts).toMatchObject([{ kind: 'text_conflict', path: 't', isTextual: true }]);
+  });
+
+  it('merges new line ends with new lines, and without a last line end', async () => {
+    const found = await plan(
+      { 'a.py': (total + other).trimEnd() },
+      { 'a.py': (total + other).trimEnd().replaceAll('\n', '\r\n') },
+      { 'a.py': (total + other).trimEnd().replace('= 0', '= 1') },
+    );
+    expect(found.conflicts).toEqual([]);
+    expect(textOf(found, 'a.py')).toBe(
+      (total + other).trimEnd().replace('= 0', '= 1').replaceAll('\n', '\r\n'),
+    );
+  });
+});
+
+describe('a merge plan of files', () => {
+  it('merges a new name with an edit, and a new mode', async () => {
+    const found = await plan(
+      { 'a.py': total + other, run: '#!/bin/sh\n' },
+      { 'a.py': null, 'lib/a.py': total + other, run: { script: '#!/bin/sh\n' } },
+      { 'a.py': (total + other).replace('= 0', '= 1'), run: '#!/bin/sh\necho\n' },
+    );
+    expect(found.conflicts).toEqual([]);
+    expect(found.files).toMatchObject([
+      { path: 'lib/a.py', oldPath: 'a.py', status: 'merged' },
+      { path: 'run', status: 'merged', mode: '100755' },
+    ]);
+  });
+
+  it('does not merge two names for one file', async () => {
+    const found = await plan(
+      { 'a.py': total },
+      { 'a.py': null, 'b.py': total },
+      { 'a.py': null, 'c.py': total },
+    );
+    expect(found.conflicts).toMatchObject([{ kind: 'file_conflict', ours: 'b.py', theirs: 'c.py' }]);
+  });
+
+  it('does not merge what is no text', async () => {
+    const zero = (n: number) => new Uint8Array([0, 1, n]);
+    const found = await plan(
+      { bin: zero(1), link: { link: 'bin' } },
+      { bin: zero(2), link: { link: 'x' } },
+      { bin: zero(3), link: { link: 'y' } },
+    );
+    expect(kinds(found)).toEqual(['file_conflict', 'file_conflict']);
+    const oneSided = await plan({ bin: zero(1) }, { bin: zero(2) }, { a: 'a' });
+    expect(oneSided.conflicts).toEqual([]);
+  });
+
+  it('keeps bytes that are no UTF-8', async () => {
+    const latin = (text: string) => Buffer.from(text, 'latin1');
+    const found = await plan({ t: latin('é\nb\nc\n') }, { t: latin('é\nb\nC\n') }, { t: latin('É\nb\nc\n') });
+    expect(found.files[0]?.content).toEqual({ text: 'É\nb\nC\n', encoding: 'latin1' });
+  });
+
+  it('sees a file where the other side puts a folder', async () => {
+    const found = await plan({ z: 'z' }, { a: 'file' }, { 'a/b': 'in a folder' });
+    expect(found.conflicts).toMatchObject([{ kind: 'file_conflict', path: 'a/b' }]);
+  });
+
+  it('takes a submodule from the side that changed it', async () => {
+    const repository = new TestRepository();
+    const id = repository.commit({ 'a.py': total });
+    repository.git('checkout', '--quiet', '-b', 'ours');
+    repository.git('update-index', '--add', '--cacheinfo', `160000,${id},sub`);
+    repository.git('commit', '--quiet', '--message', 'sub');
+    repository.git('checkout', '--quiet', 'main');
+    repository.branch('theirs', { b: 'b' });
+    const found = await planIn(repository.folder);
+    expect(found.conflicts).toEqual([]);
+    expect(found.files).toMatchObject([{ path: 'b' }, { path: 'sub', mode: '160000', content: { id } }]);
+  });
+
+  it('merges a huge file by lines', async () => {
+    const huge = Array.from({ length: 300_000 }, (_, i) => `line ${i}\n`);
+    const found = await plan(
+      { 'huge.py': huge.join('') },
+      { 'huge.py': huge.with(10, 'ours\n').join('') },
+      { 'huge.py': huge.with(290_000, 'theirs\n').join('') },
+    );
+    expect(found.conflicts).toEqual([]);
+    expect(textOf(found, 'huge.py')).toBe(huge.with(10, 'ours\n').with(290_000, 'theirs\n').join(''));
+    expect(found.warnings).toMatchObject([{ subject: 'huge.py' }]);
+  });
+});
+
+describe('a merge plan of histories', () => {
+  it('takes one of several common ancestors, and says so', async () => {
+    const repository = threeWays({ 'a.py': total }, { l: 'l' }, { r: 'r' });
+    const tips = { ours: repository.git('rev-parse', 'ours'), theirs: repository.git('rev-parse', 'theirs') };
+    repository.git('checkout', '--quiet', 'ours');
+    repository.git('merge', '--quiet', '--no-edit', tips.theirs);
+    repository.git('checkout', '--quiet', 'theirs');
+    repository.git('merge', '--quiet', '--no-edit', tips.ours);
+    const found = await planIn(repository.folder);
+    expect(Object.values(tips)).toContain(found.base);
+    expect(found.warnings).toMatchObject([{ reason: expect.stringContaining('2 common ancestors') }]);
+  });
+
+  it('has no base where there is none', async () => {
+    const repository = threeWays({ 'a.py': total }, { 'b.py': total }, { c: 'c' });
+    repository.git('checkout', '--quiet', '--orphan', 'alone');
+    repository.commit({ 'a.py': other });
+    const found = await planIn(repository.folder, 'ours', 'alone');
+    expect(found.base).toBeNull();
+    expect(kinds(found)).toEqual(['add_add']);
+    expect(found.warnings).toHaveLength(1);
+  });
+
+  it('works in a bare repository, from a detached head, and with a base of the caller', async () => {
+    const repository = threeWays({ a: 'a\n' }, { a: 'b\n' }, { c: 'c\n' });
+    repository.git('checkout', '--quiet', '--detach', 'theirs');
+    const detached = await planIn(repository.folder, 'ours', 'HEAD');
+    expect(detached.conflicts).toEqual([]);
+    const folder = newFolder();
+    gitIn(folder, 'clone', '--quiet', '--bare', repository.folder, 'bare');
+    const bare = await planIn(`${folder}/bare`);
+    expect(bare.files).toEqual(detached.files);
+    const based = await planIn(repository.folder, 'ours', 'theirs', 'ours');
+    expect(based.base).toBe(based.ours.commit);
+  });
+
+  it('tells of a shallow clone that it may lack the ancestor', async () => {
+    const repository = threeWays({ a: 'a' }, { a: 'b' }, { c: 'c' });
+    const folder = newFolder();
+    const url = `file://${repository.folder}`;
+    gitIn(folder, 'clone', '--quiet', '--depth', '1', '--no-single-branch', url, 'copy');
+    const found = await planIn(`${folder}/copy`, 'origin/ours', 'origin/theirs');
+    expect(found.warnings).toMatchObject([{ reason: expect.stringContaining('--unshallow') }]);
+  });
+
+  it('stops when its caller gives up', async () => {
+    const repository = await Repository.open(threeWays({ a: 'a' }, { a: 'b' }, { c: 'c' }).folder);
+    const signal = AbortSignal.abort();
+    const planned = planMerge(repository, 'ours', 'theirs', { symbolsOf: plainSymbols, signal });
+    await expect(planned).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+
+  it('changes nothing in the repository', async () => {
+    const repository = threeWays({ a: 'a' }, { a: 'b' }, { c: 'c' });
+    const state = () => [
+      repository.git('status', '--porcelain'),
+      repository.git('count-objects', '-v'),
+      repository.git('for-each-ref'),
+    ];
+    const before = state();
+    await planIn(repository.folder);
+    expect(state()).toEqual(before);
+  });
+});
