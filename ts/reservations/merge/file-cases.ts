@@ -96,10 +96,14 @@ export async function readTexts(
     const canParse = encoding === 'utf8' && text.length <= maxParsedBytes;
     return canParse ? FileVersion.read(entry.path, text, symbolsOf) : opaque(entry, text);
   };
+  const ofBase = await version(one.base, texts.base);
+  // What a side has not changed need not be read again.
+  const side = (entry: TreeEntry | undefined, text: string) =>
+    ofBase && entry?.path === ofBase.path && text === ofBase.text ? ofBase : version(entry, text);
   return {
-    base: await version(one.base, texts.base),
-    ours: await version(one.ours, texts.ours),
-    theirs: await version(one.theirs, texts.theirs),
+    base: ofBase,
+    ours: await side(one.ours, texts.ours),
+    theirs: await side(one.theirs, texts.theirs),
     encoding,
     restore,
   };
