@@ -126,6 +126,37 @@ describe('a merge plan', () => {
     expect(found.files.find(({ path }) => path === 'a.py')).toMatchObject({ isDeleted: true });
   });
 
+  it('applies edits of methods, and new ones, under the new name of their class', async () => {
+    const cart = (name: string, body: string, more = '') =>
+      `class ${name} {\n  first() {\n    return 1;\n  }\n\n  second() {\n    return ${body};\n  }\n${more}}\n`;
+    const added = '\n  third() {\n    return 3;\n  }\n';
+    const found = await plan(
+      { 'a.js': cart('Cart', '2') },
+      { 'a.js': cart('Basket', '2') },
+      { 'a.js': cart('Cart', '20', added) },
+    );
+    expect(found.conflicts.filter(({ isResolved }) => !isResolved)).toEqual([]);
+    expect(textOf(found, 'a.js')).toBe(cart('Basket', '20', added));
+  });
+
+  it('knows a renamed function by its likeness, and refuses two edits that meet under the new name', async () => {
+    const renamed = total.replace('total', 'sum_of').replace('= 0', '= 1');
+    const apart = await plan(
+      { 'a.py': total },
+      { 'a.py': renamed },
+      { 'a.py': total.replace('return result', 'return -result') },
+    );
+    expect(kinds(apart)).toEqual(['rename_edit resolved']);
+    expect(textOf(apart, 'a.py')).toBe(renamed.replace('return result', 'return -result'));
+    const meeting = await plan(
+      { 'a.py': total },
+      { 'a.py': renamed },
+      { 'a.py': total.replace('= 0', '= 2') },
+    );
+    expect(meeting.conflicts[0]).toMatchObject({ kind: 'rename_edit', isResolved: false });
+    expect(meeting.files[0]).toMatchObject({ status: 'conflict' });
+  });
+
   it('sees that one side takes away what the other begins to use', async () => {
     const user = 'from a import total\n\n\ndef bill():\n    return total([1])\n';
     const found = await plan({ 'a.py': total + other, 'b.py': other }, { 'a.py': other }, { 'b.py': user });

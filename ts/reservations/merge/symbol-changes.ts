@@ -73,6 +73,12 @@ function matchByName(pair: FilePair, matches: Map<string, Place>, gone: Place[],
   come.push(...places(pair.side).filter(({ symbol }) => !pair.base?.symbols.has(symbol.name)));
 }
 
+/** Two places that may be the same symbol have the same key, so that not everything is held against everything. */
+interface Rule {
+  key(place: Place, side: FileVersion | undefined): string;
+  test(from: Place, to: Place): boolean;
+}
+
 /** Finds what has another name or another file. Outer symbols come before their members, which follow them. */
 function matchOthers(
   gone: readonly Place[],
@@ -82,23 +88,40 @@ function matchOthers(
 ): void {
   const files = new Map(pairs.flatMap(({ base, side }) => (base && side ? [[base, side] as const] : [])));
   const isStill = (from: Place, to: Place) => files.get(from.version) === to.version;
-  const rules: ((from: Place, to: Place) => boolean)[] = [
-    (from, to) => follows(from, to, matches),
-    (from, to) => isStill(from, to) && isSibling(from, to, matches) && hasSameShape(from, to),
-    (from, to) => !isStill(from, to) && hasSameName(from, to) && hasSameShape(from, to),
-    (from, to) => isStill(from, to) && isSibling(from, to, matches) && isLike(from, to),
-    (from, to) => !isStill(from, to) && hasSameName(from, to) && isLike(from, to),
+  const isRenamed = (from: Place, to: Place) => isStill(from, to) && isSibling(from, to, matches);
+  const isMoved = (from: Place, to: Place) => !isStill(from, to) && hasSameName(from, to);
+  const byShape = ({ symbol }: Place) => symbol.shapeHash;
+  const byFile = (_place: Place, side: FileVersion | undefined) => side?.path ?? '';
+  const byName = ({ symbol }: Place) => lastName(symbol.name);
+  const rules: Rule[] = [
+    { key: byShape, test: isRenamed },
+    { key: byShape, test: isMoved },
+    { key: byFile, test: (from, to) => isRenamed(from, to) && isLike(from, to) },
+    { key: byName, test: (from, to) => isMoved(from, to) && isLike(from, to) },
   ];
-  for (const rule of rules) {
+  for (const { key, test } of rules) {
+    const candidates = groupedBy(free, (to) => `${to.symbol.kind} ${key(to, to.version)}`);
     for (const from of gone) {
       if (matches.has(addressOf(from))) continue;
-      const to = [...free].find((one) => one.symbol.kind === from.symbol.kind && rule(from, one));
+      const near = candidates.get(`${from.symbol.kind} ${key(from, files.get(from.version))}`) ?? [];
+      const to = near.find((one) => free.has(one) && test(from, one));
       if (!to) continue;
       matches.set(addressOf(from), to);
       free.delete(to);
       followMembers(from, gone, free, matches);
     }
   }
+}
+
+function groupedBy(places: Iterable<Place>, keyOf: (place: Place) => string): Map<string, Place[]> {
+  const groups = new Map<string, Place[]>();
+  for (const place of places) {
+    const key = keyOf(place);
+    const group = groups.get(key);
+    if (group) group.push(place);
+    else groups.set(key, [place]);
+  }
+  return groups;
 }
 
 function followMembers(
