@@ -109,7 +109,7 @@ function mergeLead(base: string, ours: string, theirs: string): string | undefin
 /** What was first in its text has nothing before it; behind something else it gets what follows it there. */
 function apart(unit: Unit, before: readonly Unit[], units: Three<Units>, key: string): Unit {
   if (before.length === 0 || unit.lead !== '' || units.base.has(key) || unit.isImport) return unit;
-  if (before.at(-1)?.isImport !== false && before.length > 0) return { ...unit, lead: '\n\n' };
+  if (before.at(-1)?.isImport) return { ...unit, lead: '\n\n' };
   const side = units.ours.has(key) ? units.ours : units.theirs;
   const keys = [...side.keys()];
   const isFirst = keys[0] === key;
