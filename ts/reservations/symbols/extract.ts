@@ -18,6 +18,10 @@ export interface ExtractOptions {
 
 const defaultTimeoutMs = 10_000;
 
+const tooLongFor = 'It took longer than';
+/** How the problem of a file begins over which the parser itself broke down. */
+export const parserEnded = 'The parser ended over it';
+
 class TooLong extends Error {}
 
 /** Files that cannot be read symbol by symbol come back with a `problem` and nothing else. */
@@ -36,8 +40,13 @@ export async function extract(
     return contentOf(text, language, grammar, check);
   } catch (error) {
     if (!(error instanceof TooLong)) throw error;
-    return fileLevel(language.name, `It took longer than ${timeoutMs} ms to read.`);
+    return fileLevel(language.name, `${tooLongFor} ${timeoutMs} ms to read.`);
   }
+}
+
+/** Whether the same content would be read in the same way again; a busy machine may be to blame for some. */
+export function isLasting({ problem = '' }: Content): boolean {
+  return !problem.startsWith(tooLongFor) && !problem.startsWith(parserEnded);
 }
 
 export function fileLevel(language: string | undefined, problem: string): Content {

@@ -1,0 +1,193 @@
+import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Objects } from '../../../ts/reservations/git/objects.js';
+import { Repository } from '../../../ts/reservations/git/repository.js';
+import { GitTree } from '../../../ts/reservations/symbols/git-tree.js';
+import { SymbolIndex } from '../../../ts/reservations/symbols/index.js';
+import { WorkingTree } from '../../../ts/reservations/symbols/working-tree.js';
+import { TestRepository } from './repository-rig.js';
+
+let repository: TestRepository;
+let cacheFolder: string;
+let cachePath: string;
+
+beforeEach(() => {
+  repository = new TestRepository();
+  cacheFolder = mkdtempSync(path.join(tmpdir(), 'symbol-cache-'));
+  cachePath = path.join(cacheFolder, 'symbols.db');
+});
+
+afterEach(() => {
+  repository.remove();
+  rmSync(cacheFolder, { recursive: true, force: true });
+});
+
+/** Opens an index of the working tree. @returns it, and how many files had to be read. */
+async function open(options: { threads?: number; signal?: AbortSignal } = {}) {
+  let read = 0;
+  const index = await SymbolIndex.open({
+    tree: (cache) => new WorkingTree(repository.root, cache),
+    cachePath,
+    onProgress: (done) => {
+      read = done;
+    },
+    ...options,
+  });
+  return { index, read };
+}
+
+const names = (index: SymbolIndex, file: string) => index.file(file)?.symbols.map(({ name }) => name);
+
+describe('the files of a working tree', () => {
+  it('are those that git tracks or would, without links and other repositories, with the ids git gives them', async () => {
+    repository.write({
+      'a.py': 'def a(): pass\n',
+      '.gitignore': 'out/\n',
+      'out/x.py': 'x',
+      'ü/b c.ts': 'let b;\n',
+    });
+    repository.commit();
+    repository.write({ 'new.py': 'def n(): pass\n', 'gone.py': '' });
+    repository.git('add', 'gone.py');
+    rmSync(path.join(repository.root, 'gone.py'));
+    symlinkSync('a.py', path.join(repository.root, 'link.py'));
+    mkdirSync(path.join(repository.root, 'inner'));
+    repository.write({ 'inner/i.py': 'i = 1\n' });
+    repository.git('-C', 'inner', 'init', '-q');
+    const files = await new WorkingTree(repository.root).files();
+    expect(files.map((file) => file.path)).toEqual(['.gitignore', 'a.py', 'new.py', 'ü/b c.ts']);
+    for (const file of files)
+      expect(file.contentId).toBe(repository.git('hash-object', '--no-filters', file.path));
+  });
+
+  it('are not read when they have other bytes than when they were listed', async () => {
+    repository.write({ 'a.py': 'def a(): pass\n' });
+    const tree = new WorkingTree(repository.root);
+    const [file] = await tree.files();
+    if (file === undefined) throw new Error('no file');
+    repository.write({ 'a.py': 'def b(): pass\n' });
+    expect(await tree.read(file)).toBeUndefined();
+  });
+});
+
+describe('an index', () => {
+  it('reads a commit just like the same files in the working tree', async () => {
+    repository.write({
+      'a.py': 'def a(): pass\n',
+      'b.ts': 'export class B { m() {} }\n',
+      'c.bin': Buffer.of(0, 1),
+    });
+    const commit = repository.commit();
+    const objects = new Objects(await Repository.open(repository.root));
+    try {
+      const index = await SymbolIndex.open({ tree: new GitTree(objects, commit) });
+      expect(index.files).toEqual((await open()).index.files);
+      expect(names(index, 'b.ts')).toEqual(['B', 'B.m']);
+    } finally {
+      objects.close();
+    }
+  });
+
+  it('reads only what has changed', async () => {
+    repository.write({ 'a.py': 'def a(): pass\n', 'b.py': 'def b(): pass\n' });
+    expect((await open()).read).toBe(2);
+    repository.write({ 'b.py': 'def c(): pass\n' });
+    const { index, read } = await open();
+    expect(read).toBe(1);
+    expect(names(index, 'a.py')).toEqual(['a']);
+    expect(names(index, 'b.py')).toEqual(['c']);
+  });
+
+  it('sees a change of the same length under the same modification time', async () => {
+    const file = path.join(repository.root, 'a.py');
+    repository.write({ 'a.py': 'def a(): pass\n' });
+    await sleep(100);
+    await open();
+    const { atime, mtime } = statSync(file);
+    writeFileSync(file, 'def b(): pass\n');
+    utimesSync(file, atime, mtime);
+    expect(names((await open()).index, 'a.py')).toEqual(['b']);
+  });
+
+  it('reads the same content once, whatever it is called', async () => {
+    repository.write({ 'a.py': 'def a(): pass\n', 'b.py': 'def a(): pass\n', 'a.ts': 'def\n' });
+    const { index, read } = await open();
+    expect(read).toBe(2);
+    expect(names(index, 'b.py')).toEqual(['a']);
+  });
+
+  it('names files that are known as a whole only, and is silent about pictures', async () => {
+    repository.write({ 'bad.py': 'def (:\n', 'x.png': Buffer.of(0), 'ok.py': 'def ok(): pass\n' });
+    const { index } = await open();
+    expect(index.warnings).toEqual([
+      { subject: 'bad.py', reason: expect.stringContaining('does not parse') },
+    ]);
+    expect(index.files).toHaveLength(3);
+  });
+
+  it('reads many files on threads, with the same result', async () => {
+    const files = Array.from({ length: 150 }, (_, i) => [
+      `src/f${i}.py`,
+      `def f${i}():\n${'    call()\n'.repeat(60)}`,
+    ]);
+    repository.write(Object.fromEntries(files));
+    const { index, read } = await open();
+    expect(read).toBe(150);
+    expect(names(index, 'src/f149.py')).toEqual(['f149']);
+    expect(index.file('src/f7.py')?.symbols[0]?.calls).toHaveLength(60);
+    expect((await open()).read).toBe(0);
+  });
+
+  it('stops when it is cancelled', async () => {
+    const line = '    call(1, 2, [3])\n';
+    for (let i = 0; i < 40; i += 1) repository.write({ [`f${i}.py`]: `def f${i}():\n${line.repeat(8000)}` });
+    const controller = new AbortController();
+    const opened = SymbolIndex.open({
+      tree: new WorkingTree(repository.root),
+      signal: controller.signal,
+      onProgress: () => controller.abort(),
+    });
+    await expect(opened).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+});
+
+describe('the cache of an index', () => {
+  const source = { 'a.py': 'def a(): pass\n' };
+
+  it.each([
+    ['no database', Buffer.from('this is no database at all, but long enough to be looked at')],
+    ['empty', Buffer.alloc(0)],
+    ['cut off', Buffer.from('SQLite format 3\0')],
+  ])('is built anew when it is %s', async (_, bytes) => {
+    repository.write(source);
+    writeFileSync(cachePath, bytes);
+    expect(names((await open()).index, 'a.py')).toEqual(['a']);
+    expect((await open()).read).toBe(0);
+  });
+
+  it('is built anew when its pages are damaged', async () => {
+    repository.write(source);
+    await open();
+    const size = statSync(cachePath).size;
+    writeFileSync(cachePath, Buffer.alloc(size - 100, 0x5a), { flag: 'r+' });
+    expect(names((await open()).index, 'a.py')).toEqual(['a']);
+    expect((await open()).read).toBe(0);
+  });
+
+  it('is done without where none can be, and says so', async () => {
+    repository.write(source);
+    mkdirSync(cachePath);
+    const { index } = await open();
+    expect(names(index, 'a.py')).toEqual(['a']);
+    expect(index.warnings).toEqual([{ subject: 'cache', reason: expect.stringContaining('not kept') }]);
+  });
+
+  it('serves several indexes at the same time', async () => {
+    repository.write(source);
+    const all = await Promise.all(Array.from({ length: 8 }, () => open()));
+    for (const { index } of all) expect(names(index, 'a.py')).toEqual(['a']);
+  });
+});
