@@ -1,0 +1,187 @@
+/** Finds what names mean across the files of a repository. */
+import { addressOf } from '../symbols/address.js';
+import type { CodeSymbol, FileSymbols, ImportedName } from '../symbols/symbols.js';
+import { FilePaths, filesOfModule, folderOf } from './module-paths.js';
+import { ModuleView } from './module-view.js';
+
+/** A symbol, or with an empty name a module itself. */
+export interface Entity {
+  readonly module: ModuleView;
+  readonly name: string;
+}
+
+// Files that pass names on to each other in a circle, or in a chain that nobody follows.
+const mostHops = 20;
+
+export function addressOfEntity({ module, name }: Entity): string {
+  return addressOf(module.path, name);
+}
+
+export class Lookup {
+  readonly #modules: ReadonlyMap<string, ModuleView>;
+  readonly #paths: FilePaths;
+  readonly #targets = new Map<string, readonly ModuleView[]>();
+
+  constructor(files: readonly FileSymbols[]) {
+    const readable = files.filter(({ language }) => language !== undefined);
+    this.#modules = new Map(readable.map((file) => [file.path, new ModuleView(file)]));
+    this.#paths = new FilePaths([...this.#modules.keys()]);
+  }
+
+  get modules(): Iterable<ModuleView> {
+    return this.#modules.values();
+  }
+
+  symbolOf({ module, name }: Entity): CodeSymbol | undefined {
+    return module.symbol(name);
+  }
+
+  /** What `dotted` means in a file, seen from inside of the symbol `scope`. */
+  resolve(module: ModuleView, scope: string, dotted: string): Entity | undefined {
+    const parts = dotted.split('.');
+    const local = this.#inScopes(module, scope, parts[0] ?? '');
+    if (local) return this.#walk(local, parts.slice(1));
+    // `import a.b` is known under both names together.
+    for (let size = parts.length; size > 0; size -= 1) {
+      const imported = module.imports.get(parts.slice(0, size).join('.'));
+      if (imported) return this.#walk(this.imported(module, imported), parts.slice(size));
+    }
+    return this.#walk(this.#unbound(module, parts[0] ?? ''), parts.slice(1));
+  }
+
+  /** Whether a name comes from outside of the repository. */
+  isForeign(module: ModuleView, dotted: string): boolean {
+    const parts = dotted.split('.');
+    return parts.some((_, i) => {
+      const imported = module.imports.get(parts.slice(0, i + 1).join('.'));
+      return imported !== undefined && this.imported(module, imported) === undefined;
+    });
+  }
+
+  imported(from: ModuleView, name: ImportedName, hops = 0): Entity | undefined {
+    const targets = name.module === '' ? [from] : this.#targetsOf(from, name.module);
+    const [first] = targets;
+    if (name.imported === '*') return first && { module: first, name: '' };
+    for (const target of targets) {
+      const found = this.#exported(target, name.imported, hops + 1);
+      if (found) return found;
+    }
+    if (from.system === 'python') return this.#submodule(from, name);
+    // Of a CommonJS module the default is all of it.
+    return first && name.imported === 'default' && name.module !== ''
+      ? { module: first, name: '' }
+      : undefined;
+  }
+
+  /** A member of a class, its own or inherited. */
+  member(of: Entity, name: string, seen: ReadonlySet<string> = new Set()): Entity | undefined {
+    const key = addressOfEntity(of);
+    if (seen.has(key) || seen.size > mostHops) return undefined;
+    const own = this.#ownMember(of, name);
+    if (own) return own;
+    const around = new Set([...seen, key]);
+    for (const base of this.bases(of)) {
+      const found = this.member(base, name, around);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  bases(of: Entity): Entity[] {
+    const outer = of.name.slice(0, Math.max(0, of.name.lastIndexOf('.')));
+    const bases = this.symbolOf(of)?.bases ?? [];
+    return bases.flatMap((base) => this.resolve(of.module, outer, base) ?? []);
+  }
+
+  #ownMember({ module, name: owner }: Entity, name: string): Entity | undefined {
+    const full = `${owner}.${name}`;
+    // A Go type may have its methods in any file of its package.
+    const holder = this.#siblings(module).find((one) => one.symbol(full));
+    return holder && { module: holder, name: full };
+  }
+
+  /** From the innermost scope outwards; a class is no scope for the methods in it. */
+  #inScopes(module: ModuleView, scope: string, name: string): Entity | undefined {
+    for (let around = scope; around !== ''; around = outerOf(around)) {
+      const kind = module.symbol(around)?.kind;
+      if (kind === 'class' || kind === 'interface') continue;
+      const full = `${around}.${name}`;
+      if (module.symbol(full)) return { module, name: full };
+    }
+    return module.symbol(name) ? { module, name } : undefined;
+  }
+
+  /** Names that nothing in the file binds: of the same Go package, or out of a module that is imported whole. */
+  #unbound(module: ModuleView, name: string): Entity | undefined {
+    const sibling = this.#siblings(module).find((one) => one.symbol(name));
+    if (sibling) return { module: sibling, name };
+    return this.#starred(module, name, 0);
+  }
+
+  #siblings(module: ModuleView): readonly ModuleView[] {
+    if (module.system !== 'go') return [module];
+    const files = this.#paths.goFiles(folderOf(module.path));
+    return files.flatMap((path) => this.#modules.get(path) ?? []);
+  }
+
+  #walk(from: Entity | undefined, parts: readonly string[]): Entity | undefined {
+    let at = from;
+    for (const part of parts) {
+      if (at === undefined) return undefined;
+      at = at.name === '' ? this.#inModule(at.module, part) : this.member(at, part);
+    }
+    return at;
+  }
+
+  #inModule(module: ModuleView, name: string): Entity | undefined {
+    for (const sibling of this.#siblings(module)) {
+      const found = this.#exported(sibling, name, 0);
+      if (found) return found;
+    }
+    return module.system === 'python'
+      ? this.#submodule(module, { local: name, imported: name, module: '.' })
+      : undefined;
+  }
+
+  #exported(module: ModuleView, name: string, hops: number): Entity | undefined {
+    if (hops > mostHops) return undefined;
+    const exported = module.exports.get(name);
+    if (exported && !(exported.module === '' && exported.imported === name))
+      return this.imported(module, exported, hops + 1);
+    if (module.symbol(name)) return { module, name };
+    const imported = module.imports.get(name);
+    if (imported) return this.imported(module, imported, hops + 1);
+    return this.#starred(module, name, hops + 1);
+  }
+
+  #starred(module: ModuleView, name: string, hops: number): Entity | undefined {
+    for (const star of module.stars) {
+      for (const target of this.#targetsOf(module, star.module)) {
+        const found = this.#exported(target, name, hops + 1);
+        if (found) return found;
+      }
+    }
+    return undefined;
+  }
+
+  /** `from package import module` */
+  #submodule(from: ModuleView, { module, imported }: ImportedName): Entity | undefined {
+    const joined = module.endsWith('.') ? `${module}${imported}` : `${module}.${imported}`;
+    const [target] = this.#targetsOf(from, joined);
+    return target && { module: target, name: '' };
+  }
+
+  #targetsOf(from: ModuleView, module: string): readonly ModuleView[] {
+    const key = `${folderOf(from.path)}\n${from.system}\n${module}`;
+    const known = this.#targets.get(key);
+    if (known) return known;
+    const paths = filesOfModule(from.system, module, from.path, this.#paths);
+    const targets = paths.flatMap((path) => this.#modules.get(path) ?? []);
+    this.#targets.set(key, targets);
+    return targets;
+  }
+}
+
+export function outerOf(name: string): string {
+  return name.slice(0, Math.max(0, name.lastIndexOf('.')));
+}
