@@ -7,6 +7,9 @@ import type { Intent, Operation, Party, Reservation } from '../types.js';
 export interface Claim {
   /** Tells agents apart. */
   readonly agent: string;
+  /** Place of the agent, and of the key, among all: they make short names for pairs. */
+  agentAt: number;
+  keyAt: number;
   /** `run_id@branch` */
   readonly label: string;
   /** As it was announced. */
@@ -35,7 +38,11 @@ export class Claims {
     for (const one of reservations) add(one, one.addresses, one.operation, '');
     for (const one of intents) add(one, one.addresses, one.operation, one.detail);
     this.all = [...claims.values()].sort((a, b) => compare(a.key, b.key) || compare(a.agent, b.agent));
+    const agents = new Map<string, number>();
+    const keys = new Map<string, number>();
     for (const claim of this.all) {
+      claim.agentAt = placeIn(agents, claim.agent);
+      claim.keyAt = placeIn(keys, claim.key);
       push(this.#byKey, claim.key, claim);
       push(this.#byPath, claim.path, claim);
     }
@@ -75,7 +82,15 @@ function announce(
   const agent = JSON.stringify([runId, branch]);
   const id = `${agent}\n${key}`;
   const claim = claims.get(id) ?? {
-    ...{ agent, label: `${runId}@${branch}`, address, key, path: splitAddress(key).path },
+    ...{
+      agent,
+      agentAt: 0,
+      keyAt: 0,
+      label: `${runId}@${branch}`,
+      address,
+      key,
+      path: splitAddress(key).path,
+    },
     operations: new Set<Operation>(),
     changesSignature: false,
   };
@@ -83,6 +98,12 @@ function announce(
   if ((operation !== null && breaking.has(operation)) || saysSignature.test(detail))
     claim.changesSignature = true;
   claims.set(id, claim);
+}
+
+function placeIn(places: Map<string, number>, name: string): number {
+  const place = places.get(name) ?? places.size;
+  places.set(name, place);
+  return place;
 }
 
 /** Names of symbols by file, for going from a class or a file to what is in it. */

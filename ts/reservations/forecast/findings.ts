@@ -43,7 +43,7 @@ export class Findings {
     if (one === undefined || other === undefined) return;
     const agents = [one.label, other.label].sort(compare);
     const addresses = [...new Set(open.flat().map(({ address }) => address))].sort(compare);
-    this.#found.set(JSON.stringify(['file', path, ...[one.agent, other.agent].sort(compare)]), {
+    this.#found.set(`file ${pair(one.agentAt, other.agentAt)} ${path}`, {
       conflictType: 'file_overlap',
       addresses,
       agents,
@@ -66,14 +66,17 @@ export class Findings {
   /** What two agents do to each other stands beside where they meet. */
   #id(type: ConflictType, a: Claim, b: Claim): string {
     const family = type === 'operation_conflict' ? 'operations' : 'places';
-    const agents = [a.agent, b.agent].sort(compare);
-    return JSON.stringify([family, ...agents, ...[a.key, b.key].sort(compare)]);
+    return `${family} ${pair(a.agentAt, b.agentAt)} ${pair(a.keyAt, b.keyAt)}`;
   }
 
   #keep(id: string, conflict: Conflict): void {
     const known = this.#found.get(id);
     if (known === undefined || isBetter(conflict, known)) this.#found.set(id, conflict);
   }
+}
+
+function pair(a: number, b: number): string {
+  return a < b ? `${a},${b}` : `${b},${a}`;
 }
 
 /** Surer, or more directly so; of equals always the same one. */

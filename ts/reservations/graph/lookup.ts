@@ -10,8 +10,8 @@ export interface Entity {
   readonly name: string;
 }
 
-// Files that pass names on to each other in a circle, or in a chain that nobody follows.
-const mostHops = 20;
+/** Where a search has been: files pass names on in circles, and classes are derived in them. */
+type Seen = Set<string>;
 
 export function addressOfEntity({ module, name }: Entity): string {
   return addressOf(module.path, name);
@@ -20,6 +20,7 @@ export function addressOfEntity({ module, name }: Entity): string {
 export class Lookup {
   readonly #modules: ReadonlyMap<string, ModuleView>;
   readonly #paths: FilePaths;
+  readonly #bases = new Map<string, readonly Entity[]>();
   readonly #targets = new Map<string, readonly ModuleView[]>();
 
   constructor(files: readonly FileSymbols[]) {
@@ -58,12 +59,12 @@ export class Lookup {
     });
   }
 
-  imported(from: ModuleView, name: ImportedName, hops = 0): Entity | undefined {
+  imported(from: ModuleView, name: ImportedName, seen: Seen = new Set()): Entity | undefined {
     const targets = name.module === '' ? [from] : this.#targetsOf(from, name.module);
     const [first] = targets;
     if (name.imported === '*') return first && { module: first, name: '' };
     for (const target of targets) {
-      const found = this.#exported(target, name.imported, hops + 1);
+      const found = this.#exported(target, name.imported, seen);
       if (found) return found;
     }
     if (from.system === 'python') return this.#submodule(from, name);
@@ -74,23 +75,29 @@ export class Lookup {
   }
 
   /** A member of a class, its own or inherited. */
-  member(of: Entity, name: string, seen: ReadonlySet<string> = new Set()): Entity | undefined {
+  member(of: Entity, name: string, seen: Seen = new Set()): Entity | undefined {
     const key = addressOfEntity(of);
-    if (seen.has(key) || seen.size > mostHops) return undefined;
+    if (seen.has(key)) return undefined;
+    seen.add(key);
     const own = this.#ownMember(of, name);
     if (own) return own;
-    const around = new Set([...seen, key]);
     for (const base of this.bases(of)) {
-      const found = this.member(base, name, around);
+      const found = this.member(base, name, seen);
       if (found) return found;
     }
     return undefined;
   }
 
-  bases(of: Entity): Entity[] {
-    const outer = of.name.slice(0, Math.max(0, of.name.lastIndexOf('.')));
-    const bases = this.symbolOf(of)?.bases ?? [];
-    return bases.flatMap((base) => this.resolve(of.module, outer, base) ?? []);
+  bases(of: Entity): readonly Entity[] {
+    const key = addressOfEntity(of);
+    const known = this.#bases.get(key);
+    if (known) return known;
+    // To find a base may take one to ask for it again.
+    this.#bases.set(key, []);
+    const names = this.symbolOf(of)?.bases ?? [];
+    const bases = names.flatMap((base) => this.resolve(of.module, outerOf(of.name), base) ?? []);
+    this.#bases.set(key, bases);
+    return bases;
   }
 
   #ownMember({ module, name: owner }: Entity, name: string): Entity | undefined {
@@ -115,7 +122,7 @@ export class Lookup {
   #unbound(module: ModuleView, name: string): Entity | undefined {
     const sibling = this.#siblings(module).find((one) => one.symbol(name));
     if (sibling) return { module: sibling, name };
-    return this.#starred(module, name, 0);
+    return this.#starred(module, name, new Set());
   }
 
   #siblings(module: ModuleView): readonly ModuleView[] {
@@ -135,7 +142,7 @@ export class Lookup {
 
   #inModule(module: ModuleView, name: string): Entity | undefined {
     for (const sibling of this.#siblings(module)) {
-      const found = this.#exported(sibling, name, 0);
+      const found = this.#exported(sibling, name, new Set());
       if (found) return found;
     }
     return module.system === 'python'
@@ -143,21 +150,23 @@ export class Lookup {
       : undefined;
   }
 
-  #exported(module: ModuleView, name: string, hops: number): Entity | undefined {
-    if (hops > mostHops) return undefined;
+  #exported(module: ModuleView, name: string, seen: Seen): Entity | undefined {
+    const key = addressOf(module.path, name);
+    if (seen.has(key)) return undefined;
+    seen.add(key);
     const exported = module.exports.get(name);
     if (exported && !(exported.module === '' && exported.imported === name))
-      return this.imported(module, exported, hops + 1);
+      return this.imported(module, exported, seen);
     if (module.symbol(name)) return { module, name };
     const imported = module.imports.get(name);
-    if (imported) return this.imported(module, imported, hops + 1);
-    return this.#starred(module, name, hops + 1);
+    if (imported) return this.imported(module, imported, seen);
+    return this.#starred(module, name, seen);
   }
 
-  #starred(module: ModuleView, name: string, hops: number): Entity | undefined {
+  #starred(module: ModuleView, name: string, seen: Seen): Entity | undefined {
     for (const star of module.stars) {
       for (const target of this.#targetsOf(module, star.module)) {
-        const found = this.#exported(target, name, hops + 1);
+        const found = this.#exported(target, name, seen);
         if (found) return found;
       }
     }

@@ -1,4 +1,5 @@
 /** All symbols of one state of a repository. */
+import { checkInteger } from '../../arguments.js';
 import { cancelled } from '../git/git.js';
 import type { Warning } from '../types.js';
 import { type CacheEntry, SymbolCache } from './cache.js';
@@ -19,7 +20,7 @@ export interface IndexOptions {
   /** Of files that had to be read. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Threads to read on; 2 by default. */
+  /** Threads to read on, 1 to 16; 2 by default. */
   readonly threads?: number | undefined;
 }
 
@@ -44,13 +45,14 @@ export class SymbolIndex {
     this.#byPath = new Map(files.map((file) => [file.path, file]));
   }
 
-  /** @throws StompError CANCELLED, GIT_FAILED */
+  /** @throws StompError CANCELLED, GIT_FAILED, INVALID_REQUEST */
   static async open(options: IndexOptions): Promise<SymbolIndex> {
+    const threads = checkInteger('threads', options.threads, 2, { min: 1, max: 16 });
     const cache = new SymbolCache(options.cachePath ?? ':memory:');
     try {
       const tree = typeof options.tree === 'function' ? options.tree(cache) : options.tree;
       const sources = await tree.files(options.signal);
-      const files = await new Reading(tree, cache, options).run(sources);
+      const files = await new Reading(tree, cache, { ...options, threads }).run(sources);
       const own = cache.problem === undefined ? [] : [{ subject: 'cache', reason: cache.problem }];
       return new SymbolIndex(files, [...own, ...(tree.warnings ?? [])]);
     } finally {
@@ -72,11 +74,11 @@ function warningsOf({ path, language, problem, gap }: FileSymbols): Warning[] {
 class Reading {
   readonly #tree: SourceTree;
   readonly #cache: SymbolCache;
-  readonly #options: IndexOptions;
+  readonly #options: IndexOptions & { readonly threads: number };
   readonly #contents = new Map<string, Content>();
   #done = 0;
 
-  constructor(tree: SourceTree, cache: SymbolCache, options: IndexOptions) {
+  constructor(tree: SourceTree, cache: SymbolCache, options: IndexOptions & { threads: number }) {
     this.#tree = tree;
     this.#cache = cache;
     this.#options = options;
@@ -106,13 +108,13 @@ class Reading {
       for (const file of files) await this.#readTogether([file], files.length, readHere);
       return;
     }
-    const threads = new ParseThreads(this.#options.threads ?? 2, this.#options.signal);
+    const threads = new ParseThreads(this.#options.threads, this.#options.signal);
     try {
       const tasks = split(files);
       const next = tasks[Symbol.iterator]();
       const read = (batch: readonly ParseTask[]) => threads.read(batch);
       // One more than there are threads, so that they need not wait for the disk.
-      const feeders = Array.from({ length: (this.#options.threads ?? 2) + 1 }, async () => {
+      const feeders = Array.from({ length: this.#options.threads + 1 }, async () => {
         for (const task of next) await this.#readTogether(task, files.length, read);
       });
       await settled(feeders);

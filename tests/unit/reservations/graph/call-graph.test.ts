@@ -192,4 +192,20 @@ describe('callers within a distance', () => {
     );
     expect(graph.callees('a.ts::A.m')).toEqual([]);
   });
+
+  it('ends soon where every file passes on all names of every other, and every class is derived of every other', async () => {
+    const count = 12;
+    const all = Array.from({ length: count }, (_, i) => i);
+    const files = all.map((i) => {
+      const others = all.filter((j) => j !== i);
+      const stars = others.map((j) => `from m${j} import *`);
+      const bases = others.map((j) => `C${j}.D`);
+      return [
+        `m${i}.py`,
+        `${stars.join('\n')}\nclass C${i}(${bases.join(', ')}):\n    def m(self): self.no(); nobody()\n`,
+      ];
+    });
+    const graph = buildCallGraph(await readFiles(Object.fromEntries(files)));
+    expect(graph.callees('m0.py::C0.m')).toEqual([]);
+  });
 });
