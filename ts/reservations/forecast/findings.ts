@@ -54,9 +54,13 @@ export class Findings {
 
   /** The surest first; the order does not depend on that of what was announced. */
   sorted(): Conflict[] {
-    const place = ({ conflictType }: Conflict) => conflictTypes.indexOf(conflictType);
-    const words = ({ addresses, agents }: Conflict) => JSON.stringify([addresses, agents]);
-    return [...this.#found.values()].sort((a, b) => place(a) - place(b) || compare(words(a), words(b)));
+    const rated = [...this.#found.values()].map((conflict) => ({
+      conflict,
+      place: conflictTypes.indexOf(conflict.conflictType),
+      words: JSON.stringify([conflict.addresses, conflict.agents]),
+    }));
+    rated.sort((a, b) => a.place - b.place || compare(a.words, b.words));
+    return rated.map(({ conflict }) => conflict);
   }
 
   #has(a: Claim, b: Claim): boolean {

@@ -1,7 +1,7 @@
 /** From the text of a file to its symbols. */
 import type { QueryCapture, QueryMatch, Tree } from '@vscode/tree-sitter-wasm';
 import { importName, lastName } from './address.js';
-import { damageIn, isContained } from './damage.js';
+import { damageIn } from './damage.js';
 import { type Findings, type FoundCall, type FoundSymbol, findingsOf } from './findings.js';
 import { type Grammar, grammarOf } from './grammars.js';
 import { bodyHash, hashText, shapeHash, signatureHash } from './hashes.js';
@@ -69,15 +69,16 @@ function read(
   grammar: Grammar,
   check: () => void,
 ): Content {
-  const damage = damageIn(tree.rootNode);
+  const damage = damageIn(tree.rootNode, language.functions);
   check();
+  const [first] = damage;
+  const worst = damage.find(({ isContained }) => !isContained);
+  if (worst)
+    return fileLevel(language.name, `It does not parse as ${language.name}, near line ${worst.line}.`);
   const matches = grammar.query.matches(tree.rootNode, stopping(check));
   check();
   const [found, comments] = splitComments(matches);
   const findings = findingsOf(found, comments, language, text, check);
-  const [first] = damage;
-  if (first && !isContained(damage, findings.symbols))
-    return fileLevel(language.name, `It does not parse as ${language.name}, near line ${first.line}.`);
   const content = assemble(findings, text, language.name, check);
   return first ? { ...content, gap: `Near line ${first.line} it does not parse.` } : content;
 }

@@ -24,6 +24,8 @@ export interface LanguageRules {
   readonly query: string;
   /** Kinds of nodes that belong to the one definition inside of them: `export`, decorators. */
   readonly wrappers: readonly string[];
+  /** Kinds of nodes with a `body` that is a function's. */
+  readonly functions: readonly string[];
   readonly comments: readonly string[];
   /** Name under which a module is known that is imported without one: `fmt` of `golang.org/x/fmt`. */
   moduleName(module: string): string;

@@ -97,6 +97,21 @@ describe('files that are known as a whole only', () => {
     expect(symbols.map(({ name }) => name)).toEqual(['f', 'g']);
   });
 
+  it('keeps them when that function has no name', async () => {
+    const { symbols, gap } = await read('a.ts', 'run(() => {\n  a b ~ c;\n});\nfunction g() {}\n');
+    expect(gap).toContain('line 2');
+    expect(symbols.map(({ name }) => name)).toEqual(['g']);
+  });
+
+  it.each([
+    ['a.ts', 'function f() {\n  if (x) {\n}\nfunction g() {}\n'],
+    ['a.ts', 'function f() {\n}}\nfunction g() {}\n'],
+    ['a.ts', 'class A {\n  m() {}\n  n( {}\n}\nfunction g() {}\n'],
+    ['a.go', 'package p\nfunc F() {\n\tif x {\n}\nfunc G() {}\n'],
+  ])('does not trust symbols whose boundaries are in doubt (%#)', async (path, text) => {
+    expect(await read(path, text)).toMatchObject({ symbols: [], problem: expect.stringContaining('parse') });
+  });
+
   it('gives up a file that takes too long, and reads the next one', async () => {
     const long = `f(${'[1,2,3],'.repeat(200_000)})`;
     const content = await extract(long, typescript, { timeoutMs: 5 });

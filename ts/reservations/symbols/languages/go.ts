@@ -52,6 +52,7 @@ export const go: LanguageRules = {
   grammar: 'go',
   query,
   wrappers: ['type_declaration', 'const_declaration', 'var_declaration', 'import_declaration'],
+  functions: ['function_declaration', 'method_declaration', 'func_literal'],
   comments: ['comment'],
   // A last part that only says a version is not the name.
   moduleName: (module) =>

@@ -95,6 +95,15 @@ export const scriptWrappers = [
   'named_imports',
 ];
 
+export const scriptFunctions = [
+  'function_declaration',
+  'function_expression',
+  'generator_function_declaration',
+  'generator_function',
+  'arrow_function',
+  'method_definition',
+];
+
 /** Import names are bound by the file; a module without a name is no name. */
 export const scriptModuleName = (module: string) => module;
 
@@ -106,6 +115,7 @@ export const javascript: LanguageRules = {
   query: `${scriptQuery('field_definition', 'property')}${jsx}
 (class_heritage (_) @base)`,
   wrappers: scriptWrappers,
+  functions: scriptFunctions,
   comments: ['comment'],
   moduleName: scriptModuleName,
   modules: 'script',

@@ -36,6 +36,7 @@ export const python: LanguageRules = {
   grammar: 'python',
   query,
   wrappers: ['decorated_definition', 'expression_statement', 'import_statement', 'import_from_statement'],
+  functions: ['function_definition', 'lambda'],
   comments: ['comment'],
   moduleName: (module) => module,
   modules: 'python',

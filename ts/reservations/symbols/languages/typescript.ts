@@ -1,6 +1,6 @@
 /** TypeScript, without JSX. */
 import type { LanguageRules } from '../language.js';
-import { scriptModuleName, scriptQuery, scriptWrappers } from './javascript.js';
+import { scriptFunctions, scriptModuleName, scriptQuery, scriptWrappers } from './javascript.js';
 
 export const typedQuery = `${scriptQuery('public_field_definition', 'name')}
 (abstract_class_declaration name: (_) @name body: (_) @body) @symbol.class
@@ -29,6 +29,7 @@ export const typescript: LanguageRules = {
   grammar: 'typescript',
   query: typedQuery,
   wrappers: typedWrappers,
+  functions: scriptFunctions,
   comments: ['comment'],
   moduleName: scriptModuleName,
   modules: 'script',
