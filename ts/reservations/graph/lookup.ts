@@ -21,6 +21,8 @@ export class Lookup {
   readonly #modules: ReadonlyMap<string, ModuleView>;
   readonly #paths: FilePaths;
   readonly #bases = new Map<string, readonly Entity[]>();
+  /** Go packages by their folders: which file has which symbol. */
+  readonly #packages = new Map<string, ReadonlyMap<string, ModuleView>>();
   readonly #targets = new Map<string, readonly ModuleView[]>();
 
   constructor(files: readonly FileSymbols[]) {
@@ -103,7 +105,7 @@ export class Lookup {
   #ownMember({ module, name: owner }: Entity, name: string): Entity | undefined {
     const full = `${owner}.${name}`;
     // A Go type may have its methods in any file of its package.
-    const holder = this.#siblings(module).find((one) => one.symbol(full));
+    const holder = this.#holder(module, full);
     return holder && { module: holder, name: full };
   }
 
@@ -120,15 +122,29 @@ export class Lookup {
 
   /** Names that nothing in the file binds: of the same Go package, or out of a module that is imported whole. */
   #unbound(module: ModuleView, name: string): Entity | undefined {
-    const sibling = this.#siblings(module).find((one) => one.symbol(name));
+    const sibling = this.#holder(module, name);
     if (sibling) return { module: sibling, name };
     return this.#starred(module, name, new Set());
   }
 
-  #siblings(module: ModuleView): readonly ModuleView[] {
-    if (module.system !== 'go') return [module];
-    const files = this.#paths.goFiles(folderOf(module.path));
-    return files.flatMap((path) => this.#modules.get(path) ?? []);
+  /** The file that has a symbol: the module itself, or in Go any of its package. */
+  #holder(module: ModuleView, name: string): ModuleView | undefined {
+    if (module.symbol(name)) return module;
+    return module.system === 'go' ? this.#packageOf(module).get(name) : undefined;
+  }
+
+  #packageOf(module: ModuleView): ReadonlyMap<string, ModuleView> {
+    const folder = folderOf(module.path);
+    const known = this.#packages.get(folder);
+    if (known) return known;
+    const holders = new Map<string, ModuleView>();
+    for (const path of this.#paths.goFiles(folder)) {
+      const file = this.#modules.get(path);
+      // The first file counts: others are for other systems, or tests.
+      for (const name of file?.names() ?? []) if (file && !holders.has(name)) holders.set(name, file);
+    }
+    this.#packages.set(folder, holders);
+    return holders;
   }
 
   #walk(from: Entity | undefined, parts: readonly string[]): Entity | undefined {
@@ -141,13 +157,10 @@ export class Lookup {
   }
 
   #inModule(module: ModuleView, name: string): Entity | undefined {
-    for (const sibling of this.#siblings(module)) {
-      const found = this.#exported(sibling, name, new Set());
-      if (found) return found;
-    }
-    return module.system === 'python'
-      ? this.#submodule(module, { local: name, imported: name, module: '.' })
-      : undefined;
+    const holder = this.#holder(module, name);
+    const found = this.#exported(holder ?? module, name, new Set());
+    if (found || module.system !== 'python') return found;
+    return this.#submodule(module, { local: name, imported: name, module: '.' });
   }
 
   #exported(module: ModuleView, name: string, seen: Seen): Entity | undefined {

@@ -38,4 +38,8 @@ export class ModuleView {
   symbol(name: string): CodeSymbol | undefined {
     return this.#symbols.get(name);
   }
+
+  names(): Iterable<string> {
+    return this.#symbols.keys();
+  }
 }
