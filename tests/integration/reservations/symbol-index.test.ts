@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { forecast } from '../../../ts/reservations/forecast/forecast.js';
 import { Objects } from '../../../ts/reservations/git/objects.js';
 import { Repository } from '../../../ts/reservations/git/repository.js';
+import { buildCallGraph } from '../../../ts/reservations/graph/build.js';
 import { GitTree } from '../../../ts/reservations/symbols/git-tree.js';
 import { SymbolIndex } from '../../../ts/reservations/symbols/index.js';
+import { ParseThreads } from '../../../ts/reservations/symbols/parse-threads.js';
 import { WorkingTree } from '../../../ts/reservations/symbols/working-tree.js';
 import { TestRepository } from './repository-rig.js';
 
@@ -189,5 +192,48 @@ describe('the cache of an index', () => {
     repository.write(source);
     const all = await Promise.all(Array.from({ length: 8 }, () => open()));
     for (const { index } of all) expect(names(index, 'a.py')).toEqual(['a']);
+  });
+});
+
+describe('threads that read files', () => {
+  it('go on with the others when the parser breaks down over one, and say so of that one', async () => {
+    const threads = new ParseThreads(1);
+    try {
+      const tasks = ['a.py', 'bad.py', 'c.py'].map((file) => ({
+        path: file,
+        bytes: Buffer.from('def f(): pass\n'),
+      }));
+      // Nothing that a file could hold breaks it down; what is no file does.
+      const broken = tasks.map((task) => (task.path === 'bad.py' ? { ...task, bytes: null as never } : task));
+      const [a, bad, c] = await threads.read(broken);
+      expect(a?.symbols).toHaveLength(1);
+      expect(bad?.problem).toContain('The parser ended over it');
+      expect(c?.symbols).toHaveLength(1);
+    } finally {
+      await threads.close();
+    }
+  });
+
+  it.each([0, 17, 1.5])('are not %s', async (threads) => {
+    await expect(open({ threads })).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+  });
+});
+
+describe('a forecast for what lies in a working tree', () => {
+  it('sees calls between files that were not committed yet', async () => {
+    repository.write({
+      'lib/tax.ts': 'export function tax() {}\n',
+      'app/bill.ts': "import { tax } from '../lib/tax.js';\nexport const bill = () => tax();\n",
+    });
+    const { index } = await open();
+    const announce = (runId: string, address: string) => ({
+      ...{ reservationId: runId, runId, branch: 'main', addresses: [address], operation: null },
+      ...{ createdAt: new Date(0), expiresAt: new Date(1) },
+    });
+    const reservations = [announce('a', 'lib/tax.ts::tax'), announce('b', 'app/bill.ts::bill')];
+    const graph = buildCallGraph(index.files);
+    const { conflicts, mediumRisk } = forecast({ reservations, intents: [], files: index.files, graph });
+    expect(conflicts.map(({ conflictType }) => conflictType)).toEqual(['blast_radius_overlap']);
+    expect(mediumRisk).toBe(1);
   });
 });

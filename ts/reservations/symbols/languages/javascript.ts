@@ -76,14 +76,13 @@ ${variables((declaration) => `(export_statement declaration: ${declaration})`)}
 `;
 }
 
-const jsx = `
+/** Elements of components call them. */
+export const jsxQuery = `
 (jsx_self_closing_element name: (identifier) @call.name (#match? @call.name "^[A-Z]")) @call
 (jsx_opening_element name: (identifier) @call.name (#match? @call.name "^[A-Z]")) @call
 (jsx_self_closing_element name: (member_expression object: (_) @call.receiver property: (_) @call.name)) @call
 (jsx_opening_element name: (member_expression object: (_) @call.receiver property: (_) @call.name)) @call
 `;
-
-export const jsxQuery = jsx;
 
 export const scriptWrappers = [
   'export_statement',
@@ -104,7 +103,7 @@ export const scriptFunctions = [
   'method_definition',
 ];
 
-/** Import names are bound by the file; a module without a name is no name. */
+/** Every import says under which name the file knows it. */
 export const scriptModuleName = (module: string) => module;
 
 export const javascript: LanguageRules = {
@@ -112,7 +111,7 @@ export const javascript: LanguageRules = {
   version: 1,
   extensions: ['.js', '.mjs', '.cjs', '.jsx'],
   grammar: 'javascript',
-  query: `${scriptQuery('field_definition', 'property')}${jsx}
+  query: `${scriptQuery('field_definition', 'property')}${jsxQuery}
 (class_heritage (_) @base)`,
   wrappers: scriptWrappers,
   functions: scriptFunctions,
