@@ -1,8 +1,7 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { forecast } from '../../../ts/reservations/forecast/forecast.js';
 import { Objects } from '../../../ts/reservations/git/objects.js';
 import { Repository } from '../../../ts/reservations/git/repository.js';
@@ -11,28 +10,21 @@ import { GitTree } from '../../../ts/reservations/symbols/git-tree.js';
 import { SymbolIndex } from '../../../ts/reservations/symbols/index.js';
 import { ParseThreads } from '../../../ts/reservations/symbols/parse-threads.js';
 import { WorkingTree } from '../../../ts/reservations/symbols/working-tree.js';
-import { TestRepository } from './repository-rig.js';
+import { newFolder, TestRepository } from './repositories.js';
 
 let repository: TestRepository;
-let cacheFolder: string;
 let cachePath: string;
 
 beforeEach(() => {
   repository = new TestRepository();
-  cacheFolder = mkdtempSync(path.join(tmpdir(), 'symbol-cache-'));
-  cachePath = path.join(cacheFolder, 'symbols.db');
-});
-
-afterEach(() => {
-  repository.remove();
-  rmSync(cacheFolder, { recursive: true, force: true });
+  cachePath = path.join(newFolder(), 'symbols.db');
 });
 
 /** Opens an index of the working tree. @returns it, and how many files had to be read. */
 async function open(options: { threads?: number; signal?: AbortSignal } = {}) {
   let read = 0;
   const index = await SymbolIndex.open({
-    tree: (cache) => new WorkingTree(repository.root, cache),
+    tree: (cache) => new WorkingTree(repository.folder, cache),
     cachePath,
     onProgress: (done) => {
       read = done;
@@ -46,21 +38,19 @@ const names = (index: SymbolIndex, file: string) => index.file(file)?.symbols.ma
 
 describe('the files of a working tree', () => {
   it('are those that git tracks or would, without links and other repositories, with the ids git gives them', async () => {
-    repository.write({
+    repository.commit({
       'a.py': 'def a(): pass\n',
       '.gitignore': 'out/\n',
-      'out/x.py': 'x',
       'ü/b c.ts': 'let b;\n',
     });
-    repository.commit();
-    repository.write({ 'new.py': 'def n(): pass\n', 'gone.py': '' });
+    repository.write({ 'new.py': 'def n(): pass\n', 'gone.py': '', 'out/x.py': 'x' });
     repository.git('add', 'gone.py');
-    rmSync(path.join(repository.root, 'gone.py'));
-    symlinkSync('a.py', path.join(repository.root, 'link.py'));
-    mkdirSync(path.join(repository.root, 'inner'));
+    rmSync(path.join(repository.folder, 'gone.py'));
+    symlinkSync('a.py', path.join(repository.folder, 'link.py'));
+    mkdirSync(path.join(repository.folder, 'inner'));
     repository.write({ 'inner/i.py': 'i = 1\n' });
     repository.git('-C', 'inner', 'init', '-q');
-    const files = await new WorkingTree(repository.root).files();
+    const files = await new WorkingTree(repository.folder).files();
     expect(files.map((file) => file.path)).toEqual(['.gitignore', 'a.py', 'new.py', 'ü/b c.ts']);
     for (const file of files)
       expect(file.contentId).toBe(repository.git('hash-object', '--no-filters', file.path));
@@ -68,7 +58,7 @@ describe('the files of a working tree', () => {
 
   it('are not read when they have other bytes than when they were listed', async () => {
     repository.write({ 'a.py': 'def a(): pass\n' });
-    const tree = new WorkingTree(repository.root);
+    const tree = new WorkingTree(repository.folder);
     const [file] = await tree.files();
     if (file === undefined) throw new Error('no file');
     repository.write({ 'a.py': 'def b(): pass\n' });
@@ -78,13 +68,13 @@ describe('the files of a working tree', () => {
 
 describe('an index', () => {
   it('reads a commit just like the same files in the working tree', async () => {
-    repository.write({
+    const commit = repository.commit({
       'a.py': 'def a(): pass\n',
       'b.ts': 'export class B { m() {} }\n',
       'c.bin': Buffer.of(0, 1),
     });
-    const commit = repository.commit();
-    const objects = new Objects(await Repository.open(repository.root));
+
+    const objects = new Objects(await Repository.open(repository.folder));
     try {
       const index = await SymbolIndex.open({ tree: new GitTree(objects, commit) });
       expect(index.files).toEqual((await open()).index.files);
@@ -105,7 +95,7 @@ describe('an index', () => {
   });
 
   it('sees a change of the same length under the same modification time', async () => {
-    const file = path.join(repository.root, 'a.py');
+    const file = path.join(repository.folder, 'a.py');
     repository.write({ 'a.py': 'def a(): pass\n' });
     await sleep(100);
     await open();
@@ -149,7 +139,7 @@ describe('an index', () => {
     for (let i = 0; i < 40; i += 1) repository.write({ [`f${i}.py`]: `def f${i}():\n${line.repeat(8000)}` });
     const controller = new AbortController();
     const opened = SymbolIndex.open({
-      tree: new WorkingTree(repository.root),
+      tree: new WorkingTree(repository.folder),
       signal: controller.signal,
       onProgress: () => controller.abort(),
     });
