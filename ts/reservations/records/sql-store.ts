@@ -22,7 +22,7 @@ export interface SqlStoreOptions {
   readonly patienceMs?: number;
   /** Whoever is alone for longer is no more. @default 30000 */
   readonly aloneMs?: number;
-  /** How often to look for changes that nobody has told of. @default 1000 */
+  /** How often to look for changes that nobody has told of, or while it was not yet listened. @default 500 */
   readonly pollMs?: number;
   /** Closes `storage` with the store. @default false */
   readonly ownsStorage?: boolean;
@@ -70,7 +70,7 @@ export class SqlRecordStore implements RecordStore {
     return new SqlRecordStore({
       patienceMs: 30_000,
       aloneMs: 30_000,
-      pollMs: 1000,
+      pollMs: 500,
       ownsStorage: false,
       ...options,
     });
@@ -142,9 +142,9 @@ export class SqlRecordStore implements RecordStore {
     if (this.#options.ownsStorage) await this.#storage.close();
   }
 
-  #add(stored: StoredRecord): Promise<void> {
+  async #add(stored: StoredRecord): Promise<void> {
     const body = checkSize(stored);
-    return this.#write(() => this.#insert(stored.kind, idOf(stored), body));
+    await this.#write(() => this.#insert(stored.kind, idOf(stored), body));
   }
 
   /** @throws StompError DB_BUSY when the work that is running is no longer alone */
