@@ -6,7 +6,7 @@ import { StompError } from '../../errors.js';
 import { deniedPath } from '../../paths.js';
 
 const firstPauseMs = 2;
-const longestPauseMs = 50;
+const longestPauseMs = 100;
 
 /**
  * Asks again until the lock is given.
