@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -82,4 +82,12 @@ it('a process killed while it writes leaves whole records only, and keeps nobody
   const names = readdirSync(join(root, '.muse', 'coordination', 'reservations'));
   expect(names.filter((name) => name.endsWith('.json')).length).toBeGreaterThanOrEqual(rounds);
   await reservations.reserve({ runId: 'next', branch: 'main', addresses: ['b.py'], ifFree: true });
+});
+
+it.skipIf(process.platform === 'win32')('a pipe among the records holds up nobody', async () => {
+  const folder = join(root, '.muse', 'coordination', 'reservations');
+  mkdirSync(folder, { recursive: true });
+  execFileSync('mkfifo', [join(folder, 'pipe.json')]);
+  const { warnings } = await (await Reservations.open({ root })).list();
+  expect(warnings).toEqual([{ subject: '.muse/coordination/reservations/pipe.json', reason: 'is no file' }]);
 });

@@ -63,6 +63,11 @@ describe('a record', () => {
     ['no operation', { operation: undefined }, { operation: null }],
     ['an empty operation', { operation: '' }, { operation: null }],
     ['no schema version', { schema_version: undefined }, { runId: 'agent-1' }],
+    [
+      'addresses that are not normal',
+      { addresses: ['./src//a.py::f', '../b.py', '/c.py'] },
+      { addresses: ['src/a.py::f', '../b.py', '/c.py'] },
+    ],
     ['no addresses in their list', { addresses: [] }, { addresses: [] }],
   ])('with %s is read, as the original does', (_, change, expected) => {
     expect(read(change)).toMatchObject({ record: expected, notes: [] });

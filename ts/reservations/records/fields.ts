@@ -1,5 +1,5 @@
 /** Fields of records that anybody may have written: read by their type, or told why not. Pure. */
-import { isLine, maxAddressLength } from '../symbols/address.js';
+import { isLine, maxAddressLength, readAddress } from '../symbols/address.js';
 import { timeOf } from './iso-time.js';
 
 /** Why a record cannot be used. */
@@ -56,14 +56,14 @@ export function timeIn(raw: RawRecord, field: string): Date {
   return time;
 }
 
-/** As they are written, also those that would not be written here. @throws Unusable */
+/** Also those that would not be written here. @throws Unusable */
 export function addressesIn(raw: RawRecord): string[] {
   const { addresses } = raw;
   if (addresses === undefined || addresses === null) throw new Unusable('addresses is missing');
   if (!Array.isArray(addresses)) throw new Unusable('addresses is no list');
   if (addresses.length > maxAddresses) throw new Unusable(`addresses has more than ${maxAddresses} entries`);
   const bad = addresses.findIndex((address) => !isLine(address, maxAddressLength));
-  if (bad < 0) return addresses as string[];
+  if (bad < 0) return addresses.map(readAddress);
   throw new Unusable(`addresses[${bad}] is no text of one line and at most ${maxAddressLength} characters`);
 }
 

@@ -3,6 +3,7 @@
  * have slashes and begin at the root of the repository. Pure.
  */
 import { refuse } from '../../arguments.js';
+import { StompError } from '../../errors.js';
 
 /** What an address is made of. */
 export interface AddressParts {
@@ -57,6 +58,16 @@ export function normalAddress(field: string, value: unknown): string {
   const { path, name } = addressParts(value);
   checkName(field, value, name);
   return addressOf(normalPath(field, value, path), name);
+}
+
+/** As `normalAddress`, for what others have written: what cannot be made normal stays as it is, and meets only itself. */
+export function readAddress(address: string): string {
+  try {
+    return normalAddress('address', address);
+  } catch (error) {
+    if (error instanceof StompError) return address;
+    throw error;
+  }
 }
 
 /**
