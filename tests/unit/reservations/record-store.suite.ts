@@ -87,7 +87,7 @@ export function recordStoreSuite(where: string, start: () => Promise<StoreBench>
     });
 
     it('writes nothing that it would not read', async () => {
-      const addresses = Array.from({ length: 1000 }, () => 'ü'.repeat(1000));
+      const addresses = Array.from({ length: 200 }, () => 'ü'.repeat(1000));
       await expect(store.addReservation({ ...reservation('r'), addresses })).rejects.toMatchObject({
         code: 'PAYLOAD_TOO_LARGE',
       });

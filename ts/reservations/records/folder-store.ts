@@ -112,7 +112,8 @@ export class FolderStore implements RecordStore {
   async changed(signal?: AbortSignal): Promise<void> {
     const end = new AbortController();
     const until = AbortSignal.any(signal ? [signal, end.signal] : [end.signal]);
-    const watchers = recordKinds.flatMap((kind) => this.#watch(kind, () => end.abort()));
+    // Also the folder in which a first record of a kind makes another.
+    const watchers = ['.', ...recordKinds].flatMap((name) => this.#watch(name, () => end.abort()));
     try {
       await sleep(this.#pollMs, undefined, { signal: until }).catch(() => undefined);
     } finally {
@@ -170,9 +171,9 @@ export class FolderStore implements RecordStore {
   }
 
   /** None where there is no folder yet, or the system has no more to give: then it is looked at now and then. */
-  #watch(kind: RecordKind, call: () => void): FSWatcher[] {
+  #watch(name: string, call: () => void): FSWatcher[] {
     try {
-      const watcher = watch(this.#path(kind), { persistent: false }, call);
+      const watcher = watch(this.#path(name), { persistent: false }, call);
       watcher.on('error', call);
       return [watcher];
     } catch {
