@@ -150,7 +150,7 @@ export class Reservations {
         });
       }
       const later = expiresAt > reservation.expiresAt ? expiresAt : reservation.expiresAt;
-      const warnings = await this.#leases.renew(reservation, ttlSeconds);
+      const warnings = await this.#leases.renew(reservation, (later.getTime() - createdAt.getTime()) / 1000);
       return { reservation: { ...reservation, expiresAt: later }, warnings };
     }, signal);
   }

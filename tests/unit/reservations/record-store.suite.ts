@@ -135,8 +135,18 @@ export function recordStoreSuite(where: string, start: () => Promise<StoreBench>
       await store.addIntent(intent('i-orphan', 'unknown'));
       await store.addAmendment(release('x-released', 'released', 15));
       await store.addAmendment({ ...release('n-renewed', 'renewed', 5), kind: 'renewal', expiresAt: at(40) });
-      expect(await store.archive(at(30))).toBe(4);
-      expect(await everything()).toEqual(['i-lasting', 'i-orphan', 'lasting', 'n-renewed', 'renewed']);
+      // After its end, and of one that is not to be read here.
+      await store.addAmendment(release('x-expired', 'expired', 50));
+      await store.addAmendment(release('x-unknown', 'unknown', 1));
+      expect(await store.archive(at(30))).toBe(5);
+      expect(await everything()).toEqual([
+        'i-lasting',
+        'i-orphan',
+        'lasting',
+        'n-renewed',
+        'renewed',
+        'x-unknown',
+      ]);
       expect(await store.archive(at(30))).toBe(0);
     });
 

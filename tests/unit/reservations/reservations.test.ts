@@ -266,6 +266,8 @@ describe('a reservation that locks', () => {
     });
     const [renewed] = await maasl.locks.snapshot();
     expect(renewed?.ttl_remaining_ms).toBeGreaterThan(500_000);
+    await other.renew({ reservationId, runId: 'alice', ttlSeconds: 1 });
+    expect((await maasl.locks.snapshot())[0]?.ttl_remaining_ms).toBeGreaterThan(500_000);
     expect(await other.release({ reservationId, runId: 'alice' })).toMatchObject({ warnings: [] });
     expect(await heldKeys()).toEqual([]);
   });

@@ -1,7 +1,7 @@
 /** What stores have in common: records as texts under a kind and an id. Pure. */
 import { activityOf, endOf } from '../activity.js';
 import type { Amendment, Intent, Reservation, Warning } from '../types.js';
-import { type RecordKind, readRecord } from './records.js';
+import { kindOfAmendment, type RecordKind, readRecord } from './records.js';
 import type { Records } from './store.js';
 
 /** Names a record in a store. */
@@ -41,16 +41,14 @@ export class RecordList implements Records {
  */
 export function endedRecords(records: Records, before: Date): RecordKey[] {
   const { reservations, intents } = activityOf(records);
-  const left = new Set(reservations.filter((one) => endOf(one) >= before).map((one) => one.reservationId));
-  const amendments = records.amendments.filter(
-    ({ reservationId, createdAt }) => !left.has(reservationId) && createdAt < before,
-  );
+  const ended = reservations.filter((one) => endOf(one) < before).map((one) => one.reservationId);
+  const known = new Set(ended);
+  // Those of a reservation that cannot be read here stay: whoever can read it needs them.
+  const amendments = records.amendments.filter(({ reservationId }) => known.has(reservationId));
   return [
     ...intents.filter((one) => one.expiresAt < before).map((one) => key('intents', one.intentId)),
-    ...reservations
-      .filter((one) => !left.has(one.reservationId))
-      .map((one) => key('reservations', one.reservationId)),
-    ...amendments.map((one) => key(one.kind === 'release' ? 'releases' : 'renewals', one.id)),
+    ...ended.map((id) => key('reservations', id)),
+    ...amendments.map((one) => key(kindOfAmendment(one), one.id)),
   ];
 }
 
