@@ -14,7 +14,6 @@ import {
   removeStaged,
   writeNew,
 } from './folder-files.js';
-import { checkSize } from './record-size.js';
 import {
   idOf,
   kindOfAmendment,
@@ -25,7 +24,7 @@ import {
 } from './records.js';
 import type { RecordStore, Records } from './store.js';
 import { patiently, takeFileLock } from './store-lock.js';
-import { endedRecords, RecordList } from './stored.js';
+import { endedRecords, RecordList, textToWrite } from './stored.js';
 
 /** How to wait. */
 export interface FolderStoreOptions {
@@ -130,7 +129,7 @@ export class FolderStore implements RecordStore {
   }
 
   async #add(stored: StoredRecord): Promise<void> {
-    const text = checkSize(stored);
+    const text = textToWrite(stored);
     await this.#prepare();
     await makeFolders(this.#root, [...place, stored.kind]);
     await writeNew(this.#path(stored.kind), idOf(stored) + suffix, text);

@@ -8,11 +8,10 @@ import { type Migration, rows, type Statement, type Storage, type Work } from '.
 import { isLine } from '../symbols/address.js';
 import type { Amendment, Intent, Reservation } from '../types.js';
 import { maxNameLength } from './fields.js';
-import { checkSize } from './record-size.js';
 import { idOf, kindOfAmendment, type RecordKind, recordKinds, type StoredRecord } from './records.js';
 import type { RecordStore, Records } from './store.js';
 import { patiently } from './store-lock.js';
-import { endedRecords, type RecordKey, RecordList } from './stored.js';
+import { endedRecords, type RecordKey, RecordList, textToWrite } from './stored.js';
 
 export interface SqlStoreOptions {
   readonly storage: Storage;
@@ -143,7 +142,7 @@ export class SqlRecordStore implements RecordStore {
   }
 
   async #add(stored: StoredRecord): Promise<void> {
-    const body = checkSize(stored);
+    const body = textToWrite(stored);
     await this.#write(() => this.#insert(stored.kind, idOf(stored), body));
   }
 

@@ -1,7 +1,16 @@
 /** What stores have in common: records as texts under a kind and an id. Pure. */
+
+import { StompError } from '../../errors.js';
 import { activityOf, endOf } from '../activity.js';
 import type { Amendment, Intent, Reservation, Warning } from '../types.js';
-import { kindOfAmendment, type RecordKind, readRecord } from './records.js';
+import {
+  kindOfAmendment,
+  maxRecordBytes,
+  type RecordKind,
+  readRecord,
+  recordText,
+  type StoredRecord,
+} from './records.js';
 import type { Records } from './store.js';
 
 /** Names a record in a store. */
@@ -33,6 +42,21 @@ export class RecordList implements Records {
   warn(subject: string, reason: string): void {
     this.warnings.push({ subject, reason });
   }
+}
+
+/**
+ * What is too large to be read again is not written.
+ * @returns the text of the record
+ * @throws StompError PAYLOAD_TOO_LARGE
+ */
+export function textToWrite(stored: StoredRecord): string {
+  const text = recordText(stored);
+  if (text.length <= maxRecordBytes) return text;
+  throw new StompError(
+    'PAYLOAD_TOO_LARGE',
+    `The record has ${text.length} bytes; at most ${maxRecordBytes} are kept. Name fewer addresses, or whole files.`,
+    { fields: { bytes: text.length, max_bytes: maxRecordBytes } },
+  );
 }
 
 /**
