@@ -3,6 +3,7 @@ import {
   type Command as CommandName,
   optionsHelp,
   parseArguments,
+  type ReservationCommand,
   resolveSettings,
   suggestion,
 } from '../config/index.js';
@@ -15,7 +16,9 @@ const EXIT_FAILURE = 1;
 /** The command line or a setting is wrong. */
 const EXIT_USAGE = 2;
 
-const commands: Readonly<Record<CommandName, readonly [summary: string, load: CommandLoader]>> = {
+const commands: Readonly<
+  Record<Exclude<CommandName, ReservationCommand>, readonly [summary: string, load: CommandLoader]>
+> = {
   serve: [
     'Serve a model (what happens when no command is named)',
     async () => (await import('./commands/serve.js')).serve,
@@ -97,8 +100,8 @@ async function dispatch(given: readonly string[], terminal: Terminal): Promise<n
   return command.run({ ...resolved, positionals, terminal });
 }
 
-function commandNamed(name: string): CommandName {
-  if (Object.hasOwn(commands, name)) return name as CommandName;
+function commandNamed(name: string): keyof typeof commands {
+  if (Object.hasOwn(commands, name)) return name as keyof typeof commands;
   const names = Object.keys(commands);
   throw new StompError(
     'CONFIG_INVALID',

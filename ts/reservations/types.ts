@@ -25,6 +25,8 @@ export interface Reservation extends Party {
   readonly releasedAt?: Date;
   /** Tokens of the guard's leases that were taken with it. */
   readonly leases?: Readonly<Record<string, number>>;
+  /** For which of the agent's sessions; without it they cannot be given back. */
+  readonly leaseSession?: string;
 }
 
 /** What exactly is about to be done under a reservation. */

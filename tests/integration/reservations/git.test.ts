@@ -1,7 +1,6 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { CommitSource } from '../../../ts/reservations/git/commit-source.js';
 import { git, gitText } from '../../../ts/reservations/git/git.js';
 import { Objects } from '../../../ts/reservations/git/objects.js';
 import { Repository } from '../../../ts/reservations/git/repository.js';
@@ -235,20 +234,6 @@ describe('objects', () => {
     const objects = await objectsOf(repository);
     const renames = await objects.renames(await objects.commit('main'), after);
     expect([...renames]).toEqual([['old name.txt', 'new/näme.txt']]);
-  });
-
-  it('are the source of a commit: its files, whatever the working tree has become', async () => {
-    const repository = new TestRepository();
-    const id = repository.commit({ 'b/x': 'x', a: 'a', link: { link: 'a' } });
-    repository.write({ a: 'changed', c: 'c' });
-    const source = new CommitSource(await objectsOf(repository), id);
-    const files = await source.files();
-    expect(files.map(({ path: name, bytes }) => [name, bytes])).toEqual([
-      ['a', 1],
-      ['b/x', 1],
-    ]);
-    const read = await Promise.all(files.map((file) => source.read(file)));
-    expect(read.map((bytes) => Buffer.from(bytes).toString())).toEqual(['a', 'x']);
   });
 
   it('follow a link to a repository', async () => {
