@@ -37,7 +37,17 @@ export interface ReserveRequest extends Caller {
   readonly ifFree?: boolean | undefined;
   /** Takes the guard's leases on the files, too, for this session of the agent; `true` for one named as the branch. */
   readonly lock?: boolean | string | undefined;
+  /** Tells what will clash with it, too, as a forecast does: the code is read for it. @default false */
+  readonly forecast?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What will clash; without names for everybody. */
+export interface ForecastRequest extends CodeCall {
+  /** Only conflicts of this run of an agent. */
+  readonly runId?: string | undefined;
+  /** Only those of agents on this branch. */
+  readonly branch?: string | undefined;
 }
 
 /** What will be done with symbols. */
@@ -78,7 +88,17 @@ const longestTtlSeconds = 30 * 24 * 3600;
 const longestWaitMs = 24 * 3600 * 1000;
 
 export function checkReserve(request: ReserveRequest) {
-  const known = ['runId', 'branch', 'addresses', 'ttlSeconds', 'operation', 'ifFree', 'lock', 'signal'];
+  const known = [
+    'runId',
+    'branch',
+    'addresses',
+    'ttlSeconds',
+    'operation',
+    'ifFree',
+    'lock',
+    'forecast',
+    'signal',
+  ];
   checkFields('reservation', request, known);
   const party = checkParty(request);
   return {
@@ -88,6 +108,7 @@ export function checkReserve(request: ReserveRequest) {
     operation: request.operation == null ? null : checkOperation(request.operation),
     ifFree: checkBoolean('ifFree', request.ifFree, false),
     session: checkSession(request.lock, party),
+    forecast: checkBoolean('forecast', request.forecast, false),
     signal: checkSignal('signal', request.signal),
   };
 }
@@ -147,6 +168,18 @@ export function checkCall(call: CodeCall): CodeCall {
   return {
     signal: checkSignal('signal', call.signal),
     onProgress: checkObserver('onProgress', call.onProgress),
+  };
+}
+
+export function checkForecast(request: ForecastRequest) {
+  checkFields('forecast', request, ['runId', 'branch', 'signal', 'onProgress']);
+  const { runId, branch, ...call } = request;
+  return {
+    only: {
+      runId: runId === undefined ? undefined : checkName('runId', runId),
+      branch: branch === undefined ? undefined : checkName('branch', branch),
+    },
+    call: checkCall(call),
   };
 }
 

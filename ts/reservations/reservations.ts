@@ -26,6 +26,7 @@ import {
   checkAge,
   checkAwait,
   checkCall,
+  checkForecast,
   checkImpact,
   checkIntent,
   checkMerge,
@@ -34,13 +35,14 @@ import {
   checkRenew,
   checkReserve,
   checkShard,
+  type ForecastRequest,
   type IntentRequest,
   type ReleaseRequest,
   type RenewRequest,
   type ReserveRequest,
 } from './requests.js';
 import type { Shards } from './shard.js';
-import type { Forecast, Intent, Reservation, Warning } from './types.js';
+import type { Conflict, Forecast, Intent, Reservation, Warning } from './types.js';
 
 /** Of which repository, and where its records are kept. */
 export interface ReservationsOptions {
@@ -65,6 +67,8 @@ export interface Reserved {
   readonly reservation: Reservation;
   /** What other agents had of it already. */
   readonly held: readonly Holding[];
+  /** What will clash with it; where that was asked for. */
+  readonly conflicts?: readonly Conflict[];
   readonly warnings: readonly Warning[];
 }
 
@@ -120,12 +124,17 @@ export class Reservations {
    */
   async reserve(request: ReserveRequest): Promise<Reserved> {
     const checked = checkReserve(await this.#placed(request));
-    return this.#store.alone(async () => {
+    const { party, signal } = checked;
+    if (checked.forecast) this.#needCode();
+    const reserved = await this.#store.alone(async () => {
       const { reservations, warnings } = await this.list();
-      const held = holdingsOf(checked.addresses, reservations, checked.party);
+      const held = holdingsOf(checked.addresses, reservations, party);
       if (checked.ifFree && held.length > 0) throw conflictError(held);
       return { reservation: await this.#write(checked), held, warnings };
-    }, checked.signal);
+    }, signal);
+    if (!checked.forecast) return reserved;
+    const { conflicts, warnings } = await this.forecast({ ...party, signal });
+    return { ...reserved, conflicts, warnings };
   }
 
   /** @throws StompError RESERVATION_NOT_FOUND, FORBIDDEN, PAYLOAD_TOO_LARGE, PATH_DENIED, DB_BUSY, INVALID_REQUEST */
@@ -246,12 +255,14 @@ export class Reservations {
 
   /**
    * What will clash, of all that is announced now. Which calls lead where is read from the files of the folder.
-   * @throws StompError CONFIG_INVALID without a folder; NOT_A_REPOSITORY, GIT_FAILED, CANCELLED, DB_BUSY
+   * @throws StompError CONFIG_INVALID without a folder; NOT_A_REPOSITORY, GIT_FAILED, CANCELLED, DB_BUSY,
+   *   INVALID_REQUEST, UNSUPPORTED_FIELD
    */
-  async forecast(call: CodeCall = {}): Promise<Forecast> {
+  async forecast(request: ForecastRequest = {}): Promise<Forecast> {
     const code = this.#needCode();
+    const { only, call } = checkForecast(request);
     const { reservations, intents, warnings } = await this.list();
-    const found = await code.ask('forecast', { reservations, intents }, checkCall(call));
+    const found = await code.ask('forecast', { reservations, intents, only }, call);
     return { ...found, warnings: [...warnings, ...found.warnings] };
   }
 

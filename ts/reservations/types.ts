@@ -11,6 +11,12 @@ export interface Party {
   readonly branch: string;
 }
 
+/** Agents by what is said of them; with nothing, all. */
+export interface PartyFilter {
+  readonly runId?: string | undefined;
+  readonly branch?: string | undefined;
+}
+
 /** An announcement that symbols will be touched. Never changed once written; what ends or prolongs it is a record of its own. */
 export interface Reservation extends Party {
   readonly reservationId: string;

@@ -55,6 +55,21 @@ describe('a forecast', () => {
     },
   );
 
+  it('may be of one agent only, and comes with a reservation where it is asked for', async () => {
+    const mine = await reservations.reserve({ ...alice, addresses: ['pkg/tax.py::rate'], forecast: true });
+    expect(mine).toMatchObject({ held: [], conflicts: [] });
+    await reservations.reserve({ ...alice, runId: 'carol', addresses: ['src/tax.ts::rate'] });
+    await reservations.reserve({ ...alice, runId: 'dora', addresses: ['src/tax.ts::rate'] });
+    const yours = await reservations.reserve({ ...bob, addresses: ['pkg/bill.py::total'], forecast: true });
+    expect(yours.conflicts).toMatchObject([{ agents: ['alice@feat/a', 'bob@feat/b'] }]);
+    const counts = async (only: object) => (await reservations.forecast(only)).conflicts.length;
+    expect(await counts({})).toBe(2);
+    expect(await counts({ runId: 'carol' })).toBe(1);
+    expect(await counts({ branch: 'feat/a' })).toBe(2);
+    expect(await counts({ branch: 'feat/b' })).toBe(1);
+    expect(await counts({ runId: 'alice', branch: 'feat/b' })).toBe(0);
+  });
+
   it('goes by what is saved, committed or not', async () => {
     await reservations.reserve({ ...alice, addresses: ['pkg/tax.py::rate'] });
     await reservations.reserve({ ...bob, addresses: ['pkg/new.py::late'] });

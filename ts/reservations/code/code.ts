@@ -16,7 +16,7 @@ import { GitTree } from '../symbols/git-tree.js';
 import { SymbolIndex } from '../symbols/index.js';
 import { readFile } from '../symbols/read-file.js';
 import { WorkingTree } from '../symbols/working-tree.js';
-import type { Forecast, Intent, Reservation, Warning } from '../types.js';
+import type { Forecast, Intent, PartyFilter, Reservation, Warning } from '../types.js';
 
 /** What goes with every question. */
 export interface CodeCall {
@@ -28,6 +28,8 @@ export interface CodeCall {
 export interface ForecastQuestion {
   readonly reservations: readonly Reservation[];
   readonly intents: readonly Intent[];
+  /** Whose conflicts alone are told. @default everybody's */
+  readonly only?: PartyFilter | undefined;
 }
 
 export interface ImpactQuestion {
@@ -84,9 +86,9 @@ export class Code {
   }
 
   /** @throws StompError NOT_A_REPOSITORY, GIT_FAILED, CANCELLED */
-  async forecast({ reservations, intents }: ForecastQuestion, call: CodeCall): Promise<Forecast> {
+  async forecast({ only, ...announced }: ForecastQuestion, call: CodeCall): Promise<Forecast> {
     const { files, graph, warnings } = await this.#state(call);
-    const found = forecast({ reservations, intents, files, graph });
+    const found = forecast({ ...announced, files, graph, only });
     return { ...found, warnings: [...warnings, ...found.warnings] };
   }
 

@@ -71,22 +71,27 @@ export class Claims {
   }
 }
 
+/** As conflicts name an agent. */
+export function labelOf({ runId, branch }: Party): string {
+  return `${runId}@${branch}`;
+}
+
 function announce(
   claims: Map<string, Claim>,
-  { runId, branch }: Party,
+  by: Party,
   address: string,
   operation: Operation | null,
   detail: string,
 ): void {
   const key = canonical(address);
-  const agent = JSON.stringify([runId, branch]);
+  const agent = JSON.stringify([by.runId, by.branch]);
   const id = `${agent}\n${key}`;
   const claim = claims.get(id) ?? {
     ...{
       agent,
       agentAt: 0,
       keyAt: 0,
-      label: `${runId}@${branch}`,
+      label: labelOf(by),
       address,
       key,
       path: splitAddress(key).path,

@@ -3,9 +3,9 @@ import type { CallGraph } from '../graph/call-graph.js';
 import { withoutTwins } from '../graph/module-view.js';
 import { splitAddress } from '../symbols/address.js';
 import type { FileSymbols } from '../symbols/symbols.js';
-import type { Conflict, Forecast, Intent, Reservation, Warning } from '../types.js';
+import type { Conflict, Forecast, Intent, Party, PartyFilter, Reservation, Warning } from '../types.js';
 import { findCallConflicts } from './calls.js';
-import { Claims, Members } from './claims.js';
+import { Claims, labelOf, Members } from './claims.js';
 import { Findings } from './findings.js';
 import { findOperationConflicts } from './operations.js';
 import { findFileOverlaps, findOverlaps } from './places.js';
@@ -17,6 +17,8 @@ export interface ForecastInput {
   /** What is known of the repository. */
   readonly files: readonly FileSymbols[];
   readonly graph: CallGraph;
+  /** Whose conflicts alone are told. @default everybody's */
+  readonly only?: PartyFilter | undefined;
 }
 
 /** At least this sure is a high risk; at least that sure a medium one; the rest is low. */
@@ -28,7 +30,7 @@ const mediumFrom = 0.5;
  * between the same agents at the same addresses the surest one is told; operations that exclude each other are told
  * beside it. Announcing things in another order gives the same answer.
  */
-export function forecast({ reservations, intents, files, graph }: ForecastInput): Forecast {
+export function forecast({ reservations, intents, files, graph, only = {} }: ForecastInput): Forecast {
   const claims = new Claims(reservations, intents);
   const findings = new Findings();
   const members = new Members(
@@ -38,7 +40,7 @@ export function forecast({ reservations, intents, files, graph }: ForecastInput)
   findOperationConflicts(claims, findings);
   findCallConflicts(claims, graph, members, findings);
   findFileOverlaps(claims, findings);
-  const conflicts = findings.sorted();
+  const conflicts = findings.sorted().filter(isOf(only, [...reservations, ...intents]));
   return {
     activeReservations: reservations.length,
     intents: intents.length,
@@ -46,6 +48,14 @@ export function forecast({ reservations, intents, files, graph }: ForecastInput)
     ...risks(conflicts),
     warnings: warningsOf(claims, files),
   };
+}
+
+/** An agent of which only one name is said may be several. */
+function isOf({ runId, branch }: PartyFilter, all: readonly Party[]): (conflict: Conflict) => boolean {
+  if (runId === undefined && branch === undefined) return () => true;
+  const isMeant = (one: Party) => one.runId === (runId ?? one.runId) && one.branch === (branch ?? one.branch);
+  const labels = new Set(all.filter(isMeant).map(labelOf));
+  return ({ agents }) => agents.some((agent) => labels.has(agent));
 }
 
 function risks(conflicts: readonly Conflict[]): Pick<Forecast, 'highRisk' | 'mediumRisk' | 'lowRisk'> {

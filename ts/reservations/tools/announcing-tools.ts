@@ -43,6 +43,11 @@ function reserveTool(reservations: Reservations): Tool {
           type: 'boolean',
           description: "Takes the guard's leases on the files, too, which do keep others out. Default: false",
         },
+        forecast: {
+          type: 'boolean',
+          description:
+            'Tells what will clash with it, too ("conflicts"), as forecast_conflicts does. Default: false',
+        },
         ...who,
       },
       required: ['addresses'],
@@ -50,7 +55,7 @@ function reserveTool(reservations: Reservations): Tool {
     },
     hints: adds,
     run: async (args, caller) => {
-      const { reservation, held, warnings } = await reservations.reserve({
+      const { reservation, ...rest } = await reservations.reserve({
         runId: runIdOf(args, caller),
         addresses: args.addresses,
         ...given({
@@ -59,10 +64,11 @@ function reserveTool(reservations: Reservations): Tool {
           ttlSeconds: args.ttl_seconds,
           ifFree: args.if_free,
           lock: args.lock === true ? (sessionOf(caller) ?? true) : undefined,
+          forecast: args.forecast,
           signal: caller?.signal,
         }),
       });
-      return toWire({ ...reservation, held, warnings });
+      return toWire({ ...reservation, ...rest });
     },
   });
 }

@@ -4,7 +4,7 @@ import { type AnyCaller, openTool, type Tool, type ToolDefinition } from '../../
 import type { CodeCall } from '../code/code.js';
 import type { Reservations } from '../reservations.js';
 import { mergeToWire, toWire } from '../wire.js';
-import { addresses, list, looks, nothing, text, whole } from './parameters.js';
+import { addresses, list, looks, text, whole } from './parameters.js';
 
 /** Is told of source files that had to be read. */
 export type OnProgress = NonNullable<CodeCall['onProgress']>;
@@ -24,8 +24,17 @@ function forecastTool(reservations: Reservations, callOf: CallOf): Tool {
     description:
       'Conflicts between agents, from what all have announced and from who calls whom in the code: before anybody has ' +
       'edited anything. The surest first, each with its reason.',
-    inputSchema: nothing,
-    run: async (_args, caller) => toWire(await reservations.forecast(callOf(caller))),
+    inputSchema: {
+      type: 'object',
+      properties: {
+        run_id: text('Only what clashes with this run of an agent. Default: everything'),
+        branch: text('Only what clashes with agents on this branch. Default: everything'),
+      },
+      required: [],
+      additionalProperties: false,
+    },
+    run: async ({ run_id: runId, branch }, caller) =>
+      toWire(await reservations.forecast(given({ runId, branch, ...callOf(caller) }))),
   });
 }
 

@@ -45,8 +45,6 @@ export const ttl = whole('How long it holds, in seconds. Default: 3600', 1, 30 *
 
 export const reservationId = text('The reservation, as reserve gave it');
 
-export const nothing = { type: 'object', properties: {}, required: [], additionalProperties: false } as const;
-
 /** @throws StompError INVALID_REQUEST: those who do not say who they are would all be the same */
 export function runIdOf(args: { readonly run_id?: string }, caller: AnyCaller): string {
   const runId = args.run_id ?? namedBy(caller);
