@@ -186,6 +186,20 @@ describe('a merge plan', () => {
     ]);
   });
 
+  it('tells where one side edits what the other side edits a caller of, and keeps both', async () => {
+    const user = 'from a import total\n\n\ndef bill():\n    return total([1])\n';
+    const found = await plan(
+      { 'a.py': total, 'b.py': user },
+      { 'a.py': total.replace('result = 0', 'result = 1') },
+      { 'b.py': user.replace('[1]', '[1, 2]') },
+    );
+    expect(found.conflicts).toMatchObject([
+      { kind: 'dependency_conflict', symbols: ['a.py::total', 'b.py::bill'], isResolved: true },
+    ]);
+    expect(found.order).toEqual([]);
+    expect(found.files.map(({ status }) => status)).toEqual(['ours', 'theirs']);
+  });
+
   it('sees two things of one name that both sides add', async () => {
     const add = (value: number) => `${total}\n\ndef added():\n    return ${value}\n`;
     const symbols = await plan({ 'a.py': total }, { 'a.py': add(1) }, { 'a.py': add(2) });

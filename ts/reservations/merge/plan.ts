@@ -244,7 +244,9 @@ function isTold({ kind, path }: MergeConflict, ofFiles: readonly MergeConflict[]
 }
 
 function sorted(conflicts: readonly MergeConflict[]): MergeConflict[] {
-  const rank = ({ kind }: MergeConflict) => mergeConflictKinds.indexOf(kind);
+  // What is dealt with comes last.
+  const rank = ({ kind, isResolved }: MergeConflict) =>
+    mergeConflictKinds.indexOf(kind) + (isResolved ? mergeConflictKinds.length : 0);
   const key = ({ path, symbols }: MergeConflict) => `${path}\n${symbols.join('\n')}`;
   return [...conflicts].sort((a, b) => rank(a) - rank(b) || (key(a) < key(b) ? -1 : 1));
 }

@@ -133,11 +133,32 @@ function broken(changer: Side, user: Side, changes: BothChanges, pairs: BothPair
     const isAway = kind === 'removed' || kind === 'renamed' || kind === 'moved';
     const away = isAway ? newUses(from, pairs[user]) : [];
     found.push(...away.map((use) => useDraft('delete_use', address, change, use, changer)));
-    if (!change.isSignatureChanged) continue;
+    if (!change.isEdited) continue;
     const callers = touchedCallers(from, changes[user]).filter((use) => use.user !== address);
-    found.push(...callers.map((use) => useDraft('signature_use', address, change, use, changer)));
+    found.push(
+      ...callers.map((use) =>
+        change.isSignatureChanged
+          ? useDraft('signature_use', address, change, use, changer)
+          : reliance(address, use, changer),
+      ),
+    );
   }
   return found;
+}
+
+/** The texts merge; whether they still fit together only a test can say. */
+function reliance(address: string, use: Use, changer: Side): Draft {
+  const [who, other] = changer === 'ours' ? ['Our side', 'their side'] : ['Their side', 'our side'];
+  return {
+    kind: 'dependency_conflict',
+    path: use.path,
+    symbols: [address, use.user],
+    description: `${who} edited ${address}; ${other} edited ${use.user}, which calls it.`,
+    recommendation: `Both are kept. Run the tests of ${use.user}.`,
+    ours: changer === 'ours' ? 'edited' : 'edited its caller',
+    theirs: changer === 'theirs' ? 'edited' : 'edited its caller',
+    isResolved: true,
+  };
 }
 
 function useDraft(
