@@ -102,6 +102,30 @@ describe('a merge plan', () => {
     }
   });
 
+  it('applies an edit of a caller under the new name of what it calls', async () => {
+    const caller = '\n\ndef bill(items):\n    return total(items) * 2\n';
+    const found = await plan(
+      { 'a.py': total + caller },
+      { 'a.py': (total + caller).replaceAll('total(', 'sum_of(') },
+      { 'a.py': total + caller.replace('* 2', '* 3') },
+    );
+    expect(kinds(found)).toEqual(['rename_edit resolved']);
+    expect(textOf(found, 'a.py')).toBe(
+      (total + caller.replace('* 2', '* 3')).replaceAll('total(', 'sum_of('),
+    );
+  });
+
+  it('knows a renamed function whose old name stands for something else in it', async () => {
+    const save = 'def save(log):\n    log("save")\n    return 1\n';
+    const found = await plan(
+      { 'a.py': save + other },
+      { 'a.py': save.replace('save', 'store') + other },
+      { 'a.py': save.replace('return 1', 'return 2') + other },
+    );
+    expect(kinds(found)).toEqual(['rename_edit resolved']);
+    expect(textOf(found, 'a.py')).toBe(`def store(log):\n    log("save")\n    return 2\n${other}`);
+  });
+
   it('applies an edit where the other side has moved the function', async () => {
     const edited = total.replace('+= item', '+= item.price');
     const found = await plan(

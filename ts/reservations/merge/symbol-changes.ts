@@ -1,6 +1,6 @@
 /** What one side did to the symbols of the base. Pure. */
 import type { CodeSymbol } from '../symbols/symbols.js';
-import { type FileVersion, lastName, parentName, withName } from './version.js';
+import { type FileVersion, lastName, parentName, withFirstName, withName } from './version.js';
 
 export interface Place {
   readonly version: FileVersion;
@@ -96,6 +96,7 @@ function matchOthers(
   const rules: Rule[] = [
     { key: byShape, test: isRenamed },
     { key: byShape, test: isMoved },
+    { key: declared, test: isRenamed },
     { key: byFile, test: (from, to) => isRenamed(from, to) && isLike(from, to) },
     { key: byName, test: (from, to) => isMoved(from, to) && isLike(from, to) },
   ];
@@ -166,6 +167,11 @@ function hasSameShape(from: Place, to: Place): boolean {
   return from.symbol.shapeHash === to.symbol.shapeHash;
 }
 
+/** Its text without the name that it is declared under: what else has that name may have kept it. */
+function declared({ version, symbol }: Place): string {
+  return withFirstName(version.textOf(symbol), lastName(symbol.name), '');
+}
+
 function isLike(from: Place, to: Place): boolean {
   const name = lastName(to.symbol.name);
   const one = meaningfulLines(withName(from.version.textOf(from.symbol), lastName(from.symbol.name), name));
@@ -192,7 +198,7 @@ function changeOf(from: Place, to: Place | undefined, pairs: readonly FilePair[]
   const isRenamed = from.symbol.name !== to.symbol.name;
   const isStill = pairs.some(({ base, side }) => base === from.version && side === to.version);
   const isEdited = isRenamed
-    ? !hasSameShape(from, to)
+    ? !hasSameShape(from, to) && declared(from) !== declared(to)
     : from.version.ownText(from.symbol) !== to.version.ownText(to.symbol);
   const isSignatureChanged = !isRenamed && from.symbol.signatureHash !== to.symbol.signatureHash;
   const edited = isEdited ? 'edited' : 'kept';

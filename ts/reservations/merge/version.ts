@@ -81,7 +81,17 @@ export function lastName(name: string): string {
 
 /** Puts another name for one in a text, where it stands as a whole word. */
 export function withName(text: string, name: string, other: string): string {
+  return renamed(text, name, other, 'gu');
+}
+
+/** The same, only where it stands first. */
+export function withFirstName(text: string, name: string, other: string): string {
+  return renamed(text, name, other, 'u');
+}
+
+function renamed(text: string, name: string, other: string, flags: string): string {
   if (name === other || name === '') return text;
   const escaped = name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  return text.replace(new RegExp(`(?<![\\p{L}\\p{N}_$])${escaped}(?![\\p{L}\\p{N}_$])`, 'gu'), () => other);
+  const word = new RegExp(`(?<![\\p{L}\\p{N}_$])${escaped}(?![\\p{L}\\p{N}_$])`, flags);
+  return text.replace(word, () => other);
 }
