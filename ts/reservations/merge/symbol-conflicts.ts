@@ -92,7 +92,7 @@ function carriedDraft(one: Carried): Draft {
   return {
     kind,
     path: one.to.version.path,
-    symbols: [one.address, place],
+    symbols: [...new Set([one.address, place])],
     description: `One side ${describeCarried(one)}, the other edited it.`,
     recommendation: isResolved
       ? `The edit is applied to ${place}.`
