@@ -102,6 +102,22 @@ describe('a merge plan', () => {
     }
   });
 
+  it('knows a function of two lines that was renamed and edited', async () => {
+    const rate = "def rate(country):\n    return 0.19 if country == 'de' else 0.2\n";
+    const found = await plan(
+      { 'a.py': rate + other },
+      { 'a.py': rate.replace('rate', 'tax_rate').replace('0.2\n', '0.21\n') + other },
+      { 'a.py': rate.replace('country', 'land').replace('country', 'land') + other },
+    );
+    expect(kinds(found)).toContain('rename_edit');
+    const unlike = await plan(
+      { 'a.py': rate + other },
+      { 'a.py': `def zone(hour):\n    return hour // 6\n${other}` },
+      { 'a.py': rate.replace('0.19', '0.2') + other },
+    );
+    expect(kinds(unlike)).toContain('delete_edit');
+  });
+
   it('applies an edit of a caller under the new name of what it calls', async () => {
     const caller = '\n\ndef bill(items):\n    return total(items) * 2\n';
     const found = await plan(

@@ -32,10 +32,10 @@ export interface SideChanges {
   readonly added: ReadonlyMap<string, SymbolChange>;
 }
 
-// Texts that have at least so much in common are one text that was edited.
-const likeness = 0.6;
-// Below, everything is like everything.
-const leastLines = 3;
+// Texts that have at least so much in common are one text that was edited. Below so many parts everything is like
+// everything.
+const byLines = { likeness: 0.6, least: 3 };
+const byWords = { likeness: 0.85, least: 12 };
 
 export function addressOf({ version, symbol }: Place): string {
   return `${version.path}::${symbol.name}`;
@@ -174,18 +174,34 @@ function declared({ version, symbol }: Place): string {
 
 function isLike(from: Place, to: Place): boolean {
   const name = lastName(to.symbol.name);
-  const one = meaningfulLines(withName(from.version.textOf(from.symbol), lastName(from.symbol.name), name));
-  const other = meaningfulLines(to.version.textOf(to.symbol));
-  if (Math.min(one.length, other.length) < leastLines) return false;
+  const one = withName(from.version.textOf(from.symbol), lastName(from.symbol.name), name);
+  const other = to.version.textOf(to.symbol);
+  // An edit of a function of two lines has changed half of them.
+  return (
+    haveInCommon(meaningfulLines(one), meaningfulLines(other), byLines) ||
+    haveInCommon(wordsOf(one), wordsOf(other), byWords)
+  );
+}
+
+function haveInCommon(
+  one: readonly string[],
+  other: readonly string[],
+  { likeness, least }: { readonly likeness: number; readonly least: number },
+): boolean {
+  if (Math.min(one.length, other.length) < least) return false;
   const counts = new Map<string, number>();
-  for (const line of one) counts.set(line, (counts.get(line) ?? 0) + 1);
+  for (const part of one) counts.set(part, (counts.get(part) ?? 0) + 1);
   let shared = 0;
-  for (const line of other) {
-    const left = counts.get(line) ?? 0;
+  for (const part of other) {
+    const left = counts.get(part) ?? 0;
     if (left > 0) shared++;
-    counts.set(line, left - 1);
+    counts.set(part, left - 1);
   }
   return (2 * shared) / (one.length + other.length) >= likeness;
+}
+
+function wordsOf(text: string): string[] {
+  return text.match(/[\p{L}\p{N}_$]+|[^\s\p{L}\p{N}_$]/gu) ?? [];
 }
 
 function meaningfulLines(text: string): string[] {
