@@ -2,12 +2,13 @@
 import { cancelled } from '../git/git.js';
 import { Objects, type Tree } from '../git/objects.js';
 import type { Repository } from '../git/repository.js';
+import { languageOf } from '../symbols/languages.js';
 import type { Warning } from '../types.js';
 import { type Carried, carriedEdits, replaced, replacements } from './carry.js';
 import { type FileCase, fileCases, isSame, readTexts } from './file-cases.js';
 import { type FileContext, type LoadedCase, planFile } from './plan-file.js';
 import { type FilePair, symbolChanges } from './symbol-changes.js';
-import { type BothChanges, type BothPairs, brokenUses, meetings } from './symbol-conflicts.js';
+import { type BothChanges, type BothPairs, brokenUses, type Meeting, meetings } from './symbol-conflicts.js';
 import {
   type MergeConflict,
   type MergePlan,
@@ -67,13 +68,12 @@ class Planner {
     const pairs: BothPairs = { ours: pairsOf(loaded, 'ours'), theirs: pairsOf(loaded, 'theirs') };
     const changes: BothChanges = { ours: symbolChanges(pairs.ours), theirs: symbolChanges(pairs.theirs) };
     const carried = carriedEdits(changes.ours, changes.theirs);
-    const met = meetings(changes, carried).map((draft) => ({ ...draft, isTextual: false }));
+    const met = meetings(changes, carried);
     const { files, conflicts } = await this.#files(loaded, changes, carried, met, base);
     const used = brokenUses(changes, pairs).map((draft) => ({ ...draft, isTextual: false }));
     const collisions = collide(files);
-    const told = met.filter((one) => !isTold(one, conflicts));
-    const marked = told.map((one) => ({ ...one, isTextual: hasMarks(files, one.path) }));
-    const all = sorted([...conflicts, ...marked, ...used, ...collisions]);
+    const told = met.filter((one) => !isTold(one, conflicts)).map((one) => asConflict(one, files));
+    const all = sorted([...conflicts, ...told, ...used, ...collisions]);
     const open = all.filter(({ isResolved }) => !isResolved);
     return {
       base: base ?? null,
@@ -135,7 +135,8 @@ class Planner {
   }
 
   #warnOfProblem({ file, texts }: LoadedCase): void {
-    if (typeof texts === 'string') return;
+    // Nobody expects symbols of a text that is no code.
+    if (typeof texts === 'string' || languageOf(file.path) === undefined) return;
     const problem = [texts.ours, texts.theirs].map((version) => version?.known.problem).find(Boolean);
     if (problem !== undefined) this.#warn(file.path, `${problem} It is merged as a whole.`);
   }
@@ -148,7 +149,7 @@ class Planner {
     loaded: readonly LoadedCase[],
     changes: BothChanges,
     carried: readonly Carried[],
-    met: readonly MergeConflict[],
+    met: readonly Meeting[],
     base: string | undefined,
   ): Promise<{ files: PlannedFile[]; conflicts: MergeConflict[] }> {
     const files: PlannedFile[] = [];
@@ -233,13 +234,17 @@ function parents(path: string): string[] {
   return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('/'));
 }
 
-function hasMarks(files: readonly PlannedFile[], path: string): boolean {
-  const marked = files.find((file) => file.path === path)?.marked;
-  return marked !== undefined && 'text' in marked && marked.text.includes('<<<<<<< ');
+function asConflict({ mayMerge, ...draft }: Meeting, files: readonly PlannedFile[]): MergeConflict {
+  const file = files.find(({ path }) => path === draft.path);
+  const marked = file?.marked;
+  const isTextual = marked !== undefined && 'text' in marked && marked.text.includes('<<<<<<< ');
+  if (!mayMerge || file?.status !== 'merged') return { ...draft, isTextual };
+  const recommendation = 'Both edits are kept, in different lines; see that they belong together.';
+  return { ...draft, recommendation, isResolved: true, isTextual };
 }
 
 /** What is said of a whole file need not be said of each of its symbols. */
-function isTold({ kind, path }: MergeConflict, ofFiles: readonly MergeConflict[]): boolean {
+function isTold({ kind, path }: Meeting, ofFiles: readonly MergeConflict[]): boolean {
   return ofFiles.some((one) => one.kind === kind && one.path === path);
 }
 

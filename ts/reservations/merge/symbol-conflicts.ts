@@ -12,10 +12,16 @@ export interface BothChanges {
 
 type Draft = Omit<MergeConflict, 'isTextual'>;
 
+/** What two sides did to one symbol. */
+export interface Meeting extends Draft {
+  /** Both edited it where it is: a merge of its lines, if it is clean, has both edits and loses nothing. */
+  readonly mayMerge?: boolean;
+}
+
 /** Edits against edits and against deletions, and two symbols of one name. */
-export function meetings({ ours, theirs }: BothChanges, carried: readonly Carried[]): Draft[] {
+export function meetings({ ours, theirs }: BothChanges, carried: readonly Carried[]): Meeting[] {
   const isCarried = new Set(carried.map(({ address }) => address));
-  const found: Draft[] = [];
+  const found: Meeting[] = [];
   for (const [address, mine] of ours.ofBase) {
     const other = theirs.ofBase.get(address);
     const draft = other && !isCarried.has(address) ? meeting(address, mine, other) : undefined;
@@ -28,7 +34,7 @@ export function meetings({ ours, theirs }: BothChanges, carried: readonly Carrie
   return [...found, ...carried.map(carriedDraft)];
 }
 
-function meeting(address: string, mine: SymbolChange, other: SymbolChange): Draft | undefined {
+function meeting(address: string, mine: SymbolChange, other: SymbolChange): Meeting | undefined {
   if (isUntouched(mine) || isUntouched(other)) return undefined;
   if (mine.kind === 'removed' || other.kind === 'removed') return deletion(address, mine, other);
   if (isSameResult(mine, other)) return undefined;
@@ -41,6 +47,7 @@ function meeting(address: string, mine: SymbolChange, other: SymbolChange): Draf
     ours: told(mine),
     theirs: told(other),
     isResolved: false,
+    mayMerge: mine.kind === 'edited' && other.kind === 'edited',
   };
 }
 

@@ -20,7 +20,7 @@ export class FileVersion {
     this.symbols = new Map(own.map((symbol) => [symbol.name, symbol]));
     for (const symbol of own) {
       const parent = parentName(symbol.name);
-      if (parent === undefined || !this.symbols.has(parent)) continue;
+      if (parent === undefined || !this.isMember(symbol)) continue;
       this.#members.set(parent, [...(this.#members.get(parent) ?? []), symbol]);
     }
   }
@@ -32,6 +32,12 @@ export class FileVersion {
   /** Only the file as a whole is known. */
   get isOpaque(): boolean {
     return this.known.language === undefined || this.known.problem !== undefined;
+  }
+
+  /** Whether it lies in what its name says; methods of Go, and of prototypes, lie apart from their type. */
+  isMember({ name, range }: CodeSymbol): boolean {
+    const outer = this.symbols.get(parentName(name) ?? '')?.range;
+    return outer !== undefined && outer.start <= range.start && range.end <= outer.end;
   }
 
   members(name: string): readonly CodeSymbol[] {
@@ -57,13 +63,17 @@ export class FileVersion {
     return lines.filter((line) => line !== '').join('\n');
   }
 
-  /** The innermost symbols that lie in lines `[start, end)`, counted from 0; an empty stretch is what follows it. */
+  /**
+   * The innermost symbols that lie in lines `[start, end)`, counted from 0, imports among them; an empty stretch is what
+   * follows it.
+   */
   symbolsAt(start: number, end: number): CodeSymbol[] {
     const last = Math.max(end, start + 1);
-    const touched = [...this.symbols.values()].filter(
+    const touched = this.known.symbols.filter(
       ({ range }) => range.startLine - 1 < last && range.endLine > start,
     );
-    const hasInner = (outer: CodeSymbol) => touched.some(({ name }) => parentName(name) === outer.name);
+    const hasInner = (outer: CodeSymbol) =>
+      touched.some((inner) => parentName(inner.name) === outer.name && this.isMember(inner));
     return touched.filter((symbol) => !hasInner(symbol));
   }
 }
