@@ -14,7 +14,10 @@ export async function judge(plan, git, gitFiles, humanFiles) {
   for (const path of [...paths].filter(isCounted)) {
     const file = planned.get(path);
     const conflicts = [...(told.get(path) ?? []), ...((file?.path !== path && told.get(file?.path)) || [])];
-    const found = { path, inGit: git.paths.has(path), ...described(path, file, conflicts) };
+    const elsewhere = plan.conflicts.filter(({ symbols }) =>
+      symbols.some((one) => one.startsWith(`${path}::`)),
+    );
+    const found = { path, inGit: git.paths.has(path), ...described(path, file, conflicts, elsewhere) };
     judged.push({ ...found, ...(await texts(found, file, gitFiles, humanFiles)) });
   }
   return judged;
@@ -26,14 +29,16 @@ function byName(files) {
   return new Map([...old.map((file) => [file.oldPath, file]), ...files.map((file) => [file.path, file])]);
 }
 
-function described(path, file, conflicts) {
+/** What is told of its symbols where they have gone to is told, too. */
+function described(path, file, conflicts, elsewhere) {
   const open = conflicts.filter(({ isResolved }) => !isResolved);
+  const all = [...conflicts, ...elsewhere];
   return {
     isCode: languageOf(path) !== undefined,
     state: stateOf(file, open.length > 0),
-    isTold: conflicts.length > 0,
-    isTextual: conflicts.some(({ isTextual }) => isTextual),
-    isNamed: conflicts.some(({ symbols }) => symbols.some((symbol) => symbol.includes('::'))),
+    isTold: all.length > 0,
+    isTextual: all.some(({ isTextual }) => isTextual),
+    isNamed: all.some(({ symbols }) => symbols.some((symbol) => symbol.includes('::'))),
     kinds: [...new Set(open.map(({ kind }) => kind))].sort(),
   };
 }

@@ -292,7 +292,8 @@ describe('a merge plan', () => {
       { 'a.py': (total + other).trimEnd().replaceAll('\n', '\r\n') },
       { 'a.py': (total + other).trimEnd().replace('= 0', '= 1') },
     );
-    expect(found.conflicts).toEqual([]);
+    // For git every line is in conflict.
+    expect(kinds(found)).toEqual(['text_conflict resolved']);
     expect(textOf(found, 'a.py')).toBe(
       (total + other).trimEnd().replace('= 0', '= 1').replaceAll('\n', '\r\n'),
     );
@@ -332,6 +333,26 @@ describe('a merge plan of files', () => {
     expect(kinds(found)).toEqual(['file_conflict', 'file_conflict']);
     const oneSided = await plan({ bin: zero(1) }, { bin: zero(2) }, { a: 'a' });
     expect(oneSided.conflicts).toEqual([]);
+  });
+
+  it('is in conflict wherever git is, though lines may be told apart in another way', async () => {
+    const hook = (name: string) => `  - repo: ${name}\n    rev: 1\n    hooks:\n      - id: ${name}\n`;
+    const list = (...names: string[]) => `repos:\n${names.map(hook).join('')}`;
+    const base = list('ruff', 'uv', 'basic');
+    const ours = list('ruff', 'uv', 'basic', 'spell').replace('id: ruff', 'id: ruff-check');
+    const theirs = list('spell', 'ruff', 'uv', 'basic').replace('id: ruff', 'id: ruff-check');
+    for (const [mine, other] of [
+      [ours, theirs.replaceAll('rev: 1', 'rev: 2')],
+      [theirs.replaceAll('rev: 1', 'rev: 2'), ours],
+    ] as const) {
+      const repository = threeWays({ 'a.yaml': base }, { 'a.yaml': mine }, { 'a.yaml': other });
+      const found = await planIn(repository.folder);
+      const tree = ['merge-tree', '--write-tree', '--name-only', '--no-messages', 'ours', 'theirs'];
+      expect(() => repository.git(...tree)).toThrow();
+      expect(found.conflicts).toMatchObject([{ kind: 'text_conflict', path: 'a.yaml', isResolved: false }]);
+      expect(found.files[0]?.content).toBeUndefined();
+      expect(found.files[0]?.marked).toMatchObject({ text: expect.stringContaining('<<<<<<< ') });
+    }
   });
 
   it('keeps bytes that are no UTF-8', async () => {

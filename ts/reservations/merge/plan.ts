@@ -1,5 +1,6 @@
 /** Plans a merge of one commit into another, symbol by symbol, without writing anything. */
 import { cancelled } from '../git/git.js';
+import { GitMerge } from '../git/merge-tree.js';
 import { Objects, type Tree } from '../git/objects.js';
 import type { Repository } from '../git/repository.js';
 import { languageOf } from '../symbols/languages.js';
@@ -7,6 +8,7 @@ import type { Warning } from '../types.js';
 import { type Carried, carriedEdits, replaced, replacements } from './carry.js';
 import { type FileCase, fileCases, isSame, readTexts } from './file-cases.js';
 import { type FileContext, type LoadedCase, planFile } from './plan-file.js';
+import { type Planned, reconsidered } from './second-opinion.js';
 import { type FilePair, symbolChanges } from './symbol-changes.js';
 import { type BothChanges, type BothPairs, brokenUses, type Meeting, meetings } from './symbol-conflicts.js';
 import {
@@ -69,17 +71,23 @@ class Planner {
     const changes: BothChanges = { ours: symbolChanges(pairs.ours), theirs: symbolChanges(pairs.theirs) };
     const carried = carriedEdits(changes.ours, changes.theirs);
     const met = meetings(changes, carried);
-    const { files, conflicts } = await this.#files(loaded, changes, carried, met, base);
+    const merged = await this.#files(loaded, changes, carried, met, base);
+    const told = met.filter((one) => !isTold(one, merged.conflicts));
+    const all = [
+      ...merged.conflicts,
+      ...told.map((one) => asConflict(one, merged.files)),
+      ...collide(merged.files),
+    ];
+    const planned = { files: merged.files, conflicts: all };
+    const { files, conflicts } = await this.#reconsidered(planned, loaded, base);
     const used = brokenUses(changes, pairs).map((draft) => ({ ...draft, isTextual: false }));
-    const collisions = collide(files);
-    const told = met.filter((one) => !isTold(one, conflicts)).map((one) => asConflict(one, files));
-    const all = sorted([...conflicts, ...told, ...used, ...collisions]);
-    const open = all.filter(({ isResolved }) => !isResolved);
+    const found = sorted([...conflicts, ...used]);
+    const open = found.filter(({ isResolved }) => !isResolved);
     return {
       base: base ?? null,
       ...this.#sides,
       files,
-      conflicts: all,
+      conflicts: found,
       order: [...new Set(open.map(({ path }) => path))],
       warnings: this.#warnings,
     };
@@ -171,6 +179,25 @@ class Planner {
       conflicts.push(...result.conflicts);
     }
     return { files, conflicts };
+  }
+
+  /** Git is not asked about a base of the caller's, nor where it would find none. */
+  async #reconsidered(
+    planned: Planned,
+    loaded: readonly LoadedCase[],
+    base: string | undefined,
+  ): Promise<Planned> {
+    if (this.#options.base !== undefined || base === undefined) return planned;
+    const { ours, theirs } = this.#sides;
+    const { repository } = this.#objects;
+    const git = await GitMerge.of(repository, ours.commit, theirs.commit, this.#options.signal);
+    try {
+      if (!git.conflicts)
+        this.#warn('git', 'This git is older than 2.38 and was not asked for a merge of its own.');
+      return await reconsidered(planned, loaded, git);
+    } finally {
+      await git.close();
+    }
   }
 
   /** The texts with edits taken from, or brought to, where symbols have gone. */
