@@ -247,6 +247,27 @@ describe('a merge plan', () => {
     expect(same.conflicts).toEqual([]);
   });
 
+  it('does not mistake functions in blocks of their own for one', async () => {
+    const block = (name: string, more = '') => `it('${name}', () => {\n${more}  check('${name}');\n});\n\n`;
+    const helper = (value: number) => `  function make() {\n    return ${value};\n  }\n`;
+    const file = (...own: (number | undefined)[]) =>
+      own.map((value, i) => block(`${i}`, value === undefined ? '' : helper(value))).join('');
+    const two = await plan(
+      { 'a.js': file(undefined, undefined, undefined) },
+      { 'a.js': file(1, undefined, undefined) },
+      { 'a.js': file(undefined, undefined, 3) },
+    );
+    expect(kinds(two)).toEqual(['add_add resolved']);
+    expect(textOf(two, 'a.js')).toBe(file(1, undefined, 3));
+    const more = await plan(
+      { 'a.js': file(1, undefined, 3, undefined, 5) },
+      { 'a.js': file(1, 2, 3, undefined, 5) },
+      { 'a.js': file(1, undefined, 3, 4, 5) },
+    );
+    expect(more.conflicts.filter(({ isResolved }) => !isResolved)).toEqual([]);
+    expect(textOf(more, 'a.js')).toBe(file(1, 2, 3, 4, 5));
+  });
+
   it('sees versions of one dependency that differ', async () => {
     const npm = (a: string, b: string) =>
       `${JSON.stringify({ dependencies: { a, left: '1', mid: '1', b } }, null, 2)}\n`;

@@ -1,9 +1,16 @@
 /** Symbols that both sides touched. Pure. */
 import type { Carried } from './carry.js';
 import { describeCarried } from './carry.js';
-import { addressOf, type FilePair, type SideChanges, type SymbolChange } from './symbol-changes.js';
+import {
+  addressOf,
+  type FilePair,
+  type Place,
+  type SideChanges,
+  type SymbolChange,
+} from './symbol-changes.js';
 import type { MergeConflict } from './types.js';
 import { newUses, touchedCallers, type Use } from './uses.js';
+import { sharedName } from './version.js';
 
 export interface BothChanges {
   readonly ours: SideChanges;
@@ -14,7 +21,7 @@ type Draft = Omit<MergeConflict, 'isTextual'>;
 
 /** What two sides did to one symbol. */
 export interface Meeting extends Draft {
-  /** Both edited it where it is: a merge of its lines, if it is clean, has both edits and loses nothing. */
+  /** Both edited it where it is, or put it in different places: a clean merge of lines has both and loses nothing. */
   readonly mayMerge?: boolean;
 }
 
@@ -29,7 +36,8 @@ export function meetings({ ours, theirs }: BothChanges, carried: readonly Carrie
   }
   for (const [address, { to: mine }] of ours.added) {
     const other = theirs.added.get(address)?.to;
-    if (mine && other && mine.symbol.bodyHash !== other.symbol.bodyHash) found.push(added(address));
+    if (mine && other && mine.symbol.bodyHash !== other.symbol.bodyHash)
+      found.push({ ...added(address), mayMerge: [mine, other].every(isOneOfMany) });
   }
   return [...found, ...carried.map(carriedDraft)];
 }
@@ -77,6 +85,11 @@ function deletion(address: string, mine: SymbolChange, other: SymbolChange): Dra
     theirs: told(other),
     isResolved: false,
   };
+}
+
+/** There may be more of its name in the file, each in its own place. */
+function isOneOfMany({ version, symbol }: Place): boolean {
+  return version.isLocal(symbol) || sharedName(symbol.name) !== symbol.name;
 }
 
 function added(address: string): Draft {

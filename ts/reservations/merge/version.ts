@@ -40,6 +40,13 @@ export class FileVersion {
     return outer !== undefined && outer.start <= range.start && range.end <= outer.end;
   }
 
+  /** Whether others of its name may be elsewhere in the file: in a block of its own, which is no symbol itself. */
+  isLocal({ name, range }: CodeSymbol): boolean {
+    const hasBlocks = ['javascript', 'typescript', 'tsx'].includes(this.known.language ?? '');
+    const lineStart = this.text.lastIndexOf('\n', range.start - 1) + 1;
+    return hasBlocks && parentName(name) === undefined && lineStart < range.start;
+  }
+
   members(name: string): readonly CodeSymbol[] {
     return this.#members.get(name) ?? [];
   }
@@ -87,6 +94,11 @@ export function parentName(name: string): string | undefined {
 /** `c` of `A.b.c#2`. */
 export function lastName(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1).replace(/#\d+$/, '');
+}
+
+/** `A.b.c` of `A.b#3.c#2`: one name for all who share it. */
+export function sharedName(name: string): string {
+  return name.replace(/#\d+(?=\.|$)/g, '');
 }
 
 /** Puts another name for one in a text, where it stands as a whole word. */
