@@ -247,6 +247,27 @@ describe('a merge plan', () => {
     expect(same.conflicts).toEqual([]);
   });
 
+  it('names what a comment leads to', async () => {
+    const file = (kind: string) =>
+      `/*!\n * @return {${kind}}\n */\n\nDoc.prototype.names = function() {\n  return [];\n};\n`;
+    const found = await plan({ 'a.js': file('Any') }, { 'a.js': file('any') }, { 'a.js': file('string[]') });
+    expect(found.conflicts).toMatchObject([{ kind: 'text_conflict', symbols: ['a.js::Doc.names'] }]);
+  });
+
+  it('tells that lines would have merged into something wrong', async () => {
+    const file = (first: string, second: string) =>
+      `const a = 1;\n${first}\nconst b = 2;\n\nfunction use() {\n  return a + b;\n}\n\nconst c = 3;\n${second}`;
+    const added = 'const both = 4;\n';
+    const found = await plan(
+      { 'a.js': file('', '') },
+      { 'a.js': file(added, '') },
+      { 'a.js': file('', added) },
+    );
+    expect(kinds(found)).toEqual(['text_conflict resolved']);
+    expect(found.conflicts[0]?.description).toContain('both would come twice');
+    expect(textOf(found, 'a.js')?.split(added)).toHaveLength(2);
+  });
+
   it('does not mistake functions in blocks of their own for one', async () => {
     const block = (name: string, more = '') => `it('${name}', () => {\n${more}  check('${name}');\n});\n\n`;
     const helper = (value: number) => `  function make() {\n    return ${value};\n  }\n`;

@@ -210,9 +210,14 @@ function dependencyConflicts(
   );
 }
 
+function whatMeets({ areLinesClean, linesWrong, reason }: FileMerge): string {
+  if (!areLinesClean) return 'both sides changed the same lines';
+  return linesWrong === undefined ? reason : `if its lines were merged, ${linesWrong}`;
+}
+
 /** Lines in conflict that no symbol explains, or that were resolved; and lines that merge into something wrong. */
 function textConflicts(file: FileCase, merge: FileMerge, open: readonly Meeting[]): MergeConflict[] {
-  if (merge.areLinesClean && merge.text !== undefined) return [];
+  if (merge.areLinesClean && merge.text !== undefined && merge.linesWrong === undefined) return [];
   const isResolved = merge.text !== undefined;
   const explained = new Set(open.flatMap(({ symbols }) => symbols));
   const symbols = merge.lineConflicts.map((name) => `${file.path}::${name}`);
@@ -221,7 +226,7 @@ function textConflicts(file: FileCase, merge: FileMerge, open: readonly Meeting[
     conflictOf(file, {
       kind: 'text_conflict',
       symbols: symbols.length > 0 ? symbols : [file.path],
-      description: `In ${file.path}, ${merge.areLinesClean ? merge.reason : 'both sides changed the same lines'}.`,
+      description: `In ${file.path}, ${whatMeets(merge)}.`,
       recommendation: isResolved
         ? 'The changes are in different symbols; both are kept.'
         : 'Merge the marked lines by hand.',

@@ -72,7 +72,7 @@ export class FileVersion {
 
   /**
    * The innermost symbols that lie in lines `[start, end)`, counted from 0, imports among them; an empty stretch is what
-   * follows it.
+   * follows it. What only comments lead to is named, too.
    */
   symbolsAt(start: number, end: number): CodeSymbol[] {
     const last = Math.max(end, start + 1);
@@ -81,7 +81,16 @@ export class FileVersion {
     );
     const hasInner = (outer: CodeSymbol) =>
       touched.some((inner) => parentName(inner.name) === outer.name && this.isMember(inner));
+    if (touched.length === 0) return this.#commentedAt(start);
     return touched.filter((symbol) => !hasInner(symbol));
+  }
+
+  /** The symbol to which nothing but comments and blank lines lead from a line on. */
+  #commentedAt(start: number): CodeSymbol[] {
+    const next = this.known.symbols.find(({ range }) => range.startLine - 1 > start);
+    if (!next) return [];
+    const between = this.text.split('\n').slice(start, next.range.startLine - 1);
+    return between.every((line) => /^\s*(\/\/|\/?\*|#|$)/.test(line)) ? [next] : [];
   }
 }
 
