@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Repository } from '../../../ts/reservations/git/repository.js';
 import { planMerge } from '../../../ts/reservations/merge/plan.js';
 import type { MergePlan } from '../../../ts/reservations/merge/types.js';
-import { plainSymbols } from '../../unit/reservations/plain-symbols.js';
+import { symbolsOf } from '../../unit/reservations/read-files.js';
 import { type Content, gitIn, newFolder, TestRepository } from './repositories.js';
 
 type Files = Record<string, Content>;
@@ -16,7 +16,7 @@ function threeWays(base: Files, ours: Files, theirs: Files): TestRepository {
 }
 
 async function planIn(folder: string, ours = 'ours', theirs = 'theirs', base?: string): Promise<MergePlan> {
-  return planMerge(await Repository.open(folder), ours, theirs, { symbolsOf: plainSymbols, base });
+  return planMerge(await Repository.open(folder), ours, theirs, { symbolsOf, base });
 }
 
 async function plan(base: Files, ours: Files, theirs: Files): Promise<MergePlan> {
@@ -74,16 +74,67 @@ describe('a merge plan', () => {
     );
   });
 
-  it('names the function that both edit', async () => {
+  it('names the function that both edit, and refuses it where the edits touch', async () => {
+    const found = await plan(
+      { 'a.py': total },
+      { 'a.py': total.replace('= 0', '= 1') },
+      { 'a.py': total.replace('for item in items', 'for item in sorted(items)') },
+    );
+    expect(found.conflicts).toMatchObject([
+      { kind: 'symbol_edit_overlap', symbols: ['a.py::total'], isTextual: true, isResolved: false },
+    ]);
+    expect(found.files).toMatchObject([{ status: 'conflict' }]);
+    expect(found.order).toEqual(['a.py']);
+  });
+
+  it('keeps edits of one function that do not touch, and tells of it', async () => {
     const found = await plan(
       { 'a.py': total },
       { 'a.py': total.replace('= 0', '= 1') },
       { 'a.py': total.replace('return result', 'return result * 2') },
     );
-    expect(found.conflicts).toMatchObject([
-      { kind: 'symbol_edit_overlap', symbols: ['a.py::total'], isTextual: false },
+    expect(kinds(found)).toEqual(['symbol_edit_overlap resolved']);
+    expect(found.conflicts[0]).toMatchObject({ symbols: ['a.py::total'], isTextual: false });
+    expect(found.conflicts[0]).not.toHaveProperty('mayMerge');
+    expect(textOf(found, 'a.py')).toBe(
+      total.replace('= 0', '= 1').replace('return result', 'return result * 2'),
+    );
+    expect(found.order).toEqual([]);
+  });
+
+  it('is open where both sides move one function, though no lines meet', async () => {
+    const found = await plan(
+      { 'a.py': total + other, 'b.py': other, 'c.py': other },
+      { 'a.py': other.trimStart(), 'b.py': `${other}\n\n${total}` },
+      { 'a.py': other.trimStart(), 'c.py': `${other}\n\n${total}` },
+    );
+    expect(kinds(found)).toEqual(['symbol_edit_overlap']);
+  });
+
+  it('does not take what stands between a type and its methods for a part of the type', async () => {
+    const go = (price: string, tax: string) =>
+      `package a\n\ntype Cart struct{ n int }\n\nfunc price() int {\n\treturn ${price}\n}\n\nfunc tax() int {\n\treturn ${tax}\n}\n\nfunc (c *Cart) Add() {\n\tc.n++\n}\n`;
+    const found = await plan({ 'a.go': go('1', '1') }, { 'a.go': go('2', '1') }, { 'a.go': go('1', '2') });
+    expect(found.conflicts).toEqual([]);
+    expect(textOf(found, 'a.go')).toBe(go('2', '2'));
+  });
+
+  it('names methods of prototypes, functions that a module is, and imports', async () => {
+    const file = (more: string, body: string, main: string) =>
+      `const { a${more} } = require('a');\n\nfunction Doc() {}\n\nDoc.prototype.save = function() {\n  return ${body};\n};\n\nmodule.exports = function(doc) {\n  return ${main};\n};\n`;
+    const found = await plan(
+      { 'a.js': file('', '0', '0') },
+      { 'a.js': file(', b', '1', '1') },
+      { 'a.js': file(', c', '2', '2') },
+    );
+    const named = new Set(found.conflicts.flatMap(({ symbols }) => symbols));
+    expect([...named].sort()).toEqual([
+      'a.js::Doc.save',
+      'a.js::exports',
+      'a.js::import::a',
+      'a.js::import::b',
+      'a.js::import::c',
     ]);
-    expect(found.files).toMatchObject([{ status: 'conflict' }]);
   });
 
   it('applies an edit under the name that the other side has given', async () => {
@@ -158,7 +209,7 @@ describe('a merge plan', () => {
     const first = 'def first():\n    return 0\n';
     const found = await plan(
       { 'a.py': `${total}${other}` },
-      { 'a.py': null, 'x.py': `${first}${'# filling\n'.repeat(40)}${total}`, 'y.py': other },
+      { 'a.py': null, 'x.py': `${first}${'# filling\n'.repeat(40)}\n\n${total}`, 'y.py': other },
       { 'a.py': total.replace('+= item', '+= item.price') + other },
     );
     expect(kinds(found)).toEqual(['move_edit resolved']);
@@ -250,6 +301,48 @@ describe('a merge plan', () => {
     expect(same.conflicts).toEqual([]);
   });
 
+  it('names what a comment leads to', async () => {
+    const file = (kind: string) =>
+      `/*!\n * @return {${kind}}\n */\n\nDoc.prototype.names = function() {\n  return [];\n};\n`;
+    const found = await plan({ 'a.js': file('Any') }, { 'a.js': file('any') }, { 'a.js': file('string[]') });
+    expect(found.conflicts).toMatchObject([{ kind: 'text_conflict', symbols: ['a.js::Doc.names'] }]);
+  });
+
+  it('tells that lines would have merged into something wrong', async () => {
+    const file = (first: string, second: string) =>
+      `const a = 1;\n${first}\nconst b = 2;\n\nfunction use() {\n  return a + b;\n}\n\nconst c = 3;\n${second}`;
+    const added = 'const both = 4;\n';
+    const found = await plan(
+      { 'a.js': file('', '') },
+      { 'a.js': file(added, '') },
+      { 'a.js': file('', added) },
+    );
+    expect(kinds(found)).toEqual(['text_conflict resolved']);
+    expect(found.conflicts[0]?.description).toContain('both would come twice');
+    expect(textOf(found, 'a.js')?.split(added)).toHaveLength(2);
+  });
+
+  it('does not mistake functions in blocks of their own for one', async () => {
+    const block = (name: string, more = '') => `it('${name}', () => {\n${more}  check('${name}');\n});\n\n`;
+    const helper = (value: number) => `  function make() {\n    return ${value};\n  }\n`;
+    const file = (...own: (number | undefined)[]) =>
+      own.map((value, i) => block(`${i}`, value === undefined ? '' : helper(value))).join('');
+    const two = await plan(
+      { 'a.js': file(undefined, undefined, undefined) },
+      { 'a.js': file(1, undefined, undefined) },
+      { 'a.js': file(undefined, undefined, 3) },
+    );
+    expect(kinds(two)).toEqual(['add_add resolved']);
+    expect(textOf(two, 'a.js')).toBe(file(1, undefined, 3));
+    const more = await plan(
+      { 'a.js': file(1, undefined, 3, undefined, 5) },
+      { 'a.js': file(1, 2, 3, undefined, 5) },
+      { 'a.js': file(1, undefined, 3, 4, 5) },
+    );
+    expect(more.conflicts.filter(({ isResolved }) => !isResolved)).toEqual([]);
+    expect(textOf(more, 'a.js')).toBe(file(1, 2, 3, 4, 5));
+  });
+
   it('sees versions of one dependency that differ', async () => {
     const npm = (a: string, b: string) =>
       `${JSON.stringify({ dependencies: { a, left: '1', mid: '1', b } }, null, 2)}\n`;
@@ -284,6 +377,7 @@ describe('a merge plan', () => {
     const lines = 'a\nb\nc\nd\ne\n';
     const clean = await plan({ t: lines }, { t: lines.replace('a', 'A') }, { t: lines.replace('e', 'E') });
     expect(textOf(clean, 't')).toBe('A\nb\nc\nd\nE\n');
+    expect(clean.warnings).toEqual([]);
     const clash = await plan({ t: lines }, { t: lines.replace('a', 'A') }, { t: lines.replace('a', 'x') });
     expect(clash.conflicts).toMatchObject([{ kind: 'text_conflict', path: 't', isTextual: true }]);
   });
@@ -294,7 +388,8 @@ describe('a merge plan', () => {
       { 'a.py': (total + other).trimEnd().replaceAll('\n', '\r\n') },
       { 'a.py': (total + other).trimEnd().replace('= 0', '= 1') },
     );
-    expect(found.conflicts).toEqual([]);
+    // For git every line is in conflict.
+    expect(kinds(found)).toEqual(['text_conflict resolved']);
     expect(textOf(found, 'a.py')).toBe(
       (total + other).trimEnd().replace('= 0', '= 1').replaceAll('\n', '\r\n'),
     );
@@ -334,6 +429,26 @@ describe('a merge plan of files', () => {
     expect(kinds(found)).toEqual(['file_conflict', 'file_conflict']);
     const oneSided = await plan({ bin: zero(1) }, { bin: zero(2) }, { a: 'a' });
     expect(oneSided.conflicts).toEqual([]);
+  });
+
+  it('is in conflict wherever git is, though lines may be told apart in another way', async () => {
+    const hook = (name: string) => `  - repo: ${name}\n    rev: 1\n    hooks:\n      - id: ${name}\n`;
+    const list = (...names: string[]) => `repos:\n${names.map(hook).join('')}`;
+    const base = list('ruff', 'uv', 'basic');
+    const ours = list('ruff', 'uv', 'basic', 'spell').replace('id: ruff', 'id: ruff-check');
+    const theirs = list('spell', 'ruff', 'uv', 'basic').replace('id: ruff', 'id: ruff-check');
+    for (const [mine, other] of [
+      [ours, theirs.replaceAll('rev: 1', 'rev: 2')],
+      [theirs.replaceAll('rev: 1', 'rev: 2'), ours],
+    ] as const) {
+      const repository = threeWays({ 'a.yaml': base }, { 'a.yaml': mine }, { 'a.yaml': other });
+      const found = await planIn(repository.folder);
+      const tree = ['merge-tree', '--write-tree', '--name-only', '--no-messages', 'ours', 'theirs'];
+      expect(() => repository.git(...tree)).toThrow();
+      expect(found.conflicts).toMatchObject([{ kind: 'text_conflict', path: 'a.yaml', isResolved: false }]);
+      expect(found.files[0]?.content).toBeUndefined();
+      expect(found.files[0]?.marked).toMatchObject({ text: expect.stringContaining('<<<<<<< ') });
+    }
   });
 
   it('keeps bytes that are no UTF-8', async () => {
@@ -421,7 +536,7 @@ describe('a merge plan of histories', () => {
   it('stops when its caller gives up', async () => {
     const repository = await Repository.open(threeWays({ a: 'a' }, { a: 'b' }, { c: 'c' }).folder);
     const signal = AbortSignal.abort();
-    const planned = planMerge(repository, 'ours', 'theirs', { symbolsOf: plainSymbols, signal });
+    const planned = planMerge(repository, 'ours', 'theirs', { symbolsOf, signal });
     await expect(planned).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Repository } from '../../../ts/reservations/git/repository.js';
 import { type ReconcileOptions, reconcile } from '../../../ts/reservations/merge/reconcile.js';
-import { plainSymbols } from '../../unit/reservations/plain-symbols.js';
+import { symbolsOf } from '../../unit/reservations/read-files.js';
 import { TestRepository } from './repositories.js';
 
 const fn = (name: string, value: number) => `def ${name}():\n    return ${value}\n`;
@@ -19,7 +19,7 @@ function example(): TestRepository {
 
 async function run(repository: TestRepository, options: Partial<ReconcileOptions> = {}) {
   const opened = await Repository.open(repository.folder);
-  return reconcile(opened, { symbolsOf: plainSymbols, ...options });
+  return reconcile(opened, { symbolsOf, ...options });
 }
 
 describe('an order of branches', () => {

@@ -13,7 +13,7 @@ import { describe, expect, it } from 'vitest';
 import { Repository } from '../../../ts/reservations/git/repository.js';
 import { planMerge } from '../../../ts/reservations/merge/plan.js';
 import { type WriteOptions, writeMerge } from '../../../ts/reservations/merge/write-out.js';
-import { plainSymbols } from '../../unit/reservations/plain-symbols.js';
+import { symbolsOf } from '../../unit/reservations/read-files.js';
 import { newFolder, TestRepository } from './repositories.js';
 
 const base = 'def one():\n    return 1\n\n\ndef two():\n    return 2\n';
@@ -39,7 +39,7 @@ function example(): TestRepository {
 
 async function write(repository: TestRepository, folder: string, options?: WriteOptions) {
   const opened = await Repository.open(repository.folder);
-  const plan = await planMerge(opened, 'ours', 'theirs', { symbolsOf: plainSymbols });
+  const plan = await planMerge(opened, 'ours', 'theirs', { symbolsOf });
   return writeMerge(opened, plan, folder, options);
 }
 

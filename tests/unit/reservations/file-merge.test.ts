@@ -4,16 +4,16 @@ import { mergeFile } from '../../../ts/reservations/merge/file-merge.js';
 import { uniteImports } from '../../../ts/reservations/merge/import-lists.js';
 import { unitsOf } from '../../../ts/reservations/merge/units.js';
 import { FileVersion } from '../../../ts/reservations/merge/version.js';
-import { plainSymbols } from './plain-symbols.js';
+import { symbolsOf } from './read-files.js';
 
 const options = {
   oldNames: { ours: new Map<string, string>(), theirs: new Map<string, string>() },
-  symbolsOf: plainSymbols,
+  symbolsOf,
   labels: { ours: 'ours', base: 'base', theirs: 'theirs' },
 };
 
 async function merge(base: string, ours: string, theirs: string, path = 'a.py') {
-  const read = (text: string) => FileVersion.read(path, text, plainSymbols);
+  const read = (text: string) => FileVersion.read(path, text, symbolsOf);
   const [b, o, t] = await Promise.all([read(base), read(ours), read(theirs)]);
   return mergeFile({ base: b, ours: o, theirs: t }, options);
 }
@@ -125,7 +125,7 @@ function edited(side: string, edits: Edits): string {
 }
 
 async function hashesOf(text: string): Promise<Map<string, string>> {
-  const { symbols } = await plainSymbols('a.py', text);
+  const { symbols } = await symbolsOf('a.py', text);
   return new Map(symbols.map(({ name, bodyHash }) => [name, bodyHash]));
 }
 
@@ -156,7 +156,7 @@ it('random edits of different functions on two sides are all in the merged file,
 it('units are the text, whatever it is', async () => {
   const text = 'import a\n\nx = 1\nclass A:\n    y = 2\n\n    def m(self):\n        pass\n    z = 3\n# end\n';
   for (const one of [text, text.replaceAll('\n', '\r\n'), text.trimEnd(), '', '\n']) {
-    const units = unitsOf(await FileVersion.read('a.py', one, plainSymbols));
+    const units = unitsOf(await FileVersion.read('a.py', one, symbolsOf));
     expect(units.map(({ lead, text: own }) => lead + own).join('')).toBe(one);
   }
 });

@@ -11,3 +11,8 @@ export async function readFiles(texts: Readonly<Record<string, string>>): Promis
   }
   return files;
 }
+
+/** As a merge plan asks for them: a file that cannot be read comes with its problem. */
+export async function symbolsOf(path: string, text: string): Promise<FileSymbols> {
+  return { path, contentId: '', ...(await readFile(path, Buffer.from(text))) };
+}

@@ -10,6 +10,8 @@ export interface GitOptions {
   readonly input?: string;
   /** More output than this is refused. */
   readonly maxBytes?: number;
+  /** Besides what git sees anyway. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Exit codes besides 0 that are answers and no failures. */
   readonly answers?: readonly number[];
 }
@@ -38,17 +40,22 @@ export function gitEnvironment(environment: NodeJS.ProcessEnv = process.env): No
 }
 
 /** A running git, for those who talk to it; `git` is for the others. */
-export function spawnGit(args: readonly string[], cwd: string): ChildProcessWithoutNullStreams {
+export function spawnGit(
+  args: readonly string[],
+  cwd: string,
+  environment: Readonly<Record<string, string>> = {},
+): ChildProcessWithoutNullStreams {
   const all = [...settings.flatMap((setting) => ['-c', setting]), ...args];
-  return spawn('git', all, { cwd, env: gitEnvironment(), windowsHide: true, stdio: 'pipe' });
+  const env = { ...gitEnvironment(), ...environment };
+  return spawn('git', all, { cwd, env, windowsHide: true, stdio: 'pipe' });
 }
 
 /** @throws StompError GIT_FAILED, CANCELLED, PAYLOAD_TOO_LARGE */
 export function git(args: readonly string[], options: GitOptions): Promise<GitOutput> {
-  const { cwd, signal, input, maxBytes = defaultMaxBytes, answers = [] } = options;
+  const { cwd, signal, input, environment, maxBytes = defaultMaxBytes, answers = [] } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(cancelled(signal));
-    const child = spawnGit(args, cwd);
+    const child = spawnGit(args, cwd, environment);
     const chunks: Buffer[] = [];
     let size = 0;
     let errors = '';

@@ -66,6 +66,8 @@ export interface CaseTexts {
   readonly ours: FileVersion | undefined;
   readonly theirs: FileVersion | undefined;
   readonly encoding: 'utf8' | 'latin1';
+  /** They differ in their line ends too, which are merged by themselves. */
+  readonly isRestyled: boolean;
   restore(text: string): string;
 }
 
@@ -88,9 +90,9 @@ export async function readTexts(
   const encoding = contents.every((bytes) => !bytes || isUtf8(bytes)) ? 'utf8' : 'latin1';
   const [base = '', ours = '', theirs = ''] = contents.map((bytes) => bytes?.toString(encoding) ?? '');
   const isWhole = one.base !== undefined && one.ours !== undefined && one.theirs !== undefined;
-  const { texts, restore } = isWhole
+  const { texts, isRestyled, restore } = isWhole
     ? inOneStyle({ base, ours, theirs })
-    : { texts: { base, ours, theirs }, restore: (text: string) => text };
+    : { texts: { base, ours, theirs }, isRestyled: false, restore: (text: string) => text };
   const version = async (entry: TreeEntry | undefined, text: string) => {
     if (!entry) return undefined;
     const canParse = encoding === 'utf8' && text.length <= maxParsedBytes;
@@ -105,6 +107,7 @@ export async function readTexts(
     ours: await side(one.ours, texts.ours),
     theirs: await side(one.theirs, texts.theirs),
     encoding,
+    isRestyled,
     restore,
   };
 }

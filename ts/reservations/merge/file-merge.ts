@@ -13,6 +13,8 @@ export interface FileMerge {
   /** Symbols in which lines are in conflict, by their names; empty when lines merge. */
   readonly lineConflicts: readonly string[];
   readonly areLinesClean: boolean;
+  /** What a merge of lines would have made wrong, though it is clean. */
+  readonly linesWrong: string | undefined;
   /** Why there is no text, or how it came about. */
   readonly reason: string;
 }
@@ -32,6 +34,7 @@ export async function mergeFile(versions: Three<FileVersion>, options: MergeOpti
     marked: markedText(stretches, options.labels),
     lineConflicts: conflictNames(stretches, versions),
     areLinesClean: byLines !== undefined,
+    linesWrong: undefined,
   };
   if (isOpaque(versions)) {
     const reason = byLines === undefined ? 'lines are in conflict' : 'merged line by line';
@@ -41,7 +44,9 @@ export async function mergeFile(versions: Three<FileVersion>, options: MergeOpti
   if (wrong === undefined) return { ...common, text: byLines, reason: 'merged line by line' };
   const byUnits = mergeUnits(versions, options.oldNames);
   const unitsWrong = byUnits === undefined ? wrong : await check(byUnits, versions, options);
-  if (unitsWrong === undefined) return { ...common, text: byUnits, reason: 'merged symbol by symbol' };
+  const linesWrong = byLines === undefined ? undefined : wrong;
+  if (unitsWrong === undefined)
+    return { ...common, text: byUnits, linesWrong, reason: 'merged symbol by symbol' };
   return { ...common, text: undefined, reason: unitsWrong };
 }
 

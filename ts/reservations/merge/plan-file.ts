@@ -2,6 +2,7 @@
 import { dependencyClashes } from './dependencies.js';
 import { type CaseTexts, type FileCase, hasSameContent, isSame } from './file-cases.js';
 import { type FileMerge, mergeFile } from './file-merge.js';
+import type { Meeting } from './symbol-conflicts.js';
 import { threeWay } from './text-style.js';
 import type { MergeConflict, PlannedContent, PlannedFile } from './types.js';
 import type { OldNames } from './unit-merge.js';
@@ -16,7 +17,7 @@ export interface LoadedCase {
 export interface FileContext {
   readonly symbolsOf: SymbolsOf;
   /** Symbols that both sides touched and that are not dealt with, in this file. */
-  readonly open: readonly MergeConflict[];
+  readonly open: readonly Meeting[];
   readonly oldNames: OldNames;
   /** An edit was carried into this file, or out of it. */
   readonly isCarried: boolean;
@@ -173,7 +174,9 @@ async function mergeTexts(file: FileCase, texts: CaseTexts, context: FileContext
   const merge = await mergeFile({ base, ours, theirs }, context);
   const content = (text: string): PlannedContent => ({ text: texts.restore(text), encoding });
   const dependencies = dependencyConflicts(file, { base, ours, theirs }, merge);
-  const open = [...context.open, ...dependencies];
+  // Edits of one symbol that do not touch are both in a text that is clean.
+  const apart = merge.text === undefined ? [] : context.open.filter(({ mayMerge }) => mayMerge);
+  const open = [...context.open.filter((one) => !apart.includes(one)), ...dependencies];
   const conflicts = [...dependencies, ...textConflicts(file, merge, open)];
   if (merge.text !== undefined && open.length === 0)
     return { file: { ...merged(file, merge.reason), content: content(merge.text) }, conflicts };
@@ -207,9 +210,14 @@ function dependencyConflicts(
   );
 }
 
+function whatMeets({ areLinesClean, linesWrong, reason }: FileMerge): string {
+  if (!areLinesClean) return 'both sides changed the same lines';
+  return linesWrong === undefined ? reason : `if its lines were merged, ${linesWrong}`;
+}
+
 /** Lines in conflict that no symbol explains, or that were resolved; and lines that merge into something wrong. */
-function textConflicts(file: FileCase, merge: FileMerge, open: readonly MergeConflict[]): MergeConflict[] {
-  if (merge.areLinesClean && merge.text !== undefined) return [];
+function textConflicts(file: FileCase, merge: FileMerge, open: readonly Meeting[]): MergeConflict[] {
+  if (merge.areLinesClean && merge.text !== undefined && merge.linesWrong === undefined) return [];
   const isResolved = merge.text !== undefined;
   const explained = new Set(open.flatMap(({ symbols }) => symbols));
   const symbols = merge.lineConflicts.map((name) => `${file.path}::${name}`);
@@ -218,7 +226,7 @@ function textConflicts(file: FileCase, merge: FileMerge, open: readonly MergeCon
     conflictOf(file, {
       kind: 'text_conflict',
       symbols: symbols.length > 0 ? symbols : [file.path],
-      description: `In ${file.path}, ${merge.areLinesClean ? merge.reason : 'both sides changed the same lines'}.`,
+      description: `In ${file.path}, ${whatMeets(merge)}.`,
       recommendation: isResolved
         ? 'The changes are in different symbols; both are kept.'
         : 'Merge the marked lines by hand.',

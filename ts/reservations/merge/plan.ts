@@ -1,13 +1,16 @@
 /** Plans a merge of one commit into another, symbol by symbol, without writing anything. */
 import { cancelled } from '../git/git.js';
+import { GitMerge } from '../git/merge-tree.js';
 import { Objects, type Tree } from '../git/objects.js';
 import type { Repository } from '../git/repository.js';
+import { languageOf } from '../symbols/languages.js';
 import type { Warning } from '../types.js';
 import { type Carried, carriedEdits, replaced, replacements } from './carry.js';
 import { type FileCase, fileCases, isSame, readTexts } from './file-cases.js';
 import { type FileContext, type LoadedCase, planFile } from './plan-file.js';
+import { type Planned, reconsidered } from './second-opinion.js';
 import { type FilePair, symbolChanges } from './symbol-changes.js';
-import { type BothChanges, type BothPairs, brokenUses, meetings } from './symbol-conflicts.js';
+import { type BothChanges, type BothPairs, brokenUses, type Meeting, meetings } from './symbol-conflicts.js';
 import {
   type MergeConflict,
   type MergePlan,
@@ -67,19 +70,24 @@ class Planner {
     const pairs: BothPairs = { ours: pairsOf(loaded, 'ours'), theirs: pairsOf(loaded, 'theirs') };
     const changes: BothChanges = { ours: symbolChanges(pairs.ours), theirs: symbolChanges(pairs.theirs) };
     const carried = carriedEdits(changes.ours, changes.theirs);
-    const met = meetings(changes, carried).map((draft) => ({ ...draft, isTextual: false }));
-    const { files, conflicts } = await this.#files(loaded, changes, carried, met, base);
+    const met = meetings(changes, carried);
+    const merged = await this.#files(loaded, changes, carried, met, base);
+    const told = met.filter((one) => !isTold(one, merged.conflicts));
+    const all = [
+      ...merged.conflicts,
+      ...told.map((one) => asConflict(one, merged.files)),
+      ...collide(merged.files),
+    ];
+    const planned = { files: merged.files, conflicts: all };
+    const { files, conflicts } = await this.#reconsidered(planned, loaded, base);
     const used = brokenUses(changes, pairs).map((draft) => ({ ...draft, isTextual: false }));
-    const collisions = collide(files);
-    const told = met.filter((one) => !isTold(one, conflicts));
-    const marked = told.map((one) => ({ ...one, isTextual: hasMarks(files, one.path) }));
-    const all = sorted([...conflicts, ...marked, ...used, ...collisions]);
-    const open = all.filter(({ isResolved }) => !isResolved);
+    const found = sorted([...conflicts, ...used]);
+    const open = found.filter(({ isResolved }) => !isResolved);
     return {
       base: base ?? null,
       ...this.#sides,
       files,
-      conflicts: all,
+      conflicts: found,
       order: [...new Set(open.map(({ path }) => path))],
       warnings: this.#warnings,
     };
@@ -135,7 +143,8 @@ class Planner {
   }
 
   #warnOfProblem({ file, texts }: LoadedCase): void {
-    if (typeof texts === 'string') return;
+    // Nobody expects symbols of a text that is no code.
+    if (typeof texts === 'string' || languageOf(file.path) === undefined) return;
     const problem = [texts.ours, texts.theirs].map((version) => version?.known.problem).find(Boolean);
     if (problem !== undefined) this.#warn(file.path, `${problem} It is merged as a whole.`);
   }
@@ -148,7 +157,7 @@ class Planner {
     loaded: readonly LoadedCase[],
     changes: BothChanges,
     carried: readonly Carried[],
-    met: readonly MergeConflict[],
+    met: readonly Meeting[],
     base: string | undefined,
   ): Promise<{ files: PlannedFile[]; conflicts: MergeConflict[] }> {
     const files: PlannedFile[] = [];
@@ -170,6 +179,25 @@ class Planner {
       conflicts.push(...result.conflicts);
     }
     return { files, conflicts };
+  }
+
+  /** Git is not asked about a base of the caller's, nor where it would find none. */
+  async #reconsidered(
+    planned: Planned,
+    loaded: readonly LoadedCase[],
+    base: string | undefined,
+  ): Promise<Planned> {
+    if (this.#options.base !== undefined || base === undefined) return planned;
+    const { ours, theirs } = this.#sides;
+    const { repository } = this.#objects;
+    const git = await GitMerge.of(repository, ours.commit, theirs.commit, this.#options.signal);
+    try {
+      if (!git.conflicts)
+        this.#warn('git', 'This git is older than 2.38 and was not asked for a merge of its own.');
+      return await reconsidered(planned, loaded, git);
+    } finally {
+      await git.close();
+    }
   }
 
   /** The texts with edits taken from, or brought to, where symbols have gone. */
@@ -233,13 +261,17 @@ function parents(path: string): string[] {
   return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('/'));
 }
 
-function hasMarks(files: readonly PlannedFile[], path: string): boolean {
-  const marked = files.find((file) => file.path === path)?.marked;
-  return marked !== undefined && 'text' in marked && marked.text.includes('<<<<<<< ');
+function asConflict({ mayMerge, ...draft }: Meeting, files: readonly PlannedFile[]): MergeConflict {
+  const file = files.find(({ path }) => path === draft.path);
+  const marked = file?.marked;
+  const isTextual = marked !== undefined && 'text' in marked && marked.text.includes('<<<<<<< ');
+  if (!mayMerge || file?.status !== 'merged') return { ...draft, isTextual };
+  const recommendation = 'Both edits are kept, in different lines; see that they belong together.';
+  return { ...draft, recommendation, isResolved: true, isTextual };
 }
 
 /** What is said of a whole file need not be said of each of its symbols. */
-function isTold({ kind, path }: MergeConflict, ofFiles: readonly MergeConflict[]): boolean {
+function isTold({ kind, path }: Meeting, ofFiles: readonly MergeConflict[]): boolean {
   return ofFiles.some((one) => one.kind === kind && one.path === path);
 }
 

@@ -1,9 +1,16 @@
 /** Symbols that both sides touched. Pure. */
 import type { Carried } from './carry.js';
 import { describeCarried } from './carry.js';
-import { addressOf, type FilePair, type SideChanges, type SymbolChange } from './symbol-changes.js';
+import {
+  addressOf,
+  type FilePair,
+  type Place,
+  type SideChanges,
+  type SymbolChange,
+} from './symbol-changes.js';
 import type { MergeConflict } from './types.js';
 import { newUses, touchedCallers, type Use } from './uses.js';
+import { sharedName } from './version.js';
 
 export interface BothChanges {
   readonly ours: SideChanges;
@@ -12,10 +19,16 @@ export interface BothChanges {
 
 type Draft = Omit<MergeConflict, 'isTextual'>;
 
+/** What two sides did to one symbol. */
+export interface Meeting extends Draft {
+  /** Both edited it where it is, or put it in different places: a clean merge of lines has both and loses nothing. */
+  readonly mayMerge?: boolean;
+}
+
 /** Edits against edits and against deletions, and two symbols of one name. */
-export function meetings({ ours, theirs }: BothChanges, carried: readonly Carried[]): Draft[] {
+export function meetings({ ours, theirs }: BothChanges, carried: readonly Carried[]): Meeting[] {
   const isCarried = new Set(carried.map(({ address }) => address));
-  const found: Draft[] = [];
+  const found: Meeting[] = [];
   for (const [address, mine] of ours.ofBase) {
     const other = theirs.ofBase.get(address);
     const draft = other && !isCarried.has(address) ? meeting(address, mine, other) : undefined;
@@ -23,12 +36,13 @@ export function meetings({ ours, theirs }: BothChanges, carried: readonly Carrie
   }
   for (const [address, { to: mine }] of ours.added) {
     const other = theirs.added.get(address)?.to;
-    if (mine && other && mine.symbol.bodyHash !== other.symbol.bodyHash) found.push(added(address));
+    if (mine && other && mine.symbol.bodyHash !== other.symbol.bodyHash)
+      found.push({ ...added(address), mayMerge: [mine, other].every(isOneOfMany) });
   }
   return [...found, ...carried.map(carriedDraft)];
 }
 
-function meeting(address: string, mine: SymbolChange, other: SymbolChange): Draft | undefined {
+function meeting(address: string, mine: SymbolChange, other: SymbolChange): Meeting | undefined {
   if (isUntouched(mine) || isUntouched(other)) return undefined;
   if (mine.kind === 'removed' || other.kind === 'removed') return deletion(address, mine, other);
   if (isSameResult(mine, other)) return undefined;
@@ -41,6 +55,7 @@ function meeting(address: string, mine: SymbolChange, other: SymbolChange): Draf
     ours: told(mine),
     theirs: told(other),
     isResolved: false,
+    mayMerge: mine.kind === 'edited' && other.kind === 'edited',
   };
 }
 
@@ -70,6 +85,11 @@ function deletion(address: string, mine: SymbolChange, other: SymbolChange): Dra
     theirs: told(other),
     isResolved: false,
   };
+}
+
+/** There may be more of its name in the file, each in its own place. */
+function isOneOfMany({ version, symbol }: Place): boolean {
+  return version.isLocal(symbol) || sharedName(symbol.name) !== symbol.name;
 }
 
 function added(address: string): Draft {

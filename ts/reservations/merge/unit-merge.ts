@@ -131,7 +131,7 @@ function isConserved(units: Three<Units>, merged: readonly Unit[]): boolean {
 }
 
 /** Changes of both sides add up, unless both made the same one. */
-function isExpected(found: number, base: number, ours: number, theirs: number): boolean {
+export function isExpected(found: number, base: number, ours: number, theirs: number): boolean {
   const sum = Math.max(0, ours + theirs - base);
   const same = ours > base ? Math.max(ours, theirs) : Math.min(ours, theirs);
   return found >= Math.min(sum, same) && found <= Math.max(sum, same);

@@ -33,15 +33,10 @@ class Cutter {
   }
 
   cut(): Unit[] {
-    const isTop = (symbol: CodeSymbol) => symbol.kind === 'import' || !this.#isMember(symbol);
+    const isTop = (symbol: CodeSymbol) => symbol.kind === 'import' || !this.#version.isMember(symbol);
     for (const symbol of this.#version.known.symbols.filter(isTop)) this.#add(symbol);
     this.#push('#end', this.#at, this.#lines.length);
     return this.#units;
-  }
-
-  #isMember(symbol: CodeSymbol): boolean {
-    const dot = symbol.name.lastIndexOf('.');
-    return dot > 0 && this.#version.symbols.has(symbol.name.slice(0, dot));
   }
 
   #add(symbol: CodeSymbol): void {

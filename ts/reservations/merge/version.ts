@@ -20,7 +20,7 @@ export class FileVersion {
     this.symbols = new Map(own.map((symbol) => [symbol.name, symbol]));
     for (const symbol of own) {
       const parent = parentName(symbol.name);
-      if (parent === undefined || !this.symbols.has(parent)) continue;
+      if (parent === undefined || !this.isMember(symbol)) continue;
       this.#members.set(parent, [...(this.#members.get(parent) ?? []), symbol]);
     }
   }
@@ -32,6 +32,19 @@ export class FileVersion {
   /** Only the file as a whole is known. */
   get isOpaque(): boolean {
     return this.known.language === undefined || this.known.problem !== undefined;
+  }
+
+  /** Whether it lies in what its name says; methods of Go, and of prototypes, lie apart from their type. */
+  isMember({ name, range }: CodeSymbol): boolean {
+    const outer = this.symbols.get(parentName(name) ?? '')?.range;
+    return outer !== undefined && outer.start <= range.start && range.end <= outer.end;
+  }
+
+  /** Whether others of its name may be elsewhere in the file: in a block of its own, which is no symbol itself. */
+  isLocal({ name, range }: CodeSymbol): boolean {
+    const hasBlocks = ['javascript', 'typescript', 'tsx'].includes(this.known.language ?? '');
+    const lineStart = this.text.lastIndexOf('\n', range.start - 1) + 1;
+    return hasBlocks && parentName(name) === undefined && lineStart < range.start;
   }
 
   members(name: string): readonly CodeSymbol[] {
@@ -57,14 +70,27 @@ export class FileVersion {
     return lines.filter((line) => line !== '').join('\n');
   }
 
-  /** The innermost symbols that lie in lines `[start, end)`, counted from 0; an empty stretch is what follows it. */
+  /**
+   * The innermost symbols that lie in lines `[start, end)`, counted from 0, imports among them; an empty stretch is what
+   * follows it. What only comments lead to is named, too.
+   */
   symbolsAt(start: number, end: number): CodeSymbol[] {
     const last = Math.max(end, start + 1);
-    const touched = [...this.symbols.values()].filter(
+    const touched = this.known.symbols.filter(
       ({ range }) => range.startLine - 1 < last && range.endLine > start,
     );
-    const hasInner = (outer: CodeSymbol) => touched.some(({ name }) => parentName(name) === outer.name);
+    const hasInner = (outer: CodeSymbol) =>
+      touched.some((inner) => parentName(inner.name) === outer.name && this.isMember(inner));
+    if (touched.length === 0) return this.#commentedAt(start);
     return touched.filter((symbol) => !hasInner(symbol));
+  }
+
+  /** The symbol to which nothing but comments and blank lines lead from a line on. */
+  #commentedAt(start: number): CodeSymbol[] {
+    const next = this.known.symbols.find(({ range }) => range.startLine - 1 > start);
+    if (!next) return [];
+    const between = this.text.split('\n').slice(start, next.range.startLine - 1);
+    return between.every((line) => /^\s*(\/\/|\/?\*|#|$)/.test(line)) ? [next] : [];
   }
 }
 
@@ -77,6 +103,11 @@ export function parentName(name: string): string | undefined {
 /** `c` of `A.b.c#2`. */
 export function lastName(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1).replace(/#\d+$/, '');
+}
+
+/** `A.b.c` of `A.b#3.c#2`: one name for all who share it. */
+export function sharedName(name: string): string {
+  return name.replace(/#\d+(?=\.|$)/g, '');
 }
 
 /** Puts another name for one in a text, where it stands as a whole word. */

@@ -13,6 +13,9 @@ function variables(at: (declaration: string) => string): string {
   return names.flatMap((name) => declarations.map((kind) => at(`(${kind} ${name})`))).join('\n');
 }
 
+const anyFunction =
+  '[(arrow_function body: (_) @body) (function_expression body: (_) @body) (generator_function body: (_) @body)]';
+
 /** @param field how the grammar calls a field of a class. */
 export function scriptQuery(field: string, fieldName: string): string {
   return `
@@ -30,8 +33,22 @@ export function scriptQuery(field: string, fieldName: string): string {
 (variable_declarator name: (identifier) @name value: (class body: (_) @body)) @symbol.class
 (assignment_expression
   left: (member_expression object: [(identifier) (member_expression)] @exports property: (property_identifier) @name)
-  right: [(arrow_function body: (_) @body) (function_expression body: (_) @body)]
+  right: ${anyFunction}
   (#match? @exports "^(module\\\\.)?exports$")) @symbol.function
+(assignment_expression
+  left: (member_expression object: (identifier) @module property: (property_identifier) @name)
+  right: ${anyFunction}
+  (#eq? @module "module") (#eq? @name "exports")) @symbol.function
+(assignment_expression
+  left: (member_expression
+    object: (member_expression object: (identifier) @owner property: (property_identifier) @prototype)
+    property: (property_identifier) @name)
+  right: ${anyFunction}
+  (#eq? @prototype "prototype")) @symbol.method
+(program (expression_statement (assignment_expression
+  left: (member_expression object: (identifier) @owner property: (property_identifier) @name)
+  right: ${anyFunction}
+  (#not-match? @owner "^(module|exports)$")) @symbol.method))
 (export_statement "default" value: (arrow_function body: (_) @body) @symbol.function) @default
 (export_statement "default" value: (function_expression !name body: (_) @body) @symbol.function) @default
 (export_statement "default" value: (class !name body: (_) @body) @symbol.class) @default
@@ -108,7 +125,7 @@ export const scriptModuleName = (module: string) => module;
 
 export const javascript: LanguageRules = {
   name: 'javascript',
-  version: 1,
+  version: 2,
   extensions: ['.js', '.mjs', '.cjs', '.jsx'],
   grammar: 'javascript',
   query: `${scriptQuery('field_definition', 'property')}${jsxQuery}

@@ -24,7 +24,7 @@ export const typedWrappers = [...scriptWrappers, 'ambient_declaration'];
 
 export const typescript: LanguageRules = {
   name: 'typescript',
-  version: 1,
+  version: 2,
   extensions: ['.ts', '.mts', '.cts'],
   grammar: 'typescript',
   query: typedQuery,
