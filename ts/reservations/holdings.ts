@@ -1,7 +1,7 @@
 /** Whose reservations stand in the way of somebody. Pure. */
 import { StompError } from '../errors.js';
 import { isoTime } from './records/iso-time.js';
-import { type Overlap, overlaps } from './symbols/address.js';
+import { containerOf, type Overlap, overlaps } from './symbols/address.js';
 import type { Party, Reservation } from './types.js';
 
 /** Something that is wanted and that another agent has reserved, or what holds it or is in it. */
@@ -29,17 +29,54 @@ export function holdingsOf(
   active: readonly Reservation[],
   party: Party | undefined,
 ): Holding[] {
-  return active
-    .filter((one) => !party || !isSameParty(one, party))
-    .flatMap((one) => addresses.flatMap((address) => holdingsIn(one, address)));
+  const wanted = new Wanted(addresses);
+  return active.filter((one) => !party || !isSameParty(one, party)).flatMap((one) => holdingsIn(one, wanted));
 }
 
-function holdingsIn(reservation: Reservation, address: string): Holding[] {
+function holdingsIn(reservation: Reservation, wanted: Wanted): Holding[] {
   const { reservationId, runId, branch, expiresAt: until } = reservation;
-  return reservation.addresses.flatMap((heldAddress) => {
-    const overlap = overlaps(address, heldAddress);
-    return overlap ? [{ address, heldAddress, overlap, reservationId, runId, branch, until }] : [];
-  });
+  const met = reservation.addresses.flatMap((heldAddress) =>
+    wanted.met(heldAddress).map((at) => ({ at, heldAddress })),
+  );
+  return met
+    .sort((a, b) => a.at - b.at)
+    .flatMap(({ at, heldAddress }) => {
+      const address = wanted.addresses[at] ?? '';
+      const overlap = overlaps(address, heldAddress);
+      return overlap ? [{ address, heldAddress, overlap, reservationId, runId, branch, until }] : [];
+    });
+}
+
+/** Addresses by what is around them: a thousand are not held against every address of a thousand reservations. */
+class Wanted {
+  readonly addresses: readonly string[];
+  readonly #at = new Map<string, number>();
+  /** Where those are that an address has in it. */
+  readonly #inside = new Map<string, number[]>();
+
+  constructor(addresses: readonly string[]) {
+    this.addresses = addresses;
+    addresses.forEach((address, at) => {
+      this.#at.set(address, at);
+      for (const around of containersOf(address)) {
+        const inside = this.#inside.get(around);
+        if (inside) inside.push(at);
+        else this.#inside.set(around, [at]);
+      }
+    });
+  }
+
+  /** Where those are that are the address, in it, or around it. */
+  met(address: string): number[] {
+    const around = [address, ...containersOf(address)].map((one) => this.#at.get(one));
+    return [...around.filter((at) => at !== undefined), ...(this.#inside.get(address) ?? [])];
+  }
+}
+
+/** The nearest first. */
+function containersOf(address: string): string[] {
+  const container = containerOf(address);
+  return container === undefined ? [] : [container, ...containersOf(container)];
 }
 
 const mostTold = 100;
