@@ -1,7 +1,7 @@
 /** Whose reservations stand in the way of somebody. Pure. */
 import { StompError } from '../errors.js';
 import { isoTime } from './records/iso-time.js';
-import { containerOf, type Overlap, overlaps } from './symbols/address.js';
+import { containerOf, type Overlap, overlaps, separator, splitAddress } from './symbols/address.js';
 import type { Party, Reservation } from './types.js';
 
 /** Something that is wanted and that another agent has reserved, or what holds it or is in it. */
@@ -47,36 +47,38 @@ function holdingsIn(reservation: Reservation, wanted: Wanted): Holding[] {
     });
 }
 
-/** Addresses by what is around them: a thousand are not held against every address of a thousand reservations. */
+/** In order, so that a thousand addresses are not held against every one of a thousand reservations. */
 class Wanted {
   readonly addresses: readonly string[];
-  readonly #at = new Map<string, number>();
-  /** Where those are that an address has in it. */
-  readonly #inside = new Map<string, number[]>();
+  readonly #at: ReadonlyMap<string, number>;
+  readonly #sorted: readonly string[];
 
   constructor(addresses: readonly string[]) {
     this.addresses = addresses;
-    addresses.forEach((address, at) => {
-      this.#at.set(address, at);
-      for (const around of containersOf(address)) {
-        const inside = this.#inside.get(around);
-        if (inside) inside.push(at);
-        else this.#inside.set(around, [at]);
-      }
-    });
+    this.#at = new Map(addresses.map((address, at) => [address, at]));
+    this.#sorted = [...addresses].sort();
   }
 
-  /** Where those are that are the address, in it, or around it. */
+  /** Where those are that are the address, around it, or may be in it. */
   met(address: string): number[] {
-    const around = [address, ...containersOf(address)].map((one) => this.#at.get(one));
-    return [...around.filter((at) => at !== undefined), ...(this.#inside.get(address) ?? [])];
+    const found: string[] = [];
+    for (let one: string | undefined = address; one !== undefined; one = containerOf(one)) found.push(one);
+    const prefix = address + (splitAddress(address).name === '' ? separator : '.');
+    for (let i = this.#firstFrom(prefix); this.#sorted[i]?.startsWith(prefix); i++)
+      found.push(this.#sorted[i] ?? '');
+    return found.map((one) => this.#at.get(one)).filter((at) => at !== undefined);
   }
-}
 
-/** The nearest first. */
-function containersOf(address: string): string[] {
-  const container = containerOf(address);
-  return container === undefined ? [] : [container, ...containersOf(container)];
+  #firstFrom(prefix: string): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#sorted[middle] ?? '') < prefix) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
 }
 
 const mostTold = 100;
