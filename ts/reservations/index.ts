@@ -14,4 +14,5 @@ export type {
 } from './requests.js';
 export { type Amended, Reservations, type ReservationsOptions, type Reserved } from './reservations.js';
 export { type Overlap, overlaps } from './symbols/address.js';
+export { reservationTools } from './tools/reservation-tools.js';
 export * from './types.js';

@@ -217,6 +217,17 @@ export class Reservations {
   }
 
   /**
+   * One of the trail, whether it has ended or not.
+   * @throws StompError RESERVATION_NOT_FOUND, PATH_DENIED, DB_BUSY
+   */
+  async get(reservationId: string): Promise<Reservation> {
+    const { reservations } = await this.list({ all: true });
+    const found = reservations.find((one) => one.reservationId === reservationId);
+    if (found) return found;
+    throw notFound(reservationId, 'There is no such reservation');
+  }
+
+  /**
    * Waits until no other agent has any of the addresses. Whoever wants them then still reserves them `ifFree`.
    * @throws StompError RESERVATION_CONFLICT when the time is up, CANCELLED, PATH_DENIED, DB_BUSY, INVALID_REQUEST
    */
@@ -354,9 +365,7 @@ export class Reservations {
   }
 
   async #own(reservationId: string, runId: string): Promise<Reservation> {
-    const { reservations } = await this.list({ all: true });
-    const found = reservations.find((one) => one.reservationId === reservationId);
-    if (!found) throw notFound(reservationId, 'There is no such reservation');
+    const found = await this.get(reservationId);
     if (found.runId === runId) return found;
     const message = `The reservation ${reservationId} is ${found.runId}'s; it ends at its time, or when ${found.runId} releases it.`;
     throw new StompError('FORBIDDEN', message, {

@@ -195,6 +195,7 @@ function awaitTool(reservations: Reservations): Tool {
       additionalProperties: false,
     },
     hints: looks,
+    waits: true,
     run: async (args, caller) => {
       const name = args.run_id ?? namedBy(caller);
       await reservations.awaitFree({
@@ -229,6 +230,7 @@ function gcTool(reservations: Reservations): Tool {
       additionalProperties: false,
     },
     hints: changes,
+    role: 'admin',
     run: async (args) => ({
       archived: await reservations.gc(given({ olderThanSeconds: args.older_than_seconds })),
     }),
