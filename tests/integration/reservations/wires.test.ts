@@ -10,6 +10,7 @@ import { serveStdio, Toolbox } from '../../../ts/mcp/index.js';
 import { McpSession } from '../../../ts/mcp/session.js';
 import { Reservations, reservationTools } from '../../../ts/reservations/index.js';
 import { startPostgres } from '../../servers/postgres.js';
+import { openGuard } from '../../unit/guard/open-guard.js';
 import { type Running, start, until } from '../../unit/serve/harness.js';
 import { TestRepository } from './repositories.js';
 
@@ -197,7 +198,37 @@ describe('two servers on one PostgreSQL database', () => {
   });
 });
 
+describe('a reservation that locks', () => {
+  it('keeps others out through the guard of the same server, until it is released', async () => {
+    const { maasl, files } = await openGuard();
+    const reservations = await open({ guard: maasl });
+    const { url, post } = await start({ reservations, guard: { maasl, files } });
+    const lock = { ...wish, lock: true };
+    const made = await post('/v1/reservations', lock, { 'x-agent-id': 'ann', 'x-session-id': 'ann-1' });
+    const { reservation_id, leases } = (await made.json()) as { reservation_id: string; leases: object };
+    expect([made.status, Object.keys(leases)]).toEqual([201, [expect.stringContaining('src/tax.ts')]]);
+    const held = (await (await fetch(`${url}/v1/locks`)).json()) as { locks: object[] };
+    expect(held.locks).toMatchObject([{ resource_key: Object.keys(leases)[0] }]);
+    const refused = await post('/v1/reservations', { ...lock, run_id: 'bob', branch: 'feat/y' });
+    expect([refused.status, await refused.json()]).toMatchObject([409, { error: { code: 'RESOURCE_BUSY' } }]);
+    const headers = { 'x-agent-id': 'ann' };
+    await fetch(`${url}/v1/reservations/${reservation_id}`, { method: 'DELETE', headers });
+    expect((await (await fetch(`${url}/v1/locks`)).json()) as object).toMatchObject({ locks: [] });
+  });
+});
+
 describe('the OpenAPI document', () => {
+  it('describes every path that there is, and no other', async () => {
+    const { server, get } = await serve(await open());
+    const { paths } = (await (await get('/openapi.json')).json()) as { paths: Record<string, object> };
+    const described = Object.entries(paths).map(([path, methods]) => [path, Object.keys(methods).sort()]);
+    const there = [...server.app.resources].map(([path, methods]) => [
+      path.replaceAll(/:(\w+)/g, '{$1}').replace('/models/*', '/models/{model}'),
+      methods.map((method) => method.toLowerCase()).sort(),
+    ]);
+    expect(described.sort()).toEqual(there.sort());
+  });
+
   it('describes every answer of these paths as it is', async () => {
     const { url, post, get } = await serve(await open());
     repository.branch('feat/a', { 'src/tax.ts': 'export function rate(): number {\n  return 0.2;\n}\n' });
