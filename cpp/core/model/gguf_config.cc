@@ -142,17 +142,20 @@ void refuse_variants(const Metadata& in, int head_dim) {
     unsupported("'" + in.full(".expert_count") + "': mixtures of experts");
   }
   if (in.integer(".attention.sliding_window").value_or(0) > 0) {
-    unsupported("'" + in.full(".attention.sliding_window") + "' is not supported");
+    unsupported(
+        "'" + in.full(".attention.sliding_window") + "' is not supported");
   }
   const int value_length =
       in.integer(".attention.value_length").value_or(head_dim);
   if (value_length != head_dim) {
-    unsupported("'" + in.full(".attention.value_length") + "' differs from the key's");
+    unsupported(
+        "'" + in.full(".attention.value_length") + "' differs from the key's");
   }
-  const int rotated =
-      in.integer(".rope.dimension_count").value_or(head_dim);
+  const int rotated = in.integer(".rope.dimension_count").value_or(head_dim);
   if (rotated != head_dim) {
-    unsupported("'" + in.full(".rope.dimension_count") + "' is only a part of the head");
+    unsupported(
+        "'" + in.full(".rope.dimension_count") +
+        "' is only a part of the head");
   }
 }
 
@@ -188,8 +191,7 @@ RopeConfig read_rope(const Metadata& in, int head_dim) {
   rope.interleaved = in.full(".") == "llama.";
   rope.inv_freq = rope_frequencies(head_dim, theta);
   apply_rope_factors(in, rope.inv_freq);
-  const std::string type =
-      in.string(".rope.scaling.type").value_or("none");
+  const std::string type = in.string(".rope.scaling.type").value_or("none");
   if (type == "none") {
     return rope;
   }
@@ -257,8 +259,8 @@ ModelConfig config_from_gguf(const GgufFile& file) {
     in.fail("'" + in.full(".attention.head_count") + "' is missing");
   }
   m.n_heads = *heads;
-  m.n_kv_heads = in.same_for_all_layers(".attention.head_count_kv")
-                     .value_or(m.n_heads);
+  m.n_kv_heads =
+      in.same_for_all_layers(".attention.head_count_kv").value_or(m.n_heads);
   m.head_dim = in.integer(".attention.key_length")
                    .value_or(m.n_heads > 0 ? m.d_model / m.n_heads : 0);
   const auto d_ff = in.same_for_all_layers(".feed_forward_length");

@@ -75,8 +75,7 @@ class Tensors {
       if (taken_.count(t.name) == 0) {
         fail(
             Code::kModelUnsupported,
-            "tensor '" + t.name +
-                "' has no place in a " + family_ +
+            "tensor '" + t.name + "' has no place in a " + family_ +
                 " model of this configuration");
       }
     }

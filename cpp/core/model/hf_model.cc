@@ -71,9 +71,8 @@ class Tensors {
         if (taken_.count(t.name) == 0 && !ignored(t.name)) {
           fail(
               Code::kModelUnsupported,
-              "tensor '" + t.name +
-                  "' has no place in a " + config_.model.family +
-                  " model of this configuration");
+              "tensor '" + t.name + "' has no place in a " +
+                  config_.model.family + " model of this configuration");
         }
       }
     }

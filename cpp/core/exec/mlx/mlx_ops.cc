@@ -198,8 +198,7 @@ void MlxOps::logits(const Input& in, const Linear& w) {
   if (in.empty()) {
     return;
   }
-  result_.logits =
-      graph_.contiguous(graph_.cast(multiply(in, w), MLX_FLOAT32));
+  result_.logits = graph_.contiguous(graph_.cast(multiply(in, w), MLX_FLOAT32));
   std::vector<int32_t> last;
   for (const Wanted& wanted : plan_->wanted) {
     if (wanted.size > 0) {
