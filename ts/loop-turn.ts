@@ -1,6 +1,6 @@
 /**
  * Turns of the event loop, for work that is worth a millisecond. Many that arrive at once would else be worked off in
- * a row, and every answer that is on its way would stand still meanwhile.
+ * a row, and every answer that is on its way would stand still meanwhile. One queue for all, as there is one loop.
  */
 const waiting: (() => void)[] = [];
 let isTaken = false;

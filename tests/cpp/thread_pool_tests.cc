@@ -92,7 +92,7 @@ TEST("thread pool: its threads have a name") {
   ThreadPool pool(2);
   std::atomic<int> named{0};
   std::atomic<int> met{0};
-  pool.run(2, [&](int) {
+  pool.run(2, [&](int, int) noexcept {
     char name[16] = {};
     pthread_getname_np(pthread_self(), name, sizeof(name));
     named += std::strcmp(name, "stomp-compute") == 0;

@@ -15,9 +15,14 @@ export async function agentsOnDisk(cacheDir: string, fingerprint: string): Promi
   try {
     return (await readdir(folder)).flatMap(agentOfFile);
   } catch (cause) {
+    if (isMissing(cause)) return []; // somebody has deleted it, and all agents with it
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new StompError('CACHE_PERSISTENCE', `Cannot read the cache folder ${folder}: ${reason}`, { cause });
   }
+}
+
+function isMissing(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
 }
 
 function agentOfFile(name: string): string[] {

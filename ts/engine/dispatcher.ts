@@ -38,7 +38,6 @@ export class Dispatcher {
   #nextId = 1;
   /** Not yet told, in order. */
   readonly #finished: { sink: RequestSink; finish: NativeFinish }[] = [];
-  #isFinishing = false;
 
   /** REQUIRES: called once, before the first submit. */
   attach(engine: Pick<NativeEngine, 'submit' | 'cancel'>): void {
@@ -93,23 +92,15 @@ export class Dispatcher {
       this.#event({ id: events[i] ?? 0, value: events[i + 1] ?? 0, total, logprob });
     }
     for (const finish of finished) this.#over(finish);
-    if (finished.length > 0) void this.#finishInTurns();
   };
 
+  /** It is told in a turn of its own: to end an answer takes a millisecond, and many may end with one step. */
   #over(finish: NativeFinish): void {
     const sink = this.#live.get(finish.request);
-    if (sink && this.#live.delete(finish.request)) this.#finished.push({ sink, finish });
-  }
-
-  /** To end an answer takes a millisecond, and many may end with one step. */
-  async #finishInTurns(): Promise<void> {
-    if (this.#isFinishing) return;
-    this.#isFinishing = true;
-    while (this.#finished.length > 0) {
-      await loopTurn();
-      this.#finishNext();
-    }
-    this.#isFinishing = false;
+    if (!sink) return;
+    this.#live.delete(finish.request);
+    this.#finished.push({ sink, finish });
+    void loopTurn().then(() => this.#finishNext());
   }
 
   // Events of a request that was given up meanwhile are dropped.

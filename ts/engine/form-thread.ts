@@ -86,9 +86,18 @@ export class FormThread {
     if (rest.length > 0) this.#waiting.set(client, rest);
     if (job === undefined) return;
     this.#running = job;
-    this.#worker ??= this.#start();
+    this.#hand(job);
+  }
+
+  #hand({ text }: Job): void {
+    try {
+      this.#worker ??= this.#start();
+    } catch (cause) {
+      this.#finish({ error: endedError(cause) }, true);
+      return;
+    }
     this.#worker.ref();
-    this.#worker.postMessage({ text: job.text } satisfies FormTask);
+    this.#worker.postMessage({ text } satisfies FormTask);
   }
 
   #start(): Worker {
@@ -132,9 +141,12 @@ export class FormThread {
   }
 }
 
-/** Node's flags, but not those of a program that stands on the command line: no thread starts with them. */
-function threadFlags(): string[] {
-  return process.execArgv.some((flag) => flag.startsWith('--input-type')) ? [] : process.execArgv;
+/**
+ * Undefined: Node's flags of this thread, which may not be spelt out, as those of the process (`--expose-gc`) are refused
+ * then. None for a program that stands on the command line: no thread starts with its flags.
+ */
+function threadFlags(): string[] | undefined {
+  return process.execArgv.some((flag) => flag.startsWith('--input-type')) ? [] : undefined;
 }
 
 function settle(job: Job, reply: FormReply | { error: StompError }): void {

@@ -241,6 +241,8 @@ export class Service {
       if (!response.writableFinished) turn.abort(clientGone());
     });
     const signal = this.#holds.getStore()?.lease.signal;
+    // The agent was looked up meanwhile, and the model may have gone.
+    if (signal?.aborted) turn.abort(signal.reason);
     signal?.addEventListener('abort', () => turn.abort(signal.reason), { once: true });
     return turn;
   }

@@ -38,8 +38,13 @@ const texts = [
 
 /** Sessions, projects, conflicts, entries, queries; what is right and what is wrong. */
 function* script(root: string, tick: (ms: number) => void): Generator<readonly [what: string, step: Step]> {
+  // The state file follows within 50 ms and tells when it was written: in time, not as slow as the database is.
   const later = (ms: number): Step => {
-    return async () => tick(ms);
+    return async (manager) => {
+      const drift = await manager.verify();
+      tick(ms);
+      return drift;
+    };
   };
   for (const name of ['P', 'Q', 'Größe & Ziel'])
     yield [`create ${name}`, (m) => m.createProject({ name, root, meta: { b: 1, a: [null, true, 'x'] } })];

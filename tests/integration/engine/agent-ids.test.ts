@@ -1,5 +1,5 @@
 /** Which agents there are, by the names of their files: what the engine itself would say. */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { load, temporaryFolder, tinyModel } from './engines.js';
@@ -37,5 +37,15 @@ describe('the names of agents', () => {
     await onDisk.agent('bob').transcript();
     await onDisk.create('ann', [{ role: 'user', content: 'hi' }]);
     expect(await onDisk.agentIds()).toEqual(['ann']);
+  });
+
+  it('are told when somebody has deleted the folder meanwhile', async () => {
+    const cacheDir = temporaryFolder();
+    const engine = await load(tinyModel, { cacheDir });
+    await engine.create('ann', [{ role: 'user', content: 'hi' }]);
+    const folder = join(cacheDir, engine.info.fingerprint);
+    rmSync(folder, { recursive: true });
+    expect(await engine.agentIds()).toEqual(['ann']);
+    mkdirSync(folder);
   });
 });

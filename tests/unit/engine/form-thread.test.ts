@@ -120,6 +120,29 @@ describe('the thread of forms', () => {
     await expect(thread.compile(text(small(1)), 'b')).resolves.toContain('small 1');
   });
 
+  it('starts whatever flags Node was started with', async () => {
+    const thread = new FormThread([]);
+    others.push(thread);
+    process.execArgv.push('--max-old-space-size=4096');
+    try {
+      await expect(thread.compile(text(small(1)), 'a')).resolves.toContain('small 1');
+    } finally {
+      process.execArgv.pop();
+    }
+  });
+
+  it('fails with its own requests when it cannot be started', async () => {
+    const added = [(() => undefined) as never];
+    const thread = new FormThread(added);
+    others.push(thread);
+    for (const client of ['a', 'b']) {
+      const asked = thread.compile(text(small(1)), client);
+      await expect(asked).rejects.toMatchObject({ code: 'GENERATION_FAILED', status: 500 });
+    }
+    added.pop();
+    await expect(thread.compile(text(small(1)), 'c')).resolves.toContain('small 1');
+  });
+
   it('refuses all when it is closed', async () => {
     const thread = new FormThread([]);
     const running = thread.compile(text(hostile(6)), 'a');

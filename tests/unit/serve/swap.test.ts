@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ModelRegistryOptions } from '../../../ts/engine/registry-options.js';
 import { createServer, type ServerOptions } from '../../../ts/serve/server.js';
@@ -89,6 +90,20 @@ describe('a swap over HTTP', () => {
     const refused = await whole;
     expect(refused.status).toBe(503);
     expect(refused.headers.get('retry-after')).toBe('2');
+  });
+
+  it('cancels also the one whose agent is still looked up', async () => {
+    const { post, models } = await serving({ drainTimeoutMs: 50 });
+    const { last } = models;
+    let look = (): void => undefined;
+    last.agentIds = () => new Promise((resolve) => (look = () => resolve([])));
+    const asked = post(chat, { messages: hello });
+    await until(() => models.registry.current().requests === 1, 'it holds the model');
+    const swapped = post(`${admin}/swap`, { model: 'b' });
+    await delay(150);
+    look();
+    expect(await errorOf(await asked)).toMatchObject({ code: 'MODEL_SWAP' });
+    expect((await swapped).status).toBe(200);
   });
 
   it('refuses requests that would wait too long with 503 and Retry-After', async () => {
@@ -252,7 +267,9 @@ describe('unloading and loading', () => {
 
   it('for want of requests comes, however often somebody looks at its agents', async () => {
     const { get, models } = await serving({ idleTtlMs: 60 });
-    const looking = setInterval(() => void get('/v1/agents').then((response) => response.text()), 10);
+    // The last one may meet a server that has gone.
+    const look = (): Promise<unknown> => get('/v1/agents').then((response) => response.text());
+    const looking = setInterval(() => void look().catch(() => undefined), 10);
     try {
       await until(() => models.registry.current().asleep, 'it sleeps');
       await new Promise((resolve) => setTimeout(resolve, 100));

@@ -112,9 +112,8 @@ export class ChatTemplate {
     const single = traits.parallelCalls ? messages : withOneCallEach(messages);
     const withTools = told ? withToolPrompt(single, tools, traits.toolFormat) : single;
     const withResults = traits.showsResults ? withTools : withResultsInText(withTools);
-    const calls = knownCalls(messages, traits);
     return {
-      messages: this.#heard(withResults).map((message) => templateMessage(message, traits, calls)),
+      messages: templateMessages(this.#heard(withResults), traits),
       ...(tools.length > 0 && !told ? { tools: tools.map((tool) => shownTool(tool, traits)) } : {}),
     };
   }
@@ -184,16 +183,18 @@ interface KnownCall {
   readonly id: string;
 }
 
-/** The calls of a conversation by their ids. */
-function knownCalls(
+function templateMessages(
   messages: readonly ChatMessage[],
   traits: TemplateTraits,
-): ReadonlyMap<string, KnownCall> {
-  return new Map(
-    messages.flatMap(({ toolCalls = [] }) =>
-      toolCalls.map(({ id, name }, i) => [id, { name, id: shownId(id, name, i, traits) }] as const),
-    ),
-  );
+): Record<string, unknown>[] {
+  // Some clients give an id again: a result belongs to the last call before it.
+  const calls = new Map<string, KnownCall>();
+  return messages.map((message) => {
+    for (const [i, { id, name }] of (message.toolCalls ?? []).entries()) {
+      calls.set(id, { name, id: shownId(id, name, i, traits) });
+    }
+    return templateMessage(message, traits, calls);
+  });
 }
 
 function shownId(id: string, name: string, index: number, { toolFormat }: TemplateTraits): string {
@@ -221,7 +222,7 @@ function templateMessage(
   const { toolCalls = [] } = message;
   const basic = basicMessage(message);
   if (toolCalls.length === 0) return basic;
-  const tool_calls = toolCalls.map((call) => templateCall(call, traits, calls));
+  const tool_calls = toolCalls.map((call, i) => templateCall(call, i, traits));
   const nothing = traits.nullText && basic['content'] === '' ? { content: null } : {};
   return { ...basic, ...nothing, ...(traits.harmony ? harmonyThoughts(message) : {}), tool_calls };
 }
@@ -244,14 +245,10 @@ function resultMessage(
   };
 }
 
-function templateCall(
-  call: ToolCall,
-  traits: TemplateTraits,
-  calls: ReadonlyMap<string, KnownCall>,
-): Record<string, unknown> {
+function templateCall(call: ToolCall, index: number, traits: TemplateTraits): Record<string, unknown> {
   const args = traits.calls === 'object' ? (objectOf(call.arguments) ?? call.arguments) : call.arguments;
   return {
-    id: calls.get(call.id)?.id ?? call.id,
+    id: shownId(call.id, call.name, index, traits),
     type: 'function',
     function: { name: call.name, arguments: args },
   };

@@ -39,6 +39,8 @@ export class Bodies {
   /** By request. */
   readonly #held = new Map<object, number>();
   #heldBytes = 0;
+  /** Requests whose responses have ended; their bodies may come later, where somebody else has read them. */
+  readonly #over = new WeakSet<object>();
 
   constructor({ arrivingBytes, heldBytes }: BodyLimits = {}) {
     this.#maxBytes = arrivingBytes ?? MAX_ARRIVING_BYTES;
@@ -63,6 +65,8 @@ export class Bodies {
   async read(request: object, payload: Body, limitBytes: number): Promise<string> {
     const announced = Number(payload.headers?.['content-length'] ?? 0);
     if (announced > limitBytes) throw tooLarge(limitBytes);
+    // Its client went while the request waited: nothing would ever come.
+    if (payload.destroyed) throw endedEarly();
     const bytes = await this.#collect(payload, limitBytes);
     this.#hold(request, bytes.length);
     return decode(bytes);
@@ -72,9 +76,11 @@ export class Bodies {
   release(request: object): void {
     this.#heldBytes -= this.#held.get(request) ?? 0;
     this.#held.delete(request);
+    this.#over.add(request);
   }
 
   #hold(request: object, bytes: number): void {
+    if (this.#over.has(request)) return;
     const isMuch = bytes > SMALL_BYTES && this.#heldBytes > 0;
     if (isMuch && this.#heldBytes + bytes > this.#maxHeldBytes) {
       const message = 'Too many large requests wait for their answers; try again later.';
@@ -105,7 +111,7 @@ export class Bodies {
         else if (this.#bytes > this.#maxBytes) this.#refuseLargest();
       };
       const onEnd = (): void => settle(() => resolve(Buffer.concat(arrival.chunks, arrival.bytes)));
-      const onGone = (): void => arrival.refuse(new StompError('INVALID_REQUEST', 'The body ended early.'));
+      const onGone = (): void => arrival.refuse(endedEarly());
       this.#arriving.add(arrival);
       payload.on('data', onData).once('end', onEnd).once('error', onGone).once('close', onGone);
     });
@@ -136,6 +142,10 @@ function decode(bytes: Buffer): string {
       fields: { field: 'body', allowed: 'JSON in UTF-8' },
     });
   }
+}
+
+function endedEarly(): StompError {
+  return new StompError('INVALID_REQUEST', 'The body ended early.');
 }
 
 function tooLarge(limitBytes: number): StompError {

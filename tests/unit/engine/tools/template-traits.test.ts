@@ -181,4 +181,20 @@ describe('a conversation with tools', () => {
       '<|tool_call_begin|>functions.add:0<|tool_call_argument_begin|>{"a": 1}Well.\nReturn of functions.add:0: 2',
     );
   });
+
+  it('tells calls apart whose ids come again in a later message', () => {
+    const kimi =
+      '{{ tools | tojson }}{% for m in messages %}{% for c in m.tool_calls or [] %}<|tool_call_begin|>functions.{{ c.function.name }}:{{ loop.index0 }}' +
+      '<|tool_call_argument_begin|>{{ c.function.arguments | tojson }}{% endfor %}' +
+      "{% if m.role == 'tool' %}Return of {{ m.name }} {{ m.tool_call_id }}: {% endif %}{{ m.content }}\n{% endfor %}";
+    const twice = ['add', 'note'].flatMap((name): ChatMessage[] => [
+      { role: 'assistant', content: '', toolCalls: [{ id: 'call_0', name, arguments: '{}' }] },
+      { role: 'tool', content: 'done', toolCallId: 'call_0' },
+    ]);
+    const text = template(kimi).render([{ role: 'user', content: 'Go.' }, ...twice], { tools });
+    for (const name of ['add', 'note']) {
+      expect(text).toContain(`<|tool_call_begin|>functions.${name}:0<|`);
+      expect(text).toContain(`Return of ${name} functions.${name}:0: done`);
+    }
+  });
 });

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
-import { describe, expect, it } from 'vitest';
+import { Readable } from 'node:stream';
+import { describe, expect, it, vi } from 'vitest';
 import type { AgentInfo } from '../../../../ts/engine/types.js';
 import { Bodies } from '../../../../ts/serve/access/bodies.js';
 import { KeyRing } from '../../../../ts/serve/access/keys.js';
@@ -101,6 +102,38 @@ describe('bodies that arrive', () => {
     socket.destroy();
     await until(() => bodies.bytes === 0, 'it is forgotten');
     await server.close();
+  });
+
+  it('are given up when their client has gone before they are read', async () => {
+    const bodies = new Bodies();
+    const payload = Readable.from([Buffer.from('{}')]);
+    payload.destroy();
+    await once(payload, 'close');
+    await expect(bodies.read({}, payload, 100)).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+  });
+
+  it('do not count when their response has ended before they are read', async () => {
+    const bodies = new Bodies();
+    const request = {};
+    bodies.release(request);
+    expect(await bodies.read(request, Readable.from([Buffer.from('{}')]), 100)).toBe('{}');
+    expect(bodies.heldBytes).toBe(0);
+  });
+
+  it('of a rush that goes at once leave nothing behind', async () => {
+    const read = vi.spyOn(Bodies.prototype, 'read');
+    const { port, get } = await start();
+    const rush = Array.from({ length: 50 }, () => open(port));
+    await Promise.all(rush.map(({ socket }) => once(socket, 'connect')));
+    for (const { socket } of rush) {
+      socket.write(request([...post, 'Content-Length: 300'], 'x'));
+      socket.resetAndDestroy();
+    }
+    await Promise.all(rush.map(({ closed }) => closed));
+    expect((await get('/v1/agents')).status).toBe(200);
+    const results = read.mock.results.map(({ value }) => value as Promise<string>);
+    read.mockRestore();
+    await expect(Promise.allSettled(results)).resolves.toHaveLength(results.length);
   });
 
   it('are counted until their answers have ended, and refused beyond a sum unless they are small', async () => {

@@ -49,7 +49,7 @@ export class Speech {
       return;
     }
     this.#space += text;
-    if (this.#space.trim() === '') return;
+    if (text.trim() === '') return;
     const swallows = this.#interrupted && !this.#said;
     this.#reading.text(swallows ? this.#space.trimStart() : this.#space, held);
     this.#space = '';
@@ -219,10 +219,11 @@ class ThoughtPen {
   }
 
   write(text: string, held: number): void {
-    const whole = this.#begun ? this.#space + text : (this.#space + text).trimStart();
-    const kept = whole.trimEnd();
-    this.#space = whole.slice(kept.length);
-    this.#begun ||= kept !== '';
+    const said = this.#begun ? text : text.trimStart();
+    const { length } = said.trimEnd();
+    const kept = length > 0 ? this.#space + said.slice(0, length) : '';
+    this.#space = (length > 0 ? '' : this.#space) + said.slice(length);
+    this.#begun ||= length > 0;
     this.#reading.reasoning(kept, held + this.#space.length);
   }
 }

@@ -190,6 +190,8 @@ class TaggedCalls {
       const { plain, tag } = inText(finder, unit);
       pen.write(plain);
       if (!tag) continue;
+      // It belongs to the call: to look ahead would cost as much as all that is remembered, for every such tag.
+      this.#reading.startRecord();
       const ends = yield* this.#valueEnds();
       if (ends === 'yes') pen.end();
       if (ends !== 'no') return ends === 'yes';
