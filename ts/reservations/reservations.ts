@@ -65,7 +65,7 @@ export interface ReservationsOptions {
 /** What became of a request. */
 export interface Reserved {
   readonly reservation: Reservation;
-  /** What other agents had of it already. */
+  /** What other agents had of it already; the first thousand. */
   readonly held: readonly Holding[];
   /** What will clash with it; where that was asked for. */
   readonly conflicts?: readonly Conflict[];
@@ -78,6 +78,8 @@ export interface Amended {
   readonly warnings: readonly Warning[];
 }
 
+// Files against all of their symbols, for many agents, would be millions.
+const mostHeldTold = 1000;
 // So long an expiry is waited for at once; timers take no more than 24 days.
 const longestPauseMs = 3600_000;
 
@@ -130,7 +132,7 @@ export class Reservations {
       const { reservations, warnings } = await this.list();
       const held = holdingsOf(checked.addresses, reservations, party);
       if (checked.ifFree && held.length > 0) throw conflictError(held);
-      return { reservation: await this.#write(checked), held, warnings };
+      return { reservation: await this.#write(checked), held: held.slice(0, mostHeldTold), warnings };
     }, signal);
     if (!checked.forecast) return reserved;
     const { conflicts, warnings } = await this.forecast({ ...party, signal });
