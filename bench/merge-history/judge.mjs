@@ -37,6 +37,9 @@ function described(path, file, conflicts, elsewhere) {
     isCode: languageOf(path) !== undefined,
     state: stateOf(file, open.length > 0),
     isTold: all.length > 0,
+    // The plan itself had nothing against it until it saw git's own merge.
+    isByGitAlone:
+      all.length > 0 && all.every(({ description }) => description.startsWith('Git does not see')),
     isTextual: all.some(({ isTextual }) => isTextual),
     isNamed: all.some(({ symbols }) => symbols.some((symbol) => symbol.includes('::'))),
     kinds: [...new Set(open.map(({ kind }) => kind))].sort(),

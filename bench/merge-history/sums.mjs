@@ -29,6 +29,7 @@ export function summed(merges) {
       refused: count(inGit, ({ state }) => state === 'refused'),
       resolvedAndTold: count(inGit, ({ state, isTold }) => state !== 'refused' && isTold),
       missed: count(inGit, ({ isTold }) => !isTold),
+      byGitAlone: count(inGit, ({ isByGitAlone }) => isByGitAlone),
       saidToBeTextual: count(inGit, ({ isTextual }) => isTextual),
     },
     precision: {
@@ -91,6 +92,7 @@ export function printed(sums) {
       '… refused, resolved and told, said to be textual',
       `${recall.refused}, ${recall.resolvedAndTold}, ${recall.saidToBeTextual}`,
     ],
+    ['… only since the plan asks git for its own merge', `${recall.byGitAlone}`],
     ['files refused, in conflict for git', share(precision.inGit, precision.refused)],
     ['… the others by kind', told(precision.notInGitByKind)],
     ['files merged, but noted, by kind', told(precision.notedByKind)],
