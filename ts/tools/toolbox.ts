@@ -68,6 +68,7 @@ export class Toolbox {
     this.#byName = namesOf(sets);
   }
 
+  /** By its name or an alias. */
   find(name: string): Tool | undefined {
     return this.#byName.get(name);
   }
