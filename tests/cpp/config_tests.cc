@@ -124,6 +124,23 @@ TEST("config: mistral without a window is llama, with one it is refused") {
       2);
 }
 
+TEST("config: qwen2 has biases, qwen3 norms of heads, and no window in use") {
+  const auto family = [](const std::string& name) {
+    const std::string text =
+        config_with("\"sliding_window\":4096,\"max_window_layers\":2");
+    const std::string from = "\"model_type\":\"llama\"";
+    std::string own = text;
+    own.replace(own.find(from), from.size(), "\"model_type\":\"" + name + "\"");
+    return config_from_hf_json(own);
+  };
+  const ModelConfig two = family("qwen2");
+  CHECK_EQUAL(two.family, std::string("qwen2"));
+  CHECK(two.qkv_bias && !two.qk_norm);
+  const ModelConfig three = family("qwen3");
+  CHECK_EQUAL(three.family, std::string("qwen3"));
+  CHECK(!three.qkv_bias && three.qk_norm);
+}
+
 TEST("config: an unknown family is refused by name, with the list") {
   const std::string said = error_replacing("\"llama\"", "\"mamba\"");
   CHECK(contains(said, "MODEL_UNSUPPORTED"));

@@ -130,6 +130,18 @@ TEST(
   check_against_reference(shape, 80);
 }
 
+TEST("cpu executor: biases of q, k and v, and norms of their heads") {
+  for (const WeightFormat format : {WeightFormat::kF16, WeightFormat::kQ8_0}) {
+    Shape shape = small(format);
+    shape.interleaved = false;
+    shape.qkv_bias = true;
+    check_against_reference(shape, 80);
+    shape.qkv_bias = false;
+    shape.qk_norm = true;
+    check_against_reference(shape, 80);
+  }
+}
+
 TEST("cpu executor: long context, past several spans") {
   Shape shape;
   shape.n_heads = 3;

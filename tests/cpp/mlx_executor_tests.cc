@@ -73,6 +73,19 @@ TEST("mlx: dense logits equal the reference at every position") {
   }
 }
 
+TEST("mlx: biases and norms of heads equal the reference") {
+  if (!built()) {
+    return;
+  }
+  for (const bool norms : {false, true}) {
+    reference::Shape shape = shape_of(WeightFormat::kQ8_0);
+    shape.interleaved = false;
+    shape.qkv_bias = !norms;
+    shape.qk_norm = norms;
+    check_model(reference::random_model(shape), 40);
+  }
+}
+
 TEST("mlx: every weight format equals the reference") {
   if (!built()) {
     return;

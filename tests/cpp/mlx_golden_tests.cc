@@ -144,6 +144,22 @@ void check_answer(Rig& rig, const Json& golden) {
   }
 }
 
+/// Every prompt with every checkpoint of a golden file; how many that were.
+int check_checkpoints(const std::string& file_name) {
+  const Json file = golden(file_name);
+  const Json::Array& prompts = *file.find("prompts")->array();
+  int checked = 0;
+  for (const auto& [name, results] : *file.find("models")->members()) {
+    Rig rig(open_model(fixture("models/" + name)));
+    for (size_t i = 0; i < prompts.size(); i++) {
+      check_prompt(
+          rig, name, ids_of(*prompts[i].find("ids")), results.array()->at(i));
+      checked++;
+    }
+  }
+  return checked;
+}
+
 /// The prompts with the fewest tokens, at most `n`.
 std::vector<const Json*> shortest(const Json::Array& prompts, size_t n) {
   std::vector<const Json*> chosen;
@@ -164,18 +180,14 @@ TEST("mlx: logits and greedy tokens of every tiny checkpoint are mlx-lm's") {
   if (!mlx_rig::built()) {
     return;
   }
-  const Json file = golden("tiny-llama.json");
-  const Json::Array& prompts = *file.find("prompts")->array();
-  int checked = 0;
-  for (const auto& [name, results] : *file.find("models")->members()) {
-    Rig rig(open_model(fixture("models/" + name)));
-    for (size_t i = 0; i < prompts.size(); i++) {
-      check_prompt(
-          rig, name, ids_of(*prompts[i].find("ids")), results.array()->at(i));
-      checked++;
-    }
+  CHECK(check_checkpoints("tiny-llama.json") >= 13 * 3);
+}
+
+TEST("mlx: logits and greedy tokens of every family are mlx-lm's") {
+  if (!mlx_rig::built()) {
+    return;
   }
-  CHECK(checked >= 13 * 3);
+  CHECK(check_checkpoints("families.json") >= 6 * 3);
 }
 
 TEST("mlx: the default model answers as mlx-lm does, token for token") {

@@ -356,7 +356,7 @@ TEST("model: a GGUF's foreign tensors and types are refused by name") {
           .tensor(
               "output_norm.weight", {128}, kGgmlQ8_0, std::string(136, 'x')),
       "MODEL_UNSUPPORTED",
-      "a norm is F32");
+      "a norm or bias is F32");
 }
 
 TEST("model: every tensor of a checkpoint must be there in its shape") {

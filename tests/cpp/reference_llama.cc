@@ -101,7 +101,7 @@ Rows linear(const Rows& x, const WeightMatrix& w) {
       for (int c = 0; c < w.cols; c++) {
         sum += row[c] * x[t][c];
       }
-      y[t][r] = sum;
+      y[t][r] = sum + (w.bias.empty() ? 0 : w.bias[r]);
     }
   }
   return y;
@@ -120,6 +120,18 @@ Rows rms_norm(const Rows& x, const std::vector<float>& weight, double eps) {
     }
   }
   return y;
+}
+
+/// Every head of every row by itself; nothing without a weight.
+void norm_heads(Rows& x, const std::vector<float>& weight, double eps) {
+  const size_t dim = weight.size();
+  for (std::vector<double>& row : x) {
+    for (size_t at = 0; dim > 0 && at < row.size(); at += dim) {
+      const Rows head = {{row.begin() + at, row.begin() + at + dim}};
+      const Rows normed = rms_norm(head, weight, eps);
+      std::copy(normed[0].begin(), normed[0].end(), row.begin() + at);
+    }
+  }
 }
 
 /// Rotates every head of every row; row t is at position t.
@@ -235,6 +247,14 @@ class Maker {
     return w;
   }
 
+  std::vector<float> bias(int n) {
+    std::vector<float> b(n);
+    for (float& x : b) {
+      x = static_cast<float>(unit() - 0.5);
+    }
+    return b;
+  }
+
   std::shared_ptr<const void> arena() const { return arena_; }
 
  private:
@@ -339,6 +359,8 @@ ModelConfig config_of(const Shape& shape) {
   c.vocab_size = shape.vocab_size;
   c.max_context = shape.max_context;
   c.tied_embeddings = shape.tied;
+  c.qkv_bias = shape.qkv_bias;
+  c.qk_norm = shape.qk_norm;
   c.rope.interleaved = shape.interleaved;
   for (int i = 0; i < shape.head_dim; i += 2) {
     c.rope.inv_freq.push_back(
@@ -362,6 +384,15 @@ std::shared_ptr<const Model> random_model(const Shape& shape) {
     layer.q = make.matrix(c.q_dim(), c.d_model);
     layer.k = make.matrix(c.kv_dim(), c.d_model);
     layer.v = make.matrix(c.kv_dim(), c.d_model);
+    if (c.qkv_bias) {
+      layer.q.bias = make.bias(c.q_dim());
+      layer.k.bias = make.bias(c.kv_dim());
+      layer.v.bias = make.bias(c.kv_dim());
+    }
+    if (c.qk_norm) {
+      layer.q_norm = make.norm(c.head_dim);
+      layer.k_norm = make.norm(c.head_dim);
+    }
     layer.o = make.matrix(c.d_model, c.q_dim());
     layer.ffn_norm = make.norm(c.d_model);
     layer.gate = make.matrix(c.d_ff, c.d_model);
@@ -416,6 +447,8 @@ std::vector<std::vector<double>> logits(
     const Rows in = rms_norm(x, w.attention_norm, c.rms_eps);
     Rows q = linear(in, w.q);
     Rows k = linear(in, w.k);
+    norm_heads(q, w.q_norm, c.rms_eps);
+    norm_heads(k, w.k_norm, c.rms_eps);
     rope(q, c);
     rope(k, c);
     add(x, linear(attend(q, k, linear(in, w.v), c), w.o));

@@ -24,6 +24,8 @@ struct Shape {
   int max_context = 512; // tokens
   bool interleaved = true;
   bool tied = false; // the head is the embedding
+  bool qkv_bias = false;
+  bool qk_norm = false;
   uint32_t seed = 1;
   stomp::WeightFormat format = stomp::WeightFormat::kF32; // of all matrices
   // kAffine only.

@@ -14,12 +14,6 @@ export interface Command {
   readonly summary: string;
   /** Positional arguments: least and most. */
   readonly arguments: readonly [number, number];
-  /**
-   * Reads its own command line, where flags are not only settings.
-   * @param args what follows the name
-   * @returns the exit code
-   */
-  runArguments?(args: readonly string[], terminal: Terminal): Promise<number>;
   /** @returns the exit code. */
   run(invocation: Invocation): Promise<number>;
 }

@@ -3,6 +3,8 @@ import {
   type Command as CommandName,
   optionsHelp,
   parseArguments,
+  RESERVATION_COMMANDS,
+  type ReservationCommand,
   resolveSettings,
   suggestion,
 } from '../config/index.js';
@@ -15,7 +17,9 @@ const EXIT_FAILURE = 1;
 /** The command line or a setting is wrong. */
 const EXIT_USAGE = 2;
 
-const commands: Readonly<Record<CommandName, readonly [summary: string, load: CommandLoader]>> = {
+type OwnCommand = Exclude<CommandName, ReservationCommand>;
+
+const commands: Readonly<Record<OwnCommand, readonly [summary: string, load: CommandLoader]>> = {
   serve: [
     'Serve a model (what happens when no command is named)',
     async () => (await import('./commands/serve.js')).serve,
@@ -75,12 +79,10 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
 async function dispatch(given: readonly string[], terminal: Terminal): Promise<number> {
   const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given;
   const [first = ''] = args;
+  const code = await runVerb(first, args, terminal);
+  if (code !== undefined) return code;
   const isNamed = first !== '' && !first.startsWith('-');
   const name = isNamed ? commandNamed(first) : 'serve';
-  if (name === 'context') {
-    const { context } = await import('./commands/context.js');
-    return context.runArguments(args.slice(1), terminal);
-  }
   const { flags, positionals, help, version } = parseArguments(isNamed ? args.slice(1) : args, name);
   if (version) {
     print(terminal, packageVersion());
@@ -97,9 +99,21 @@ async function dispatch(given: readonly string[], terminal: Terminal): Promise<n
   return command.run({ ...resolved, positionals, terminal });
 }
 
-function commandNamed(name: string): CommandName {
-  if (Object.hasOwn(commands, name)) return name as CommandName;
-  const names = Object.keys(commands);
+/** @returns undefined for what does not read its own command line */
+async function runVerb(
+  name: string,
+  args: readonly string[],
+  terminal: Terminal,
+): Promise<number | undefined> {
+  if (name === 'context') return (await import('./context/run.js')).runContext(args.slice(1), terminal);
+  if (RESERVATION_COMMANDS.some((one) => one === name))
+    return (await import('./reservations/run.js')).runReservations(args, terminal);
+  return undefined;
+}
+
+function commandNamed(name: string): OwnCommand {
+  if (Object.hasOwn(commands, name)) return name as OwnCommand;
+  const names = [...Object.keys(commands), ...RESERVATION_COMMANDS];
   throw new StompError(
     'CONFIG_INVALID',
     `"${name}" is not a command.${suggestion(name, names)} Commands: ${names.join(', ')}. See stomp-serve --help.`,
@@ -125,7 +139,26 @@ function commandHelp(command: Command): string {
   return `Usage: ${usageOf(command)}\n\n${command.summary}.\n\nOptions:\n${optionsHelp(command.name)}`;
 }
 
+/** Told here, so that `--help` loads nothing else. */
+const reservationSummaries: Readonly<Record<ReservationCommand, string>> = {
+  reserve: 'Announce which symbols you will touch',
+  intent: 'Say what exactly you will do with symbols',
+  release: 'Give reserved symbols back',
+  renew: 'Keep reserved symbols for longer',
+  list: 'See who has announced what',
+  await: 'Wait until symbols are free',
+  forecast: 'See what will clash',
+  impact: 'See who depends on symbols',
+  shard: 'Share a repository out',
+  'plan-merge': 'Plan a merge, symbol by symbol',
+  reconcile: 'Find an order to merge branches in',
+  gc: 'Move old records aside',
+};
+
 function generalHelp(): string {
+  const reservationNames = Object.entries(reservationSummaries).map(
+    ([name, summary]) => `  ${name.padEnd(12)}${summary}`,
+  );
   const names = Object.entries(commands).map(([name, [summary]]) => `  ${name.padEnd(12)}${summary}`);
   return [
     'Usage: stomp-serve [command] [options]',
@@ -134,6 +167,9 @@ function generalHelp(): string {
     '',
     'Commands:',
     ...names,
+    '',
+    'About the symbols of a git repository that several agents work on (stomp-serve COMMAND --help tells more):',
+    ...reservationNames,
     '',
     'Options of serve (stomp-serve COMMAND --help tells those of another):',
     optionsHelp('serve'),

@@ -8,6 +8,8 @@ export {
   type Command,
   environmentName,
   isLoopback,
+  RESERVATION_COMMANDS,
+  type ReservationCommand,
   SETTINGS,
   type Setting,
   type SettingName,

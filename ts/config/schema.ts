@@ -18,7 +18,27 @@ export type Command =
   | 'keys'
   | 'doctor'
   | 'perplexity'
-  | 'stress';
+  | 'stress'
+  | ReservationCommand;
+
+/** One of `RESERVATION_COMMANDS`. */
+export type ReservationCommand = (typeof RESERVATION_COMMANDS)[number];
+
+/** What agents do about symbols: each is a tool, too. */
+export const RESERVATION_COMMANDS = [
+  'reserve',
+  'intent',
+  'release',
+  'renew',
+  'list',
+  'await',
+  'forecast',
+  'impact',
+  'shard',
+  'plan-merge',
+  'reconcile',
+  'gc',
+] as const;
 
 interface Common {
   /** Flag without the dashes; the environment name and the key of `Settings` follow from it. */
@@ -410,7 +430,7 @@ export const SETTINGS = [
     type: 'string',
     default: '~/.stomp-serve/stomp.db',
     doc: 'Where locks and what they guard are kept: a file for SQLite, or postgres://user:password@host/database',
-    commands: ['serve', 'mcp', 'locks', 'context', 'stress'],
+    commands: ['serve', 'mcp', 'locks', 'context', 'stress', ...RESERVATION_COMMANDS],
   },
   {
     name: 'roots',
@@ -482,6 +502,32 @@ export const SETTINGS = [
     unit: 'MB',
     doc: 'Size at which the file of a progress log is closed and a new one begun',
     commands: CONTEXT_COMMANDS,
+  },
+  {
+    name: 'repository',
+    toml: 'reservations.repository',
+    type: 'path',
+    default: undefined,
+    unset: 'the first root, or the current folder',
+    doc: 'Folder of the git repository whose symbols agents reserve',
+    commands: ['serve', 'mcp', ...RESERVATION_COMMANDS],
+  },
+  {
+    name: 'reservations',
+    toml: 'reservations.records',
+    type: 'string',
+    default: 'files',
+    doc: 'Where reservations are kept: files are those in .muse/coordination of the repository; database is the one of --database; or another database, as a file or postgres://…',
+    commands: ['serve', 'mcp', ...RESERVATION_COMMANDS],
+  },
+  {
+    name: 'repository-name',
+    toml: 'reservations.name',
+    type: 'string',
+    default: undefined,
+    unset: 'the name of its folder',
+    doc: 'Name of the repository among those whose reservations are in the database',
+    commands: ['serve', 'mcp', ...RESERVATION_COMMANDS],
   },
   {
     name: 'role',

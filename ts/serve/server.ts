@@ -16,6 +16,7 @@ import type { AgentContextManager } from '../context/index.js';
 import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
 import { loopTurn } from '../loop-turn.js';
+import type { Reservations } from '../reservations/index.js';
 import { limitConnections, transportOptions } from './access/connections.js';
 import { Gate, type GateOptions } from './access/gate.js';
 import { admin } from './admin/admin.js';
@@ -71,6 +72,12 @@ export interface ServerOptions extends GateOptions {
    * context's metrics. Whoever opened it closes it, after the server and before its guard.
    */
   context?: AgentContextManager;
+  /**
+   * Adds `/v1/reservations`, `/v1/intents`, `/v1/forecast`, `/v1/merge-plan`, `/v1/reconcile`, `/v1/shards`,
+   * `/v1/impact` and their tools. Whoever opened it closes it, after the server and before its guard. Instead, why
+   * there are none: these paths then answer that.
+   */
+  reservations?: Reservations | StompError;
   /** Requests that may wait for a place in the engine's batch, by which readiness is judged. @default 256 */
   maxQueue?: number;
   /** Batch window that the engine was started with, as `/v1/admin/batch-window` tells it. @default 0 */
@@ -150,8 +157,8 @@ export function createServer(
     ],
     schemas: { ...openaiSchemas, ...anthropicSchemas, ...agentSchemas, ...adminSchemas },
   });
-  const { guard, context } = options;
-  if (guard || context) addTools(app, service, { guard, context });
+  const { guard, context, reservations } = options;
+  if (guard || context || reservations) addTools(app, service, { guard, context, reservations });
   const close = closer(app, service, options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS);
   const handler = requestHandler(app);
   return {

@@ -74,6 +74,7 @@ export class Service {
   readonly #turns = new Set<AbortController>();
   readonly #entering = new Set<AbortController>();
   readonly #holds = new AsyncLocalStorage<Hold>();
+  readonly #shuttingDown = new AbortController();
   readonly #stop: () => void;
   /** Of the model that was there last. */
   #info: EngineInfo | undefined;
@@ -134,6 +135,11 @@ export class Service {
   /** Whether a model has been ready at some time. */
   get started(): boolean {
     return this.#info !== undefined;
+  }
+
+  /** Aborted, with SHUTTING_DOWN, as soon as the server shuts down: for what only waits. */
+  get shutdown(): AbortSignal {
+    return this.#shuttingDown.signal;
   }
 
   get runningTurns(): number {
@@ -250,6 +256,7 @@ export class Service {
   /** Refuses new requests from now on, and those that wait. Resolves when no turn runs. */
   drain(): Promise<void> {
     this.#draining = true;
+    this.#shuttingDown.abort(shuttingDown());
     for (const waiting of this.#entering) waiting.abort(shuttingDown());
     return this.#running.idle();
   }

@@ -51,8 +51,16 @@ export interface ToolHints {
   readonly idempotent: boolean;
 }
 
+/** What servers make of a tool, beside what clients see. */
+export interface ToolWays {
+  /** It may wait for others for hours: a server that shuts down does not wait for it. @default false */
+  readonly waits?: boolean;
+  /** Whose keys it takes where a server asks for keys. @default everybody's */
+  readonly role?: 'admin';
+}
+
 /** One tool, as clients see it and as it is called. */
-export interface Tool {
+export interface Tool extends ToolWays {
   readonly name: string;
   readonly title: string;
   readonly description: string;
@@ -66,7 +74,7 @@ export interface Tool {
 }
 
 /** A tool but for what it does. */
-export interface ToolDefinition<S extends ObjectSchema> {
+export interface ToolDefinition<S extends ObjectSchema> extends ToolWays {
   readonly name: string;
   readonly title: string;
   readonly description: string;

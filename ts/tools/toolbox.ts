@@ -29,6 +29,8 @@ export interface ToolSet {
 export interface ToolboxOptions {
   /** Writes faults down. */
   onFault(fault: Fault): void;
+  /** Ends the calls of tools that wait, for the StompError that is its reason. */
+  readonly endWaits?: AbortSignal;
 }
 
 /** An error as tools send it on every wire: its fields beside its code. */
@@ -53,10 +55,12 @@ export class Toolbox {
   readonly instructions: string;
   readonly #byName: ReadonlyMap<string, Tool>;
   readonly #onFault: ToolboxOptions['onFault'];
+  readonly #endWaits: AbortSignal | undefined;
 
   /** @throws StompError INTERNAL_ERROR when two tools have one name */
-  constructor(sets: readonly ToolSet[], { onFault }: ToolboxOptions) {
+  constructor(sets: readonly ToolSet[], { onFault, endWaits }: ToolboxOptions) {
     this.#onFault = onFault;
+    this.#endWaits = endWaits;
     this.list = sets.flatMap(({ tools }) => tools);
     this.topics = sets.map(({ topic }) => topic);
     this.instructions = sets.map(({ instructions }) => instructions).join('\n\n');
@@ -64,9 +68,14 @@ export class Toolbox {
     this.#byName = namesOf(sets);
   }
 
+  /** By its name or an alias. */
+  find(name: string): Tool | undefined {
+    return this.#byName.get(name);
+  }
+
   /** @throws StompError NOT_FOUND naming the nearest one */
   get(name: string): Tool {
-    const found = this.#byName.get(name);
+    const found = this.find(name);
     if (found) return found;
     const known = this.list.map((tool) => tool.name);
     const shown = JSON.stringify(name.slice(0, 100));
@@ -84,6 +93,7 @@ export class Toolbox {
   async call(name: string, args: unknown, caller?: AnyCaller): Promise<object> {
     const tool = this.get(name);
     try {
+      if (tool.waits && this.#endWaits) return await callUntil(this.#endWaits, tool, args, caller);
       return await tool.call(args, caller);
     } catch (error) {
       throw this.#told(tool.name, error);
@@ -100,6 +110,26 @@ export class Toolbox {
       : `${tool} failed unexpectedly; the server's log says why under ${correlationId}.`;
     const fields = { ...(known ? error.fields : {}), correlation_id: correlationId };
     return new StompError('INTERNAL_ERROR', message, { fields, cause: error });
+  }
+}
+
+/** What was cancelled because of `end` fails with the reason for that. */
+async function callUntil(end: AbortSignal, tool: Tool, args: unknown, caller: AnyCaller): Promise<object> {
+  const ended = new AbortController();
+  const stop = () => ended.abort(end.reason);
+  const follow = () => ended.abort(caller?.signal?.reason);
+  // By hand: what `AbortSignal.any` makes of a signal that lives as long as the server would add up.
+  if (end.aborted) stop();
+  if (caller?.signal?.aborted) follow();
+  end.addEventListener('abort', stop);
+  caller?.signal?.addEventListener('abort', follow);
+  try {
+    return await tool.call(args, { ...caller, signal: ended.signal } as AnyCaller);
+  } catch (error) {
+    throw end.aborted && ended.signal.reason === end.reason ? end.reason : error;
+  } finally {
+    end.removeEventListener('abort', stop);
+    caller?.signal?.removeEventListener('abort', follow);
   }
 }
 

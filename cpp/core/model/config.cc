@@ -46,7 +46,7 @@ void validate_rope(const ModelConfig& config) {
 } // namespace
 
 const std::vector<std::string>& supported_families() {
-  static const std::vector<std::string> families = {"llama"};
+  static const std::vector<std::string> families = {"llama", "qwen2", "qwen3"};
   return families;
 }
 

@@ -18,7 +18,7 @@ struct RopeConfig {
 };
 
 struct ModelConfig {
-  std::string family; // "llama"
+  std::string family; // one of supported_families()
   std::string name;   // from the file's metadata, for people
   int n_layers = 0;
   int d_model = 0;
@@ -30,6 +30,8 @@ struct ModelConfig {
   int max_context = 0; // tokens
   float rms_eps = 1e-5f;
   bool tied_embeddings = false;
+  bool qkv_bias = false; // q, k and v have biases
+  bool qk_norm = false;  // each head of q and k has a norm, before the rope
   RopeConfig rope;
   std::vector<int32_t> eos_ids;
 

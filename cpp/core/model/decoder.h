@@ -24,6 +24,7 @@ class Decoder {
       layers_.push_back(
           {ops.load_norm(lw.attention_norm),
            ops.load_linear({&lw.q, &lw.k, &lw.v}),
+           ops.load_head_norms(lw.q_norm, lw.k_norm),
            ops.load_linear({&lw.o}),
            ops.load_norm(lw.ffn_norm),
            ops.load_linear({&lw.gate, &lw.up}),
@@ -41,7 +42,7 @@ class Decoder {
     for (int l = 0; l < static_cast<int>(layers_.size()); l++) {
       const Layer& layer = layers_[l];
       auto qkv = ops.linear(ops.rms_norm(x, layer.attention_norm), layer.qkv);
-      ops.add_linear(x, ops.attend(qkv, l), layer.o);
+      ops.add_linear(x, ops.attend(qkv, layer.head_norms, l), layer.o);
       auto gated =
           ops.gated_linear(ops.rms_norm(x, layer.ffn_norm), layer.gate_up);
       ops.add_linear(x, gated, layer.down);
@@ -53,6 +54,7 @@ class Decoder {
   struct Layer {
     typename O::Norm attention_norm;
     typename O::Linear qkv;
+    typename O::HeadNorms head_norms;
     typename O::Linear o;
     typename O::Norm ffn_norm;
     typename O::Linear gate_up;

@@ -14,10 +14,11 @@ namespace stomp {
 
 namespace {
 
-/// Typed access to metadata, by the suffix after "llama." where one is meant.
+/// Typed access to metadata. Keys of the family's own begin with a dot.
 class Metadata {
  public:
-  explicit Metadata(const GgufFile& file) : file_(file) {}
+  Metadata(const GgufFile& file, const std::string& family)
+      : file_(file), family_(family) {}
 
   [[noreturn]] void fail(
       const std::string& why,
@@ -26,7 +27,8 @@ class Metadata {
         code, file_.path() + ": metadata " + why, {{"path", file_.path()}});
   }
 
-  std::optional<int> integer(const std::string& key) const {
+  std::optional<int> integer(const std::string& name) const {
+    const std::string key = full(name);
     const GgufEntry* entry = file_.find_metadata(key);
     if (entry == nullptr) {
       return std::nullopt;
@@ -43,12 +45,13 @@ class Metadata {
   int required_integer(const std::string& key) const {
     const auto value = integer(key);
     if (!value) {
-      fail("'" + key + "' is missing");
+      fail("'" + full(key) + "' is missing");
     }
     return *value;
   }
 
-  std::optional<double> number(const std::string& key) const {
+  std::optional<double> number(const std::string& name) const {
+    const std::string key = full(name);
     const GgufEntry* entry = file_.find_metadata(key);
     if (entry == nullptr) {
       return std::nullopt;
@@ -61,7 +64,8 @@ class Metadata {
     return *real;
   }
 
-  std::optional<std::string> string(const std::string& key) const {
+  std::optional<std::string> string(const std::string& name) const {
+    const std::string key = full(name);
     const GgufEntry* entry = file_.find_metadata(key);
     if (entry == nullptr) {
       return std::nullopt;
@@ -83,7 +87,8 @@ class Metadata {
   }
 
   /// An integer, or an array that repeats one number for every layer.
-  std::optional<int> same_for_all_layers(const std::string& key) const {
+  std::optional<int> same_for_all_layers(const std::string& name) const {
+    const std::string key = full(name);
     const GgufEntry* entry = file_.find_metadata(key);
     if (entry == nullptr || !entry->array) {
       return integer(key);
@@ -104,31 +109,53 @@ class Metadata {
     return static_cast<int>(first);
   }
 
+  std::string full(const std::string& name) const {
+    return name.starts_with('.') ? family_ + name : name;
+  }
+
   const GgufFile& file() const { return file_; }
 
  private:
   const GgufFile& file_;
+  const std::string& family_;
 };
+
+std::string read_family(const GgufFile& file) {
+  const std::string none;
+  const Metadata in(file, none);
+  const auto family = in.string("general.architecture");
+  if (!family) {
+    in.fail("'general.architecture' is missing");
+  }
+  const auto& known = supported_families();
+  if (std::count(known.begin(), known.end(), *family) == 0) {
+    throw unsupported_family(file.path(), *family);
+  }
+  return *family;
+}
 
 void refuse_variants(const Metadata& in, int head_dim) {
   const auto unsupported = [&](const std::string& why) {
     in.fail(why, Code::kModelUnsupported);
   };
-  if (in.integer("llama.expert_count").value_or(0) > 0) {
-    unsupported("'llama.expert_count': mixtures of experts");
+  if (in.integer(".expert_count").value_or(0) > 0) {
+    unsupported("'" + in.full(".expert_count") + "': mixtures of experts");
   }
-  if (in.integer("llama.attention.sliding_window").value_or(0) > 0) {
-    unsupported("'llama.attention.sliding_window' is not supported");
+  if (in.integer(".attention.sliding_window").value_or(0) > 0) {
+    unsupported(
+        "'" + in.full(".attention.sliding_window") + "' is not supported");
   }
   const int value_length =
-      in.integer("llama.attention.value_length").value_or(head_dim);
+      in.integer(".attention.value_length").value_or(head_dim);
   if (value_length != head_dim) {
-    unsupported("'llama.attention.value_length' differs from the key's");
+    unsupported(
+        "'" + in.full(".attention.value_length") + "' differs from the key's");
   }
-  const int rotated =
-      in.integer("llama.rope.dimension_count").value_or(head_dim);
+  const int rotated = in.integer(".rope.dimension_count").value_or(head_dim);
   if (rotated != head_dim) {
-    unsupported("'llama.rope.dimension_count' is only a part of the head");
+    unsupported(
+        "'" + in.full(".rope.dimension_count") +
+        "' is only a part of the head");
   }
 }
 
@@ -155,28 +182,28 @@ void apply_rope_factors(const Metadata& in, std::vector<float>& inv_freq) {
 }
 
 RopeConfig read_rope(const Metadata& in, int head_dim) {
-  const double theta = in.number("llama.rope.freq_base").value_or(10000);
+  const double theta = in.number(".rope.freq_base").value_or(10000);
   if (theta <= 0) {
-    in.fail("'llama.rope.freq_base' is not positive");
+    in.fail("'" + in.full(".rope.freq_base") + "' is not positive");
   }
   RopeConfig rope;
-  rope.interleaved = true;
+  // Converters store the rows of Llama's heads in pairs, and only those.
+  rope.interleaved = in.full(".") == "llama.";
   rope.inv_freq = rope_frequencies(head_dim, theta);
   apply_rope_factors(in, rope.inv_freq);
-  const std::string type =
-      in.string("llama.rope.scaling.type").value_or("none");
+  const std::string type = in.string(".rope.scaling.type").value_or("none");
   if (type == "none") {
     return rope;
   }
   if (type != "linear") {
     in.fail(
-        "'llama.rope.scaling.type': '" + type +
+        "'" + in.full(".rope.scaling.type") + "': '" + type +
             "' is not supported; none and linear are",
         Code::kModelUnsupported);
   }
-  const double factor = in.number("llama.rope.scaling.factor").value_or(1);
+  const double factor = in.number(".rope.scaling.factor").value_or(1);
   if (factor <= 0) {
-    in.fail("'llama.rope.scaling.factor' is not positive");
+    in.fail("'" + in.full(".rope.scaling.factor") + "' is not positive");
   }
   scale_rope_linear(rope.inv_freq, factor);
   return rope;
@@ -184,13 +211,17 @@ RopeConfig read_rope(const Metadata& in, int head_dim) {
 
 int read_vocab_size(const Metadata& in) {
   const auto tokens = in.length("tokenizer.ggml.tokens");
-  const auto stated = in.integer("llama.vocab_size");
+  const auto stated = in.integer(".vocab_size");
   if (!tokens && !stated) {
-    in.fail("has neither 'llama.vocab_size' nor 'tokenizer.ggml.tokens'");
+    in.fail(
+        "has neither '" + in.full(".vocab_size") +
+        "' nor 'tokenizer.ggml.tokens'");
   }
   // Padded embeddings have more rows than there are tokens, never fewer.
   if (tokens && stated && *tokens > static_cast<uint64_t>(*stated)) {
-    in.fail("'tokenizer.ggml.tokens' has more tokens than 'llama.vocab_size'");
+    in.fail(
+        "'tokenizer.ggml.tokens' has more tokens than '" +
+        in.full(".vocab_size") + "'");
   }
   if (stated) {
     return *stated;
@@ -215,37 +246,32 @@ std::vector<int32_t> read_eos(const Metadata& in) {
 } // namespace
 
 ModelConfig config_from_gguf(const GgufFile& file) {
-  const Metadata in(file);
-  const auto family = in.string("general.architecture");
-  if (!family) {
-    in.fail("'general.architecture' is missing");
-  }
-  if (*family != "llama") {
-    throw unsupported_family(file.path(), *family);
-  }
   ModelConfig m;
-  m.family = *family;
+  m.family = read_family(file);
+  m.qkv_bias = m.family == "qwen2";
+  m.qk_norm = m.family == "qwen3";
+  const Metadata in(file, m.family);
   m.name = in.string("general.name").value_or("");
-  m.n_layers = in.required_integer("llama.block_count");
-  m.d_model = in.required_integer("llama.embedding_length");
-  const auto heads = in.same_for_all_layers("llama.attention.head_count");
+  m.n_layers = in.required_integer(".block_count");
+  m.d_model = in.required_integer(".embedding_length");
+  const auto heads = in.same_for_all_layers(".attention.head_count");
   if (!heads) {
-    in.fail("'llama.attention.head_count' is missing");
+    in.fail("'" + in.full(".attention.head_count") + "' is missing");
   }
   m.n_heads = *heads;
-  m.n_kv_heads = in.same_for_all_layers("llama.attention.head_count_kv")
-                     .value_or(m.n_heads);
-  m.head_dim = in.integer("llama.attention.key_length")
+  m.n_kv_heads =
+      in.same_for_all_layers(".attention.head_count_kv").value_or(m.n_heads);
+  m.head_dim = in.integer(".attention.key_length")
                    .value_or(m.n_heads > 0 ? m.d_model / m.n_heads : 0);
-  const auto d_ff = in.same_for_all_layers("llama.feed_forward_length");
+  const auto d_ff = in.same_for_all_layers(".feed_forward_length");
   if (!d_ff) {
-    in.fail("'llama.feed_forward_length' is missing");
+    in.fail("'" + in.full(".feed_forward_length") + "' is missing");
   }
   m.d_ff = *d_ff;
   m.vocab_size = read_vocab_size(in);
-  m.max_context = in.required_integer("llama.context_length");
+  m.max_context = in.required_integer(".context_length");
   m.rms_eps = static_cast<float>(
-      in.number("llama.attention.layer_norm_rms_epsilon").value_or(1e-5));
+      in.number(".attention.layer_norm_rms_epsilon").value_or(1e-5));
   m.tied_embeddings = file.find_tensor("output.weight") == nullptr;
   m.eos_ids = read_eos(in);
   refuse_variants(in, m.head_dim);

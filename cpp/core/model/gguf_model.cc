@@ -35,7 +35,8 @@ std::optional<WeightFormat> format_of(uint32_t type) {
 /// Hands out the file's tensors under their shapes and remembers which.
 class Tensors {
  public:
-  explicit Tensors(const GgufFile& file) : file_(file) {}
+  Tensors(const GgufFile& file, const std::string& family)
+      : file_(file), family_(family) {}
 
   WeightMatrix matrix(const std::string& name, int rows, int cols) {
     const GgufTensor& t =
@@ -57,7 +58,7 @@ class Tensors {
     const WeightFormat format = supported_format(t);
     if (format != WeightFormat::kF32 && format != WeightFormat::kF16 &&
         format != WeightFormat::kBF16) {
-      refuse_type(t, "a norm is F32, F16 or BF16");
+      refuse_type(t, "a norm or bias is F32, F16 or BF16");
     }
     return to_vector(t.data, format, size);
   }
@@ -74,8 +75,8 @@ class Tensors {
       if (taken_.count(t.name) == 0) {
         fail(
             Code::kModelUnsupported,
-            "tensor '" + t.name +
-                "' has no place in a llama model of this configuration");
+            "tensor '" + t.name + "' has no place in a " + family_ +
+                " model of this configuration");
       }
     }
   }
@@ -119,6 +120,7 @@ class Tensors {
   }
 
   const GgufFile& file_;
+  const std::string family_;
   std::set<std::string_view> taken_; // names in file_
 };
 
@@ -129,6 +131,15 @@ LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
   w.q = in.matrix(p + "attn_q.weight", c.q_dim(), c.d_model);
   w.k = in.matrix(p + "attn_k.weight", c.kv_dim(), c.d_model);
   w.v = in.matrix(p + "attn_v.weight", c.kv_dim(), c.d_model);
+  if (c.qkv_bias) {
+    w.q.bias = in.vector(p + "attn_q.bias", c.q_dim());
+    w.k.bias = in.vector(p + "attn_k.bias", c.kv_dim());
+    w.v.bias = in.vector(p + "attn_v.bias", c.kv_dim());
+  }
+  if (c.qk_norm) {
+    w.q_norm = in.vector(p + "attn_q_norm.weight", c.head_dim);
+    w.k_norm = in.vector(p + "attn_k_norm.weight", c.head_dim);
+  }
   w.o = in.matrix(p + "attn_output.weight", c.d_model, c.q_dim());
   w.ffn_norm = in.vector(p + "ffn_norm.weight", c.d_model);
   w.gate = in.matrix(p + "ffn_gate.weight", c.d_ff, c.d_model);
@@ -138,7 +149,7 @@ LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
 }
 
 ModelWeights load_weights(const GgufFile& file, const ModelConfig& c) {
-  Tensors in(file);
+  Tensors in(file, c.family);
   ModelWeights w;
   w.embedding = in.matrix("token_embd.weight", c.vocab_size, c.d_model);
   for (int l = 0; l < c.n_layers; l++) {

@@ -99,19 +99,26 @@ class Fields {
   std::string what_;
 };
 
-void check_family(const Fields& in) {
+/// What sets the families apart that the rest of config.json does not say.
+void read_family(const Fields& in, ModelConfig& m) {
   const auto type = in.string("model_type");
   if (!type) {
     in.fail("'model_type' is missing");
   }
   // Mistral without its window is plain Llama; the window is refused below.
-  if (*type != "llama" && *type != "mistral") {
+  m.family = *type == "mistral" ? "llama" : *type;
+  const auto& known = supported_families();
+  if (std::count(known.begin(), known.end(), m.family) == 0) {
     throw unsupported_family(in.what(), *type);
   }
+  m.qkv_bias = m.family == "qwen2";
+  m.qk_norm = m.family == "qwen3";
 }
 
 void refuse_windows(const Fields& in) {
-  const bool used = in.boolean("use_sliding_window").value_or(true);
+  // Qwen states a window that it does not use.
+  const bool asked = !in.string("model_type")->starts_with("qwen");
+  const bool used = in.boolean("use_sliding_window").value_or(asked);
   if (used && in.find("sliding_window") != nullptr) {
     in.unsupported("'sliding_window' is not supported in this family");
   }
@@ -291,11 +298,10 @@ HfConfig parse_hf_config(const std::string& text, const std::string& what) {
   if (!json.is_object()) {
     in.fail("is not a JSON object");
   }
-  check_family(in);
-  refuse_variants(in);
   HfConfig config;
   ModelConfig& m = config.model;
-  m.family = "llama";
+  read_family(in, m);
+  refuse_variants(in);
   m.name = in.string("_name_or_path").value_or("");
   m.n_layers = in.required_integer("num_hidden_layers");
   m.d_model = in.required_integer("hidden_size");

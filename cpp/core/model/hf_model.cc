@@ -71,8 +71,8 @@ class Tensors {
         if (taken_.count(t.name) == 0 && !ignored(t.name)) {
           fail(
               Code::kModelUnsupported,
-              "tensor '" + t.name +
-                  "' has no place in a llama model of this configuration");
+              "tensor '" + t.name + "' has no place in a " +
+                  config_.model.family + " model of this configuration");
         }
       }
     }
@@ -181,6 +181,15 @@ LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
   w.q = in.matrix(p + "self_attn.q_proj", c.q_dim(), c.d_model);
   w.k = in.matrix(p + "self_attn.k_proj", c.kv_dim(), c.d_model);
   w.v = in.matrix(p + "self_attn.v_proj", c.kv_dim(), c.d_model);
+  if (c.qkv_bias) {
+    w.q.bias = in.vector(p + "self_attn.q_proj.bias", c.q_dim());
+    w.k.bias = in.vector(p + "self_attn.k_proj.bias", c.kv_dim());
+    w.v.bias = in.vector(p + "self_attn.v_proj.bias", c.kv_dim());
+  }
+  if (c.qk_norm) {
+    w.q_norm = in.vector(p + "self_attn.q_norm.weight", c.head_dim);
+    w.k_norm = in.vector(p + "self_attn.k_norm.weight", c.head_dim);
+  }
   w.o = in.matrix(p + "self_attn.o_proj", c.d_model, c.q_dim());
   w.ffn_norm = in.vector(p + "post_attention_layernorm.weight", c.d_model);
   w.gate = in.matrix(p + "mlp.gate_proj", c.d_ff, c.d_model);

@@ -20,7 +20,10 @@ enum class WeightFormat {
   kAffine, // MLX: packed codes, one scale and bias a group; w = s*code + b
 };
 
-/// One [rows, cols] matrix, row-major: y[rows] = W x[cols].
+/// A norm's weights or a linear's biases, converted to f32 at load.
+using WeightVector = std::vector<float>;
+
+/// One [rows, cols] matrix, row-major: y[rows] = W x[cols] + bias.
 struct WeightMatrix {
   WeightFormat format = WeightFormat::kF32;
   int rows = 0;
@@ -33,6 +36,7 @@ struct WeightMatrix {
   WeightFormat scale_format = WeightFormat::kF16;
   const std::byte* scales = nullptr;
   const std::byte* biases = nullptr;
+  WeightVector bias; // (rows); empty: none
 
   bool quantised() const {
     return format != WeightFormat::kF32 && format != WeightFormat::kF16 &&
@@ -42,13 +46,11 @@ struct WeightMatrix {
   size_t bytes() const;
 };
 
-/// A norm's weights, converted to f32 at load.
-using WeightVector = std::vector<float>;
-
 /// Parts that the executors fuse at load are kept as lists, in order.
 struct LayerWeights {
   WeightVector attention_norm; // (d_model)
   WeightMatrix q, k, v;        // (q_dim | kv_dim, d_model)
+  WeightVector q_norm, k_norm; // (head_dim), of each head; empty: none
   WeightMatrix o;              // (d_model, q_dim)
   WeightVector ffn_norm;       // (d_model)
   WeightMatrix gate, up;       // (d_ff, d_model)

@@ -3,9 +3,9 @@ import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { readContextArguments } from '../../../ts/cli/context/read.js';
-import { verbs } from '../../../ts/cli/context/verbs.js';
+import { contextVerbs } from '../../../ts/cli/context/verbs.js';
 import { run } from '../../../ts/cli/run.js';
+import { readVerb } from '../../../ts/cli/verbs/read.js';
 import { packageVersion } from '../../../ts/version.js';
 
 let folder: string;
@@ -31,6 +31,9 @@ async function context(...args: string[]): Promise<{ code: number; out: string; 
   });
   return { code, out, err };
 }
+
+const { verbs } = contextVerbs;
+const readContextArguments = (args: string[]) => readVerb(contextVerbs, args);
 
 type Body = Record<string, unknown>;
 async function json(...args: string[]): Promise<Body> {

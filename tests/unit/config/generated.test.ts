@@ -74,6 +74,7 @@ describe('made from the schema', () => {
       'storage',
       'guard',
       'context',
+      'reservations',
       'keys',
       'locks',
       'stress',

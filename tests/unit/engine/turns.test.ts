@@ -198,7 +198,7 @@ describe('a turn that is not wanted any more', () => {
   it('rejects with CANCELLED when its signal is aborted, and keeps what was said', async () => {
     const abort = new AbortController();
     const generation = chat('ann', 'hi', { signal: abort.signal });
-    await later();
+    await vi.waitFor(() => expect(r.core.busy).toBe(1), 10_000);
     for (let i = 0; i < 4; i++) r.core.step();
     abort.abort('enough');
     await expect(generation.result).rejects.toMatchObject({

@@ -69,7 +69,7 @@ export async function errorOf(response: Response): Promise<WireError['error']> {
 
 /** Waits until `check` holds; fails the test when it never does. */
 export async function until(check: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 1000; i++) {
     if (await check()) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

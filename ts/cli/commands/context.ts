@@ -7,6 +7,5 @@ export const context = {
   usage: 'VERB',
   summary: 'Sessions, current projects and progress logs of agents',
   arguments: [1, Number.POSITIVE_INFINITY],
-  runArguments: runContext,
   run: ({ positionals, terminal }) => runContext(positionals, terminal),
-} as const satisfies Command;
+} satisfies Command;

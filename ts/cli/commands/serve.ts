@@ -4,7 +4,9 @@ import type { Settings } from '../../config/index.js';
 import type { AgentContextManager } from '../../context/index.js';
 import type { ModelRegistry } from '../../engine/model-registry.js';
 import type { EngineInfo, EngineStats } from '../../engine/types.js';
+import { StompError } from '../../errors.js';
 import { DocgenGuard } from '../../guard/index.js';
+import type { Reservations } from '../../reservations/index.js';
 import { createServer, type GuardServices, type StompServer } from '../../serve/index.js';
 import { packageVersion } from '../../version.js';
 import { type Access, openAccess } from '../access.js';
@@ -12,6 +14,7 @@ import type { Command, Invocation } from '../command.js';
 import { openContext } from '../open-context.js';
 import { openFiles, openMaasl } from '../open-guard.js';
 import { openRegistry } from '../open-registry.js';
+import { reservationsToServe } from '../open-reservations.js';
 import { print, say, type Terminal } from '../terminal.js';
 import { tracingOptions } from '../traces.js';
 import { formatBytes, plural } from '../units.js';
@@ -38,29 +41,41 @@ async function runServer(invocation: Invocation): Promise<number> {
   }
 }
 
-/** The guard and the context first: what is wrong with them shows before a model is brought. */
+/** The guard, the context and the reservations first: what is wrong with them shows before a model is brought. */
 async function serveAll(invocation: Invocation, access: Access): Promise<number> {
   const { settings, terminal } = invocation;
   const maasl = await openMaasl(invocation);
   let context: AgentContextManager | undefined;
+  let reservations: Reservations | StompError | undefined;
   try {
     const files = await openFiles(maasl, invocation);
     const guard = { maasl, files, docgen: await DocgenGuard.open(maasl, files) };
     context = await openContext(maasl, settings, files.roots, {
       onProblem: (problem) => say(terminal, `The context has a problem: ${problem.message}`),
     });
-    return await serveModel(invocation, access, guard, context);
+    reservations = await reservationsToServe(settings, files.roots, maasl);
+    return await serveModel(invocation, access, { guard, context, reservations });
   } finally {
+    await closeReservations(reservations);
     await context?.close();
     await maasl.close();
   }
 }
 
+interface Opened {
+  readonly guard: GuardServices;
+  readonly context: AgentContextManager;
+  readonly reservations: Reservations | StompError;
+}
+
+async function closeReservations(reservations: Reservations | StompError | undefined): Promise<void> {
+  if (reservations && !(reservations instanceof StompError)) await reservations.close();
+}
+
 async function serveModel(
   { settings, terminal }: Invocation,
   access: Access,
-  guard: GuardServices,
-  context: AgentContextManager,
+  { guard, context, reservations }: Opened,
 ): Promise<number> {
   const stopLoading = new AbortController();
   const registry = openRegistry(settings, terminal);
@@ -73,9 +88,12 @@ async function serveModel(
     ...tracingOptions(settings),
     guard,
     context,
+    reservations,
     log: { level: settings.logLevel, stream: process.stderr },
   });
   guard.maasl.telemetry.sink = (event) => server.app.log.debug(event, event.event);
+  if (reservations instanceof StompError)
+    server.app.log.warn({ reason: reservations.message }, 'no reservations');
   const stop = stopSignals(server, settings, terminal, stopLoading);
   let isLoaded = false;
   try {

@@ -8,10 +8,10 @@ import { packageVersion } from '../../version.js';
 import { openContext } from '../open-context.js';
 import { openMaasl, rootsOf } from '../open-guard.js';
 import { print, say, type Terminal } from '../terminal.js';
-import { verbHelp, verbsHelp } from './help.js';
+import { verbHelp, verbsHelp } from '../verbs/help.js';
+import { type Reading, readVerb } from '../verbs/read.js';
 import { migrate, type Result } from './migrate.js';
-import { type Reading, readContextArguments } from './read.js';
-import { verbs } from './verbs.js';
+import { contextVerbs } from './verbs.js';
 
 const done = 0;
 const failed = 1;
@@ -26,13 +26,13 @@ const watching: readonly string[] = ['verify', 'doctor'];
 export async function runContext(given: readonly string[], terminal: Terminal): Promise<number> {
   const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given;
   if (asksForAll(args)) {
-    print(terminal, verbsHelp());
+    print(terminal, verbsHelp(contextVerbs));
     return done;
   }
   try {
-    const reading = readContextArguments(args);
+    const reading = readVerb(contextVerbs, args);
     if (reading.help || reading.version) {
-      print(terminal, reading.help ? verbHelp(reading.verb) : packageVersion());
+      print(terminal, reading.help ? verbHelp(contextVerbs, reading.verb) : packageVersion());
       return done;
     }
     const result = await resultOf(reading, terminal);
@@ -45,7 +45,7 @@ export async function runContext(given: readonly string[], terminal: Terminal): 
 
 /** `--help`, and `project --help`: that is only the first word of several verbs. */
 function asksForAll(args: readonly string[]): boolean {
-  const rest = verbs.some(({ words }) => words.startsWith(`${args[0]} `)) ? args.slice(1) : args;
+  const rest = contextVerbs.verbs.some(({ words }) => words.startsWith(`${args[0]} `)) ? args.slice(1) : args;
   return rest[0] === '--help' || rest[0] === '-h';
 }
 

@@ -2,8 +2,8 @@
  * A file of API keys: one line each, `role key [name]`, or the key alone for a user. Empty lines and lines that
  * begin with `#` do not count. No error shows what a line holds.
  */
-import { unwatchFile, watchFile } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { StompError } from '../../errors.js';
 import { type ApiKey, KeyRing, keyProblem, ROLES, type Role } from './keys.js';
 
@@ -32,8 +32,14 @@ export interface KeyFileEvents {
  * @throws StompError CONFIG_INVALID when it cannot be read, is open to other users, or a line is wrong.
  */
 export async function openKeyFile(path: string, events: KeyFileEvents = {}): Promise<KeyFile> {
+  // Of before it is read: what changes meanwhile is read anew. The system's own watchers begin a moment later, and what
+  // changes until then is lost on them.
+  let seen = await stampOf(path);
   const keys = new KeyRing(await readKeyFile(path));
-  const reload = async (): Promise<void> => {
+  const look = async (): Promise<void> => {
+    const stamp = await stampOf(path);
+    if (stamp === seen) return;
+    seen = stamp;
     try {
       keys.replace(await readKeyFile(path));
       events.onChange?.();
@@ -41,10 +47,18 @@ export async function openKeyFile(path: string, events: KeyFileEvents = {}): Pro
       events.onProblem?.(caught as StompError);
     }
   };
-  const changed = (): void => void reload();
-  watchFile(path, { interval: WATCH_MS, persistent: false }, changed);
-  return { keys, close: () => unwatchFile(path, changed) };
+  let last = Promise.resolve();
+  const timer = setInterval(() => (last = last.then(look)), WATCH_MS).unref();
+  return { keys, close: () => clearInterval(timer) };
 }
+
+/** Tells one state of the file from another. */
+async function stampOf(path: string): Promise<string> {
+  const { mtimeNs, ctimeNs, size, ino } = await stat(path, { bigint: true }).catch(gone);
+  return `${mtimeNs} ${ctimeNs} ${size} ${ino}`;
+}
+
+const gone = (): Partial<BigIntStats> => ({});
 
 /** @throws StompError CONFIG_INVALID */
 export async function readKeyFile(path: string): Promise<ApiKey[]> {

@@ -5,7 +5,7 @@ import { checkAgentId } from '../../engine/agent-id.js';
 import { StompError } from '../../errors.js';
 import { type ObjectSchema, readArguments } from '../../tools/parameters.js';
 import { type ResourceOptions, resource } from '../resource.js';
-import { type Asked, type Call, pathOf } from './call.js';
+import { type Asked, type Call, pathOf } from '../tools/path-call.js';
 import { etagOf, expectedVersion, isKnown } from './etag.js';
 
 const version = {

@@ -3,9 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import type { AgentContextManager } from '../../context/index.js';
 import type { Toolbox } from '../../tools/toolbox.js';
 import type { Service } from '../service.js';
+import { askedReader, caller } from '../tools/path-call.js';
 import { flatErrorBody } from '../wire-errors.js';
 import { agentRoutes } from './agent-routes.js';
-import { askedReader, caller } from './call.js';
 import { projectRoutes } from './project-routes.js';
 
 export function contextRoutes(

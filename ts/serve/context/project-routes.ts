@@ -1,7 +1,7 @@
 /** `/v1/projects` and `/v1/context`. They need no engine. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type ResourceOptions, resource } from '../resource.js';
-import { type Call, pathOf } from './call.js';
+import { type Call, pathOf } from '../tools/path-call.js';
 
 export function projectRoutes(app: FastifyInstance, call: Call, options: ResourceOptions): void {
   const named = (request: FastifyRequest) => ({ name: pathOf(request)['name'] });

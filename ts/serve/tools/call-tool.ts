@@ -3,11 +3,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { namesFromHeaders } from '../../mcp/identity.js';
 import type { Actor, Anonymous, Caller } from '../../tools/tool.js';
 import type { Toolbox } from '../../tools/toolbox.js';
+import { requireRole } from '../access/caller.js';
 import type { Service } from '../service.js';
 import { reasonOf } from '../turn.js';
 
 /**
- * A client that goes while it waits for a lock waits no longer.
+ * A client that goes while it waits for a lock, or for an answer, waits no longer.
  * @param args of the tool; by default the body
  * @throws StompError
  */
@@ -19,6 +20,7 @@ export async function callTool(
   reply: FastifyReply,
   args: unknown = request.body,
 ): Promise<object> {
+  requireRole(request, tools.get(name).role ?? 'user');
   const tellActor = ({ agentId }: Actor): void => {
     request.notes.agent = agentId;
     void reply.header('x-agent-id', agentId);

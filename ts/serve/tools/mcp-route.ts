@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { StompError } from '../../errors.js';
 import { McpHttp } from '../../mcp/index.js';
 import type { Toolbox } from '../../tools/toolbox.js';
+import { requireRole } from '../access/caller.js';
 import { faultDetail, faultFields } from '../fault-log.js';
 import { resource } from '../resource.js';
 import type { Service } from '../service.js';
@@ -30,6 +31,7 @@ export function mcpRoute(app: FastifyInstance, service: Service, tools: Toolbox)
       GET: (request, reply) => answer(request, reply),
       DELETE: (request, reply) => answer(request, reply),
       POST: async (request, reply) => {
+        for (const name of toolsCalled(request.body)) requireRole(request, roleOf(tools, name));
         const turn = service.beginTurn(reply.raw);
         reply.raw.once('close', () => service.endTurn(turn));
         await answer(request, reply, turn.signal);
@@ -38,6 +40,17 @@ export function mcpRoute(app: FastifyInstance, service: Service, tools: Toolbox)
     { errorBody: rpcErrorBody, bodyLimitBytes: tools.maxRequestBytes },
   );
   app.addHook('preClose', () => mcp.close());
+}
+
+/** By the messages of a body, which may be anything. */
+function toolsCalled(body: unknown): unknown[] {
+  const messages: unknown[] = Array.isArray(body) ? body : [body];
+  return messages.map((message) => (message as { params?: { name?: unknown } } | null)?.params?.name);
+}
+
+/** Of a tool that there is not, the session tells. */
+function roleOf(tools: Toolbox, name: unknown): 'admin' | 'user' {
+  return (typeof name === 'string' && tools.find(name)?.role) || 'user';
 }
 
 /** What is refused before it reaches a session. */

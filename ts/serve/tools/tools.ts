@@ -1,7 +1,10 @@
 /** The systems beside the engine in an HTTP server: their tools over HTTP and MCP, their own routes and metrics. */
 import type { FastifyInstance } from 'fastify';
 import { type AgentContextManager, contextTools } from '../../context/index.js';
+import { StompError } from '../../errors.js';
 import { guardTools } from '../../guard/index.js';
+import type { Reservations } from '../../reservations/index.js';
+import { reservationTools } from '../../reservations/tools/reservation-tools.js';
 import { Toolbox } from '../../tools/toolbox.js';
 import { collectContextMetrics } from '../context/context-metrics.js';
 import { contextRoutes } from '../context/context-routes.js';
@@ -10,7 +13,10 @@ import { collectGuardMetrics } from '../guard/guard-metrics.js';
 import { guardRoutes } from '../guard/guard-routes.js';
 import { contextPaths } from '../openapi/paths/context.js';
 import { guardPaths } from '../openapi/paths/guard.js';
+import { reservationSchemas } from '../openapi/paths/reservation-schemas.js';
+import { reservationPaths } from '../openapi/paths/reservations.js';
 import { mcpPaths, toolPaths } from '../openapi/paths/tools.js';
+import { missingReservationRoutes, reservationRoutes } from '../reservations/reservation-routes.js';
 import type { GuardServices } from '../server.js';
 import type { Service } from '../service.js';
 import { mcpRoute } from './mcp-route.js';
@@ -20,11 +26,30 @@ import { toolRoutes } from './tool-routes.js';
 export interface Systems {
   readonly guard?: GuardServices | undefined;
   readonly context?: AgentContextManager | undefined;
+  /** Or why there are none. */
+  readonly reservations?: Reservations | StompError | undefined;
 }
 
-export function tools(app: FastifyInstance, service: Service, { guard, context }: Systems): void {
-  const sets = [...(guard ? [guardTools(guard)] : []), ...(context ? [contextTools(context)] : [])];
+export function tools(app: FastifyInstance, service: Service, systems: Systems): void {
+  const { guard, context, reservations } = systems;
+  const isMissing = reservations instanceof StompError;
+  if (isMissing) missingReservationRoutes(app, reservations);
+  if (isMissing && !guard && !context) return;
+  offer(app, service, { guard, context, reservations: isMissing ? undefined : reservations });
+}
+
+interface Opened extends Systems {
+  readonly reservations?: Reservations | undefined;
+}
+
+function offer(app: FastifyInstance, service: Service, { guard, context, reservations }: Opened): void {
+  const sets = [
+    ...(guard ? [guardTools(guard)] : []),
+    ...(context ? [contextTools(context)] : []),
+    ...(reservations ? [reservationTools(reservations)] : []),
+  ];
   const toolbox = new Toolbox(sets, {
+    endWaits: service.shutdown,
     onFault: ({ error, tool, correlationId }) => {
       app.log.error({ ...faultFields(error), tool, correlation_id: correlationId }, 'a tool failed');
       app.log.debug({ ...faultDetail(error), correlation_id: correlationId }, 'why');
@@ -44,5 +69,9 @@ export function tools(app: FastifyInstance, service: Service, { guard, context }
     contextRoutes(app, service, context, toolbox);
     service.described.push({ groups: [contextPaths(toolbox)] });
     collectContextMetrics(service.metrics.registry, context, uncounted('sessions'));
+  }
+  if (reservations) {
+    reservationRoutes(app, service, reservations, toolbox);
+    service.described.push({ groups: [reservationPaths(toolbox)], schemas: reservationSchemas });
   }
 }

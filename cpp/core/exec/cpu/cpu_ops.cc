@@ -59,6 +59,12 @@ CpuOps::Norm CpuOps::load_norm(const WeightVector& weights) {
   return weights;
 }
 
+CpuOps::HeadNorms CpuOps::load_head_norms(
+    const WeightVector& q,
+    const WeightVector& k) {
+  return {load_norm(q), load_norm(k)};
+}
+
 CpuOps::Embedding CpuOps::load_embedding(const WeightMatrix& matrix) {
   return matrix;
 }
@@ -158,11 +164,27 @@ CpuOps::Input CpuOps::final_norm(Hidden& x, const Norm& norm) {
 CpuOps::Output CpuOps::linear(const Input& in, const Linear& w) {
   const Output y{output_, in.n, static_cast<size_t>(w.columns()), &w};
   runner_.multiply(in, w, {y.rows, y.stride});
+  add_bias(y.rows, y.stride, y.n, w);
   return y;
 }
 
 void CpuOps::add_linear(Hidden& x, const Input& in, const Linear& w) {
   runner_.multiply(in, w, {x.rows, x.stride, true});
+  add_bias(x.rows, x.stride, in.n, w);
+}
+
+void CpuOps::add_bias(float* rows, size_t stride, int n, const Linear& w) {
+  const std::vector<float>& bias = w.bias();
+  if (bias.empty()) {
+    return;
+  }
+  const int cols = static_cast<int>(bias.size());
+  each_row(n, cols, [&](int row, int) {
+    float* const y = rows + row * stride;
+    for (int c = 0; c < cols; c++) {
+      y[c] += bias[c];
+    }
+  });
 }
 
 CpuOps::Input CpuOps::gated_linear(const Input& in, const Linear& w) {
@@ -171,7 +193,24 @@ CpuOps::Input CpuOps::gated_linear(const Input& in, const Linear& w) {
   return out;
 }
 
-CpuOps::Input CpuOps::attend(Output& y, int layer) {
+void CpuOps::norm_heads(const QkvRows& qkv, int n, const HeadNorms& norms) {
+  if (norms.q.empty()) {
+    return;
+  }
+  const int dim = config_.head_dim;
+  const auto norm = [&](float* heads, int n_heads, const WeightVector& w) {
+    for (int h = 0; h < n_heads; h++) {
+      float* const x = heads + h * dim;
+      kernels_.rms_norm(x, w.data(), dim, config_.rms_eps, x);
+    }
+  };
+  each_row(n, config_.q_dim() + config_.kv_dim(), [&](int row, int) {
+    norm(qkv.row(row), config_.n_heads, norms.q);
+    norm(qkv.row(row) + qkv.k, config_.n_kv_heads, norms.k);
+  });
+}
+
+CpuOps::Input CpuOps::attend(Output& y, const HeadNorms& norms, int layer) {
   const int cols = config_.q_dim();
   const Input in = input_.rows(y.n, n_codes(), cols);
   const QkvRows qkv{
@@ -179,6 +218,7 @@ CpuOps::Input CpuOps::attend(Output& y, int layer) {
       y.stride,
       y.of->part(1).first_column(),
       y.of->part(2).first_column()};
+  norm_heads(qkv, y.n, norms);
   attention_.run(qkv, layer, attended_, runner_, in);
   return in;
 }

@@ -35,6 +35,9 @@ class CpuOps {
  public:
   using Linear = PackedMatrix;
   using Norm = WeightVector;
+  struct HeadNorms {
+    WeightVector q, k; // (head_dim); empty: none
+  };
   using Embedding = WeightMatrix; // rows are read from the mapped file
   using Input = LinearRows;
 
@@ -68,6 +71,7 @@ class CpuOps {
   // Load time, see DecoderOps.
   Linear load_linear(const std::vector<const WeightMatrix*>& parts);
   Norm load_norm(const WeightVector& weights);
+  HeadNorms load_head_norms(const WeightVector& q, const WeightVector& k);
   Embedding load_embedding(const WeightMatrix& matrix);
 
   /// REQUIRES: `step` and `logits` stay valid until the step's logits() has
@@ -81,7 +85,7 @@ class CpuOps {
   Output linear(const Input& in, const Linear& w);
   void add_linear(Hidden& x, const Input& in, const Linear& w);
   Input gated_linear(const Input& in, const Linear& w);
-  Input attend(Output& y, int layer);
+  Input attend(Output& y, const HeadNorms& norms, int layer);
   void logits(const Input& in, const Linear& w);
 
  private:
@@ -90,6 +94,8 @@ class CpuOps {
   void each_row(int n, int cols, F f);
   /// Rows of the step that linears take as codes.
   int n_codes() const { return tiles_ ? step_->n_decode : step_->n(); }
+  void add_bias(float* rows, size_t stride, int n, const Linear& w);
+  void norm_heads(const QkvRows& qkv, int n, const HeadNorms& norms);
   /// Where row r is to be computed as floats, before put().
   float* floats_of(const Input& in, int row, int worker);
 

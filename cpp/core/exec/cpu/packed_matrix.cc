@@ -189,6 +189,18 @@ PackedMatrix::PackedMatrix(
     blocks_ += part.blocks;
     parts_.push_back(part);
   }
+  keep_bias(parts);
+}
+
+void PackedMatrix::keep_bias(const std::vector<const WeightMatrix*>& parts) {
+  for (size_t i = 0; i < parts.size(); i++) {
+    const WeightVector& bias = parts[i]->bias;
+    if (!bias.empty()) {
+      bias_.resize(columns());
+      std::copy(
+          bias.begin(), bias.end(), bias_.begin() + parts_[i].first_column());
+    }
+  }
 }
 
 PackedBlock PackedMatrix::block(int i) const {

@@ -49,12 +49,17 @@ class PackedMatrix {
   PackedBlock block(int i) const;
   bool any_quantised() const;
   bool any_dense() const;
+  /// (columns()); empty: none. Of padding 0.
+  const std::vector<float>& bias() const { return bias_; }
   size_t bytes() const;
 
  private:
+  void keep_bias(const std::vector<const WeightMatrix*>& parts);
+
   int cols_ = 0;
   int blocks_ = 0;
   std::vector<PackedPart> parts_;
+  std::vector<float> bias_;
 };
 
 } // namespace stomp::cpu

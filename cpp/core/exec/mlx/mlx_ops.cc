@@ -1,6 +1,7 @@
 // See mlx_ops.h.
 #include "exec/mlx/mlx_ops.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace stomp::mlx_exec {
@@ -17,7 +18,27 @@ MlxOps::MlxOps(Graph graph, const ModelConfig& config, mlx_dtype dtype)
 
 MlxOps::Linear MlxOps::load_linear(
     const std::vector<const WeightMatrix*>& parts) {
-  return loader_.load(parts);
+  Linear linear{loader_.load(parts), {}};
+  WeightVector bias;
+  const bool any = std::any_of(parts.begin(), parts.end(), [](const auto* w) {
+    return !w->bias.empty();
+  });
+  for (const WeightMatrix* part : parts) {
+    bias.insert(bias.end(), part->bias.begin(), part->bias.end());
+    if (any && part->bias.empty()) {
+      bias.insert(bias.end(), part->rows, 0.0f);
+    }
+  }
+  if (any) {
+    linear.bias = loader_.load_vector(bias);
+  }
+  return linear;
+}
+
+MlxOps::HeadNorms MlxOps::load_head_norms(
+    const WeightVector& q,
+    const WeightVector& k) {
+  return q.empty() ? HeadNorms{} : HeadNorms{load_norm(q), load_norm(k)};
 }
 
 MlxOps::Norm MlxOps::load_norm(const WeightVector& vector) {
@@ -77,10 +98,29 @@ MlxOps::Input MlxOps::final_norm(const Hidden& x, const Norm& norm) {
 }
 
 MlxOps::Output MlxOps::linear(const Input& in, const Linear& w) {
-  return apply(graph_, in, w);
+  return multiply(in, w);
 }
 
-MlxOps::Heads MlxOps::split(const Output& y) const {
+MlxOps::Output MlxOps::multiply(const Input& in, const Linear& w) const {
+  const Array y = apply(graph_, in, w.matrices);
+  return w.bias.empty() ? y : graph_.add(y, w.bias);
+}
+
+/// Each head of q and k (N, heads, 1, dim) over its own length.
+Array MlxOps::normed(const Array& qk, const HeadNorms& norms) const {
+  if (norms.q.empty()) {
+    return qk;
+  }
+  const int q_heads = config_.n_heads;
+  const Array q = graph_.slice(qk, 1, 0, q_heads);
+  const Array k = graph_.slice(qk, 1, q_heads, qk.dim(1));
+  return graph_.concatenate(
+      {graph_.rms_norm(q, norms.q, config_.rms_eps),
+       graph_.rms_norm(k, norms.k, config_.rms_eps)},
+      1);
+}
+
+MlxOps::Heads MlxOps::split(const Output& y, const HeadNorms& norms) const {
   const int n = y.dim(0);
   const int dim = config_.head_dim;
   const int q_heads = config_.n_heads;
@@ -90,8 +130,10 @@ MlxOps::Heads MlxOps::split(const Output& y) const {
   // in one call, each by its own position.
   const Array qk = graph_.reshape(
       graph_.rope(
-          graph_.reshape(
-              graph_.slice(y, 1, 0, rotated * dim), {n, rotated, 1, dim}),
+          normed(
+              graph_.reshape(
+                  graph_.slice(y, 1, 0, rotated * dim), {n, rotated, 1, dim}),
+              norms),
           positions_,
           rope_periods_,
           config_.rope.interleaved),
@@ -123,8 +165,9 @@ Array MlxOps::attend_span(
       graph_.transpose(attended, {0, 2, 1, 3}), {span.size, heads * dim});
 }
 
-MlxOps::Input MlxOps::attend(const Output& y, int layer) {
-  const Heads heads = split(y);
+MlxOps::Input
+MlxOps::attend(const Output& y, const HeadNorms& norms, int layer) {
+  const Heads heads = split(y, norms);
   const int group = pool_->group_of(layer);
   const Array keys = pool_->append(layer, Part::kKeys, heads.k, slots_[group]);
   const Array values =
@@ -140,11 +183,11 @@ MlxOps::Input MlxOps::attend(const Output& y, int layer) {
 }
 
 void MlxOps::add_linear(Hidden& x, const Input& in, const Linear& w) {
-  x = graph_.add(x, apply(graph_, in, w));
+  x = graph_.add(x, multiply(in, w));
 }
 
 MlxOps::Input MlxOps::gated_linear(const Input& in, const Linear& w) {
-  const Output y = apply(graph_, in, w);
+  const Output y = multiply(in, w);
   const int half = y.dim(1) / 2;
   const Array gate = graph_.slice(y, 1, 0, half);
   const Array up = graph_.slice(y, 1, half, 2 * half);
@@ -155,8 +198,7 @@ void MlxOps::logits(const Input& in, const Linear& w) {
   if (in.empty()) {
     return;
   }
-  result_.logits =
-      graph_.contiguous(graph_.cast(apply(graph_, in, w), MLX_FLOAT32));
+  result_.logits = graph_.contiguous(graph_.cast(multiply(in, w), MLX_FLOAT32));
   std::vector<int32_t> last;
   for (const Wanted& wanted : plan_->wanted) {
     if (wanted.size > 0) {

@@ -18,8 +18,14 @@ class MlxOps {
   using Hidden = Array;
   using Input = Array;
   using Output = Array;
-  using Linear = MatrixList;
+  struct Linear {
+    MatrixList matrices;
+    Array bias; // (rows); empty: none
+  };
   using Norm = Array;
+  struct HeadNorms {
+    Array q, k; // (head_dim); empty: none
+  };
   using Embedding = MatrixList;
 
   /// The tokens (n) int32 that slices of an earlier step chose, still lazy.
@@ -42,6 +48,7 @@ class MlxOps {
 
   Linear load_linear(const std::vector<const WeightMatrix*>& parts);
   Norm load_norm(const WeightVector& vector);
+  HeadNorms load_head_norms(const WeightVector& q, const WeightVector& k);
   Embedding load_embedding(const WeightMatrix& matrix);
 
   /// REQUIRES: `plan` outlives the step.
@@ -54,7 +61,7 @@ class MlxOps {
   Output linear(const Input& in, const Linear& w);
   void add_linear(Hidden& x, const Input& in, const Linear& w);
   Input gated_linear(const Input& in, const Linear& w);
-  Input attend(const Output& y, int layer);
+  Input attend(const Output& y, const HeadNorms& norms, int layer);
   void logits(const Input& in, const Linear& w);
 
  private:
@@ -62,7 +69,9 @@ class MlxOps {
   struct Heads {
     Array q, k, v;
   };
-  Heads split(const Output& y) const;
+  Heads split(const Output& y, const HeadNorms& norms) const;
+  Array normed(const Array& qk, const HeadNorms& norms) const;
+  Output multiply(const Input& in, const Linear& w) const;
   Array attend_span(
       const Array& q,
       const Span& span,

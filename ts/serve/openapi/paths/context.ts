@@ -1,7 +1,7 @@
 /** `/v1/projects`, `/v1/context`, and the project and sessions of an agent. */
-import type { ObjectSchema } from '../../../tools/parameters.js';
 import type { Toolbox } from '../../../tools/toolbox.js';
-import { inHeader, inPath, inQuery, type Operation, type Parameter, type PathGroup } from '../operation.js';
+import { queryOf, without } from '../arguments.js';
+import { inHeader, inPath, type Operation, type Parameter, type PathGroup } from '../operation.js';
 import { object, type Schema } from '../shapes.js';
 import { callerHeaders, TOOL_ERRORS } from './tools.js';
 
@@ -131,27 +131,4 @@ function projectPaths(acting: Describe, looking: Describe): PathGroup['paths'] {
     '/v1/context/verify': { get: looking({ summary: 'Check the whole context', tool: 'context_verify' }) },
     '/v1/context/events': { get: looking({ summary: 'List what happened', tool: 'context_events' }) },
   };
-}
-
-function without({ properties, required, ...rest }: ObjectSchema, said: readonly string[]): Schema {
-  const kept = Object.entries(properties).filter(([name]) => !said.includes(name));
-  return {
-    ...rest,
-    properties: Object.fromEntries(kept),
-    required: required.filter((name) => !said.includes(name)),
-  };
-}
-
-/** Objects have no form in a query; lists are texts with commas. */
-function queryOf({ properties }: ObjectSchema, said: readonly string[]): Parameter[] {
-  return Object.entries(properties)
-    .filter(([name, schema]) => !said.includes(name) && !isOf(schema, 'object'))
-    .map(([name, schema]) => {
-      const isList = 'anyOf' in schema || isOf(schema, 'array');
-      return inQuery(name, schema.description ?? '', isList ? { type: 'string' } : { ...schema });
-    });
-}
-
-function isOf(schema: object, type: string): boolean {
-  return 'type' in schema && schema.type === type;
 }

@@ -1,10 +1,10 @@
-/** Reads the command line of `stomp-serve context`: a verb, its arguments, and settings. Pure. */
+/** Reads a command line: a verb, its arguments, and settings. Pure. */
 import { parseArgs } from 'node:util';
 import { SETTINGS, type Setting, suggestion } from '../../config/index.js';
 import { StompError } from '../../errors.js';
 import type { ObjectSchema } from '../../tools/parameters.js';
 import { argumentsFromWords, isFree, listIn } from '../../tools/words.js';
-import { type Flag, flagName, type Verb, verbs } from './verbs.js';
+import { type Flag, flagName, type Positional, type Verb, type VerbSet } from './verb.js';
 
 export interface Reading {
   readonly verb: Verb;
@@ -17,15 +17,15 @@ export interface Reading {
   readonly settings: readonly string[];
 }
 
-const settings = (SETTINGS as readonly Setting[]).filter((setting) => setting.commands.includes('context'));
 const own = { json: 'boolean', help: 'boolean', version: 'boolean', config: 'string' } as const;
 
 /** @throws StompError CONFIG_INVALID for what is not to be understood */
-export function readContextArguments(args: readonly string[]): Reading {
-  const { verb, rest } = verbIn(args);
+export function readVerb(set: VerbSet, args: readonly string[]): Reading {
+  const { verb, rest } = verbIn(set, args);
+  const settings = settingsOf(set, verb);
   const { tokens } = parseArgs({
     args: [...rest],
-    options: optionTypes(verb),
+    options: optionTypes(verb, settings),
     strict: false,
     allowPositionals: true,
     tokens: true,
@@ -37,17 +37,22 @@ export function readContextArguments(args: readonly string[]): Reading {
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value);
     if (token.kind !== 'option') continue;
-    const flag = verb.flags.find(({ name }) => name === token.name);
+    const flag = verb.flags.find((one) => namesOf(one).includes(token.name));
     if (flag) take(flag, token, words, fixed);
-    else takeOther(verb, token, found);
+    else takeOther(set, verb, token, settings, found);
   }
-  placePositionals(verb, positionals, words, found.help || found.version);
+  const lists = placePositionals(set, verb, positionals, words, found.help || found.version);
   const given = argumentsFromWords(schemaOf(verb), words);
-  return { verb, ...found, args: { ...given, ...fixed, ...verb.fixed } };
+  return { verb, ...found, args: { ...given, ...lists, ...fixed, ...verb.fixed } };
+}
+
+function settingsOf(set: VerbSet, verb: Verb): readonly Setting[] {
+  const command = set.settingsOf(verb);
+  return (SETTINGS as readonly Setting[]).filter((setting) => setting.commands.includes(command));
 }
 
 /** The longest verb that the line begins with. */
-function verbIn(args: readonly string[]): { verb: Verb; rest: readonly string[] } {
+function verbIn({ verbs }: VerbSet, args: readonly string[]): { verb: Verb; rest: readonly string[] } {
   for (const length of [2, 1]) {
     const words = args.slice(0, length).join(' ');
     const verb = verbs.find((one) => one.words === words);
@@ -83,14 +88,16 @@ function take(
 }
 
 function takeOther(
+  set: VerbSet,
   verb: Verb,
   token: OptionToken,
+  settings: readonly Setting[],
   found: { help: boolean; version: boolean; json: boolean; settings: string[] },
 ): void {
   if (token.name === 'help' || token.name === 'version' || token.name === 'json') found[token.name] = true;
   else if (token.name === 'config' || settings.some(({ name }) => name === token.name))
     found.settings.push(`--${token.name}=${textOf(token, false)}`);
-  else throw unknownFlag(verb, token);
+  else throw unknownFlag(set, verb, token, settings);
 }
 
 function textOf({ value, rawName, inlineValue }: OptionToken, isSwitched: boolean): string {
@@ -100,24 +107,49 @@ function textOf({ value, rawName, inlineValue }: OptionToken, isSwitched: boolea
   return value;
 }
 
+/** @returns what stands there as lists, where a comma is no more than that. */
 function placePositionals(
-  { words: name, positionals }: Verb,
+  set: VerbSet,
+  verb: Verb,
   given: readonly string[],
   words: Map<string, string[]>,
   askedForHelp: boolean,
+): Record<string, readonly string[]> {
+  const { words: name, positionals } = verb;
+  const last = positionals.at(-1);
+  const single = last?.isList ? positionals.slice(0, -1) : positionals;
+  const rest = given.slice(single.length);
+  const [extra] = rest;
+  if (extra !== undefined && !last?.isList)
+    throw wrong('arguments', extra, `"${extra}" is one argument too many for ${set.prefix}${name}.`);
+  for (const [i, one] of single.entries()) placeOne(set, verb, one, given[i], words, askedForHelp);
+  if (!last?.isList) return {};
+  if (rest.length === 0 && !isOptional(last) && !askedForHelp) throw missing(set, verb, last);
+  return rest.length > 0 ? { [last.argument]: rest } : {};
+}
+
+function placeOne(
+  set: VerbSet,
+  verb: Verb,
+  one: Positional,
+  value: string | undefined,
+  words: Map<string, string[]>,
+  askedForHelp: boolean,
 ): void {
-  const extra = given[positionals.length];
-  if (extra !== undefined)
-    throw wrong('arguments', extra, `"${extra}" is one argument too many for ${name}.`);
-  for (const [i, { argument, shown }] of positionals.entries()) {
-    const value = given[i];
-    const asFlag = words.has(argument);
-    if (value !== undefined && asFlag)
-      throw wrong('arguments', value, `${shown} is given twice, by itself and as --${flagName(argument)}.`);
-    if (value !== undefined) words.set(argument, [value]);
-    else if (!shown.startsWith('[') && !asFlag && !askedForHelp)
-      throw wrong('arguments', '', `${shown} is missing: context ${name} ${shown}.`);
-  }
+  const { argument, shown } = one;
+  const asFlag = words.has(argument);
+  if (value !== undefined && asFlag)
+    throw wrong('arguments', value, `${shown} is given twice, by itself and as --${flagName(argument)}.`);
+  if (value !== undefined) words.set(argument, [value]);
+  else if (!isOptional(one) && !asFlag && !askedForHelp) throw missing(set, verb, one);
+}
+
+function isOptional({ shown }: Positional): boolean {
+  return shown.startsWith('[');
+}
+
+function missing({ prefix }: VerbSet, { words }: Verb, { shown }: Positional): StompError {
+  return wrong('arguments', '', `${shown} is missing: ${prefix}${words} ${shown}.`);
 }
 
 function schemaOf({ flags }: Verb): ObjectSchema {
@@ -125,14 +157,22 @@ function schemaOf({ flags }: Verb): ObjectSchema {
   return { type: 'object', properties, required: [], additionalProperties: false };
 }
 
-function optionTypes(verb: Verb): Record<string, { type: 'string' | 'boolean'; short?: string }> {
+function optionTypes(
+  verb: Verb,
+  settings: readonly Setting[],
+): Record<string, { type: 'string' | 'boolean'; short?: string }> {
   const types: Record<string, { type: 'string' | 'boolean'; short?: string }> = {};
   for (const [name, type] of Object.entries(own)) types[name] = { type };
   types['help'] = { type: 'boolean', short: 'h' };
   types['version'] = { type: 'boolean', short: 'v' };
   for (const setting of settings) types[setting.name] = { type: 'string' };
-  for (const flag of verb.flags) types[flag.name] = { type: isSwitch(flag) ? 'boolean' : 'string' };
+  for (const flag of verb.flags)
+    for (const name of namesOf(flag)) types[name] = { type: isSwitch(flag) ? 'boolean' : 'string' };
   return types;
+}
+
+function namesOf({ name, also = [] }: Flag): readonly string[] {
+  return [name, ...also];
 }
 
 function isSwitch({ schema }: Flag): boolean {
@@ -148,9 +188,14 @@ export function placeholder(flag: Flag): string {
   return 'type' in schema && (schema.type === 'integer' || schema.type === 'number') ? ' N' : ' TEXT';
 }
 
-function unknownFlag(verb: Verb, { rawName }: OptionToken): StompError {
+function unknownFlag(
+  { prefix }: VerbSet,
+  verb: Verb,
+  { rawName }: OptionToken,
+  settings: readonly Setting[],
+): StompError {
   const names = [
-    ...verb.flags.map(({ name }) => `--${name}`),
+    ...verb.flags.flatMap(namesOf).map((name) => `--${name}`),
     ...settings.map(({ name }) => `--${name}`),
     ...Object.keys(own).map((name) => `--${name}`),
   ];
@@ -159,7 +204,7 @@ function unknownFlag(verb: Verb, { rawName }: OptionToken): StompError {
   return wrong(
     rawName,
     rawName,
-    `${rawName} is not a flag of context ${verb.words}.${suggestion(rawName, names)}${dash} See stomp-serve context ${verb.words} --help.`,
+    `${rawName} is not a flag of ${prefix}${verb.words}.${suggestion(rawName, names)}${dash} See stomp-serve ${prefix}${verb.words} --help.`,
   );
 }
 

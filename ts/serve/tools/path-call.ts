@@ -1,13 +1,13 @@
-/** Calls a tool of the context for a path: what the path says goes before what the body says. */
+/** Calls a tool for a path: what the path says goes before what the body says. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { StompError } from '../../errors.js';
 import { snakeCase } from '../../tools/parameters.js';
 import type { Toolbox } from '../../tools/toolbox.js';
 import type { Service } from '../service.js';
-import { callTool } from '../tools/call-tool.js';
+import { callTool } from './call-tool.js';
 import { queryArguments } from './query-arguments.js';
 
-export interface ContextCall {
+export interface PathCall {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
   readonly tool: string;
@@ -20,7 +20,7 @@ export interface ContextCall {
 /** What the body and the query of the URL say, as arguments of a tool. */
 export type Asked = (request: FastifyRequest, tool: string) => unknown;
 
-export type Call = (call: ContextCall) => Promise<object>;
+export type Call = (call: PathCall) => Promise<object>;
 
 export function caller(service: Service, tools: Toolbox): Call {
   const asked = askedReader(tools);

@@ -1,33 +1,34 @@
-/** `--help` of `stomp-serve context` and its verbs. Pure. */
+/** `--help` of verbs. Pure. */
 import { optionEntry, optionsHelp } from '../../config/index.js';
 import type { ValueSchema } from '../../tools/parameters.js';
 import { listIn } from '../../tools/words.js';
 import { placeholder } from './read.js';
-import { type Verb, verbs } from './verbs.js';
+import type { Verb, VerbSet } from './verb.js';
 
 /** All verbs. */
-export function verbsHelp(): string {
+export function verbsHelp({ prefix, verbs, about, exitCodes }: VerbSet): string {
   const width = Math.max(...verbs.map((verb) => usage(verb).length)) + 2;
   return [
-    'Usage: stomp-serve context VERB [options]',
+    `Usage: stomp-serve ${prefix}VERB [options]`,
     '',
-    'Sessions, current projects and progress logs of agents.',
+    about,
     '',
-    'Verbs (stomp-serve context VERB --help tells the options of one):',
+    `Verbs (stomp-serve ${prefix}VERB --help tells the options of one):`,
     ...verbs.map((verb) => `  ${usage(verb).padEnd(width)}${verb.summary}`),
     '',
-    'With --json the result, or the error, is printed as JSON. Exit codes: 0 done, 1 an error or a finding, 2 wrong usage.',
+    `With --json the result, or the error, is printed as JSON. Exit codes: ${exitCodes}.`,
   ].join('\n');
 }
 
 /** One of them. */
-export function verbHelp(verb: Verb): string {
+export function verbHelp(set: VerbSet, verb: Verb): string {
   const own = verb.flags.flatMap((flag) => {
-    const shown = `--${flag.name}${flag.value === undefined ? placeholder(flag) : ''}`;
+    const names = [flag.name, ...(flag.also ?? [])].map((name) => `--${name}`).join(', ');
+    const shown = `${names}${flag.value === undefined ? placeholder(flag) : ''}`;
     return entry(shown, `${sentence(flag.schema.description ?? '')}${choices(flag.schema)}`);
   });
   return [
-    `Usage: stomp-serve context ${usage(verb)} [options]`,
+    `Usage: stomp-serve ${set.prefix}${usage(verb)} [options]`,
     '',
     `${verb.summary}.`,
     '',
@@ -36,9 +37,10 @@ export function verbHelp(verb: Verb): string {
     ...entry('--json', 'Print the result, or the error, as JSON.'),
     '',
     'Settings:',
-    optionsHelp('context'),
+    optionsHelp(set.settingsOf(verb)),
     '',
     'Lists are given as A,B or by repeating the option, objects by repeating KEY=VALUE.',
+    `Exit codes: ${set.exitCodes}.`,
   ].join('\n');
 }
 

@@ -1,0 +1,28 @@
+/** Where records of reservations lie: a folder of the repository, or a database that several machines share. */
+import type { Amendment, Intent, Reservation, Warning } from '../types.js';
+
+/** Everything that was ever written and is not archived; expired and released ones too. */
+export interface Records {
+  readonly reservations: readonly Reservation[];
+  readonly intents: readonly Intent[];
+  readonly amendments: readonly Amendment[];
+  readonly warnings: readonly Warning[];
+}
+
+/** Written once, never changed. */
+export interface RecordStore {
+  read(): Promise<Records>;
+  addReservation(reservation: Reservation): Promise<void>;
+  addIntent(intent: Intent): Promise<void>;
+  addAmendment(amendment: Amendment): Promise<void>;
+  /**
+   * Runs `work` while nobody else, in any process, is inside of `alone` for the same store.
+   * @throws StompError CANCELLED, DB_BUSY
+   */
+  alone<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /** Moves records that ended before a time aside. @returns how many */
+  archive(endedBefore: Date): Promise<number>;
+  /** Resolves when something may have changed, or after a while. */
+  changed(signal?: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
