@@ -133,6 +133,7 @@ describe('to reserve', () => {
     const made = await ended(
       start(repository.folder, ['reserve', 'pkg/tax.py', '--json'], { STOMP_AGENT_ID: 'dora' }),
     );
+    expect(made.err).toBe('');
     expect(JSON.parse(made.out)).toMatchObject({ run_id: 'dora', branch: 'main' });
     const nobody = await stomp('reserve', 'pkg/tax.py');
     expect(nobody).toMatchObject({ code: 1, err: expect.stringMatching(/--run-id.*STOMP_AGENT_ID/) });

@@ -16,3 +16,4 @@ export {
   type Settings,
   settingKey,
 } from './schema.js';
+export { AGENT_VARIABLE } from './sources.js';

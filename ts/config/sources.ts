@@ -27,6 +27,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Names that steer the reading itself. */
 export const CONFIG_VARIABLE = 'STOMP_CONFIG';
 export const ENVIRONMENT_VARIABLE = 'STOMP_ENV';
+/** The agent that a command line works for: no setting, as every process has its own. */
+export const AGENT_VARIABLE = 'STOMP_AGENT_ID';
 
 /** Names and beginnings of names that belong to model downloads, building, testing and measuring. */
 const FOREIGN_PREFIXES = [
@@ -176,6 +178,7 @@ function isForeign(name: string): boolean {
   return (
     name === CONFIG_VARIABLE ||
     name === ENVIRONMENT_VARIABLE ||
+    name === AGENT_VARIABLE ||
     FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix))
   );
 }

@@ -1,5 +1,6 @@
 /** Runs a command about symbols and prints what it gives. */
 import {
+  AGENT_VARIABLE,
   parseArguments,
   type ReservationCommand,
   type Resolved,
@@ -15,6 +16,7 @@ import { packageVersion } from '../../version.js';
 import { openMaasl } from '../open-guard.js';
 import { openReservations } from '../open-reservations.js';
 import { ProgressBar } from '../progress.js';
+import { plain } from '../table.js';
 import { print, say, type Terminal } from '../terminal.js';
 import { verbHelp } from '../verbs/help.js';
 import { type Reading, readVerb } from '../verbs/read.js';
@@ -24,14 +26,13 @@ type Result = Readonly<Record<string, unknown>>;
 
 const done = 0;
 const failed = 1;
-const interrupted = 130;
+/** As a shell tells the end by a signal. */
+const exitBySignal = { SIGINT: 130, SIGTERM: 143 } as const;
 const exitCodes: Readonly<Partial<Record<StompError['code'], number>>> = {
   NOT_A_REPOSITORY: 2,
   RESERVATION_CONFLICT: 3,
 };
 
-/** Who it is done for, where no flag says it. */
-const agentVariable = 'STOMP_AGENT_ID';
 const acting: ReadonlySet<string> = new Set(['reserve', 'intent', 'release', 'renew', 'await']);
 
 /**
@@ -40,8 +41,13 @@ const acting: ReadonlySet<string> = new Set(['reserve', 'intent', 'release', 're
  */
 export async function runReservations(args: readonly string[], terminal: Terminal): Promise<number> {
   const cancel = new AbortController();
-  const stop = (): void => cancel.abort();
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+  let interrupted: number | undefined;
+  const stop = (signal: keyof typeof exitBySignal): void => {
+    interrupted = exitBySignal[signal];
+    cancel.abort();
+  };
+  // A second one ends the process at once.
+  process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
     const reading = readVerb(reservationVerbs, args);
     if (reading.help || reading.version) {
@@ -53,15 +59,15 @@ export async function runReservations(args: readonly string[], terminal: Termina
     print(terminal, reading.json ? JSON.stringify(result, null, 2) : reading.verb.view(result));
     return done;
   } catch (caught) {
-    if (cancel.signal.aborted) return interrupted;
-    return told(toStompError(caught), args.includes('--json'), terminal);
+    return interrupted ?? told(toStompError(caught), args.includes('--json'), terminal);
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
 }
 
 function told(error: StompError, json: boolean, terminal: Terminal): number {
-  say(terminal, json ? JSON.stringify(toolErrorBody(error)) : `stomp-serve: ${error.message}`);
+  // What others have written, in records and in the repository, may hold anything.
+  say(terminal, json ? JSON.stringify(toolErrorBody(error)) : plain(`stomp-serve: ${error.message}`));
   if (error.code === 'GENERATION_FAILED' && error.cause instanceof Error && !json)
     say(terminal, String(error.cause.stack));
   return exitCodes[error.code] ?? failed;
@@ -70,7 +76,7 @@ function told(error: StompError, json: boolean, terminal: Terminal): number {
 /** They are part of the JSON, too; but whoever reads only that may not look. */
 function tellWarnings({ warnings = [] }: Result, terminal: Terminal): void {
   for (const { subject, reason } of warnings as readonly { subject: string; reason: string }[])
-    say(terminal, `stomp-serve: ${subject}: ${reason}`);
+    say(terminal, plain(`stomp-serve: ${subject}: ${reason}`));
 }
 
 async function resultOf(reading: Reading, terminal: Terminal, signal: AbortSignal): Promise<Result> {
@@ -123,12 +129,12 @@ async function planMerge(reservations: Reservations, args: Result, call: CodeCal
 /** @throws StompError CONFIG_INVALID where nobody says for whom it is done */
 function withAgent(command: ReservationCommand, args: Result): Result {
   if (!acting.has(command) || args['run_id'] !== undefined) return args;
-  const agent = process.env[agentVariable];
+  const agent = process.env[AGENT_VARIABLE];
   if (agent) return { ...args, run_id: agent };
   if (command === 'await') return args;
   throw wrong(
     '--run-id',
-    `--run-id is missing: say for which agent it is done, there or with ${agentVariable}.`,
+    `--run-id is missing: say for which agent it is done, there or with ${AGENT_VARIABLE}.`,
   );
 }
 

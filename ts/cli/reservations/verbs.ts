@@ -84,6 +84,10 @@ export const reservationVerbs: VerbSet = {
   prefix: '',
   verbs,
   about: '',
+  notes: [
+    'An address is PATH::NAME with the qualified name, such as src/user.py::User.save, or a path for a whole file; paths begin at',
+    'the root of the repository.',
+  ],
   exitCodes:
     '0 done, 1 an error, 2 no git repository, 3 somebody else has it (--if-free, await), 130 interrupted',
   settingsOf: ({ words }) => words as ReservationCommand,

@@ -40,6 +40,7 @@ export function verbHelp(set: VerbSet, verb: Verb): string {
     optionsHelp(set.settingsOf(verb)),
     '',
     'Lists are given as A,B or by repeating the option, objects by repeating KEY=VALUE.',
+    ...(set.notes ?? []),
     `Exit codes: ${set.exitCodes}.`,
   ].join('\n');
 }

@@ -48,6 +48,8 @@ export interface VerbSet {
   /** What stands above and below the list of verbs in the help. */
   readonly about: string;
   readonly exitCodes: string;
+  /** Told with each verb, above the exit codes. */
+  readonly notes?: readonly string[];
   /** Whose settings a verb takes. */
   settingsOf(verb: Verb): Command;
 }
