@@ -78,7 +78,7 @@ describe('in a repository', () => {
 describe('where there is no repository', () => {
   it('a server starts, says so, and answers how to name one', async () => {
     const server = await serve();
-    expect(server.err).toMatch(/no reservations.*--repository|--repository.*no reservations/);
+    expect(server.out).toMatch(/symbols .*no git repository there/);
     for (const path of ['/v1/reservations', '/v1/intents', '/v1/forecast', '/v1/merge-plan']) {
       const { error } = await server.json<{ error: { code: string; message: string } }>(path);
       expect([path, error.code, error.message]).toEqual([

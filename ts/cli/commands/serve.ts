@@ -93,7 +93,7 @@ async function serveModel(
   });
   guard.maasl.telemetry.sink = (event) => server.app.log.debug(event, event.event);
   if (reservations instanceof StompError)
-    server.app.log.warn({ reason: reservations.message }, 'no reservations');
+    server.app.log.info({ reason: reservations.message }, 'no reservations');
   const stop = stopSignals(server, settings, terminal, stopLoading);
   let isLoaded = false;
   try {
@@ -102,7 +102,9 @@ async function serveModel(
     const { url } = await server.listen({ host, port, allowRemote });
     await registry.load(settings.model, { signal: stopLoading.signal });
     isLoaded = true;
-    await announce(registry, guard, url, terminal);
+    const folder = settings.repository ?? guard.files.roots[0] ?? '.';
+    const symbols = reservations instanceof StompError ? 'no git repository there' : 'reserved by agents';
+    await announce(registry, guard, `${folder}, ${symbols}`, url, terminal);
     await stop.closed;
   } catch (caught) {
     await Promise.all([server.close(), server.close()]);
@@ -163,6 +165,7 @@ function stopSignals(
 async function announce(
   registry: ModelRegistry,
   { maasl, files }: GuardServices,
+  symbols: string,
   url: string,
   terminal: Terminal,
 ): Promise<void> {
@@ -183,6 +186,7 @@ async function announce(
   print(terminal, `  memory    ${memoryLine(stats)}`);
   print(terminal, `  agents    ${kept}`);
   print(terminal, `  guard     ${files.roots.join(', ')}, locks in ${maasl.storage?.name}`);
+  print(terminal, `  symbols   ${symbols}`);
   print(terminal, `  url       ${url}`);
   print(terminal, `  mcp       ${url}/mcp`);
   print(terminal, `Ready. Ctrl-C saves every agent and stops.`);
