@@ -25,6 +25,8 @@ async function collect(generation: Generation): Promise<GenerationChunk[]> {
 
 const lastPrompt = () => r.tokenizer.decode([...(r.core.requests.at(-1)?.prompt ?? [])]);
 const later = () => new Promise((resolve) => setTimeout(resolve, 5));
+/** Once the engine has been asked. */
+const begun = () => vi.waitFor(() => expect(r.core.requests).not.toHaveLength(0), 10_000);
 
 describe('a turn', () => {
   it('streams text and ends with a result that says the same', async () => {
@@ -49,7 +51,7 @@ describe('a turn', () => {
 
   it('counts what was computed, and the wait for the turn before', async () => {
     const first = chat('ann', 'hi');
-    await later();
+    await begun();
     const second = chat('ann', 'again');
     await later();
     await r.settle(second.result);
@@ -198,7 +200,7 @@ describe('a turn that is not wanted any more', () => {
   it('rejects with CANCELLED when its signal is aborted, and keeps what was said', async () => {
     const abort = new AbortController();
     const generation = chat('ann', 'hi', { signal: abort.signal });
-    await vi.waitFor(() => expect(r.core.busy).toBe(1), 10_000);
+    await begun();
     for (let i = 0; i < 4; i++) r.core.step();
     abort.abort('enough');
     await expect(generation.result).rejects.toMatchObject({
@@ -214,7 +216,7 @@ describe('a turn that is not wanted any more', () => {
   it('throws into a loop that waits for more', async () => {
     const abort = new AbortController();
     const reading = collect(chat('ann', 'hi', { signal: abort.signal }));
-    await later();
+    await begun();
     abort.abort();
     await expect(reading).rejects.toMatchObject({ code: 'CANCELLED' });
   });
@@ -294,7 +296,7 @@ describe('a turn that fails', () => {
 
   it('is told when the engine closes under it', async () => {
     const running = chat('ann', 'hi');
-    await later();
+    await begun();
     r.dispatcher.close();
     await expect(running.result).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
     await expect(chat('bob', 'hi').result).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
@@ -304,7 +306,7 @@ describe('a turn that fails', () => {
 
   it('is told when the engine cancels it of its own accord', async () => {
     const running = chat('ann', 'hi');
-    await later();
+    await begun();
     r.core.cancel(r.core.requests[0]?.id ?? -1);
     await expect(r.settle(running.result)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
   });
@@ -363,19 +365,18 @@ describe('a turn that fails', () => {
 describe('saves in the background', () => {
   it('happen after every turn', async () => {
     await r.settle(chat('ann', 'one').result);
-    await later();
-    expect(r.core.saves).toEqual(['ann']);
+    await vi.waitFor(() => expect(r.core.saves).toEqual(['ann']), 10_000);
     await r.settle(chat('ann', 'two').result);
-    await later();
-    expect(r.core.saves).toEqual(['ann', 'ann']);
+    await vi.waitFor(() => expect(r.core.saves).toEqual(['ann', 'ann']), 10_000);
     expect(r.core.saved.get('ann')).toContain('two');
   });
 
   it('become warnings when they fail, and are tried again', async () => {
     r.core.saveError = { code: 'CACHE_PERSISTENCE', message: 'disk full', fields: {} };
     await r.settle(chat('ann', 'one').result);
-    await later();
-    expect(r.warnings).toMatchObject([{ code: 'CACHE_PERSISTENCE', message: 'disk full' }]);
+    await vi.waitFor(() =>
+      expect(r.warnings).toMatchObject([{ code: 'CACHE_PERSISTENCE', message: 'disk full' }]),
+    );
     await expect(r.conversations.save('ann')).rejects.toMatchObject({
       code: 'CACHE_PERSISTENCE',
       status: 507,
