@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GitMerge } from '../../../ts/reservations/git/merge-tree.js';
 import { Objects } from '../../../ts/reservations/git/objects.js';
 import { Repository } from '../../../ts/reservations/git/repository.js';
+import { WorkingTree } from '../../../ts/reservations/symbols/working-tree.js';
 import { gitIn, newFolder, TestRepository } from './repositories.js';
 
 const open: { close(): unknown }[] = [];
@@ -68,6 +69,16 @@ describe('a repository that is up to no good', () => {
       message: expect.stringContaining('--refetch'),
     });
     expect(existsSync(trace)).toBe(false);
+  });
+
+  it('cannot have files elsewhere read by a link in the place of a folder', async () => {
+    const repository = new TestRepository();
+    repository.commit({ 'lib/a.py': 'a = 1\n', 'own/b.py': 'b = 1\n' });
+    const elsewhere = path.join(newFolder(), 'lib');
+    renameSync(path.join(repository.folder, 'lib'), elsewhere);
+    symlinkSync(elsewhere, path.join(repository.folder, 'lib'));
+    const files = await new WorkingTree(repository.folder).files();
+    expect(files.map((file) => file.path)).toEqual(['own/b.py']);
   });
 });
 
