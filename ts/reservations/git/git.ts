@@ -27,6 +27,9 @@ const maxErrorBytes = 64 * 1024;
 // Settings that run programs of the repository's choosing, or that change the shape of the output.
 const settings = ['core.fsmonitor=false', 'core.quotePath=false', 'core.pager=cat', 'color.ui=false'];
 
+const partialHint =
+  ' The clone is a partial one, and nothing is fetched here; fetch the rest with `git fetch --refetch --no-filter`.';
+
 /** What git may see of the environment: everything but what would point it elsewhere or make it ask. */
 export function gitEnvironment(environment: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
   const kept = Object.entries(environment).filter(([name]) => !name.toUpperCase().startsWith('GIT_'));
@@ -36,6 +39,10 @@ export function gitEnvironment(environment: NodeJS.ProcessEnv = process.env): No
     GIT_OPTIONAL_LOCKS: '0',
     GIT_TERMINAL_PROMPT: '0',
     GIT_PAGER: 'cat',
+    // In a partial clone what is missing would be fetched: from where, and with which programs, the repository says.
+    GIT_NO_LAZY_FETCH: '1',
+    // Git before 2.45 knows only this.
+    GIT_ALLOW_PROTOCOL: 'none',
   };
 }
 
@@ -104,7 +111,8 @@ export function notStarted(error: Error): StompError {
 
 export function failed(args: readonly string[], exit: number | string, words: string): StompError {
   const said = words.trim() || 'It gave no reason.';
-  return new StompError('GIT_FAILED', `git ${args[0]} failed (${exit}): ${said}`, {
+  const hint = words.includes('promisor remote') ? partialHint : '';
+  return new StompError('GIT_FAILED', `git ${args[0]} failed (${exit}): ${said}${hint}`, {
     fields: { command: args[0], exit, words: words.trim() },
   });
 }

@@ -1,12 +1,16 @@
 /** What git itself makes of a merge. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { devNull, tmpdir } from 'node:os';
 import path from 'node:path';
 import { type GitOutput, git } from './git.js';
 import type { Repository } from './repository.js';
 
 /** Exit code of a git that has no such option: older than 2.38. */
 const unknownOption = 129;
+
+const sha1Config = '[core]\n\trepositoryformatversion = 0\n\tbare = true\n';
+const sha256Config =
+  '[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n';
 
 /** Lies in a temporary folder: nothing is written to the repository. */
 export class GitMerge {
@@ -29,7 +33,7 @@ export class GitMerge {
     theirs: string,
     signal?: AbortSignal,
   ): Promise<GitMerge> {
-    const workshop = await Workshop.open(repository);
+    const workshop = await Workshop.open(repository, ours.length > 40);
     const args = ['merge-tree', '--write-tree', '--name-only', '--no-messages', '-z', ours, theirs];
     try {
       return new GitMerge(workshop, await workshop.git(args, [1, unknownOption], signal));
@@ -50,7 +54,10 @@ export class GitMerge {
   }
 }
 
-/** A folder for the objects that git makes on the way; those of the repository are seen through it. */
+/**
+ * A repository for the objects that git makes on the way; those of the other one are seen through it. Settings and
+ * attributes of that one are not: they can name programs for git to run when it merges.
+ */
 class Workshop {
   readonly #folder: string;
   readonly #environment: Readonly<Record<string, string>>;
@@ -58,20 +65,29 @@ class Workshop {
   private constructor(folder: string, commonDir: string) {
     this.#folder = folder;
     this.#environment = {
-      GIT_DIR: commonDir,
-      // No attributes of files that happen to be checked out.
-      GIT_WORK_TREE: folder,
-      GIT_INDEX_FILE: path.join(folder, 'index'),
-      GIT_OBJECT_DIRECTORY: path.join(folder, 'objects'),
+      GIT_DIR: folder,
+      GIT_CONFIG_NOSYSTEM: '1',
+      GIT_CONFIG_GLOBAL: devNull,
+      GIT_ATTR_NOSYSTEM: '1',
       // A list of folders; quoted, so that any name is one of them.
       GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(path.join(commonDir, 'objects')),
     };
   }
 
-  static async open({ commonDir }: Repository): Promise<Workshop> {
+  static async open({ commonDir, isShallow }: Repository, isSha256: boolean): Promise<Workshop> {
     const folder = await mkdtemp(path.join(tmpdir(), 'stomp-merge-'));
-    await mkdir(path.join(folder, 'objects'));
-    return new Workshop(folder, commonDir);
+    const workshop = new Workshop(folder, commonDir);
+    try {
+      await Promise.all(['objects', 'refs'].map((name) => mkdir(path.join(folder, name))));
+      await writeFile(path.join(folder, 'HEAD'), 'ref: refs/heads/none\n');
+      await writeFile(path.join(folder, 'config'), isSha256 ? sha256Config : sha1Config);
+      // Where history was cut off, which the commits themselves do not say.
+      if (isShallow) await copyFile(path.join(commonDir, 'shallow'), path.join(folder, 'shallow'));
+      return workshop;
+    } catch (error) {
+      await workshop.close();
+      throw error;
+    }
   }
 
   git(args: readonly string[], answers: readonly number[], signal?: AbortSignal): Promise<GitOutput> {

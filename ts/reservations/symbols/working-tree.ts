@@ -1,8 +1,9 @@
 /** The files of a working tree as they lie there, saved but perhaps not committed. */
 import { createHash, type Hash } from 'node:crypto';
 import { type BigIntStats, createReadStream } from 'node:fs';
-import { lstat, readFile } from 'node:fs/promises';
+import { lstat, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
+import { isWithin } from '../../paths.js';
 import { cancelled, git } from '../git/git.js';
 import type { Warning } from '../types.js';
 import type { KnownFile, SymbolCache } from './cache.js';
@@ -34,11 +35,18 @@ export class WorkingTree implements SourceTree {
   /** @throws StompError GIT_FAILED, CANCELLED */
   async files(signal?: AbortSignal): Promise<readonly SourceFile[]> {
     const { paths, warnings } = await this.#paths(signal);
+    const root = await realpath(this.#root);
+    const folders = new Map<string, Promise<boolean>>();
     const known = this.#cache?.files(this.#root) ?? new Map<string, KnownFile>();
     const found: SourceFile[] = [];
     const fresh: KnownFile[] = [];
     const problems: Warning[] = [...warnings];
     const look = async (name: string) => {
+      // Git lists what it tracks in a folder also where a link has taken the folder's place.
+      const folder = path.dirname(name);
+      const isHere = folders.get(folder) ?? isOwnFolder(root, folder);
+      folders.set(folder, isHere);
+      if (!(await isHere)) return;
       const file = await this.#look(name, known, fresh).catch((error: unknown) => problem(name, error));
       if (file && 'reason' in file) problems.push(file);
       else if (file) found.push(file);
@@ -94,6 +102,16 @@ export class WorkingTree implements SourceTree {
     if (isSettled(stats, now)) fresh.push({ path: name, bytes, stamp, contentId });
     return { path: name, contentId, bytes };
   }
+}
+
+/** Whether no link leads out of the tree. Not whether the names are equal: file systems have their own ideas of those. */
+async function isOwnFolder(root: string, folder: string): Promise<boolean> {
+  const real = await realpath(path.join(root, folder)).catch((error: unknown) => {
+    // The look at each of its files tells what is wrong.
+    if (!isGone(error)) return root;
+    return undefined;
+  });
+  return real !== undefined && isWithin(real, root);
 }
 
 /** The id that git gives to the content as it lies here, before any conversion of line ends. */
