@@ -141,6 +141,22 @@ TEST("config: qwen2 has biases, qwen3 norms of heads, and no window in use") {
   CHECK(!three.qkv_bias && three.qk_norm);
 }
 
+TEST("config: YaRN stretches slow frequencies, and the context") {
+  const HfConfig plain = parse("");
+  const HfConfig yarn = parse(R"("rope_scaling":{"type":"yarn","factor":4.0,)"
+                              R"("original_max_position_embeddings":64})");
+  const auto& kept = plain.model.rope.inv_freq;
+  const auto& now = yarn.model.rope.inv_freq;
+  CHECK(near(now.front(), kept.front()));
+  CHECK(near(now.back(), kept.back() / 4));
+  CHECK(near(yarn.model.rope.scale, 0.1 * std::log(4.0) + 1));
+  CHECK_EQUAL(
+      yarn.model.max_context, std::max(plain.model.max_context, 4 * 64));
+  check_invalid(
+      R"("rope_scaling":{"type":"yarn","factor":4,"beta_fast":1})",
+      "beta_fast");
+}
+
 TEST("config: an unknown family is refused by name, with the list") {
   const std::string said = error_replacing("\"llama\"", "\"mamba\"");
   CHECK(contains(said, "MODEL_UNSUPPORTED"));
@@ -159,7 +175,7 @@ TEST("config: variants that change the arithmetic are refused by name") {
   check_unsupported(
       R"("layer_types":["full_attention","sliding_attention"])", "layer_types");
   check_unsupported(
-      R"("rope_scaling":{"rope_type":"yarn","factor":4})", "'yarn'");
+      R"("rope_scaling":{"rope_type":"longrope","factor":4})", "'longrope'");
   check_unsupported(R"("rope_scaling":{"type":"dynamic"})", "'dynamic'");
   check_unsupported(
       R"("quantization_config":{"quant_method":"gptq","bits":4})", "'gptq'");
@@ -414,9 +430,9 @@ TEST("config: GGUF families and variants are refused by name") {
       "MODEL_UNSUPPORTED",
       "dimension_count");
   check_gguf(
-      tiny_gguf().string("llama.rope.scaling.type", "yarn"),
+      tiny_gguf().string("llama.rope.scaling.type", "longrope"),
       "MODEL_UNSUPPORTED",
-      "'yarn'");
+      "'longrope'");
   check_gguf(
       tiny_gguf()
           .drop("llama.attention.head_count_kv")

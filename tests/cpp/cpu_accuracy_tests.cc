@@ -138,6 +138,7 @@ TEST("cpu executor: biases of q, k and v, and norms of their heads") {
     check_against_reference(shape, 80);
     shape.qkv_bias = false;
     shape.qk_norm = true;
+    shape.rope_scale = 1.1f;
     check_against_reference(shape, 80);
   }
 }

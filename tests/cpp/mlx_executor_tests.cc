@@ -82,6 +82,7 @@ TEST("mlx: biases and norms of heads equal the reference") {
     shape.interleaved = false;
     shape.qkv_bias = !norms;
     shape.qk_norm = norms;
+    shape.rope_scale = norms ? 1.1f : 1.0f;
     check_model(reference::random_model(shape), 40);
   }
 }

@@ -144,9 +144,10 @@ void rope(Rows& x, const ModelConfig& config) {
         double& a = x[t][head + (pairs ? 2 * i : i)];
         double& b = x[t][head + (pairs ? 2 * i + 1 : i + half)];
         const double angle = static_cast<double>(t) * config.rope.inv_freq[i];
+        const double scale = config.rope.scale;
         const double turned = a * std::cos(angle) - b * std::sin(angle);
-        b = a * std::sin(angle) + b * std::cos(angle);
-        a = turned;
+        b = scale * (a * std::sin(angle) + b * std::cos(angle));
+        a = scale * turned;
       }
     }
   }
@@ -362,6 +363,7 @@ ModelConfig config_of(const Shape& shape) {
   c.qkv_bias = shape.qkv_bias;
   c.qk_norm = shape.qk_norm;
   c.rope.interleaved = shape.interleaved;
+  c.rope.scale = shape.rope_scale;
   for (int i = 0; i < shape.head_dim; i += 2) {
     c.rope.inv_freq.push_back(
         static_cast<float>(std::pow(10000.0, -double(i) / shape.head_dim)));

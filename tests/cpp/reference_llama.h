@@ -26,6 +26,7 @@ struct Shape {
   bool tied = false; // the head is the embedding
   bool qkv_bias = false;
   bool qk_norm = false;
+  float rope_scale = 1;
   uint32_t seed = 1;
   stomp::WeightFormat format = stomp::WeightFormat::kF32; // of all matrices
   // kAffine only.

@@ -37,6 +37,9 @@ void validate_rope(const ModelConfig& config) {
       inv_freq.size() == static_cast<size_t>(config.head_dim / 2),
       "there are " + std::to_string(inv_freq.size()) +
           " rope frequencies for heads of " + std::to_string(config.head_dim));
+  require(
+      std::isfinite(config.rope.scale) && config.rope.scale > 0,
+      "the rope's scale is not a positive number");
   for (const float f : inv_freq) {
     require(
         std::isfinite(f) && f > 0, "a rope frequency is not a positive number");

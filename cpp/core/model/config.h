@@ -8,10 +8,11 @@
 
 namespace stomp {
 
-/// Rotary embedding. inv_freq already includes Llama-3 scaling where the
-/// config asks for it.
+/// Rotary embedding. inv_freq already includes the scaling that the config
+/// asks for.
 struct RopeConfig {
   std::vector<float> inv_freq; // (head_dim / 2)
+  float scale = 1;             // of what comes out: YaRN's attention factor
   // True: pairs are (2i, 2i+1), as GGUF stores permuted Llama rows.
   // False: pairs are (i, i + head_dim/2), as Hugging Face checkpoints do.
   bool interleaved = false;

@@ -181,6 +181,20 @@ void apply_rope_factors(const Metadata& in, std::vector<float>& inv_freq) {
   }
 }
 
+void read_yarn(const Metadata& in, double theta, RopeConfig& rope) {
+  YarnRope yarn;
+  yarn.theta = theta;
+  yarn.factor = in.number(".rope.scaling.factor").value_or(1);
+  yarn.original_context = in.integer(".rope.scaling.original_context_length")
+                              .value_or(in.required_integer(".context_length"));
+  if (yarn.factor <= 0 || yarn.original_context <= 0 || theta <= 1) {
+    in.fail("'" + in.full(".rope.scaling") + "': a figure is out of range");
+  }
+  scale_rope_yarn(rope.inv_freq, yarn);
+  const double weight = in.number(".rope.scaling.attn_factor").value_or(1);
+  rope.scale = static_cast<float>(weight * yarn_scale(yarn.factor));
+}
+
 RopeConfig read_rope(const Metadata& in, int head_dim) {
   const double theta = in.number(".rope.freq_base").value_or(10000);
   if (theta <= 0) {
@@ -195,10 +209,14 @@ RopeConfig read_rope(const Metadata& in, int head_dim) {
   if (type == "none") {
     return rope;
   }
+  if (type == "yarn") {
+    read_yarn(in, theta, rope);
+    return rope;
+  }
   if (type != "linear") {
     in.fail(
         "'" + in.full(".rope.scaling.type") + "': '" + type +
-            "' is not supported; none and linear are",
+            "' is not supported; none, linear and yarn are",
         Code::kModelUnsupported);
   }
   const double factor = in.number(".rope.scaling.factor").value_or(1);

@@ -150,7 +150,34 @@ void refuse_variants(const Fields& in) {
   refuse_windows(in);
 }
 
-void read_rope_scaling(const Fields& in, std::vector<float>& inv_freq) {
+/// `theta`: of the frequencies. What is stretched is good for longer texts.
+void read_yarn(const Fields& in, double theta, ModelConfig& m) {
+  YarnRope rope;
+  rope.theta = theta;
+  rope.factor = in.positive("factor", 1);
+  rope.original_context =
+      in.positive("original_max_position_embeddings", m.max_context);
+  rope.beta_fast = in.positive("beta_fast", rope.beta_fast);
+  rope.beta_slow = in.positive("beta_slow", rope.beta_slow);
+  rope.truncate = in.boolean("truncate").value_or(true);
+  if (rope.beta_fast <= rope.beta_slow) {
+    in.fail("'beta_fast' is not above 'beta_slow'");
+  }
+  if (theta <= 1) {
+    in.fail("'rope_theta' is not above 1");
+  }
+  scale_rope_yarn(m.rope.inv_freq, rope);
+  const double usual = yarn_scale(
+      rope.factor, in.number("mscale", 1), in.number("mscale_all_dim", 0));
+  m.rope.scale = static_cast<float>(in.positive("attention_factor", usual));
+  m.max_context = static_cast<int>(std::clamp(
+      rope.factor * rope.original_context,
+      static_cast<double>(m.max_context),
+      static_cast<double>(std::numeric_limits<int>::max())));
+}
+
+void read_rope_scaling(const Fields& in, double theta, ModelConfig& m) {
+  std::vector<float>& inv_freq = m.rope.inv_freq;
   const std::string type =
       in.string("rope_type").value_or(in.string("type").value_or("default"));
   if (type == "default") {
@@ -160,10 +187,14 @@ void read_rope_scaling(const Fields& in, std::vector<float>& inv_freq) {
     scale_rope_linear(inv_freq, in.positive("factor", 1));
     return;
   }
+  if (type == "yarn") {
+    read_yarn(in, theta, m);
+    return;
+  }
   if (type != "llama3") {
     in.unsupported(
         "rope scaling '" + type +
-        "' is not supported; default, linear and llama3 are");
+        "' is not supported; default, linear, llama3 and yarn are");
   }
   Llama3Rope rope;
   rope.factor = in.positive("factor", rope.factor);
@@ -179,7 +210,7 @@ void read_rope_scaling(const Fields& in, std::vector<float>& inv_freq) {
 }
 
 /// Older files have rope_theta and rope_scaling, newer ones rope_parameters.
-RopeConfig read_rope(const Fields& in, int head_dim) {
+void read_rope(const Fields& in, int head_dim, ModelConfig& m) {
   const Json* scaling = in.find("rope_parameters");
   if (scaling == nullptr) {
     scaling = in.find("rope_scaling");
@@ -192,11 +223,9 @@ RopeConfig read_rope(const Fields& in, int head_dim) {
       scaling != nullptr ? *scaling : none, in.what() + ": rope scaling");
   const double theta =
       rope_in.positive("rope_theta", in.positive("rope_theta", 10000));
-  RopeConfig rope;
-  rope.inv_freq = rope_frequencies(head_dim, theta);
-  rope.interleaved = in.boolean("rope_traditional").value_or(false);
-  read_rope_scaling(rope_in, rope.inv_freq);
-  return rope;
+  m.rope.inv_freq = rope_frequencies(head_dim, theta);
+  m.rope.interleaved = in.boolean("rope_traditional").value_or(false);
+  read_rope_scaling(rope_in, theta, m);
 }
 
 std::vector<int32_t> read_eos(const Fields& in) {
@@ -318,7 +347,7 @@ HfConfig parse_hf_config(const std::string& text, const std::string& what) {
   m.eos_ids = read_eos(in);
   // Frequencies of an absurd head dimension would be computed before
   // validate() sees it.
-  m.rope = read_rope(in, std::clamp(m.head_dim, 0, 1 << 16));
+  read_rope(in, std::clamp(m.head_dim, 0, 1 << 16), m);
   read_quantisation(in, config);
   validate(m);
   return config;

@@ -22,4 +22,21 @@ struct Llama3Rope {
 };
 void scale_rope_llama3(std::vector<float>& inv_freq, const Llama3Rope& rope);
 
+/// YaRN (arXiv 2309.00071): frequencies that turn more than beta_fast times
+/// within the original context are kept, those that turn less than beta_slow
+/// times are stretched by `factor`, those between blended.
+struct YarnRope {
+  double theta = 10000;
+  double factor = 1;
+  double original_context = 4096; // tokens
+  double beta_fast = 32;
+  double beta_slow = 1;
+  bool truncate = true; // the bounds of the blend to whole dimensions
+};
+void scale_rope_yarn(std::vector<float>& inv_freq, const YarnRope& rope);
+
+/// By how much YaRN scales queries and keys, where nothing else is stated:
+/// of its two weights DeepSeek's configurations set the second.
+double yarn_scale(double factor, double mscale = 1, double mscale_all = 0);
+
 } // namespace stomp

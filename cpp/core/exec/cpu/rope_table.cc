@@ -5,7 +5,9 @@
 namespace stomp::cpu {
 
 RopeTable::RopeTable(const ModelConfig& config)
-    : inv_freq_(config.rope.inv_freq), interleaved_(config.rope.interleaved) {}
+    : inv_freq_(config.rope.inv_freq),
+      scale_(config.rope.scale),
+      interleaved_(config.rope.interleaved) {}
 
 void RopeTable::cover(std::span<const int> positions) {
   for (const int position : positions) {
@@ -31,8 +33,9 @@ std::vector<float> RopeTable::chunk(int index) const {
           static_cast<double>(index * kChunk + n) * inv_freq_[i];
       const size_t first = interleaved_ ? 2 * i : i;
       const size_t second = interleaved_ ? 2 * i + 1 : i + half;
-      cosines[first] = cosines[second] = static_cast<float>(std::cos(angle));
-      sines[second] = static_cast<float>(std::sin(angle));
+      cosines[first] = cosines[second] =
+          static_cast<float>(scale_ * std::cos(angle));
+      sines[second] = static_cast<float>(scale_ * std::sin(angle));
       sines[first] = -sines[second];
     }
   }

@@ -37,6 +37,7 @@ class RopeTable {
   std::vector<float> chunk(int index) const;
 
   std::vector<float> inv_freq_; // (half)
+  double scale_ = 1;
   // (kChunk, 2, head_dim) each, cosines, then sines; empty before its first use
   std::vector<std::vector<float>> chunks_;
   bool interleaved_ = false;

@@ -14,6 +14,10 @@ MlxOps::MlxOps(Graph graph, const ModelConfig& config, mlx_dtype dtype)
     periods.push_back(1.0f / inverse);
   }
   rope_periods_ = Array::from_floats(periods);
+  if (config.rope.scale != 1) {
+    const std::vector<float> scale = {config.rope.scale};
+    rope_scale_ = graph_.cast(Array::from_floats(scale), dtype);
+  }
 }
 
 MlxOps::Linear MlxOps::load_linear(
@@ -120,6 +124,11 @@ Array MlxOps::normed(const Array& qk, const HeadNorms& norms) const {
       1);
 }
 
+/// The rope turns; what is longer by its scale before is so after.
+Array MlxOps::scaled(const Array& qk) const {
+  return rope_scale_.empty() ? qk : graph_.multiply(qk, rope_scale_);
+}
+
 MlxOps::Heads MlxOps::split(const Output& y, const HeadNorms& norms) const {
   const int n = y.dim(0);
   const int dim = config_.head_dim;
@@ -130,10 +139,10 @@ MlxOps::Heads MlxOps::split(const Output& y, const HeadNorms& norms) const {
   // in one call, each by its own position.
   const Array qk = graph_.reshape(
       graph_.rope(
-          normed(
+          scaled(normed(
               graph_.reshape(
                   graph_.slice(y, 1, 0, rotated * dim), {n, rotated, 1, dim}),
-              norms),
+              norms)),
           positions_,
           rope_periods_,
           config_.rope.interleaved),

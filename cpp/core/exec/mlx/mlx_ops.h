@@ -71,6 +71,7 @@ class MlxOps {
   };
   Heads split(const Output& y, const HeadNorms& norms) const;
   Array normed(const Array& qk, const HeadNorms& norms) const;
+  Array scaled(const Array& qk) const;
   Output multiply(const Input& in, const Linear& w) const;
   Array attend_span(
       const Array& q,
@@ -84,6 +85,7 @@ class MlxOps {
   mlx_dtype dtype_;
   WeightLoader loader_;
   Array rope_periods_; // (head_dim / 2) 1 / inv_freq
+  Array rope_scale_;   // (1); empty: 1
   KvPool* pool_ = nullptr;
 
   // The step under construction.
