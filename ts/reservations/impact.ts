@@ -1,6 +1,7 @@
 /** Who is affected when symbols change. Pure. */
 import { checkInteger, refuse } from '../arguments.js';
 import type { CallGraph, CallStep } from './graph/call-graph.js';
+import { splitAddress } from './symbols/address.js';
 
 export interface Affected {
   readonly address: string;
@@ -28,6 +29,6 @@ export function impact(graph: CallGraph, addresses: readonly string[], depth?: n
   const affected = callers
     .map(([address, path]) => ({ address, distance: path.length, path }))
     .sort((a, b) => a.distance - b.distance || (a.address < b.address ? -1 : 1));
-  const files = new Set(affected.map(({ address }) => address.split('::', 1)[0] ?? address));
+  const files = new Set(affected.map(({ address }) => splitAddress(address).path));
   return { addresses, affected, files: [...files].sort() };
 }

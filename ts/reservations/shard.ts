@@ -1,6 +1,7 @@
 /** Splits the files of a repository into parts for several agents, so that few calls go from part to part. Pure. */
 import { checkInteger } from '../arguments.js';
 import type { CallGraph } from './graph/call-graph.js';
+import { splitAddress } from './symbols/address.js';
 import type { FileSymbols } from './symbols/symbols.js';
 
 export interface Part {
@@ -48,7 +49,7 @@ function nodesOf(files: readonly FileSymbols[], graph: CallGraph): Node[] {
   for (const file of sorted) {
     const addresses = own(file).map(({ name }) => `${file.path}::${name}`);
     for (const { callee } of addresses.flatMap((address) => graph.callees(address)))
-      connect(nodes.get(file.path), nodes.get(callee.split('::', 1)[0] ?? ''));
+      connect(nodes.get(file.path), nodes.get(splitAddress(callee).path));
   }
   return [...nodes.values()];
 }

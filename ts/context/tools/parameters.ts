@@ -1,7 +1,8 @@
 /** Arguments that several tools of the context take. */
-import type { NumberSchema, TextSchema } from '../../tools/parameters.js';
+import type { TextSchema } from '../../tools/parameters.js';
+import { text } from '../../tools/shapes.js';
 
-const most = Number.MAX_SAFE_INTEGER;
+export { adds, changes, looks, removes, text, whole } from '../../tools/shapes.js';
 
 /** Who the call is made for. */
 export const who = {
@@ -20,19 +21,6 @@ export const who = {
 export const agent = { agent_id: who.agent_id } as const;
 
 export const nothing = { type: 'object', properties: {}, required: [], additionalProperties: false } as const;
-
-export const looks = { readOnly: true, destructive: false, idempotent: true } as const;
-export const changes = { readOnly: false, destructive: false, idempotent: true } as const;
-export const adds = { readOnly: false, destructive: false, idempotent: false } as const;
-export const removes = { readOnly: false, destructive: true, idempotent: true } as const;
-
-export function text(description: string): TextSchema {
-  return { type: 'string', description };
-}
-
-export function whole(description: string, minimum: number, maximum = most): NumberSchema {
-  return { type: 'integer', description, minimum, maximum };
-}
 
 export const meta = {
   type: 'object',

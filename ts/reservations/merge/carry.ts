@@ -1,8 +1,9 @@
 /** Carries an edit of one side over to where the other side has put the symbol, or what it calls it now. Pure. */
+import { lastName } from '../symbols/address.js';
 import { cleanText, merge3 } from './diff3.js';
 import { addressOf, type Place, type SideChanges, type SymbolChange } from './symbol-changes.js';
 import { inOneStyle } from './text-style.js';
-import { type FileVersion, lastName, withFirstName, withName } from './version.js';
+import { type FileVersion, withFirstName, withName } from './version.js';
 
 /** A symbol that one side has renamed or moved, and the other edited. */
 export interface Carried {

@@ -1,6 +1,7 @@
 /** What one side did to the symbols of the base. Pure. */
+import { addressOf as addressOfName, lastName } from '../symbols/address.js';
 import type { CodeSymbol } from '../symbols/symbols.js';
-import { type FileVersion, lastName, parentName, withFirstName, withName } from './version.js';
+import { type FileVersion, parentName, withFirstName, withName } from './version.js';
 
 export interface Place {
   readonly version: FileVersion;
@@ -38,7 +39,7 @@ const byLines = { likeness: 0.6, least: 3 };
 const byWords = { likeness: 0.85, least: 12 };
 
 export function addressOf({ version, symbol }: Place): string {
-  return `${version.path}::${symbol.name}`;
+  return addressOfName(version.path, symbol.name);
 }
 
 export function symbolChanges(pairs: readonly FilePair[]): SideChanges {

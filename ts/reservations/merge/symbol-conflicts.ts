@@ -1,4 +1,5 @@
 /** Symbols that both sides touched. Pure. */
+import { splitAddress } from '../symbols/address.js';
 import type { Carried } from './carry.js';
 import { describeCarried } from './carry.js';
 import {
@@ -48,7 +49,7 @@ function meeting(address: string, mine: SymbolChange, other: SymbolChange): Meet
   if (isSameResult(mine, other)) return undefined;
   return {
     kind: 'symbol_edit_overlap',
-    path: mine.to?.version.path ?? pathOf(address),
+    path: mine.to?.version.path ?? splitAddress(address).path,
     symbols: [address],
     description: `Both sides changed ${address}, not in the same way.`,
     recommendation: 'Let one of the two authors put both changes into the symbol, and run its tests.',
@@ -77,7 +78,7 @@ function deletion(address: string, mine: SymbolChange, other: SymbolChange): Dra
   const [gone, kept] = mine.kind === 'removed' ? ['our side', other] : ['their side', mine];
   return {
     kind: 'delete_edit',
-    path: kept.to?.version.path ?? pathOf(address),
+    path: kept.to?.version.path ?? splitAddress(address).path,
     symbols: [address],
     description: `${address} was deleted on ${gone} and ${told(kept)} on the other.`,
     recommendation: 'Ask whether the change is still needed; if it is, keep the symbol, else delete it.',
@@ -95,7 +96,7 @@ function isOneOfMany({ version, symbol }: Place): boolean {
 function added(address: string): Draft {
   return {
     kind: 'add_add',
-    path: pathOf(address),
+    path: splitAddress(address).path,
     symbols: [address],
     description: `Both sides added ${address}, not the same.`,
     recommendation: 'Give one of the two another name, or make one of both.',
@@ -126,10 +127,6 @@ function carriedDraft(one: Carried): Draft {
 function told({ kind, isSignatureChanged }: SymbolChange): string {
   if (kind === 'removed') return 'deleted';
   return isSignatureChanged ? 'edited, its signature too' : kind;
-}
-
-export function pathOf(address: string): string {
-  return address.slice(0, address.indexOf('::'));
 }
 
 /** Files of one side that differ from the base. */

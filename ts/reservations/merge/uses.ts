@@ -1,8 +1,9 @@
 /** Where one side uses what the other side took away or changed the signature of. Pure. */
 import path from 'node:path/posix';
+import { lastName } from '../symbols/address.js';
 import type { CallSite, CodeSymbol } from '../symbols/symbols.js';
 import { addressOf, type FilePair, type Place, type SideChanges } from './symbol-changes.js';
-import { type FileVersion, lastName } from './version.js';
+import type { FileVersion } from './version.js';
 
 /** A symbol of one side, and the symbol of the base that it uses. */
 export interface Use {

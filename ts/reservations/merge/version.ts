@@ -100,11 +100,6 @@ export function parentName(name: string): string | undefined {
   return dot > 0 ? name.slice(0, dot) : undefined;
 }
 
-/** `c` of `A.b.c#2`. */
-export function lastName(name: string): string {
-  return name.slice(name.lastIndexOf('.') + 1).replace(/#\d+$/, '');
-}
-
 /** `A.b.c` of `A.b#3.c#2`: one name for all who share it. */
 export function sharedName(name: string): string {
   return name.replace(/#\d+(?=\.|$)/g, '');

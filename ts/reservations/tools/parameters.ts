@@ -1,21 +1,12 @@
 /** Arguments that several tools of reservations take. */
 import { StompError } from '../../errors.js';
-import type { ListSchema, NumberSchema, TextSchema } from '../../tools/parameters.js';
+import type { ListSchema, TextSchema } from '../../tools/parameters.js';
+import { text, whole } from '../../tools/shapes.js';
 import type { AnyCaller } from '../../tools/tool.js';
 import { maxAddresses } from '../records/fields.js';
 import { operations } from '../types.js';
 
-export const looks = { readOnly: true, destructive: false, idempotent: true } as const;
-export const changes = { readOnly: false, destructive: false, idempotent: true } as const;
-export const adds = { readOnly: false, destructive: false, idempotent: false } as const;
-
-export function text(description: string): TextSchema {
-  return { type: 'string', description };
-}
-
-export function whole(description: string, minimum: number, maximum: number): NumberSchema {
-  return { type: 'integer', description, minimum, maximum };
-}
+export { adds, changes, looks, text, whole } from '../../tools/shapes.js';
 
 export function list<const T extends TextSchema>(description: string, items: T, maxItems: number) {
   return { type: 'array', description, items, minItems: 1, maxItems } as const satisfies ListSchema;
