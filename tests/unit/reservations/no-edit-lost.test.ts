@@ -122,3 +122,19 @@ it('no edit of either side is lost or doubled, and nothing that was deleted come
   );
   expect(clean).toBeGreaterThan(100);
 });
+
+it.each(['insert', 'replace', 'function', 'delete'] as const)(
+  'an import that one side says something beside and the other does %s at comes once, or there is no text',
+  async (kind) => {
+    for (const at of [0, 1]) {
+      const [ours, theirs] = [edited('ours', [{ at: 0, kind: 'insert' }]), edited('theirs', [{ at, kind }])];
+      for (const [one, other] of [
+        [ours, theirs],
+        [theirs, ours],
+      ] as const) {
+        const { text } = await merged(one, other);
+        expect(text?.split("require('m')").length ?? 2).toBeLessThanOrEqual(2);
+      }
+    }
+  },
+);

@@ -19,6 +19,8 @@ export function disagreement(
   const ofTwins = [...twins.values()].map(wrongTwins).find((reason) => reason !== undefined);
   if (ofTwins !== undefined) return ofTwins;
   const isTwin = (name: string) => twins.has(sharedName(name));
+  const doubled = doubledImport(versions, merged);
+  if (doubled !== undefined) return `${doubled} would be imported twice`;
   const expected = expectedSymbols(versions, oldNames);
   const single = [...expected].filter(([name]) => !isTwin(name));
   const wrong = single.map(([name, { body }]) => wrongSymbol(merged, name, body));
@@ -76,6 +78,23 @@ function wrongTwins({ name, base, ours, theirs, merged, areLocal }: Twins): stri
   const wereTwins = Math.max(base, ours, theirs) > 1;
   if (!wereTwins && !areLocal) return `${name} would come twice or from nowhere`;
   return isExpected(merged, base, ours, theirs) ? undefined : `${name} would be lost or come twice`;
+}
+
+/** Imports are no symbols here; a line of them that only a comment tells apart must not come from both sides. */
+function doubledImport({ ours, theirs }: Three<FileVersion>, merged: FileVersion): string | undefined {
+  const [mine, other, all] = [ours, theirs, merged].map(importCounts);
+  const most = (key: string) => Math.max(mine?.get(key) ?? 0, other?.get(key) ?? 0);
+  const found = [...(all ?? [])].find(([key, count]) => count > Math.max(1, most(key)));
+  return found && (JSON.parse(found[0]) as string[])[0];
+}
+
+function importCounts({ known }: FileVersion): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { local, imported, module } of known.imports) {
+    const key = JSON.stringify([local, imported, module]);
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
 }
 
 function wrongSymbol(merged: FileVersion, name: string, body: string | undefined): string | undefined {
