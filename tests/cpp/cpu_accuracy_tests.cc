@@ -143,6 +143,42 @@ TEST("cpu executor: biases of q, k and v, and norms of their heads") {
   }
 }
 
+/// With all that sets Gemma 3 apart, and the sinks of others.
+Shape windowed(WeightFormat format) {
+  Shape shape = small(format);
+  shape.n_layers = 3;
+  shape.interleaved = false;
+  shape.qk_norm = true;
+  shape.post_norms = true;
+  shape.activation = stomp::Activation::kGeluTanh;
+  shape.embedding_scale = 3;
+  shape.attention_scale = 0.25f;
+  shape.window = 20;
+  shape.local_rope = true;
+  return shape;
+}
+
+TEST("cpu executor: sliding windows, post-norms, gelu, two ropes") {
+  for (const WeightFormat format : {WeightFormat::kF16, WeightFormat::kQ8_0}) {
+    check_against_reference(windowed(format), 90);
+  }
+}
+
+TEST("cpu executor: sinks, beside windows and alone") {
+  for (const WeightFormat format : {WeightFormat::kF16, WeightFormat::kQ8_0}) {
+    Shape shape = small(format);
+    shape.sinks = true;
+    shape.activation = stomp::Activation::kClampedSwiglu;
+    check_against_reference(shape, 300);
+    shape.window = 70;
+    check_against_reference(shape, 300);
+    shape.n_heads = 3;
+    shape.n_kv_heads = 1;
+    shape.head_dim = format == WeightFormat::kF16 ? 10 : 32;
+    check_against_reference(shape, 80);
+  }
+}
+
 TEST("cpu executor: long context, past several spans") {
   Shape shape;
   shape.n_heads = 3;

@@ -10,6 +10,7 @@
 #include "kernel_weights.h"
 
 using namespace kernel_checks;
+using stomp::Activation;
 
 namespace {
 
@@ -96,14 +97,14 @@ TEST("cpu kernels: round_gated is silu of the gate times up, rounded") {
       Random random(n + first);
       const auto x = random.vector(size_t(n) * 2 * kBlockColumns, -20, 20);
       Tiles tiles(n, 64);
-      kernels->round_gated(x.data(), n, tiles.rows(), first);
+      kernels->round_gated(Activation::kSilu, x.data(), n, tiles.rows(), first);
       for (int r = 0; r < n; r++) {
         const float* row = x.data() + r * 2 * kBlockColumns;
         for (int c = 0; c < kBlockColumns; c++) {
           const double gate = row[c];
           const double want =
               gate / (1 + std::exp(-gate)) * row[kBlockColumns + c];
-          // silu as the vector units': 4e-7, see the test of silu_mul.
+          // silu as the vector units': 4e-7, see the test of silu.
           check_rounded(
               tiles.at(r, first + c), want, 5e-7 * std::fabs(want), "gated");
         }
@@ -112,6 +113,29 @@ TEST("cpu kernels: round_gated is silu of the gate times up, rounded") {
             CHECK_EQUAL(tiles.at(r, k), 0x7fc0);
           }
         }
+      }
+    }
+  }
+}
+
+TEST("cpu kernels: round_gated knows the vector units' activations") {
+  const TileKernels* kernels = tile_kernels();
+  if (!kernels) {
+    return;
+  }
+  Random random(4);
+  const auto x = random.vector(size_t(5) * 2 * kBlockColumns, -9, 9);
+  for (const Activation activation :
+       {Activation::kGeluTanh, Activation::kClampedSwiglu}) {
+    Tiles tiles(5, kTileK);
+    kernels->round_gated(activation, x.data(), 5, tiles.rows(), 0);
+    for (int r = 0; r < 5; r++) {
+      const float* row = x.data() + r * 2 * kBlockColumns;
+      std::vector<float> want(kBlockColumns);
+      available_kernels()[0]->activate(
+          activation, row, row + kBlockColumns, kBlockColumns, want.data());
+      for (int c = 0; c < kBlockColumns; c++) {
+        check_rounded(tiles.at(r, c), want[c], 0, "gated");
       }
     }
   }
@@ -129,7 +153,7 @@ TEST("cpu kernels: round_gated keeps what is no number") {
   x[kBlockColumns + 4] = -kInf;
   x[5] = -1e30f;
   Tiles tiles(1, kTileK);
-  kernels->round_gated(x.data(), 1, tiles.rows(), 0);
+  kernels->round_gated(Activation::kSilu, x.data(), 1, tiles.rows(), 0);
   const auto at = [&](int k) { return stomp::bf16_to_f32(tiles.at(0, k)); };
   CHECK(std::isfinite(at(0)));
   CHECK(std::isnan(at(1)) && std::isnan(at(2)));

@@ -5,10 +5,12 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numbers>
 #include <random>
 
 namespace reference {
 
+using stomp::Activation;
 using stomp::Model;
 using stomp::ModelConfig;
 using stomp::WeightFormat;
@@ -135,16 +137,18 @@ void norm_heads(Rows& x, const std::vector<float>& weight, double eps) {
 }
 
 /// Rotates every head of every row; row t is at position t.
-void rope(Rows& x, const ModelConfig& config) {
+void rotate(Rows& x, const ModelConfig& config, int layer) {
+  const bool local = config.two_ropes() && config.slides(layer);
+  const stomp::RopeConfig& rope = local ? config.local_rope : config.rope;
   const int half = config.head_dim / 2;
   for (size_t t = 0; t < x.size(); t++) {
     for (size_t head = 0; head < x[t].size(); head += config.head_dim) {
       for (int i = 0; i < half; i++) {
-        const bool pairs = config.rope.interleaved;
+        const bool pairs = rope.interleaved;
         double& a = x[t][head + (pairs ? 2 * i : i)];
         double& b = x[t][head + (pairs ? 2 * i + 1 : i + half)];
-        const double angle = static_cast<double>(t) * config.rope.inv_freq[i];
-        const double scale = config.rope.scale;
+        const double angle = static_cast<double>(t) * rope.inv_freq[i];
+        const double scale = rope.scale;
         const double turned = a * std::cos(angle) - b * std::sin(angle);
         b = scale * (a * std::sin(angle) + b * std::cos(angle));
         a = scale * turned;
@@ -153,30 +157,34 @@ void rope(Rows& x, const ModelConfig& config) {
   }
 }
 
-/// One query head of row t over rows [0, t] of its K and V head.
+/// One query head of row t over rows [first, t] of its K and V head. A sink is
+/// one more score, behind which there is no value.
 std::vector<double> attend_one(
     const double* q,
     const Rows& k,
     const Rows& v,
+    size_t first,
     size_t t,
     int at,
-    int dim) {
+    int dim,
+    double scale,
+    double sink) {
   std::vector<double> weight(t + 1);
-  double top = -std::numeric_limits<double>::infinity();
-  for (size_t s = 0; s <= t; s++) {
+  double top = sink;
+  for (size_t s = first; s <= t; s++) {
     for (int i = 0; i < dim; i++) {
       weight[s] += q[i] * k[s][at + i];
     }
-    weight[s] /= std::sqrt(dim);
+    weight[s] *= scale;
     top = std::max(top, weight[s]);
   }
-  double total = 0;
-  for (double& x : weight) {
-    x = std::exp(x - top);
-    total += x;
+  double total = std::exp(sink - top);
+  for (size_t s = first; s <= t; s++) {
+    weight[s] = std::exp(weight[s] - top);
+    total += weight[s];
   }
   std::vector<double> out(dim);
-  for (size_t s = 0; s <= t; s++) {
+  for (size_t s = first; s <= t; s++) {
     for (int i = 0; i < dim; i++) {
       out[i] += weight[s] / total * v[s][at + i];
     }
@@ -184,13 +192,31 @@ std::vector<double> attend_one(
   return out;
 }
 
-Rows attend(const Rows& q, const Rows& k, const Rows& v, const ModelConfig& c) {
+Rows attend(
+    const Rows& q,
+    const Rows& k,
+    const Rows& v,
+    const ModelConfig& c,
+    int layer,
+    const std::vector<float>& sinks) {
+  const double none = -std::numeric_limits<double>::infinity();
+  const double scale =
+      c.attention_scale > 0 ? c.attention_scale : 1 / std::sqrt(c.head_dim);
+  const size_t window = c.slides(layer) ? c.window : q.size();
   const int group = c.n_heads / c.n_kv_heads;
   Rows y(q.size(), std::vector<double>(c.q_dim()));
   for (size_t t = 0; t < q.size(); t++) {
     for (int h = 0; h < c.n_heads; h++) {
       const std::vector<double> out = attend_one(
-          &q[t][h * c.head_dim], k, v, t, h / group * c.head_dim, c.head_dim);
+          &q[t][h * c.head_dim],
+          k,
+          v,
+          t < window ? 0 : t - window + 1,
+          t,
+          h / group * c.head_dim,
+          c.head_dim,
+          scale,
+          sinks.empty() ? none : sinks[h]);
       std::copy(out.begin(), out.end(), y[t].begin() + h * c.head_dim);
     }
   }
@@ -205,14 +231,37 @@ void add(Rows& x, const Rows& y) {
   }
 }
 
-Rows glu(const Rows& gate, const Rows& up) {
+double activated(Activation activation, double gate, double up) {
+  switch (activation) {
+    case Activation::kGeluTanh:
+      return 0.5 * gate *
+          (1 +
+           std::tanh(
+               std::sqrt(2 / std::numbers::pi) *
+               (gate + 0.044715 * gate * gate * gate))) *
+          up;
+    case Activation::kClampedSwiglu: {
+      const double g = std::min(gate, 7.0);
+      return g / (1 + std::exp(-1.702 * g)) * (std::clamp(up, -7.0, 7.0) + 1);
+    }
+    default:
+      return gate / (1 + std::exp(-gate)) * up;
+  }
+}
+
+Rows glu(Activation activation, const Rows& gate, const Rows& up) {
   Rows y = up;
   for (size_t t = 0; t < y.size(); t++) {
     for (size_t i = 0; i < y[t].size(); i++) {
-      y[t][i] *= gate[t][i] / (1 + std::exp(-gate[t][i]));
+      y[t][i] = activated(activation, gate[t][i], up[t][i]);
     }
   }
   return y;
+}
+
+/// What a norm without weights leaves as it is.
+Rows normed(const Rows& x, const std::vector<float>& weight, double eps) {
+  return weight.empty() ? x : rms_norm(x, weight, eps);
 }
 
 // ---- random models ----
@@ -364,9 +413,22 @@ ModelConfig config_of(const Shape& shape) {
   c.qk_norm = shape.qk_norm;
   c.rope.interleaved = shape.interleaved;
   c.rope.scale = shape.rope_scale;
+  c.post_norms = shape.post_norms;
+  c.sinks = shape.sinks;
+  c.activation = shape.activation;
+  c.embedding_scale = shape.embedding_scale;
+  c.attention_scale = shape.attention_scale;
+  c.window = shape.window;
+  for (int l = 0; l < shape.n_layers && shape.window > 0; l++) {
+    c.sliding.push_back(l % 3 != 1);
+  }
   for (int i = 0; i < shape.head_dim; i += 2) {
     c.rope.inv_freq.push_back(
         static_cast<float>(std::pow(10000.0, -double(i) / shape.head_dim)));
+    if (shape.local_rope) {
+      c.local_rope.inv_freq.push_back(
+          static_cast<float>(std::pow(300.0, -double(i) / shape.head_dim)));
+    }
   }
   return c;
 }
@@ -394,6 +456,13 @@ std::shared_ptr<const Model> random_model(const Shape& shape) {
     if (c.qk_norm) {
       layer.q_norm = make.norm(c.head_dim);
       layer.k_norm = make.norm(c.head_dim);
+    }
+    if (c.sinks) {
+      layer.sinks = make.bias(c.n_heads);
+    }
+    if (c.post_norms) {
+      layer.o_norm = make.norm(c.d_model);
+      layer.down_norm = make.norm(c.d_model);
     }
     layer.o = make.matrix(c.d_model, c.q_dim());
     layer.ffn_norm = make.norm(c.d_model);
@@ -444,18 +513,24 @@ std::vector<std::vector<double>> logits(
   Rows x;
   for (int32_t t : tokens) {
     x.push_back(decode_row(model.weights.embedding, t));
+    for (double& value : x.back()) {
+      value *= c.embedding_scale;
+    }
   }
-  for (const stomp::LayerWeights& w : model.weights.layers) {
+  for (int l = 0; l < c.n_layers; l++) {
+    const stomp::LayerWeights& w = model.weights.layers[l];
     const Rows in = rms_norm(x, w.attention_norm, c.rms_eps);
     Rows q = linear(in, w.q);
     Rows k = linear(in, w.k);
     norm_heads(q, w.q_norm, c.rms_eps);
     norm_heads(k, w.k_norm, c.rms_eps);
-    rope(q, c);
-    rope(k, c);
-    add(x, linear(attend(q, k, linear(in, w.v), c), w.o));
+    rotate(q, c, l);
+    rotate(k, c, l);
+    const Rows seen = attend(q, k, linear(in, w.v), c, l, w.sinks);
+    add(x, normed(linear(seen, w.o), w.o_norm, c.rms_eps));
     const Rows h = rms_norm(x, w.ffn_norm, c.rms_eps);
-    add(x, linear(glu(linear(h, w.gate), linear(h, w.up)), w.down));
+    const Rows gated = glu(c.activation, linear(h, w.gate), linear(h, w.up));
+    add(x, normed(linear(gated, w.down), w.down_norm, c.rms_eps));
   }
   x = rms_norm(x, model.weights.final_norm, c.rms_eps);
   return linear(x, model.weights.head);

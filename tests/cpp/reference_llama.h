@@ -26,6 +26,13 @@ struct Shape {
   bool tied = false; // the head is the embedding
   bool qkv_bias = false;
   bool qk_norm = false;
+  bool post_norms = false;
+  bool sinks = false;
+  stomp::Activation activation = stomp::Activation::kSilu;
+  float embedding_scale = 1;
+  float attention_scale = 0; // 0: by head_dim
+  int window = 0;            // of every layer but each third; 0: none
+  bool local_rope = false;   // those layers turn by other frequencies
   float rope_scale = 1;
   uint32_t seed = 1;
   stomp::WeightFormat format = stomp::WeightFormat::kF32; // of all matrices

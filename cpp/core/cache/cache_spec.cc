@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -59,6 +59,24 @@ int longest_context(
     }
   }
   return low;
+}
+
+/// The layers that see everything, then those with a window.
+std::vector<LayerGroup> layer_groups(const ModelConfig& config) {
+  LayerGroup global;
+  LayerGroup sliding;
+  sliding.kind = AttentionKind::kSliding;
+  sliding.window = config.window;
+  for (int l = 0; l < config.n_layers; l++) {
+    (config.slides(l) ? sliding : global).layers.push_back(l);
+  }
+  std::vector<LayerGroup> groups;
+  for (LayerGroup& group : {std::ref(global), std::ref(sliding)}) {
+    if (!group.layers.empty()) {
+      groups.push_back(std::move(group));
+    }
+  }
+  return groups;
 }
 
 } // namespace
@@ -147,10 +165,7 @@ ModelCacheSpec make_cache_spec(
   spec.block_tokens = block_tokens;
   spec.element_bytes = element_bytes;
   spec.kv_bits = kv_bits;
-  LayerGroup all;
-  all.layers.resize(config.n_layers);
-  std::iota(all.layers.begin(), all.layers.end(), 0);
-  spec.groups.push_back(std::move(all));
+  spec.groups = layer_groups(config);
   return spec;
 }
 

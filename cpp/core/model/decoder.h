@@ -24,11 +24,13 @@ class Decoder {
       layers_.push_back(
           {ops.load_norm(lw.attention_norm),
            ops.load_linear({&lw.q, &lw.k, &lw.v}),
-           ops.load_head_norms(lw.q_norm, lw.k_norm),
+           ops.load_heads(lw.q_norm, lw.k_norm, lw.sinks),
            ops.load_linear({&lw.o}),
+           ops.load_norm(lw.o_norm),
            ops.load_norm(lw.ffn_norm),
            ops.load_linear({&lw.gate, &lw.up}),
-           ops.load_linear({&lw.down})});
+           ops.load_linear({&lw.down}),
+           ops.load_norm(lw.down_norm)});
       progress(l + 1, n + 1);
     }
     final_norm_ = ops.load_norm(w.final_norm);
@@ -42,10 +44,10 @@ class Decoder {
     for (int l = 0; l < static_cast<int>(layers_.size()); l++) {
       const Layer& layer = layers_[l];
       auto qkv = ops.linear(ops.rms_norm(x, layer.attention_norm), layer.qkv);
-      ops.add_linear(x, ops.attend(qkv, layer.head_norms, l), layer.o);
+      ops.add_linear(x, ops.attend(qkv, layer.heads, l), layer.o, layer.o_norm);
       auto gated =
           ops.gated_linear(ops.rms_norm(x, layer.ffn_norm), layer.gate_up);
-      ops.add_linear(x, gated, layer.down);
+      ops.add_linear(x, gated, layer.down, layer.down_norm);
     }
     ops.logits(ops.final_norm(x, final_norm_), head_);
   }
@@ -54,11 +56,13 @@ class Decoder {
   struct Layer {
     typename O::Norm attention_norm;
     typename O::Linear qkv;
-    typename O::HeadNorms head_norms;
+    typename O::HeadWeights heads;
     typename O::Linear o;
+    typename O::Norm o_norm;
     typename O::Norm ffn_norm;
     typename O::Linear gate_up;
     typename O::Linear down;
+    typename O::Norm down_norm;
   };
 
   typename O::Embedding embedding_;

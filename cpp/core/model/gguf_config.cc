@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "model/rope.h"
 #include "model/unsupported.h"
 
@@ -141,10 +142,6 @@ void refuse_variants(const Metadata& in, int head_dim) {
   if (in.integer(".expert_count").value_or(0) > 0) {
     unsupported("'" + in.full(".expert_count") + "': mixtures of experts");
   }
-  if (in.integer(".attention.sliding_window").value_or(0) > 0) {
-    unsupported(
-        "'" + in.full(".attention.sliding_window") + "' is not supported");
-  }
   const int value_length =
       in.integer(".attention.value_length").value_or(head_dim);
   if (value_length != head_dim) {
@@ -227,6 +224,49 @@ RopeConfig read_rope(const Metadata& in, int head_dim) {
   return rope;
 }
 
+/// Gemma's figures, as far as its files do not have them.
+void read_gemma(const Metadata& in, int head_dim, ModelConfig& m) {
+  m.qk_norm = true;
+  m.post_norms = true;
+  m.activation = Activation::kGeluTanh;
+  // Computed in bf16, whatever the weights are.
+  m.embedding_scale =
+      bf16_to_f32(f32_to_bf16(std::sqrt(static_cast<float>(m.d_model))));
+  // Of Gemma 3 the one with 62 layers scales by what its heads would be if
+  // they made up its width; files do not say so.
+  constexpr int kWideLayers = 62;
+  if (m.n_layers == kWideLayers && m.n_heads > 0) {
+    m.attention_scale =
+        1 / std::sqrt(static_cast<float>(m.d_model) / m.n_heads);
+  }
+  const double local = in.number(".rope.freq_base_swa").value_or(10000);
+  if (local <= 0) {
+    in.fail("'" + in.full(".rope.freq_base_swa") + "' is not positive");
+  }
+  m.local_rope.inv_freq = rope_frequencies(head_dim, local);
+}
+
+/// Every so many layers one sees everything, the others a window.
+void read_windows(const Metadata& in, ModelConfig& m) {
+  const int window = in.integer(".attention.sliding_window").value_or(0);
+  if (window == 0) {
+    return;
+  }
+  if (m.family != "gemma3") {
+    in.fail(
+        "'" + in.full(".attention.sliding_window") +
+            "' is not supported in this family",
+        Code::kModelUnsupported);
+  }
+  const int pattern =
+      in.same_for_all_layers(".attention.sliding_window_pattern").value_or(6);
+  m.window = window;
+  m.sliding.resize(std::clamp(m.n_layers, 0, 1 << 16));
+  for (size_t l = 0; l < m.sliding.size(); l++) {
+    m.sliding[l] = pattern < 1 || (l + 1) % pattern != 0;
+  }
+}
+
 int read_vocab_size(const Metadata& in) {
   const auto tokens = in.length("tokenizer.ggml.tokens");
   const auto stated = in.integer(".vocab_size");
@@ -295,7 +335,12 @@ ModelConfig config_from_gguf(const GgufFile& file) {
   refuse_variants(in, m.head_dim);
   // Frequencies of an absurd head dimension would be computed before
   // validate() sees it.
-  m.rope = read_rope(in, std::clamp(m.head_dim, 0, 1 << 16));
+  const int head_dim = std::clamp(m.head_dim, 0, 1 << 16);
+  m.rope = read_rope(in, head_dim);
+  if (m.family == "gemma3") {
+    read_gemma(in, head_dim, m);
+  }
+  read_windows(in, m);
   validate(m);
   return m;
 }

@@ -142,6 +142,10 @@ LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
   }
   w.o = in.matrix(p + "attn_output.weight", c.d_model, c.q_dim());
   w.ffn_norm = in.vector(p + "ffn_norm.weight", c.d_model);
+  if (c.post_norms) {
+    w.o_norm = in.vector(p + "post_attention_norm.weight", c.d_model);
+    w.down_norm = in.vector(p + "post_ffw_norm.weight", c.d_model);
+  }
   w.gate = in.matrix(p + "ffn_gate.weight", c.d_ff, c.d_model);
   w.up = in.matrix(p + "ffn_up.weight", c.d_ff, c.d_model);
   w.down = in.matrix(p + "ffn_down.weight", c.d_model, c.d_ff);

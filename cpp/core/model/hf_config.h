@@ -18,7 +18,8 @@ struct AffineFormat {
 
 struct HfConfig {
   ModelConfig model;
-  std::optional<bool> tied; // tie_word_embeddings, when the file has it
+  std::optional<bool> tied;    // tie_word_embeddings, when the file has it
+  bool norms_from_one = false; // norms' weights are what they have beyond 1
   std::optional<AffineFormat> quantisation;
   // By module path ("model.layers.0.mlp.up_proj"); none: left dense.
   std::map<std::string, std::optional<AffineFormat>, std::less<>> overrides;

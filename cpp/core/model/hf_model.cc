@@ -30,6 +30,12 @@ std::optional<WeightFormat> dense_format(Dtype dtype) {
   }
 }
 
+/// The head's module.
+std::string head_of(const CheckpointFiles& files) {
+  const std::string inner = "language_model.lm_head";
+  return files.find(inner + ".weight") != nullptr ? inner : "lm_head";
+}
+
 /// Hands out the checkpoint's tensors under their shapes and remembers which.
 class Tensors {
  public:
@@ -61,6 +67,30 @@ class Tensors {
     const SafetensorsTensor& t = take(name, {static_cast<uint64_t>(size)});
     return to_vector(t.data, floating(t), size);
   }
+
+  /// A norm's weights.
+  WeightVector norm(const std::string& module, int size) {
+    WeightVector w = vector(module + ".weight", size);
+    if (config_.norms_from_one) {
+      for (float& x : w) {
+        x += 1;
+      }
+    }
+    return w;
+  }
+
+  /// What the names of the language model's tensors begin with: a model that
+  /// also sees images has other parts beside it.
+  std::string root() {
+    for (const char* root :
+         {"language_model.model.", "model.language_model."}) {
+      if (has(std::string(root) + "norm.weight")) {
+        return root;
+      }
+    }
+    return "model.";
+  }
+  std::string head() const { return head_of(files_); }
 
   /// Part of the checkpoint that the model does not use.
   void ignore(const std::string& module) { ignored_.push_back(module); }
@@ -174,10 +204,10 @@ class Tensors {
   std::vector<std::string> ignored_;
 };
 
-LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
-  const std::string p = "model.layers." + std::to_string(layer) + ".";
+LayerWeights
+load_layer(Tensors& in, const ModelConfig& c, const std::string& p) {
   LayerWeights w;
-  w.attention_norm = in.vector(p + "input_layernorm.weight", c.d_model);
+  w.attention_norm = in.norm(p + "input_layernorm", c.d_model);
   w.q = in.matrix(p + "self_attn.q_proj", c.q_dim(), c.d_model);
   w.k = in.matrix(p + "self_attn.k_proj", c.kv_dim(), c.d_model);
   w.v = in.matrix(p + "self_attn.v_proj", c.kv_dim(), c.d_model);
@@ -187,11 +217,17 @@ LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
     w.v.bias = in.vector(p + "self_attn.v_proj.bias", c.kv_dim());
   }
   if (c.qk_norm) {
-    w.q_norm = in.vector(p + "self_attn.q_norm.weight", c.head_dim);
-    w.k_norm = in.vector(p + "self_attn.k_norm.weight", c.head_dim);
+    w.q_norm = in.norm(p + "self_attn.q_norm", c.head_dim);
+    w.k_norm = in.norm(p + "self_attn.k_norm", c.head_dim);
   }
   w.o = in.matrix(p + "self_attn.o_proj", c.d_model, c.q_dim());
-  w.ffn_norm = in.vector(p + "post_attention_layernorm.weight", c.d_model);
+  if (c.post_norms) {
+    w.o_norm = in.norm(p + "post_attention_layernorm", c.d_model);
+    w.ffn_norm = in.norm(p + "pre_feedforward_layernorm", c.d_model);
+    w.down_norm = in.norm(p + "post_feedforward_layernorm", c.d_model);
+  } else {
+    w.ffn_norm = in.norm(p + "post_attention_layernorm", c.d_model);
+  }
   w.gate = in.matrix(p + "mlp.gate_proj", c.d_ff, c.d_model);
   w.up = in.matrix(p + "mlp.up_proj", c.d_ff, c.d_model);
   w.down = in.matrix(p + "mlp.down_proj", c.d_model, c.d_ff);
@@ -199,17 +235,26 @@ LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
 }
 
 ModelWeights load_weights(Tensors& in, const ModelConfig& c) {
+  const std::string root = in.root();
   ModelWeights w;
-  w.embedding = in.matrix("model.embed_tokens", c.vocab_size, c.d_model);
+  w.embedding = in.matrix(root + "embed_tokens", c.vocab_size, c.d_model);
   for (int l = 0; l < c.n_layers; l++) {
-    w.layers.push_back(load_layer(in, c, l));
+    const std::string layer = root + "layers." + std::to_string(l) + ".";
+    w.layers.push_back(load_layer(in, c, layer));
   }
-  w.final_norm = in.vector("model.norm.weight", c.d_model);
+  w.final_norm = in.norm(root + "norm", c.d_model);
+  const std::string head = in.head();
   if (c.tied_embeddings) {
     w.head = w.embedding;
-    in.ignore("lm_head"); // a copy, when it is there
+    in.ignore(head); // a copy, when it is there
   } else {
-    w.head = in.matrix("lm_head", c.vocab_size, c.d_model);
+    w.head = in.matrix(head, c.vocab_size, c.d_model);
+  }
+  if (root != "model.") {
+    for (const char* part : {"vision_tower", "multi_modal_projector"}) {
+      in.ignore(part);
+      in.ignore(std::string("model.") + part);
+    }
   }
   in.refuse_rest();
   return w;
@@ -249,7 +294,8 @@ Model load_hf_directory(const std::string& directory) {
   const auto files = std::make_shared<const CheckpointFiles>(directory);
   // Where the config is silent, the head's presence decides.
   if (!config.tied) {
-    config.model.tied_embeddings = files->find("lm_head.weight") == nullptr;
+    config.model.tied_embeddings =
+        files->find(head_of(*files) + ".weight") == nullptr;
   }
   Model model;
   Tensors in(*files, config, directory);

@@ -51,10 +51,13 @@ struct LayerWeights {
   WeightVector attention_norm; // (d_model)
   WeightMatrix q, k, v;        // (q_dim | kv_dim, d_model)
   WeightVector q_norm, k_norm; // (head_dim), of each head; empty: none
+  WeightVector sinks;          // (n_heads); empty: none
   WeightMatrix o;              // (d_model, q_dim)
+  WeightVector o_norm;         // (d_model), of what o yields; empty: none
   WeightVector ffn_norm;       // (d_model)
   WeightMatrix gate, up;       // (d_ff, d_model)
   WeightMatrix down;           // (d_model, d_ff)
+  WeightVector down_norm;      // (d_model), of what down yields; empty: none
 };
 
 struct ModelWeights {

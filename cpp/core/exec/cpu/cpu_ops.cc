@@ -59,10 +59,11 @@ CpuOps::Norm CpuOps::load_norm(const WeightVector& weights) {
   return weights;
 }
 
-CpuOps::HeadNorms CpuOps::load_head_norms(
-    const WeightVector& q,
-    const WeightVector& k) {
-  return {load_norm(q), load_norm(k)};
+CpuOps::HeadWeights CpuOps::load_heads(
+    const WeightVector& q_norm,
+    const WeightVector& k_norm,
+    const WeightVector& sinks) {
+  return {load_norm(q_norm), load_norm(k_norm), load_norm(sinks)};
 }
 
 CpuOps::Embedding CpuOps::load_embedding(const WeightMatrix& matrix) {
@@ -132,7 +133,13 @@ CpuOps::Hidden CpuOps::embed(const Embedding& table) {
   const Hidden x{
       hidden_, step_->n(), round_up<size_t>(config_.d_model, kBlockColumns)};
   each_row(x.n, table.cols, [&](int row, int) {
-    dequantise_row(table, step_->tokens[row], x.row(row));
+    float* const to = x.row(row);
+    dequantise_row(table, step_->tokens[row], to);
+    if (config_.embedding_scale != 1) {
+      for (int c = 0; c < table.cols; c++) {
+        to[c] *= config_.embedding_scale;
+      }
+    }
   });
   return x;
 }
@@ -168,9 +175,26 @@ CpuOps::Output CpuOps::linear(const Input& in, const Linear& w) {
   return y;
 }
 
-void CpuOps::add_linear(Hidden& x, const Input& in, const Linear& w) {
-  runner_.multiply(in, w, {x.rows, x.stride, true});
-  add_bias(x.rows, x.stride, in.n, w);
+void CpuOps::add_linear(
+    Hidden& x,
+    const Input& in,
+    const Linear& w,
+    const Norm& norm) {
+  if (norm.empty()) {
+    runner_.multiply(in, w, {x.rows, x.stride, true});
+    add_bias(x.rows, x.stride, in.n, w);
+    return;
+  }
+  const Output y = linear(in, w);
+  const int cols = config_.d_model;
+  each_row(y.n, cols, [&](int row, int) {
+    float* const from = y.rows + row * y.stride;
+    kernels_.rms_norm(from, norm.data(), cols, config_.rms_eps, from);
+    float* const to = x.row(row);
+    for (int c = 0; c < cols; c++) {
+      to[c] += from[c];
+    }
+  });
 }
 
 void CpuOps::add_bias(float* rows, size_t stride, int n, const Linear& w) {
@@ -189,12 +213,12 @@ void CpuOps::add_bias(float* rows, size_t stride, int n, const Linear& w) {
 
 CpuOps::Input CpuOps::gated_linear(const Input& in, const Linear& w) {
   const Input out = gated_.rows(in.n, in.n_codes, config_.d_ff);
-  runner_.gate(in, w, out);
+  runner_.gate(config_.activation, in, w, out);
   return out;
 }
 
-void CpuOps::norm_heads(const QkvRows& qkv, int n, const HeadNorms& norms) {
-  if (norms.q.empty()) {
+void CpuOps::norm_heads(const QkvRows& qkv, int n, const HeadWeights& heads) {
+  if (heads.q_norm.empty()) {
     return;
   }
   const int dim = config_.head_dim;
@@ -205,12 +229,12 @@ void CpuOps::norm_heads(const QkvRows& qkv, int n, const HeadNorms& norms) {
     }
   };
   each_row(n, config_.q_dim() + config_.kv_dim(), [&](int row, int) {
-    norm(qkv.row(row), config_.n_heads, norms.q);
-    norm(qkv.row(row) + qkv.k, config_.n_kv_heads, norms.k);
+    norm(qkv.row(row), config_.n_heads, heads.q_norm);
+    norm(qkv.row(row) + qkv.k, config_.n_kv_heads, heads.k_norm);
   });
 }
 
-CpuOps::Input CpuOps::attend(Output& y, const HeadNorms& norms, int layer) {
+CpuOps::Input CpuOps::attend(Output& y, const HeadWeights& heads, int layer) {
   const int cols = config_.q_dim();
   const Input in = input_.rows(y.n, n_codes(), cols);
   const QkvRows qkv{
@@ -218,8 +242,8 @@ CpuOps::Input CpuOps::attend(Output& y, const HeadNorms& norms, int layer) {
       y.stride,
       y.of->part(1).first_column(),
       y.of->part(2).first_column()};
-  norm_heads(qkv, y.n, norms);
-  attention_.run(qkv, layer, attended_, runner_, in);
+  norm_heads(qkv, y.n, heads);
+  attention_.run(qkv, layer, heads.sinks, attended_, runner_, in);
   return in;
 }
 

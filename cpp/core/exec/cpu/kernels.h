@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "model/activation.h"
+
 // For functions in headers that the kernel files include: a copy that was
 // compiled for one instruction set must not end up serving another.
 #define STOMP_INLINE inline __attribute__((always_inline))
@@ -210,9 +212,11 @@ struct TileKernels {
       const TileRows& out,
       int row,
       int first);
-  /// Columns [first, first + 16) of rows [0, n) of `out`: silu(gate) * up,
-  /// where row r has gate at gate_up + r * 2 * kBlockColumns, then up.
+  /// Columns [first, first + 16) of rows [0, n) of `out`: gate and up under the
+  /// activation, where row r has gate at gate_up + r * 2 * kBlockColumns, then
+  /// up.
   void (*round_gated)(
+      Activation activation,
       const float* gate_up,
       int n,
       const TileRows& out,
@@ -256,8 +260,13 @@ struct Kernels {
   /// out = x * w / sqrt(mean(x^2) + eps).
   void (
       *rms_norm)(const float* x, const float* w, int n, float eps, float* out);
-  /// out = silu(gate) * up.
-  void (*silu_mul)(const float* gate, const float* up, int n, float* out);
+  /// gate and up under the activation, see model/activation.h.
+  void (*activate)(
+      Activation activation,
+      const float* gate,
+      const float* up,
+      int n,
+      float* out);
   /// Row 0 of `out`, to the nearest code; a NaN or infinity makes its group's
   /// scale no finite number.
   void (*quantise_row)(const float* x, const QuantisedRows& out);

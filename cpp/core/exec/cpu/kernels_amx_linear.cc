@@ -145,15 +145,41 @@ void round_row(
   }
 }
 
-void round_gated(const float* gate_up, int n, const TileRows& out, int first) {
+namespace {
+
+template <Activation A>
+void round_activated(
+    const float* gate_up,
+    int n,
+    const TileRows& out,
+    int first) {
   for (int r = 0; r < n; r++, gate_up += 2 * kBlockColumns) {
     const F32 gate = load<F32>(gate_up);
     const F32 up = load<F32>(gate_up + kBlockColumns);
-    const F32 y = gate / (exp(-gate) + 1.0f) * up;
+    const F32 y = activated<A>(gate, up);
     uint16_t* to = out.tile(r / kTileRows, first / kTileK) +
         r % kTileRows * kTileK + first % kTileK;
     _mm256_storeu_si256(
         reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh((__m512)y));
+  }
+}
+
+} // namespace
+
+void round_gated(
+    Activation activation,
+    const float* gate_up,
+    int n,
+    const TileRows& out,
+    int first) {
+  switch (activation) {
+    case Activation::kSilu:
+      return round_activated<Activation::kSilu>(gate_up, n, out, first);
+    case Activation::kGeluTanh:
+      return round_activated<Activation::kGeluTanh>(gate_up, n, out, first);
+    case Activation::kClampedSwiglu:
+      return round_activated<Activation::kClampedSwiglu>(
+          gate_up, n, out, first);
   }
 }
 

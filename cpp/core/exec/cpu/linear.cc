@@ -301,8 +301,9 @@ void LinearRunner::multiply_pairs(
 
 // ---- gates ----
 
-/// Columns [group * kGroup, ...) of silu(gate) * up for the rows of codes.
+/// Columns [group * kGroup, ...) of the activated for the rows of codes.
 void LinearRunner::gate_codes(
+    Activation activation,
     const PackedMatrix& w,
     const LinearRows& rows,
     int group,
@@ -327,7 +328,7 @@ void LinearRunner::gate_codes(
     }
     for (int i = 0; i < some; i++) {
       float* y = scratch.gated + i * kWidth;
-      kernels_.silu_mul(y, y + kGateColumns, n, y);
+      kernels_.activate(activation, y, y + kGateColumns, n, y);
       put(y, out, r + i, first, n);
     }
   }
@@ -335,6 +336,7 @@ void LinearRunner::gate_codes(
 
 /// The same columns for the rows in tiles.
 void LinearRunner::gate_tiles(
+    Activation activation,
     const PackedMatrix& w,
     const LinearRows& rows,
     int group,
@@ -345,6 +347,7 @@ void LinearRunner::gate_tiles(
     const int block = group * kGateBlocks + b;
     if (block < gate_blocks) {
       gate_block(
+          activation,
           w.block(block),
           w.block(gate_blocks + block),
           rows,
@@ -356,6 +359,7 @@ void LinearRunner::gate_tiles(
 }
 
 void LinearRunner::gate_block(
+    Activation activation,
     const PackedBlock& gate,
     const PackedBlock& up,
     const LinearRows& rows,
@@ -369,7 +373,8 @@ void LinearRunner::gate_block(
     float* y = scratch.gated;
     few_tiled(gate, rows, {y, kWidth});
     few_tiled(up, rows, {y + kBlockColumns, kWidth});
-    kernels_.tiles->round_gated(y, rows.n_tiled(), out.tiles, column);
+    kernels_.tiles->round_gated(
+        activation, y, rows.n_tiled(), out.tiles, column);
     return;
   }
   const int k_tiles = rows.tiles.k_tiles;
@@ -383,6 +388,7 @@ void LinearRunner::gate_block(
       many(product, rows, t, some, {{y, kWidth}, {y + kBlockColumns, kWidth}});
       if (k + kPanelTiles >= k_tiles) {
         kernels_.tiles->round_gated(
+            activation,
             y,
             std::min(some * kTileRows, rows.n_tiled() - t * kTileRows),
             {out.tiles.tile(t, 0), out.tiles.k_tiles},
@@ -393,6 +399,7 @@ void LinearRunner::gate_block(
 }
 
 void LinearRunner::gate(
+    Activation activation,
     const LinearRows& rows,
     const PackedMatrix& w,
     const LinearRows& out) {
@@ -405,10 +412,10 @@ void LinearRunner::gate(
         Scratch own = scratch(worker);
         for (int g = begin; g < end; g++) {
           if (rows.n_codes) {
-            gate_codes(w, rows, g, out, own);
+            gate_codes(activation, w, rows, g, out, own);
           }
           if (rows.n_tiled()) {
-            gate_tiles(w, rows, g, out, own);
+            gate_tiles(activation, w, rows, g, out, own);
           }
         }
       });

@@ -60,9 +60,13 @@ class LinearRunner {
   /// out = rows times the weights, or added to it. `out` has whole row tiles.
   void
   multiply(const LinearRows& rows, const PackedMatrix& w, LinearOutput out);
-  /// out = silu(gate) * up, where w has the two as parts of equal size.
-  void
-  gate(const LinearRows& rows, const PackedMatrix& w, const LinearRows& out);
+  /// out = gate and up under the activation, where w has the two as parts of
+  /// equal size.
+  void gate(
+      Activation activation,
+      const LinearRows& rows,
+      const PackedMatrix& w,
+      const LinearRows& out);
   /// Columns [first, first + n) of row r in the form that `rows` keeps it in,
   /// from floats. Any thread. REQUIRES: first is a multiple of kGroup, and n
   /// unless the row ends there.
@@ -106,12 +110,14 @@ class LinearRunner {
       const PackedMatrix& w,
       LinearOutput out);
   void gate_codes(
+      Activation activation,
       const PackedMatrix& w,
       const LinearRows& rows,
       int group,
       const LinearRows& out,
       Scratch& scratch) const;
   void gate_tiles(
+      Activation activation,
       const PackedMatrix& w,
       const LinearRows& rows,
       int group,
@@ -119,6 +125,7 @@ class LinearRunner {
       Scratch& scratch) const;
 
   void gate_block(
+      Activation activation,
       const PackedBlock& gate,
       const PackedBlock& up,
       const LinearRows& rows,

@@ -155,11 +155,26 @@ Array Graph::rope(
   return y;
 }
 
+Array Graph::minimum(const Array& a, const Array& b) const {
+  Array y;
+  check(mlx_minimum(y.out(), a.get(), b.get(), stream_), "take the smaller");
+  return y;
+}
+
+Array Graph::maximum(const Array& a, const Array& b) const {
+  Array y;
+  check(mlx_maximum(y.out(), a.get(), b.get(), stream_), "take the larger");
+  return y;
+}
+
 Array Graph::attention(
     const Array& q,
     const Array& k,
     const Array& v,
-    float scale) const {
+    float scale,
+    const Array& mask,
+    const Array& sinks) const {
+  const char* causal = q.dim(2) == 1 ? "" : "causal";
   Array y;
   check(
       mlx_fast_scaled_dot_product_attention(
@@ -168,9 +183,9 @@ Array Graph::attention(
           k.get(),
           v.get(),
           scale,
-          q.dim(2) == 1 ? "" : "causal",
-          kNone,
-          kNone,
+          mask.empty() ? causal : "array",
+          mask.empty() ? kNone : mask.get(),
+          sinks.empty() ? kNone : sinks.get(),
           false,
           stream_),
       "attend");

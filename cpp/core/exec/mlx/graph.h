@@ -45,10 +45,19 @@ class Graph {
       const Array& positions,
       const Array& periods,
       bool interleaved) const;
-  /// q (1, heads, n, dim), k and v (1, kv_heads, length, dim); row i of q
-  /// sees the first length - n + i + 1 keys.
-  Array attention(const Array& q, const Array& k, const Array& v, float scale)
-      const;
+  Array minimum(const Array& a, const Array& b) const;
+  Array maximum(const Array& a, const Array& b) const;
+  /// q (1, heads, n, dim), k and v (1, kv_heads, length, dim). Row i of q sees
+  /// the first length - n + i + 1 keys, or those that `mask` (n, length) says,
+  /// unless it is empty. sinks (heads): scores that nothing stands behind;
+  /// empty: none.
+  Array attention(
+      const Array& q,
+      const Array& k,
+      const Array& v,
+      float scale,
+      const Array& mask,
+      const Array& sinks) const;
 
   /// Affine triples as MLX packs them.
   Array quantized_matmul(
