@@ -209,7 +209,7 @@ EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
   while (true) {
     bool fits = true;
     for (int g = 0; g < pool.groups(); g++) {
-      fits &= room(g) >= cache_->need(seq.agent->kv, grow, g);
+      fits &= room(g) >= need(seq, grow, g);
     }
     if (fits) {
       return Admission::kAdmitted;
@@ -224,6 +224,12 @@ EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
   }
 }
 
+/// Blocks that growing by so many tokens will take, step by step.
+int EngineCore::need(const Sequence& seq, int tokens, int group) const {
+  return cache_->need_in_steps(
+      seq.agent->kv, tokens, options_.prefill_step_tokens, group);
+}
+
 int EngineCore::room(int group) const {
   return cache_->pool().available(group) - promised(group);
 }
@@ -232,8 +238,7 @@ int EngineCore::promised(int group) const {
   int blocks = 0;
   for (const SequencePtr& seq : active_) {
     if (seq->phase != Phase::kDone && seq->target > seq->cached()) {
-      blocks +=
-          cache_->need(seq->agent->kv, seq->target - seq->cached(), group);
+      blocks += need(*seq, seq->target - seq->cached(), group);
     }
   }
   return blocks;

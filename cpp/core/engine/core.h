@@ -86,7 +86,8 @@ class EngineCore {
   void adopt(Sequence& seq);
   Admission make_room(const Sequence& seq);
   int promised(int group) const; // blocks that active sequences may take
-  int room(int group) const;     // blocks that nobody holds or was promised
+  int need(const Sequence& seq, int tokens, int group) const;
+  int room(int group) const; // blocks that nobody holds or was promised
   /// Grows when idle agents, saved ones or computed prompts may have made it
   /// easier to admit somebody.
   uint64_t changes() const;
