@@ -16,6 +16,7 @@
 #include "engine/chooser.h"
 #include "engine/engine.h"
 #include "engine/grammar_cache.h"
+#include "engine/restore.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 
@@ -95,7 +96,6 @@ class EngineCore {
   void note_standing(Sequence& seq) const;
   void start(Sequence& seq);
   bool restore();
-  size_t reserve_blocks(Sequence& seq);
   bool restore_blocks(Sequence& seq);
   void restored(Sequence& seq); // as far as it goes
 
@@ -135,11 +135,6 @@ class EngineCore {
   std::list<SequencePtr> waiting_; // in order of arrival
   std::list<SequencePtr> active_;  // in order of admission
   std::map<int32_t, Sequence*> by_id_;
-  struct Restore {
-    std::unique_ptr<AgentFileReader> file;
-    size_t next = 0; // block
-    int until = 0;   // tokens wanted
-  };
   std::map<Sequence*, Restore> restores_;
 
   // Of the step under way, kept so that a step allocates nothing.
