@@ -119,6 +119,8 @@ const char* name(AgentTier tier) {
       return "hot";
     case AgentTier::kWarm:
       return "warm";
+    case AgentTier::kCold:
+      return "cold";
   }
   return "warm";
 }
@@ -167,6 +169,8 @@ EngineOptions engine_options(const Napi::Object& o) {
   options.max_agents = integer(o, "maxAgents");
   options.max_context = integer(o, "maxContext");
   options.cache_dir = text(o, "cacheDir");
+  options.disk_budget_bytes =
+      static_cast<uint64_t>(number(o, "diskBudgetBytes"));
   options.batch_window_ms = integer(o, "batchWindowMs");
   return options;
 }
@@ -268,6 +272,9 @@ Napi::Object to_js(Napi::Env env, const EngineStats& s) {
   o.Set("decodeTokens", number_of(s.decode_tokens));
   o.Set("preemptions", number_of(s.preemptions));
   o.Set("evictionsHot", number_of(s.evictions_hot));
+  o.Set("demotions", number_of(s.demotions));
+  o.Set("diskBytes", number_of(s.disk_bytes));
+  o.Set("diskSharedBytes", number_of(s.disk_shared_bytes));
   o.Set("saves", number_of(s.saves));
   o.Set("saveFailures", number_of(s.save_failures));
   o.Set("saveSeconds", s.save_seconds);

@@ -418,8 +418,7 @@ std::optional<AgentFileHeader> AgentStore::share(
     segment->agent.clear();
     segment->transcript.clear();
     segment->segments.clear();
-    segment->tokens.resize(
-        static_cast<size_t>(end) * header.spec.block_tokens);
+    segment->tokens.resize(static_cast<size_t>(end) * header.spec.block_tokens);
     keep_blocks(*segment, begun, end, true);
     header.segments.push_back({names[end - 1], begun, end - begun});
     begun = end;
@@ -700,8 +699,8 @@ std::vector<AgentInfo> AgentStore::list() {
     const auto entries = disk_->entries(); // a bad file leaves the list
     for (const auto& [id, entry] : entries) {
       AgentInfo& info = all[id];
-      info.tier = AgentTier::kWarm;
       info.tokens = disk_->tokens(id);
+      info.tier = disk_->cold(id) ? AgentTier::kCold : AgentTier::kWarm;
       info.disk_bytes = entry.bytes;
       info.saved = true;
       info.last_used_ms = entry.used_ms;

@@ -88,6 +88,12 @@ class AgentStore {
   std::optional<Error> unsaved() const;
   bool saving() const { return job_ != nullptr || !queue_.empty(); }
 
+  /// Of the folder of caches; 0 without one.
+  uint64_t disk_bytes() const { return disk_ ? disk_->bytes() : 0; }
+  /// That agents' files would have more without segments.
+  uint64_t disk_shared_bytes() const {
+    return disk_ ? disk_->segments().saved_bytes() : 0;
+  }
   int hot() const; // idle agents in the pool
   struct Counters {
     uint64_t saves = 0;
@@ -113,9 +119,8 @@ class AgentStore {
   void start_job();
   void begin_file(AgentFileHeader header);
   void finish_file(const DiskTier::Result& result);
-  std::optional<AgentFileHeader> share(
-      const Job& job,
-      AgentFileHeader& header) const;
+  std::optional<AgentFileHeader> share(const Job& job, AgentFileHeader& header)
+      const;
   bool held_by_others(const BlockTable& table, int number) const;
   bool make_room_on_disk();
   bool demote(const std::string& id);

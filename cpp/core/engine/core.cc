@@ -102,6 +102,9 @@ EngineStats EngineCore::stats() const {
   s.preemptions = preemptions_;
   const AgentStore::Counters& c = agents_->counters();
   s.evictions_hot = c.evictions;
+  s.demotions = c.demotions;
+  s.disk_bytes = agents_->disk_bytes();
+  s.disk_shared_bytes = agents_->disk_shared_bytes();
   s.saves = c.saves;
   s.save_failures = c.failures;
   s.save_seconds = c.seconds;

@@ -127,12 +127,12 @@ struct StepEvents {
   }
 };
 
-enum class AgentTier { kActive, kHot, kWarm };
+enum class AgentTier { kActive, kHot, kWarm, kCold };
 
 struct AgentInfo {
   std::string id;
   AgentTier tier = AgentTier::kHot; // active: in a request; hot: in the pool;
-  // warm: on disk only
+  // warm: on disk only; cold: only its transcript is
   int tokens = 0;
   int blocks = 0;
   size_t pool_bytes = 0; // shared blocks counted in full
@@ -168,6 +168,10 @@ struct EngineStats {
   uint64_t decode_tokens = 0;
   uint64_t preemptions = 0;
   uint64_t evictions_hot = 0;
+  uint64_t demotions = 0;         // of agents on disk, to cold
+  uint64_t disk_bytes = 0;        // of all models' agents
+  uint64_t disk_shared_bytes = 0; // that this model's would have more if each
+  // had its own copy of what it shares
   uint64_t saves = 0;
   uint64_t save_failures = 0;
   double save_seconds = 0;

@@ -24,9 +24,7 @@ Restore::Restore(
     std::unique_ptr<AgentFileReader> file,
     const ModelCacheSpec& spec,
     int tokens)
-    : file_(std::move(file)),
-      until_(tokens),
-      first_(first_stored(*file_)) {
+    : file_(std::move(file)), until_(tokens), first_(first_stored(*file_)) {
   const std::vector<StoredBlock>& blocks = file_->blocks();
   for (int g = 0; g < static_cast<int>(first_.size()); g++) {
     if (first_[g] > spec.first_block(g, tokens)) {

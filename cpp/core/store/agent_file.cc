@@ -114,8 +114,8 @@ std::string blocks_text(const std::vector<StoredBlock>& blocks) {
 std::string segments_text(const std::vector<SegmentUse>& segments) {
   std::string text;
   for (const SegmentUse& s : segments) {
-    text += (text.empty() ? "" : " ") + s.name + ":" +
-        std::to_string(s.first) + ":" + std::to_string(s.blocks);
+    text += (text.empty() ? "" : " ") + s.name + ":" + std::to_string(s.first) +
+        ":" + std::to_string(s.blocks);
   }
   return text;
 }
@@ -372,9 +372,8 @@ void check_segment(const AgentFileHeader& h) {
     }
     expected = int64_t{b.index} + 1;
   }
-  const bool ends = std::all_of(next.begin(), next.end(), [&](int64_t n) {
-    return n < 0 || n == end;
-  });
+  const bool ends = std::all_of(
+      next.begin(), next.end(), [&](int64_t n) { return n < 0 || n == end; });
   if (!ends || end * h.spec.block_tokens != n_tokens || !h.segments.empty()) {
     corrupt("its blocks do not end with its tokens");
   }
@@ -436,8 +435,8 @@ void check_seal(const SafetensorsFile& file) {
   const SafetensorsTensor& tokens = tensor_named(file, kTokens, Dtype::kI32);
   const SafetensorsTensor& crcs = tensor_named(file, kChecksums, Dtype::kU32);
   const SafetensorsTensor& sealed = tensor_named(file, kSeal, Dtype::kU8);
-  const Sha256::Digest digest = seal(
-      file.header(), {tokens.data, tokens.bytes}, {crcs.data, crcs.bytes});
+  const Sha256::Digest digest =
+      seal(file.header(), {tokens.data, tokens.bytes}, {crcs.data, crcs.bytes});
   if (sealed.bytes != digest.size() ||
       std::memcmp(sealed.data, digest.data(), digest.size()) != 0) {
     corrupt("its header or token ids were altered");
@@ -585,10 +584,9 @@ void AgentFileReader::use(
   const AgentFileHeader& h = segment.header();
   const size_t tokens =
       (size_t{0} + part.first + part.blocks) * h.spec.block_tokens;
-  const bool fits = h.segment && !segment.mismatch(
-                                     header_.fingerprint,
-                                     header_.numerics,
-                                     header_.spec) &&
+  const bool fits =
+      h.segment &&
+      !segment.mismatch(header_.fingerprint, header_.numerics, header_.spec) &&
       h.seed == header_.seed && tokens <= h.tokens.size() &&
       std::equal(
           h.tokens.begin(), h.tokens.begin() + tokens, header_.tokens.begin());

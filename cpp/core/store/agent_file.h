@@ -97,9 +97,9 @@ class AgentFileWriter {
 /// of the segments that it uses; block bytes are verified as they are read.
 class AgentFileReader {
  public:
-  /// Segments are looked for in `segment_folder`; empty: there are none. Throws kCacheCorrupt saying
-  /// what is wrong, kCachePersistence when a file cannot be opened now,
-  /// kIncompatibleCache for a later format.
+  /// Segments are looked for in `segment_folder`; empty: there are none. Throws
+  /// kCacheCorrupt saying what is wrong, kCachePersistence when a file cannot
+  /// be opened now, kIncompatibleCache for a later format.
   AgentFileReader(const std::string& path, const std::string& segment_folder);
 
   const AgentFileHeader& header() const { return header_; }

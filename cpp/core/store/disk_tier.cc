@@ -322,8 +322,8 @@ std::unique_ptr<AgentFileReader> DiskTier::take_kept(const std::string& agent) {
 
 std::unique_ptr<AgentFileReader> DiskTier::verified(const std::string& agent) {
   try {
-    auto file = std::make_unique<AgentFileReader>(
-        path_of(agent), segments_.folder());
+    auto file =
+        std::make_unique<AgentFileReader>(path_of(agent), segments_.folder());
     if (file->header().agent != agent || file->header().segment) {
       throw Error(
           Code::kCacheCorrupt,
