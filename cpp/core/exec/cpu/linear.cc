@@ -89,6 +89,45 @@ LinearRows RowBuffers::rows(int n, int n_codes, int cols) const {
   return rows;
 }
 
+namespace {
+
+void copy_tiled(const TileRows& from, int r, const TileRows& to, int i) {
+  for (int k = 0; k < from.k_tiles; k++) {
+    std::copy_n(
+        from.tile(r / kTileRows, k) + r % kTileRows * kTileK,
+        kTileK,
+        to.tile(i / kTileRows, k) + i % kTileRows * kTileK);
+  }
+}
+
+void copy_codes(QuantisedRows from, QuantisedRows to) {
+  for (int k = 0; k < from.cols; k += kGroup) {
+    std::copy_n(from.codes, kGroup, to.codes);
+    *to.scales = *from.scales;
+    *to.sums = *from.sums;
+    from = from.next_group();
+    to = to.next_group();
+  }
+}
+
+} // namespace
+
+void copy_row(const LinearRows& from, int r, const LinearRows& to, int i) {
+  if (r >= from.n_codes) {
+    copy_tiled(from.tiles, r - from.n_codes, to.tiles, i - to.n_codes);
+    return;
+  }
+  if (from.floats) {
+    std::copy_n(
+        from.floats + static_cast<size_t>(r) * from.cols,
+        from.cols,
+        const_cast<float*>(to.floats) + static_cast<size_t>(i) * to.cols);
+  }
+  if (from.codes.codes) {
+    copy_codes(from.codes.from(r), to.codes.from(i));
+  }
+}
+
 // ---- runner ----
 
 struct LinearRunner::Scratch {

@@ -53,6 +53,10 @@ class RowBuffers {
   uint16_t* tiles_ = nullptr;
 };
 
+/// Row r of `from` as row i of `to`. REQUIRES: both have equal columns, and the
+/// rows are in the same form.
+void copy_row(const LinearRows& from, int r, const LinearRows& to, int i);
+
 class LinearRunner {
  public:
   LinearRunner(const Kernels& kernels, ThreadPool& threads);

@@ -11,13 +11,15 @@ namespace {
 
 /// Scales that are f16 in the file stay so, without loss.
 bool f16_scales(const WeightMatrix& w) {
-  return w.format != WeightFormat::kAffine ||
-      w.scale_format == WeightFormat::kF16;
+  return !w.mxfp4() &&
+      (w.format != WeightFormat::kAffine ||
+       w.scale_format == WeightFormat::kF16);
 }
 
 /// Formats whose bias is that of centred codes: it need not be stored.
 bool symmetric(const WeightMatrix& w) {
-  return w.format == WeightFormat::kQ4_0 || w.format == WeightFormat::kQ8_0;
+  return w.format == WeightFormat::kQ4_0 || w.format == WeightFormat::kQ8_0 ||
+      w.mxfp4();
 }
 
 QuantisedLayout quantised_layout(const WeightMatrix& w) {
@@ -30,7 +32,7 @@ QuantisedLayout quantised_layout(const WeightMatrix& w) {
       .group = w.group,
       .f32_scales = !f16_scales(w),
       .biases = !symmetric(w),
-      .centre = 1 << (bits - 1)};
+      .centre = w.mxfp4() ? 12 : 1 << (bits - 1)};
 }
 
 DenseLayout dense_layout(const WeightMatrix& w) {
@@ -152,15 +154,9 @@ void fill(const WeightMatrix& w, PackedPart& part, ThreadPool& threads) {
 
 /// Gives the file's pages back once they are packed.
 void release(const WeightMatrix& w) {
-  const size_t all = w.bytes();
-  if (w.format != WeightFormat::kAffine) {
-    release_file_pages(w.data, all);
-    return;
+  for (const std::span<const std::byte> range : file_ranges(w)) {
+    release_file_pages(range.data(), range.size());
   }
-  const size_t codes = static_cast<size_t>(w.rows) * w.cols * w.bits / 8;
-  release_file_pages(w.data, codes);
-  release_file_pages(w.scales, (all - codes) / 2);
-  release_file_pages(w.biases, (all - codes) / 2);
 }
 
 } // namespace
