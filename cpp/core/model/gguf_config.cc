@@ -191,7 +191,12 @@ void read_yarn(const Metadata& in, double theta, RopeConfig& rope) {
   yarn.factor = in.number(".rope.scaling.factor").value_or(1);
   yarn.original_context = in.integer(".rope.scaling.original_context_length")
                               .value_or(in.required_integer(".context_length"));
-  if (yarn.factor <= 0 || yarn.original_context <= 0 || theta <= 1) {
+  yarn.beta_fast =
+      in.number(".rope.scaling.yarn_beta_fast").value_or(yarn.beta_fast);
+  yarn.beta_slow =
+      in.number(".rope.scaling.yarn_beta_slow").value_or(yarn.beta_slow);
+  if (yarn.factor <= 0 || yarn.original_context <= 0 || theta <= 1 ||
+      yarn.beta_slow <= 0 || yarn.beta_fast <= yarn.beta_slow) {
     in.fail("'" + in.full(".rope.scaling") + "': a figure is out of range");
   }
   scale_rope_yarn(rope.inv_freq, yarn);
