@@ -133,7 +133,9 @@ TEST("packed matrix: every format keeps its values, padding is zero") {
         WeightFormat::kBF16,
         WeightFormat::kQ4_0,
         WeightFormat::kQ4_1,
-        WeightFormat::kQ8_0}) {
+        WeightFormat::kQ8_0,
+        WeightFormat::kMxfp4,
+        WeightFormat::kMxfp4Blocks}) {
     check_format(shape_of(format), threads);
   }
   reference::Shape shape = shape_of(WeightFormat::kAffine);
