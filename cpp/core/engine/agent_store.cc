@@ -148,10 +148,9 @@ void AgentStore::set_aside(Agent& agent) {
   agent.version++; // what the disk held is gone
 }
 
-/// Room for n more tokens, at the cost of idle agents that are saved.
-void AgentStore::grow(Agent& agent, int n) {
-  std::vector<BlockCopy> copies;
-  while (!cache_.reserve(agent.kv, n, copies)) {
+/// Room for what is brought back, at the cost of idle agents that are saved.
+void AgentStore::make_room_for(Agent& agent, const Restore& restore) {
+  while (!restore.reserve(cache_, agent.kv)) {
     if (evict_one(&agent) != Eviction::kDone) {
       throw Error(
           Code::kPoolExhausted,
@@ -160,40 +159,29 @@ void AgentStore::grow(Agent& agent, int n) {
               "--cache-budget-mb.");
     }
   }
-  executor_.copy_blocks(copies);
 }
 
 /// The whole cache of an agent that is on disk only, for fork() and load().
 void AgentStore::load_whole(Agent& agent) {
-  const std::unique_ptr<AgentFileReader> file = open(agent);
+  std::unique_ptr<AgentFileReader> file = open(agent);
   if (!file) {
     throw Error(
         Code::kIncompatibleCache,
         agent.note + ". Send the agent a request first; it starts cold.",
         {{"agent", agent.id}});
   }
-  const AgentFileHeader& header = file->header();
-  const std::span<const int32_t> tokens = header.tokens;
-  agent.kv = cache_.open(header.seed);
-  try {
-    for (size_t i = 0; i < header.blocks.size(); i++) {
-      const StoredBlock& block = header.blocks[i];
-      const std::span<const std::byte> bytes = file->block(i);
-      grow(agent, block.n_tokens);
-      executor_.write_block(
-          block.group,
-          agent.kv.table.blocks[block.group][block.index],
-          block.n_tokens,
-          bytes);
-      cache_.commit(
-          agent.kv, tokens.subspan(agent.kv.table.n_tokens, block.n_tokens));
-    }
-  } catch (const Error& error) {
+  agent.kv = cache_.open(file->header().seed);
+  const int tokens = static_cast<int>(file->header().tokens.size());
+  Restore restore(std::move(file), cache_.spec(), tokens);
+  make_room_for(agent, restore);
+  while (restore.advance(executor_, cache_, agent.kv, SIZE_MAX)) {
+  }
+  if (restore.error()) {
     cache_.release(agent.kv);
-    if (error.code() == Code::kCacheCorrupt) {
+    if (restore.error()->code() == Code::kCacheCorrupt) {
       set_aside(agent);
     }
-    throw;
+    throw Error(*restore.error());
   }
 }
 

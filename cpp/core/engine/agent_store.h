@@ -12,6 +12,7 @@
 
 #include "cache/kv_cache.h"
 #include "engine/engine.h"
+#include "engine/restore.h"
 #include "engine/sequence.h"
 #include "exec/executor.h"
 #include "store/disk_tier.h"
@@ -100,7 +101,7 @@ class AgentStore {
 
   std::shared_ptr<Agent> find(const std::string& id) const;
   std::shared_ptr<Agent> require(const std::string& id);
-  void grow(Agent& agent, int n);
+  void make_room_for(Agent& agent, const Restore& restore);
   void load_whole(Agent& agent);
   bool evictable(const Agent& agent) const;
   std::shared_ptr<Agent> least_recent(const Agent* besides) const;
