@@ -124,7 +124,7 @@ constexpr std::array<uint8_t, 16> kMxfp4Codes =
     {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 
 /// Replaces codes of MXFP4 by those; what the group's power of two makes of
-/// them is exact in f32.
+/// them is exact in f32, up to 2^124.
 ScaleBias mxfp4_group(std::byte exponent, uint8_t* codes) {
   for (int i = 0; i < kGgufGroup; i++) {
     codes[i] = kMxfp4Codes[codes[i]];
