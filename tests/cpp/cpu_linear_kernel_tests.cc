@@ -136,6 +136,12 @@ TEST("cpu kernels: quantised linear in every width, group and form of scale") {
   }
 }
 
+TEST("cpu kernels: quantised linear of E2M1, 1 to 20 rows") {
+  for (int rows = 1; rows <= 20; rows++) {
+    check_quantised(QuantisedWeights(e2m1_layout(160), 4, rows), rows, rows);
+  }
+}
+
 TEST("cpu kernels: quantised linear of one group, and of long rows") {
   for (int cols : {32, 512, 544, 1056, 4096}) {
     check_quantised(
@@ -152,12 +158,18 @@ TEST("cpu kernels: quantised linear of one group, and of long rows") {
 TEST("cpu kernels: the largest codes there are saturate no sum") {
   // Scales of one: every result is an integer below 2^24, and exact.
   const int cols = 512;
-  for (int bits : {2, 4, 8}) {
-    QuantisedWeights w(layout_of(cols, bits, 32, false, true), bits, 1);
-    const int top = (1 << bits) - 1;
-    std::fill(w.codes.begin(), w.codes.end(), static_cast<uint8_t>(top));
+  for (int bits : {2, 4, 8, 5}) {
+    const bool e2m1 = bits == 5;
+    QuantisedWeights w(
+        e2m1 ? e2m1_layout(cols) : layout_of(cols, bits, 32, false, true),
+        e2m1 ? 4 : bits,
+        1);
+    // Of E2M1 the largest is 6, twice that is 12.
+    const int top = e2m1 ? 12 : (1 << bits) - 1;
+    const int code = e2m1 ? 7 : top;
+    std::fill(w.codes.begin(), w.codes.end(), static_cast<uint8_t>(code));
     std::fill(w.scales.begin(), w.scales.end(), 1.0f);
-    std::fill(w.biases.begin(), w.biases.end(), 0.0f);
+    std::fill(w.biases.begin(), w.biases.end(), e2m1 ? -12.0f : 0.0f);
     std::vector<float> x;
     std::vector<float> want;
     // All up, all down, and signs that change every 1, 2, 4, ... K.

@@ -11,18 +11,25 @@ namespace {
 
 /// Scales that are f16 in the file stay so, without loss.
 bool f16_scales(const WeightMatrix& w) {
-  return !w.mxfp4() &&
-      (w.format != WeightFormat::kAffine ||
-       w.scale_format == WeightFormat::kF16);
+  return w.format != WeightFormat::kAffine ||
+      w.scale_format == WeightFormat::kF16;
 }
 
 /// Formats whose bias is that of centred codes: it need not be stored.
 bool symmetric(const WeightMatrix& w) {
-  return w.format == WeightFormat::kQ4_0 || w.format == WeightFormat::kQ8_0 ||
-      w.mxfp4();
+  return w.format == WeightFormat::kQ4_0 || w.format == WeightFormat::kQ8_0;
 }
 
 QuantisedLayout quantised_layout(const WeightMatrix& w) {
+  if (w.mxfp4()) {
+    return {
+        .cols = w.cols,
+        .bits = 4,
+        .e2m1 = true,
+        .group = w.group,
+        .f32_scales = true,
+        .centre = 12};
+  }
   const int bits = code_bits(w);
   return {
       .cols = w.cols,
@@ -32,7 +39,7 @@ QuantisedLayout quantised_layout(const WeightMatrix& w) {
       .group = w.group,
       .f32_scales = !f16_scales(w),
       .biases = !symmetric(w),
-      .centre = w.mxfp4() ? 12 : 1 << (bits - 1)};
+      .centre = 1 << (bits - 1)};
 }
 
 DenseLayout dense_layout(const WeightMatrix& w) {
@@ -52,6 +59,15 @@ struct AffineRow {
   std::vector<float> biases;
 };
 
+/// The codes of E2M1 for what affine_row makes of them.
+uint8_t e2m1_code(uint8_t value) {
+  constexpr uint8_t kNone = 0;
+  constexpr uint8_t kCodes[25] = {
+      15, kNone, kNone, kNone, 14, kNone, 13, kNone, 12,    11,    10, 9, 0, 1,
+      2,  3,     4,     kNone, 5,  kNone, 6,  kNone, kNone, kNone, 7};
+  return kCodes[value];
+}
+
 /// Puts a column's codes where kernels.h says. REQUIRES: zeros there.
 void pack_codes(
     const QuantisedLayout& layout,
@@ -64,8 +80,8 @@ void pack_codes(
     const int quad = k / 4;
     std::byte* row = block + layout.codes_at() +
         static_cast<size_t>(quad / fields) * kRowBytes;
-    row[column * 4 + k % 4] |= std::byte{codes[k]}
-        << (quad % fields * layout.bits);
+    const uint8_t code = layout.e2m1 ? e2m1_code(codes[k]) : codes[k];
+    row[column * 4 + k % 4] |= std::byte{code} << (quad % fields * layout.bits);
   }
 }
 
