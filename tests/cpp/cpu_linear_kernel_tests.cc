@@ -155,46 +155,51 @@ TEST("cpu kernels: quantised linear of one group, and of long rows") {
   }
 }
 
-TEST("cpu kernels: the largest codes there are saturate no sum") {
-  // Scales of one: every result is an integer below 2^24, and exact.
-  const int cols = 512;
-  for (int bits : {2, 4, 8, 5}) {
-    const bool e2m1 = bits == 5;
-    QuantisedWeights w(
-        e2m1 ? e2m1_layout(cols) : layout_of(cols, bits, 32, false, true),
-        e2m1 ? 4 : bits,
-        1);
-    // Of E2M1 the largest is 6, twice that is 12.
-    const int top = e2m1 ? 12 : (1 << bits) - 1;
-    const int code = e2m1 ? 7 : top;
-    std::fill(w.codes.begin(), w.codes.end(), static_cast<uint8_t>(code));
-    std::fill(w.scales.begin(), w.scales.end(), 1.0f);
-    std::fill(w.biases.begin(), w.biases.end(), e2m1 ? -12.0f : 0.0f);
-    std::vector<float> x;
-    std::vector<float> want;
-    // All up, all down, and signs that change every 1, 2, 4, ... K.
-    for (int period : {0, 0, 1, 2, 4, 8, 16, 32, 64}) {
-      const float sign = x.empty() ? 127.0f : -127.0f;
-      double sum = 0;
-      for (int k = 0; k < cols; k++) {
-        x.push_back(period && k / period % 2 ? 127.0f : sign);
-        sum += double{x.back()} * top;
-      }
-      want.push_back(static_cast<float>(sum));
+namespace {
+
+/// All weights `top`, which `code` stands for under a scale of one: every
+/// result is an integer below 2^24, and exact.
+void check_largest(QuantisedWeights w, int code, float bias, int top) {
+  const int cols = w.layout.cols;
+  std::fill(w.codes.begin(), w.codes.end(), static_cast<uint8_t>(code));
+  std::fill(w.scales.begin(), w.scales.end(), 1.0f);
+  std::fill(w.biases.begin(), w.biases.end(), bias);
+  std::vector<float> x;
+  std::vector<float> want;
+  // All up, all down, and signs that change every 1, 2, 4, ... K.
+  for (int period : {0, 0, 1, 2, 4, 8, 16, 32, 64}) {
+    const float sign = x.empty() ? 127.0f : -127.0f;
+    double sum = 0;
+    for (int k = 0; k < cols; k++) {
+      x.push_back(period && k / period % 2 ? 127.0f : sign);
+      sum += double{x.back()} * top;
     }
-    const auto block = w.pack();
-    on_every_table([&](const Kernels& kernels) {
-      const Quantised q(kernels, x, cols);
-      const auto y = run_linear(kernels, w, q, block, false);
-      for (int r = 0; r < q.n; r++) {
-        CHECK_EQUAL(q.scale(r, 0), 1.0f);
-        for (int c = 0; c < kBlockColumns; c++) {
-          CHECK_EQUAL(y[r * kStride + c], want[r]);
-        }
-      }
-      return y;
-    });
+    want.push_back(static_cast<float>(sum));
   }
+  const auto block = w.pack();
+  on_every_table([&](const Kernels& kernels) {
+    const Quantised q(kernels, x, cols);
+    const auto y = run_linear(kernels, w, q, block, false);
+    for (int r = 0; r < q.n; r++) {
+      CHECK_EQUAL(q.scale(r, 0), 1.0f);
+      for (int c = 0; c < kBlockColumns; c++) {
+        CHECK_EQUAL(y[r * kStride + c], want[r]);
+      }
+    }
+    return y;
+  });
+}
+
+} // namespace
+
+TEST("cpu kernels: the largest codes there are saturate no sum") {
+  for (int bits : {2, 4, 8}) {
+    const int top = (1 << bits) - 1;
+    const auto layout = layout_of(512, bits, 32, false, true);
+    check_largest(QuantisedWeights(layout, bits, 1), top, 0, top);
+  }
+  // Of E2M1 the largest is 6, and counts twice.
+  check_largest(QuantisedWeights(e2m1_layout(512), 4, 1), 7, -12, 12);
 }
 
 TEST("cpu kernels: what is no number reaches its own row's results alone") {

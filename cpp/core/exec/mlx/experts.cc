@@ -64,7 +64,7 @@ Array apply(
     const Pairs& pairs) {
   const Matrix& all = w.matrices;
   const bool sorted = !pairs.back.empty();
-  const Array y = all.bits
+  Array y = all.bits
       ? graph.gather_quantized_matmul(
             x,
             all.codes,
