@@ -171,7 +171,9 @@ void fill(const WeightMatrix& w, PackedPart& part, ThreadPool& threads) {
 /// Gives the file's pages back once they are packed.
 void release(const WeightMatrix& w) {
   for (const std::span<const std::byte> range : file_ranges(w)) {
-    release_file_pages(range.data(), range.size());
+    if (!range.empty()) {
+      release_file_pages(range.data(), range.size());
+    }
   }
 }
 
