@@ -293,6 +293,17 @@ TEST("model: gates and ups by turns are those that stand apart") {
   }
 }
 
+TEST("model: experts in a form that is not read are refused by it") {
+  Folder folder = gpt_oss();
+  folder.add(
+      "mlp.experts.gate_up_proj",
+      Dtype::kBF16,
+      {kExperts, tiny::kModel, 2 * kExpertFf});
+  const std::string said = error_of([&] { folder.open(); });
+  CHECK(contains(said, "MODEL_UNSUPPORTED"));
+  CHECK(contains(said, "gate_up_proj' is dense and transposed"));
+}
+
 TEST("model: every tensor of a mixture must be there in its shape") {
   check_needs_all(stacked_qwen);
   check_needs_all([] { return single_qwen(stacked_qwen()); });

@@ -50,6 +50,12 @@ void load_blocks(
     const ModelConfig& c,
     const std::string& experts,
     ExpertWeights& w) {
+  if (in.has(experts + "gate_up_proj")) {
+    in.refuse(
+        "'" + experts +
+        "gate_up_proj' is dense and transposed, which is not supported; take "
+        "OpenAI's own checkpoint, an MLX or a GGUF one");
+  }
   const int n = c.moe.n_experts;
   const int d_ff = c.moe.d_ff;
   const auto pairs =

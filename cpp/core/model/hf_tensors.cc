@@ -205,6 +205,10 @@ void HfTensors::refuse_rest() const {
   }
 }
 
+void HfTensors::refuse(const std::string& why) const {
+  fail(Code::kModelUnsupported, why);
+}
+
 void HfTensors::fail(Code code, const std::string& why) const {
   throw Error(code, directory_ + ": " + why, {{"path", directory_}});
 }

@@ -55,6 +55,8 @@ class HfTensors {
   /// Part of the checkpoint that the model does not use.
   void ignore(const std::string& module) { ignored_.push_back(module); }
   void refuse_rest() const;
+  /// Throws kModelUnsupported.
+  [[noreturn]] void refuse(const std::string& why) const;
 
  private:
   using Shape = std::vector<uint64_t>;
