@@ -146,6 +146,11 @@ TEST("config: variants of GPT-OSS that change the arithmetic are refused") {
       "'attention_bias' false");
   check_refused(
       "gpt_oss",
+      R"("num_local_experts":0,"num_experts_per_tok":0,"sliding_window":16)",
+      "MODEL_INVALID",
+      "the number of experts is 0");
+  check_refused(
+      "gpt_oss",
       R"("num_local_experts":8,"num_experts_per_tok":2)",
       "MODEL_INVALID",
       "'sliding_window' is missing");

@@ -65,9 +65,11 @@ void read_moe(const Fields& in, ModelConfig& model) {
     read_qwen(in, model);
   } else if (model.family == "gpt_oss") {
     read_gpt_oss(in, model);
+  } else {
+    return;
   }
-  if (model.moe.n_experts == 0 && model.family.ends_with("_moe")) {
-    in.fail("'num_experts' is 0");
+  if (model.moe.n_experts == 0) {
+    in.fail("the number of experts is 0");
   }
 }
 
