@@ -212,6 +212,12 @@ TEST("config: a GGUF's experts that cannot be are refused") {
   }
 }
 
+TEST("config: a GGUF of GPT-OSS must say how long its windows are") {
+  const std::string said = error_of([] { from_gguf(gguf("gpt-oss")); });
+  CHECK(contains(said, "MODEL_INVALID"));
+  CHECK(contains(said, "'gpt-oss.attention.sliding_window' is missing"));
+}
+
 TEST("config: GPT-OSS's YaRN blends between the bounds as they are") {
   const std::string yarn =
       R"(,"rope_scaling":{"rope_type":"yarn","factor":8,"beta_fast":8,)"

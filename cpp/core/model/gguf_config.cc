@@ -260,7 +260,9 @@ void read_gemma(const Metadata& in, int head_dim, ModelConfig& m) {
 
 /// Every so many layers one sees everything, the others a window.
 void read_windows(const Metadata& in, ModelConfig& m) {
-  const int window = in.integer(".attention.sliding_window").value_or(0);
+  const std::string key = ".attention.sliding_window";
+  const int window = m.family == "gpt_oss" ? in.required_integer(key)
+                                           : in.integer(key).value_or(0);
   if (window == 0) {
     return;
   }
