@@ -21,13 +21,14 @@ fuzz::InputFile& input() {
 
 void read(const std::vector<uint8_t>& bytes) {
   try {
-    const stomp::AgentFileReader file(input().fill(bytes.data(), bytes.size()));
+    const stomp::AgentFileReader file(
+        input().fill(bytes.data(), bytes.size()), "");
     const stomp::AgentFileHeader& header = file.header();
     (void)file.mismatch(header.fingerprint, header.numerics, header.spec);
-    for (size_t i = 0; i < header.blocks.size(); i++) {
+    for (size_t i = 0; i < file.blocks().size(); i++) {
       const std::span<const std::byte> block = file.block(i);
       if (block.size() !=
-          stomp::stored_block_bytes(header.spec, header.blocks[i])) {
+          stomp::stored_block_bytes(header.spec, file.blocks()[i])) {
         std::abort();
       }
       fuzz::touch(block.data(), block.size());

@@ -148,6 +148,9 @@ void EngineCore::plan_restore(Sequence& seq) {
   if (!file) {
     return; // agent.note says why
   }
+  if (file->header().cold) {
+    agent.note = "the agent's cache was given up for room on the disk";
+  }
   if (file->header().tokens.empty()) {
     return;
   }

@@ -68,6 +68,7 @@ EngineCore::EngineCore(
       *cache_,
       *executor_,
       std::move(disk),
+      options.disk_budget_bytes,
       AgentStore::Identity{
           model_->config.name, model_->fingerprint, numerics_});
 }
