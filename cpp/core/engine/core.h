@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cache/kv_cache.h"
+#include "engine/admission_queue.h"
 #include "engine/agent_store.h"
 #include "engine/chooser.h"
 #include "engine/engine.h"
@@ -64,8 +65,6 @@ class EngineCore {
   }
 
  private:
-  using SequencePtr = std::unique_ptr<Sequence>;
-
   // core.cc: life of a request
   uint64_t seed_of(const std::string& salt) const;
   void check(const Request& request) const;
@@ -74,14 +73,31 @@ class EngineCore {
   void prepare(Sequence& seq);
   std::optional<Clock::time_point> gathering_until() const;
   void finish(Sequence& seq, Finish reason, std::optional<Error> error = {});
+  void for_each(const std::function<void(Sequence&)>& f); // active, waiting
   void sweep(); // takes finished and cancelled sequences out
   void emit();
+  /// Runs a request's own work: what it throws ends that request alone. False
+  /// when it did.
+  template <class Work>
+  bool guarded(Sequence& seq, const Work& work) {
+    try {
+      work();
+      return true;
+    } catch (const std::exception& e) {
+      finish(seq, Finish::kError, as_error(e, Code::kGenerationFailed));
+      return false;
+    }
+  }
+  /// Makes copies_, all for the request's agent.
+  void copy_blocks(Sequence& seq);
 
   // admission.cc: waiting -> restoring -> prefill
   bool admit();
   enum class Admission { kAdmitted, kWait, kRefuse };
+  bool admit_next(Sequence& seq);
+  Admission find_place(Sequence& seq);
   Admission try_admit(Sequence& seq);
-  bool agent_is_free(const Sequence& seq) const;
+  void refuse(Sequence& seq);
   void plan_restore(Sequence& seq);
   void adopt(Sequence& seq);
   Admission make_room(const Sequence& seq);
@@ -92,11 +108,16 @@ class EngineCore {
   uint64_t changes() const;
   bool worth_another_try(const Sequence& seq) const;
   void note_standing(Sequence& seq) const;
-  void start(Sequence& seq);
+  void start(SequencePtr seq);
   bool restore();
   size_t reserve_blocks(Sequence& seq);
   bool restore_blocks(Sequence& seq);
   void restored(Sequence& seq); // as far as it goes
+
+  // preemption.cc: back from the batch into the queue
+  bool preempt_behind(const Sequence& seq);
+  bool preempt_for(const Sequence& seq);
+  void preempt(std::list<SequencePtr>::iterator victim);
 
   // step.cc: one batch
   bool step();
@@ -108,10 +129,9 @@ class EngineCore {
   /// Rows for each that is ready.
   std::span<int> plan();
   bool reserve(Sequence& seq, int rows);
-  bool preempt_younger(const Sequence& seq);
   Slice slice_of(const Sequence& seq, int rows) const;
   void run();
-  void fail(const Error& error);
+  void fail(const Error& error, bool copied);
   /// Chooses the tokens that the executor did not.
   void sample();
   void advance(size_t part);
@@ -131,8 +151,9 @@ class EngineCore {
 
   const std::shared_ptr<GrammarCache> grammars_;
   Scheduler scheduler_;
-  std::list<SequencePtr> waiting_; // in order of arrival
-  std::list<SequencePtr> active_;  // in order of admission
+  AdmissionQueue waiting_;
+  std::list<SequencePtr> active_; // by priority, then in order of admission
+  bool short_of_room_ = false;    // somebody's next step had to wait for blocks
   std::map<int32_t, Sequence*> by_id_;
   struct Restore {
     std::unique_ptr<AgentFileReader> file;

@@ -42,10 +42,16 @@ struct EngineOptions {
   std::string cache_dir;         // empty: agents are not kept on disk
 };
 
+/// Whose turn it is where not all can run. Low ones run too, see
+/// AdmissionQueue.
+enum class Priority : uint8_t { kHigh, kNormal, kLow };
+inline constexpr int kPriorities = 3;
+
 struct Request {
   int32_t id = 0;    // chosen by the caller, unique among live requests
   std::string agent; // empty: no agent; the cache is shared, not kept
-  std::vector<int32_t> prompt;   // whole prompt, cached part included
+  std::vector<int32_t> prompt; // whole prompt, cached part included
+  Priority priority = Priority::kNormal;
   int max_tokens = 0;            // 0: as many as the context allows
   std::vector<int32_t> stop_ids; // besides the model's end tokens
   bool ignore_eos = false;

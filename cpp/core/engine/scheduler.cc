@@ -1,6 +1,7 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace stomp {
 
@@ -24,7 +25,7 @@ int Scheduler::fair_prefill_rows() const {
       options_.prefill_step_tokens);
 }
 
-std::span<int> Scheduler::plan(std::span<const Load> loads) {
+std::span<int> Scheduler::plan(std::span<Load> loads) {
   rows_.assign(loads.size(), 0);
   prefills_.clear();
   bool decoding = false;
@@ -42,21 +43,53 @@ std::span<int> Scheduler::plan(std::span<const Load> loads) {
   if (decoding && debt_ > decode_step_seconds_ / 2) {
     return rows_;
   }
-  int budget = decoding ? fair_prefill_rows() : options_.prefill_step_tokens;
-  turn_++;
-  // Shares shrink as prefills are served, so that short prompts leave their
-  // remainder to long ones.
-  for (size_t k = 0; k < prefills_.size() && budget > 0; k++) {
-    const size_t i = prefills_[(turn_ + k) % prefills_.size()];
-    const int left = static_cast<int>(prefills_.size() - k);
-    int share = std::max(1, budget / left);
-    if (loads[i].max_rows > 0) {
-      share = std::min(share, loads[i].max_rows);
-    }
-    rows_[i] = std::min(share, loads[i].pending);
-    budget -= rows_[i];
-  }
+  const int budget =
+      decoding ? fair_prefill_rows() : options_.prefill_step_tokens;
+  share_out(loads, budget);
+  grant(loads, budget);
   return rows_;
+}
+
+/// To each prefill's credit its share of the budget, by weights. Who needs less
+/// than its share leaves the rest to the others.
+void Scheduler::share_out(std::span<Load> loads, int budget) {
+  const auto need = [&](size_t i) {
+    return static_cast<double>(loads[i].most()) / loads[i].weight;
+  };
+  std::ranges::sort(prefills_, {}, need);
+  int weights = 0;
+  for (const size_t i : prefills_) {
+    weights += loads[i].weight;
+  }
+  double left = budget;
+  for (const size_t i : prefills_) {
+    Load& load = loads[i];
+    const double share =
+        std::min<double>(left * load.weight / weights, load.most());
+    load.credit += share;
+    left -= share;
+    weights -= load.weight;
+  }
+}
+
+/// Rows for credits, the largest first; then what is left of the budget.
+void Scheduler::grant(std::span<Load> loads, int budget) {
+  std::ranges::sort(prefills_, [&](size_t a, size_t b) {
+    return std::pair(-loads[a].credit, a) < std::pair(-loads[b].credit, b);
+  });
+  const auto give = [&](size_t i, int rows) {
+    const int given = std::min({rows, loads[i].most() - rows_[i], budget});
+    rows_[i] += given;
+    loads[i].credit -= given;
+    budget -= given;
+  };
+  for (const size_t i : prefills_) {
+    const int due = static_cast<int>(std::max(0.0, loads[i].credit));
+    give(i, std::max(due, options_.min_chunk_tokens));
+  }
+  for (const size_t i : prefills_) {
+    give(i, budget);
+  }
 }
 
 void Scheduler::observe(int decode_rows, int prefill_rows, double seconds) {

@@ -3,18 +3,16 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "cache/kv_cache.h"
 #include "engine/engine.h"
 #include "engine/guidance.h"
 
 namespace stomp {
-
-using Clock = std::chrono::steady_clock;
 
 struct Sequence;
 
@@ -35,6 +33,8 @@ struct Agent {
   std::string note;     // why its last restore failed; becomes a miss_reason
   bool removed = false; // by remove(), while a request or a save still ran
   Clock::time_point retry_at; // its last save failed: not before this
+  bool parked =
+      false; // its request was preempted, and can do without the cache
 
   bool dirty() const { return version != saved_version; }
 };
@@ -72,6 +72,7 @@ struct Sequence {
   uint64_t seed = 0; // of the hash chain its prompt belongs to
   int adopted = -1;  // tokens taken over from the cache; -1: not looked yet
   bool preempted = false; // was in the batch before
+  double credit = 0;      // prompt tokens due to it, see Scheduler
   Standing waited;        // at the last try to admit it
 
   bool running() const {
@@ -87,10 +88,5 @@ struct Sequence {
     return static_cast<int>(tokens.size()) - prompt_size;
   }
 };
-
-inline double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start)
-      .count();
-}
 
 } // namespace stomp

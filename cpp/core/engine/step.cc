@@ -1,5 +1,6 @@
 // One batch: plan, reserve, submit, collect, take the tokens in.
 #include <algorithm>
+#include <array>
 
 #include "engine/core.h"
 
@@ -11,6 +12,9 @@ namespace {
 // 12 MB.
 constexpr int kScoreRows = 64;
 
+// Of prompts that are read at once, by priority.
+constexpr std::array<int, kPriorities> kWeights = {4, 2, 1};
+
 } // namespace
 
 void EngineCore::find_ready() {
@@ -19,9 +23,10 @@ void EngineCore::find_ready() {
     if (seq->phase == Phase::kDecode) {
       ready_.push_back(seq.get());
     } else if (seq->phase == Phase::kPrefill && !waits_for_prefix(*seq)) {
-      share_more(*seq);
-      announce(*seq);
-      ready_.push_back(seq.get());
+      if (guarded(*seq, [&] { share_more(*seq); })) {
+        announce(*seq);
+        ready_.push_back(seq.get());
+      }
     }
   }
 }
@@ -70,7 +75,7 @@ void EngineCore::share_more(Sequence& seq) {
   const int before = kv.table.n_tokens;
   copies_.clear();
   const int after = cache_->adopt(kv, seq.tokens, copies_);
-  executor_->copy_blocks(copies_);
+  copy_blocks(seq);
   if (!seq.preempted) {
     seq.usage.cached_tokens += after - before;
     seq.usage.shared_tokens += after - before;
@@ -84,12 +89,19 @@ std::span<int> EngineCore::plan() {
     loads_.push_back(
         {.pending = seq->pending(),
          .decoding = seq->phase == Phase::kDecode,
-         .max_rows = seq->request.score ? kScoreRows : 0});
+         .max_rows = seq->request.score ? kScoreRows : 0,
+         .weight = kWeights[static_cast<int>(seq->request.priority)],
+         .credit = seq->credit});
   }
-  return scheduler_.plan(loads_);
+  const std::span<int> rows = scheduler_.plan(loads_);
+  for (size_t i = 0; i < ready_.size(); i++) {
+    ready_[i]->credit = loads_[i].credit;
+  }
+  return rows;
 }
 
 bool EngineCore::step() {
+  short_of_room_ = false;
   find_ready();
   if (ready_.empty()) {
     return false;
@@ -97,16 +109,15 @@ bool EngineCore::step() {
   emit(); // who begins hears of it before its prompt is computed
   const std::span<int> planned = plan();
   copies_.clear();
-  for (size_t i = 0; i < ready_.size(); i++) {
-    if (ready_[i]->running() && planned[i] > 0 &&
-        !reserve(*ready_[i], planned[i])) {
-      planned[i] = 0;
-    }
-  }
   batch_.clear();
   for (size_t i = 0; i < ready_.size(); i++) {
-    if (planned[i] > 0 && ready_[i]->running()) { // not preempted meanwhile
-      batch_.push_back({ready_[i], planned[i]});
+    Sequence& seq = *ready_[i];
+    bool fits = false;
+    if (planned[i] > 0 && seq.running()) { // not preempted meanwhile
+      guarded(seq, [&] { fits = reserve(seq, planned[i]); });
+    }
+    if (fits) {
+      batch_.push_back({&seq, planned[i]});
     }
   }
   if (batch_.empty()) {
@@ -116,51 +127,29 @@ bool EngineCore::step() {
   return true;
 }
 
+/// Room is reserved in the order of the batch, so that those behind, who may be
+/// preempted for it, have reserved nothing yet.
 bool EngineCore::reserve(Sequence& seq, int rows) {
   while (!cache_->reserve(seq.agent->kv, rows, copies_)) {
     const AgentStore::Eviction eviction = agents_->evict_one(seq.agent.get());
     if (eviction == AgentStore::Eviction::kDone) {
       continue;
     }
-    if (preempt_younger(seq)) {
-      continue;
+    if (eviction == AgentStore::Eviction::kNobody) {
+      if (preempt_behind(seq)) {
+        continue;
+      }
+      if (active_.size() == 1) {
+        throw Error(
+            Code::kPoolExhausted,
+            "The cache pool is full and nothing can be evicted. The answer "
+            "so far is kept; raise --cache-budget-mb to go on.");
+      }
     }
-    if (eviction == AgentStore::Eviction::kNobody && active_.size() == 1) {
-      finish(
-          seq,
-          Finish::kError,
-          Error(
-              Code::kPoolExhausted,
-              "The cache pool is full and nothing can be evicted. The answer "
-              "so far is kept; raise --cache-budget-mb to go on."));
-    }
+    short_of_room_ = true;
     return false;
   }
   return true;
-}
-
-bool EngineCore::preempt_younger(const Sequence& seq) {
-  for (auto it = std::prev(active_.end()); it->get() != &seq; --it) {
-    Sequence& victim = **it;
-    if (victim.phase == Phase::kDone) {
-      continue;
-    }
-    // What it had computed stays in the index until somebody needs the
-    // blocks; it comes back at the head of the queue. Room for a step is
-    // reserved oldest first, so a victim has reserved nothing yet.
-    preemptions_++;
-    restores_.erase(&victim);
-    cache_->truncate(victim.agent->kv, victim.cached());
-    cache_->release(victim.agent->kv);
-    victim.agent->running = nullptr;
-    victim.phase = Phase::kWaiting;
-    victim.preempted = true;
-    victim.adopted = -1;
-    victim.logprobs.clear(); // it is scored anew from the first token
-    waiting_.splice(waiting_.begin(), active_, it);
-    return true;
-  }
-  return false;
 }
 
 Slice EngineCore::slice_of(const Sequence& seq, int rows) const {
@@ -189,15 +178,17 @@ void EngineCore::run() {
     (step_.slices.back().decode ? decode_rows : prefill_rows) += part.rows;
   }
   const auto start = Clock::now();
+  bool copied = false;
   try {
     executor_->copy_blocks(copies_);
+    copied = true;
     executor_->collect(executor_->submit(step_), result_);
     sample();
     for (size_t i = 0; i < batch_.size(); i++) {
-      advance(i);
+      guarded(*batch_[i].seq, [&] { advance(i); });
     }
   } catch (const std::exception& e) {
-    fail(as_error(e, Code::kGenerationFailed));
+    fail(as_error(e, Code::kGenerationFailed), copied);
   }
   const double seconds = ms_since(start) / 1e3;
   scheduler_.observe(decode_rows, prefill_rows, seconds);
@@ -207,8 +198,13 @@ void EngineCore::run() {
   step_seconds_ += seconds;
 }
 
-void EngineCore::fail(const Error& error) {
+/// Those of the step, and nobody else. Without their copies the last blocks
+/// hold who knows what.
+void EngineCore::fail(const Error& error, bool copied) {
   for (const Part& part : batch_) {
+    if (!copied) {
+      cache_->release(part.seq->agent->kv);
+    }
     if (part.seq->phase != Phase::kDone) {
       finish(*part.seq, Finish::kError, error);
     }
