@@ -1,3 +1,4 @@
+#include <cmath>
 #include <numeric>
 
 #include "check.h"
@@ -83,4 +84,26 @@ TEST("where small chunks cost as much as large ones, answers keep half") {
   }
   CHECK(steps >= 0.45 * total / 0.003); // half of what they would have alone
   CHECK(prompt_rows >= 64 * 0.4 * total / 0.016); // and the prompt the rest
+}
+
+TEST("prompts of one step share it by their weights, over time to a chunk") {
+  Scheduler s({.prefill_step_tokens = 256, .min_chunk_tokens = 64});
+  std::vector<Load> loads = {
+      {.decoding = true},
+      {.pending = 1 << 20, .weight = 4},
+      {.pending = 1 << 20, .weight = 2},
+      {.pending = 1 << 20, .weight = 1}};
+  std::vector<double> got(loads.size(), 0);
+  double total = 0;
+  for (int turn = 0; turn < 500; turn++) {
+    const std::span<const int> rows = s.plan(loads);
+    for (size_t i = 1; i < loads.size(); i++) {
+      CHECK(rows[i] == 0 || rows[i] >= 64 || total > 0);
+      got[i] += rows[i];
+      total += rows[i];
+    }
+    for (size_t i = 1; i < loads.size(); i++) {
+      CHECK(std::abs(got[i] - total * loads[i].weight / 7) <= 64 + 1);
+    }
+  }
 }

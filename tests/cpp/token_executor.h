@@ -109,6 +109,10 @@ class TokenExecutor : public Executor {
   }
 
   void copy_blocks(std::span<const BlockCopy> copies) override {
+    if (!copies.empty() && fail_copies > 0) {
+      fail_copies--;
+      throw std::runtime_error("no copies");
+    }
     blocks_copied += copies.size();
     for (const BlockCopy& c : copies) {
       std::memcpy(
@@ -139,6 +143,7 @@ class TokenExecutor : public Executor {
 
   std::function<void(const Step&)> before_step;
   std::function<bool(const Slice&)> spoil; // whose rows are to be no numbers
+  int fail_copies = 0; // of the next calls that have some to make
   size_t max_rows = 0;
   size_t blocks_copied = 0;
   bool threaded = false;

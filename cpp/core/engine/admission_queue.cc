@@ -129,7 +129,8 @@ SequencePtr AdmissionQueue::take(Sequence& seq) {
   return nullptr;
 }
 
-/// A flow has lost requests: it may be at its end, or less urgent than it was.
+/// A flow has lost requests: it may be at its end, or less urgent than it was,
+/// or its turn is over.
 void AdmissionQueue::settle(int from, Flows::iterator flow) {
   Flows& flows = classes_[from];
   if (flow->requests.empty()) {
@@ -140,7 +141,7 @@ void AdmissionQueue::settle(int from, Flows::iterator flow) {
   for (const SequencePtr& seq : flow->requests) {
     highest = std::min(highest, rank(*seq));
   }
-  if (highest != from) {
+  if (highest != from || flow->deficit < cost(*flow->requests.front())) {
     Flows& to = classes_[highest];
     to.splice(to.end(), flows, flow);
   }
