@@ -16,9 +16,11 @@ namespace stomp::test {
 
 struct SimulationOptions {
   int seed = 1;
-  int blocks = 40; // of the pool
-  int agents = 6;  // besides requests that have none
-  int load = 8;    // one arrival in so many turns
+  int blocks = 40;  // of the pool
+  int agents = 6;   // besides requests that have none
+  int load = 8;     // one arrival in so many turns
+  int prompt = 120; // longest
+  int answer = 60;  // longest, but for those without a limit
   bool faults = true;
   EngineOptions engine;
 };
