@@ -119,7 +119,9 @@ TEST("simulation: no prompt falls behind its share by more than chunks") {
       const double most = chunk * (1 + std::log(loads.size()));
       CHECK(loads[i].pending == 0 || loads[i].credit <= most);
     }
-    s.observe(loads[0].decoding, prefill, 0.003 + 0.0005 * prefill);
+    s.observe(
+        {.decode = loads[0].decoding, .prefill = prefill},
+        0.003 + 0.0005 * prefill);
     std::erase_if(loads, [](const Load& load) { return load.pending == 0; });
   }
 }

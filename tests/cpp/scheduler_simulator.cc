@@ -4,14 +4,6 @@ namespace stomp::test {
 
 namespace {
 
-// One engine, one thread, one clock.
-Clock::time_point virtual_now;
-
-void pass_ms(double ms) {
-  virtual_now += std::chrono::duration_cast<Clock::duration>(
-      std::chrono::duration<double, std::milli>(ms));
-}
-
 // What a step costs here: reading the weights, then rows.
 constexpr double kStepMs = 3;
 constexpr double kDecodeRowMs = 0.1;
@@ -30,8 +22,6 @@ SchedulerSimulator::SchedulerSimulator(const SimulationOptions& options)
     : options_(options),
       random_(options.seed),
       bench_(options.blocks, options.engine) {
-  virtual_now = Clock::time_point(std::chrono::hours(1));
-  Clock::set_source([] { return virtual_now; });
   bench_.heard = [this](StepEvents& events) { hear(events); };
   bench_.executor->before_step = [this](const Step& step) {
     cost(step);
@@ -44,10 +34,6 @@ SchedulerSimulator::SchedulerSimulator(const SimulationOptions& options)
   };
 }
 
-SchedulerSimulator::~SchedulerSimulator() {
-  Clock::set_source(nullptr);
-}
-
 void SchedulerSimulator::cost(const Step& step) {
   int decode = 0;
   int prefill = 0;
@@ -55,7 +41,7 @@ void SchedulerSimulator::cost(const Step& step) {
     (slice.decode ? decode : prefill) += slice.size();
   }
   const double ms = kStepMs + decode * kDecodeRowMs + prefill * kPrefillRowMs;
-  pass_ms(ms);
+  VirtualClock::pass_ms(ms);
   if (decode > 0) {
     answering_ms_ += ms;
     alone_ms_ += kStepMs + decode * kDecodeRowMs;
@@ -156,7 +142,7 @@ void SchedulerSimulator::remove(const std::string& agent) {
 
 void SchedulerSimulator::turn() {
   if (!bench_.core->work()) {
-    pass_ms(1);
+    VirtualClock::pass_ms(1);
   }
   check_pool();
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine_bench.h"
+#include "virtual_clock.h"
 
 namespace stomp::test {
 
@@ -28,7 +29,6 @@ struct SimulationOptions {
 class SchedulerSimulator {
  public:
   explicit SchedulerSimulator(const SimulationOptions& options);
-  ~SchedulerSimulator();
 
   /// So many steps of the engine with all that happens meanwhile.
   void run(uint64_t steps);
@@ -70,6 +70,7 @@ class SchedulerSimulator {
   bool one_in(int n) { return random_() % n == 0; }
   std::string some_agent();
 
+  const VirtualClock clock_;
   SimulationOptions options_;
   std::mt19937 random_;
   Bench bench_;

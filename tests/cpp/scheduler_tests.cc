@@ -17,8 +17,8 @@ TEST("a lone prefill gets the whole step") {
 TEST("decode rows always go, and prefill costs no more than they do") {
   Scheduler s({.prefill_step_tokens = 512});
   for (int i = 0; i < 50; i++) {
-    s.observe(0, 512, 0.512); // 1 ms a row
-    s.observe(3, 0, 0.020);
+    s.observe({.decode = 0, .prefill = 512}, 0.512); // 1 ms a row
+    s.observe({.decode = 3, .prefill = 0}, 0.020);
   }
   std::vector<Load> loads = {
       {.decoding = true},
@@ -78,7 +78,7 @@ TEST("where small chunks cost as much as large ones, answers keep half") {
     const int rows = s.plan(loads)[1];
     CHECK(rows == 0 || rows == 64); // worth its price
     const double seconds = rows ? 0.003 + 0.016 : 0.003;
-    s.observe(1, rows, seconds);
+    s.observe({.decode = 1, .prefill = rows}, seconds);
     total += seconds;
     prompt_rows += rows;
   }

@@ -98,6 +98,8 @@ EngineStats EngineCore::stats() const {
   s.prefill_tokens = prefill_tokens_;
   s.decode_tokens = decode_tokens_;
   s.step_seconds = step_seconds_;
+  s.drafted_tokens = drafted_tokens_;
+  s.accepted_tokens = accepted_tokens_;
   s.preemptions = preemptions_;
   const AgentStore::Counters& c = agents_->counters();
   s.evictions_hot = c.evictions;

@@ -128,7 +128,9 @@ class EngineCore {
   void share_more(Sequence& seq);
   /// Rows for each that is ready.
   std::span<int> plan();
-  bool reserve(Sequence& seq, int rows);
+  void draft();
+  /// Fewer where there is no room for a draft.
+  bool reserve(Sequence& seq, int& rows);
   Slice slice_of(const Sequence& seq, int rows) const;
   void run();
   void fail(const Error& error, bool copied);
@@ -137,6 +139,8 @@ class EngineCore {
   void advance(size_t part);
   void announce(Sequence& seq);
   void accept(Sequence& seq, const Choice& choice);
+  void answer(Sequence& seq, std::span<const Choice> choices);
+  void note_draft(Sequence& seq, int accepted);
   void begin_answer(Sequence& seq);
   void score(Sequence& seq, int rows, std::span<const float> logits);
 
@@ -175,7 +179,8 @@ class EngineCore {
   StepResult result_;             // likewise
   std::vector<size_t> sampled_;   // parts that wait for a token to be chosen
   std::vector<Chooser> choosers_; // one each
-  std::vector<const Choice*> choices_; // by part; null: the executor's
+  // By part; none: the executor's choice.
+  std::vector<std::span<const Choice>> choices_;
   StepEvents events_;
 
   bool shutting_down_ = false;
@@ -186,6 +191,8 @@ class EngineCore {
   uint64_t steps_ = 0;
   uint64_t prefill_tokens_ = 0;
   uint64_t decode_tokens_ = 0;
+  uint64_t drafted_tokens_ = 0;
+  uint64_t accepted_tokens_ = 0;
   uint64_t preemptions_ = 0;
   double step_seconds_ = 0;
 };

@@ -17,8 +17,8 @@ namespace {
 std::unique_ptr<Executor> make_executor(const EngineOptions& options) {
   ExecutorOptions executor;
   executor.threads = options.threads;
-  executor.max_step_tokens =
-      options.prefill_step_tokens + options.max_batch_size;
+  executor.max_step_tokens = options.prefill_step_tokens +
+      options.max_batch_size + (options.speculation ? kDraftRows : 0);
   executor.exact = options.exact;
   executor.kv_bits = options.kv_bits;
   return options.executor == "mlx"

@@ -39,6 +39,7 @@ struct EngineOptions {
   int max_agents = 0;            // idle agents kept in memory; 0: by budget
   int max_context = 0;           // tokens; 0: the model's
   int batch_window_ms = 0;       // see Engine::set_batch_window
+  bool speculation = true;       // draft answers where that pays
   std::string cache_dir;         // empty: agents are not kept on disk
 };
 
@@ -85,6 +86,8 @@ struct Usage {
   int shared_tokens = 0;   // from blocks of others
   int restored_tokens = 0; // read back from disk
   int generated_tokens = 0;
+  int drafted_tokens = 0;    // computed ahead on speculation
+  int accepted_tokens = 0;   // of those, the answer's
   std::string miss_reason;   // why nothing, or less than hoped, was cached
   double queued_ms = 0;      // submit to admission
   double first_token_ms = 0; // submit to the first token
@@ -169,6 +172,8 @@ struct EngineStats {
   uint64_t steps = 0;
   uint64_t prefill_tokens = 0; // computed
   uint64_t decode_tokens = 0;
+  uint64_t drafted_tokens = 0; // see Usage
+  uint64_t accepted_tokens = 0;
   uint64_t preemptions = 0;
   uint64_t evictions_hot = 0;
   uint64_t saves = 0;

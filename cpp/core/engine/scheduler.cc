@@ -7,6 +7,12 @@ namespace stomp {
 
 namespace {
 
+constexpr int kStepsWithDrafts = 64;
+
+// Where no draft has been measured yet.
+constexpr double kFirstPrice = 0.25;
+constexpr int kFirstRows = 4;
+
 void learn(double& estimate, double sample) {
   estimate = estimate == 0 ? sample : 0.8 * estimate + 0.2 * sample;
 }
@@ -31,7 +37,7 @@ std::span<int> Scheduler::plan(std::span<Load> loads) {
   bool decoding = false;
   for (size_t i = 0; i < loads.size(); i++) {
     if (loads[i].decoding) {
-      rows_[i] = 1;
+      rows_[i] = 1 + loads[i].drafted;
       decoding = true;
     } else {
       prefills_.push_back(i);
@@ -92,21 +98,49 @@ void Scheduler::grant(std::span<Load> loads, int budget) {
   }
 }
 
-void Scheduler::observe(int decode_rows, int prefill_rows, double seconds) {
-  if (prefill_rows == 0) {
+void Scheduler::observe(const Rows& rows, double seconds) {
+  if (rows.draft == 0) {
+    steps_with_drafts_ = 0;
+  } else {
+    steps_with_drafts_++;
+  }
+  if (rows.prefill == 0 && rows.draft == 0) {
     learn(decode_step_seconds_, seconds);
     debt_ = std::max(0.0, debt_ - seconds);
     return;
   }
   const double rest =
-      decode_rows > 0 ? seconds - decode_step_seconds_ : seconds;
-  if (rest > 0) {
-    const int rows = std::max(prefill_rows, options_.min_chunk_tokens);
-    learn(prefill_row_seconds_, rest / rows);
+      rows.decode > 0 ? seconds - decode_step_seconds_ : seconds;
+  if (rows.prefill == 0) {
+    learn(draft_row_seconds_, std::max(rest, 0.0) / rows.draft);
+    debt_ = std::max(0.0, debt_ - decode_step_seconds_);
+    return;
   }
-  if (decode_rows > 0) {
-    debt_ = std::max(0.0, debt_ + rest - decode_step_seconds_);
+  const double read = rest - rows.draft * draft_row_seconds_;
+  if (read > 0) {
+    const int chunk = std::max(rows.prefill, options_.min_chunk_tokens);
+    learn(prefill_row_seconds_, read / chunk);
   }
+  if (rows.decode > 0) {
+    debt_ = std::max(0.0, debt_ + read - decode_step_seconds_);
+  }
+}
+
+DraftTerms Scheduler::draft_terms(int answers) const {
+  if (decode_step_seconds_ == 0 || steps_with_drafts_ >= kStepsWithDrafts) {
+    return {}; // a step without drafts is to be measured
+  }
+  if (draft_row_seconds_ == 0) {
+    return {.price = kFirstPrice, .most = kFirstRows};
+  }
+  // In the time of a row all answers would get on by so much of a token.
+  const double row = draft_row_seconds_ / decode_step_seconds_;
+  // Among several nobody's draft may hold the others up: all of them together
+  // take no longer than a step.
+  const int most = answers > 1
+      ? static_cast<int>(std::min<double>(kDraftRows, 1 / row)) / answers
+      : kDraftRows;
+  return {.price = row * answers, .most = most};
 }
 
 } // namespace stomp

@@ -11,6 +11,7 @@
 #include "cache/kv_cache.h"
 #include "engine/engine.h"
 #include "engine/guidance.h"
+#include "engine/speculation.h"
 
 namespace stomp {
 
@@ -62,8 +63,9 @@ struct Sequence {
   int prompt_size = 0;
   bool cancelled = false;
 
-  std::vector<int32_t> ends;          // tokens that end the answer
-  std::unique_ptr<Guidance> guidance; // null: nothing to be guided by
+  std::vector<int32_t> ends;                // tokens that end the answer
+  std::unique_ptr<Guidance> guidance;       // null: nothing to be guided by
+  std::unique_ptr<Speculation> speculation; // null: none, or not answering yet
 
   Usage usage;
   bool announced = false;      // its start was told
@@ -84,6 +86,10 @@ struct Sequence {
   int cached() const { return agent->kv.table.n_tokens; }
   /// Tokens known but not yet in the cache.
   int pending() const { return static_cast<int>(tokens.size()) - cached(); }
+  /// Tokens that the next step computes on speculation.
+  int drafted() const {
+    return phase == Phase::kDecode && speculation ? speculation->drafted() : 0;
+  }
   int generated() const {
     return static_cast<int>(tokens.size()) - prompt_size;
   }

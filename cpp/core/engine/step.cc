@@ -83,12 +83,29 @@ void EngineCore::share_more(Sequence& seq) {
   }
 }
 
+/// What the answers bring beyond a token each.
+void EngineCore::draft() {
+  const auto answers = std::ranges::count_if(
+      ready_, [](const Sequence* seq) { return seq->phase == Phase::kDecode; });
+  const DraftTerms terms = scheduler_.draft_terms(static_cast<int>(answers));
+  int left = kDraftRows;
+  for (Sequence* seq : ready_) {
+    if (seq->phase == Phase::kDecode && seq->speculation) {
+      const int wanted = seq->limit - static_cast<int>(seq->tokens.size()) - 1;
+      seq->speculation->propose(seq->tokens, std::min(wanted, left), terms);
+      left -= seq->drafted();
+    }
+  }
+}
+
 std::span<int> EngineCore::plan() {
+  draft();
   loads_.clear();
   for (const Sequence* seq : ready_) {
     loads_.push_back(
         {.pending = seq->pending(),
          .decoding = seq->phase == Phase::kDecode,
+         .drafted = seq->drafted(),
          .max_rows = seq->request.score ? kScoreRows : 0,
          .weight = kWeights[static_cast<int>(seq->request.priority)],
          .credit = seq->credit});
@@ -129,7 +146,11 @@ bool EngineCore::step() {
 
 /// Room is reserved in the order of the batch, so that those behind, who may be
 /// preempted for it, have reserved nothing yet.
-bool EngineCore::reserve(Sequence& seq, int rows) {
+bool EngineCore::reserve(Sequence& seq, int& rows) {
+  if (seq.drafted() > 0 && !cache_->reserve(seq.agent->kv, rows, copies_)) {
+    seq.speculation->drop(); // nobody has to leave for a guess
+    rows = 1;
+  }
   while (!cache_->reserve(seq.agent->kv, rows, copies_)) {
     const AgentStore::Eviction eviction = agents_->evict_one(seq.agent.get());
     if (eviction == AgentStore::Eviction::kDone) {
@@ -154,12 +175,13 @@ bool EngineCore::reserve(Sequence& seq, int rows) {
 
 Slice EngineCore::slice_of(const Sequence& seq, int rows) const {
   Slice slice;
-  slice.tokens =
-      std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows);
+  slice.tokens = seq.drafted() > 0
+      ? seq.speculation->rows()
+      : std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows);
   slice.position = seq.cached();
   slice.table = &seq.agent->kv.table;
   slice.decode = seq.phase == Phase::kDecode;
-  if (seq.request.score) {
+  if (seq.request.score || seq.drafted() > 0) {
     slice.output = Output::kAllLogits;
   } else if (rows == seq.pending()) {
     slice.output = seq.request.sampling.greedy() && !seq.guidance
@@ -171,11 +193,15 @@ Slice EngineCore::slice_of(const Sequence& seq, int rows) const {
 
 void EngineCore::run() {
   step_.slices.clear();
-  int decode_rows = 0;
-  int prefill_rows = 0;
+  Scheduler::Rows rows;
   for (const Part& part : batch_) {
     step_.slices.push_back(slice_of(*part.seq, part.rows));
-    (step_.slices.back().decode ? decode_rows : prefill_rows) += part.rows;
+    if (step_.slices.back().decode) {
+      rows.decode++;
+      rows.draft += part.rows - 1;
+    } else {
+      rows.prefill += part.rows;
+    }
   }
   const auto start = Clock::now();
   bool copied = false;
@@ -191,10 +217,10 @@ void EngineCore::run() {
     fail(as_error(e, Code::kGenerationFailed), copied);
   }
   const double seconds = ms_since(start) / 1e3;
-  scheduler_.observe(decode_rows, prefill_rows, seconds);
+  scheduler_.observe(rows, seconds);
   steps_++;
-  prefill_tokens_ += prefill_rows;
-  decode_tokens_ += decode_rows;
+  prefill_tokens_ += rows.prefill;
+  decode_tokens_ += rows.decode;
   step_seconds_ += seconds;
 }
 
@@ -214,46 +240,75 @@ void EngineCore::fail(const Error& error, bool copied) {
 void EngineCore::sample() {
   sampled_.clear();
   for (size_t i = 0; i < batch_.size(); i++) {
-    if (step_.slices[i].output == Output::kLogits) {
+    const Output output = step_.slices[i].output;
+    const bool drafted = batch_[i].seq->drafted() > 0;
+    if (output == Output::kLogits || drafted) {
       sampled_.push_back(i);
     }
   }
   while (choosers_.size() < sampled_.size()) {
     choosers_.emplace_back().reserve(model_->config.vocab_size);
   }
+  choices_.assign(batch_.size(), {});
   executor_->parallel(static_cast<int>(sampled_.size()), [this](int n) {
     const size_t i = sampled_[n];
-    choosers_[n].choose(*batch_[i].seq, result_.logits[i], result_.tokens[i]);
+    Sequence& seq = *batch_[i].seq;
+    const std::span<const float> logits = result_.logits[i];
+    if (seq.drafted() > 0) {
+      const auto draft = seq.speculation->rows().subspan(1);
+      choices_[i] = choosers_[n].verify(seq, logits, draft);
+    } else {
+      const int32_t likeliest = result_.tokens[i];
+      choices_[i] = {&choosers_[n].choose(seq, logits, likeliest), 1};
+    }
   });
-  // In the order of the batch from here on.
-  choices_.assign(batch_.size(), nullptr);
-  for (size_t n = 0; n < sampled_.size(); n++) {
-    choices_[sampled_[n]] = &choosers_[n].choice();
-  }
 }
 
 void EngineCore::advance(size_t part) {
   Sequence& seq = *batch_[part].seq;
+  CachedSequence& kv = seq.agent->kv;
+  const std::span<const Choice> choices = choices_[part];
+  const std::span<const int32_t> tokens = seq.tokens;
   const int rows = batch_[part].rows;
-  const bool complete = rows == seq.pending();
+  seq.agent->version++;
+  if (seq.drafted() > 0) {
+    // Rows of tokens that the answer has not are as if never computed.
+    cache_->commit(kv, seq.speculation->rows().first(choices.size()));
+    note_draft(seq, static_cast<int>(choices.size()) - 1);
+    answer(seq, choices);
+    return;
+  }
   if (seq.request.score) {
     score(seq, rows, result_.logits[part]);
   }
-  cache_->commit(
-      seq.agent->kv,
-      std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows));
-  seq.agent->version++;
-  if (!complete) {
+  cache_->commit(kv, tokens.subspan(seq.cached(), rows));
+  if (seq.pending() > 0) {
     events_.events.push_back({seq.request.id, seq.cached(), seq.prompt_size});
   } else if (seq.request.score) {
     finish(seq, Finish::kStop);
-  } else if (choices_[part]) {
-    accept(seq, *choices_[part]);
+  } else if (!choices.empty()) {
+    answer(seq, choices);
   } else {
     Choice choice;
     choice.token = result_.tokens[part];
     choice.ends = seq.is_end(choice.token);
     accept(seq, choice);
+  }
+}
+
+void EngineCore::note_draft(Sequence& seq, int accepted) {
+  Speculation& speculation = *seq.speculation;
+  speculation.learn(accepted);
+  seq.usage.drafted_tokens += speculation.drafted();
+  seq.usage.accepted_tokens += accepted;
+  drafted_tokens_ += speculation.drafted();
+  accepted_tokens_ += accepted;
+  decode_tokens_ += accepted;
+}
+
+void EngineCore::answer(Sequence& seq, std::span<const Choice> choices) {
+  for (const Choice& choice : choices) {
+    accept(seq, choice); // only the last one can end it
   }
 }
 
@@ -292,6 +347,10 @@ void EngineCore::begin_answer(Sequence& seq) {
   seq.phase = Phase::kDecode;
   seq.tokens.reserve(seq.target);
   cache_->expect(seq.agent->kv, seq.target);
+  // A script is taken one token a step.
+  if (options_.speculation && !seq.speculation && seq.request.script.empty()) {
+    seq.speculation = std::make_unique<Speculation>(seq.target);
+  }
 }
 
 void EngineCore::score(Sequence& seq, int rows, std::span<const float> logits) {
