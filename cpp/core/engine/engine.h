@@ -232,6 +232,9 @@ class Engine {
   /// From memory and disk.
   void remove(const std::string& agent, Done done);
   void stats(Reply<EngineStats> reply);
+  /// How long the engine has been at what it is doing, usually one step; 0 when
+  /// it has nothing to do. Answers at once, even when the engine hangs.
+  double silent_ms() const;
 
   /// The text of every token, for requests with a grammar: token i's ends at
   /// ends[i] in `bytes` and begins where the one before ends. Empty for
