@@ -21,6 +21,8 @@ export function engineOptions(settings: Settings): EngineOptions {
     maxContext: settings.maxContext ?? 0,
     cacheDir: settings.cacheDir,
     batchWindowMs: settings.batchWindowMs,
+    speculation: settings.speculation,
+    watchdogMs: settings.watchdogSeconds * 1000,
   };
 }
 

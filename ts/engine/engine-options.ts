@@ -29,6 +29,8 @@ export interface FullEngineOptions {
   /** Absolute; empty: nothing is kept on disk. */
   cacheDir: string;
   batchWindowMs: number;
+  speculation: 'auto' | 'off';
+  watchdogMs: number;
   script: ((prompt: string) => string | undefined) | undefined;
   onProgress: (progress: LoadProgress) => void;
   onWarning: (warning: StompError) => void;
@@ -45,6 +47,7 @@ const ranges = {
   maxAgentsInMemory: { min: 0, max: 1_000_000 },
   maxContext: { min: 0, max: 1 << 24 },
   batchWindowMs: { min: 0, max: 1000 },
+  watchdogMs: { min: 0, max: 86_400_000 },
 } satisfies Record<string, NumberRule>;
 
 const known = [
@@ -53,6 +56,7 @@ const known = [
   'numerics',
   'cacheDir',
   'kvBits',
+  'speculation',
   'script',
   'onProgress',
   'onWarning',
@@ -80,6 +84,8 @@ export function checkEngineOptions(options: EngineOptions): FullEngineOptions {
     maxContext: integer('maxContext', 0),
     cacheDir: checkCacheDir(options.cacheDir),
     batchWindowMs: integer('batchWindowMs', 0),
+    speculation: checkChoice('speculation', options.speculation, 'auto', ['auto', 'off']),
+    watchdogMs: integer('watchdogMs', 120_000),
     script: checkScript(options.script),
     onProgress: checkObserver('onProgress', options.onProgress) ?? ignore,
     onWarning: checkObserver('onWarning', options.onWarning) ?? ((warning) => process.emitWarning(warning)),

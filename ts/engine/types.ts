@@ -64,6 +64,16 @@ export interface EngineOptions {
    * for a little precision. The `mlx` executor has 16 alone. @default 16
    */
   kvBits?: KvBits | undefined;
+  /**
+   * `auto`: where an answer repeats what its conversation holds, several of its tokens are computed in one step as
+   * long as that pays; the answer is the same. @default 'auto'
+   */
+  speculation?: 'auto' | 'off' | undefined;
+  /**
+   * A step that takes longer is reported as one that hangs (ENGINE_STALLED, by `onWarning`): 0 to 86400000; 0: none
+   * is. @default 120000
+   */
+  watchdogMs?: number | undefined;
   /** How long an idle engine waits for more requests before it begins: 0 to 1000. @default 0 */
   batchWindowMs?: number | undefined;
   /**
@@ -169,6 +179,11 @@ export interface GenerateOptions {
   stop?: string | readonly string[] | undefined;
   /** Do not stop at the model's own end tokens. @default false */
   ignoreEos?: boolean | undefined;
+  /**
+   * Whose turn it is where not all can run. `high` takes the place of others if need be; `low` ones run too, only
+   * later. @default 'normal'
+   */
+  priority?: 'high' | 'normal' | 'low' | undefined;
   /** Caches are shared only between requests with the same salt. @default '' */
   cacheSalt?: string | undefined;
   /** Aborting cancels within a step; the iterator and `result` then reject with CANCELLED. */
@@ -222,6 +237,10 @@ export interface Usage {
   /** Of the prompt, computed now. */
   computedTokens: number;
   generatedTokens: number;
+  /** Computed ahead on speculation, see `EngineOptions.speculation`. */
+  draftedTokens: number;
+  /** Of those, what the answer then was. */
+  acceptedTokens: number;
   /** Cached tokens from this agent's own memory. */
   ownTokens: number;
   /** Cached tokens that another agent's blocks held. */

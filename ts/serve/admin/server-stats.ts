@@ -45,6 +45,8 @@ function engineBody(stats: EngineStats): object {
     step_seconds: stats.stepSeconds,
     prefill_tokens: stats.prefillTokens,
     decode_tokens: stats.decodeTokens,
+    drafted_tokens: stats.draftedTokens,
+    accepted_tokens: stats.acceptedTokens,
     preemptions: stats.preemptions,
     evictions_hot: stats.evictionsHot,
     saves: stats.saves,
