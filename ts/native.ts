@@ -115,7 +115,8 @@ export type NativeOnStep = (
 
 export interface NativeAgentInfo {
   id: string;
-  tier: 'active' | 'hot' | 'warm';
+  /** `cold`: only the conversation is kept, on disk. */
+  tier: 'active' | 'hot' | 'warm' | 'cold';
   tokens: number;
   blocks: number;
   poolBytes: number;
@@ -158,6 +159,12 @@ export interface NativeStats {
   acceptedTokens: number;
   preemptions: number;
   evictionsHot: number;
+  /** Agents that went cold, for room on the disk. */
+  demotions: number;
+  /** Of the folder of caches, all models' agents together. */
+  diskBytes: number;
+  /** That this model's agents would have more there if each had its own copy of what they share. */
+  diskSharedBytes: number;
   saves: number;
   saveFailures: number;
   saveSeconds: number;

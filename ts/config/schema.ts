@@ -272,6 +272,17 @@ export const SETTINGS = [
     commands: ENGINE_COMMANDS,
   },
   {
+    name: 'disk-budget-mb',
+    toml: 'cache.disk_budget_mb',
+    type: 'integer',
+    default: 20_480,
+    min: 0,
+    max: 1_073_741_824,
+    unit: 'MB',
+    doc: 'What the cache folder may hold (0: any size); agents used longest ago keep only their conversation',
+    commands: ['serve'],
+  },
+  {
     name: 'block-tokens',
     toml: 'cache.block_tokens',
     type: 'integer',

@@ -418,6 +418,7 @@ function nativeOptions(options: FullEngineOptions) {
     maxAgents: options.maxAgentsInMemory,
     maxContext: options.maxContext,
     cacheDir: options.cacheDir,
+    diskBudgetBytes: options.diskBudgetMb * 2 ** 20,
     batchWindowMs: options.batchWindowMs,
     speculation: options.speculation === 'auto',
   };

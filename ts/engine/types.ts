@@ -60,6 +60,11 @@ export interface EngineOptions {
    */
   cacheDir?: string | null | undefined;
   /**
+   * What the folder may hold, other models' agents included; 0: any size. Beyond it the agents used longest ago go
+   * cold: their conversation stays, their cache is computed again when they are next used. @default 20480
+   */
+  diskBudgetMb?: number | undefined;
+  /**
    * Bits of a cached key or value in memory: 8 halves the cache and what a long conversation costs per token,
    * for a little precision. The `mlx` executor has 16 alone. @default 16
    */

@@ -123,7 +123,14 @@ export class Metrics {
 
 /** A timer at this interval measures the event loop. */
 const LOOP_RESOLUTION_MS = 20;
-const NOTHING = { evictionsHot: 0, saves: 0, saveSeconds: 0, draftedTokens: 0, acceptedTokens: 0 };
+const NOTHING = {
+  evictionsHot: 0,
+  demotions: 0,
+  saves: 0,
+  saveSeconds: 0,
+  draftedTokens: 0,
+  acceptedTokens: 0,
+};
 
 /** How late the event loop is, between one reading and the next. */
 class LoopDelay {
@@ -226,6 +233,7 @@ class EngineMetrics {
       this.#pool.set({ group: String(group) }, capacity === 0 ? 0 : 1 - free / capacity);
     }
     this.#evictions.inc({ tier: 'hot' }, stats.evictionsHot - this.#seen.evictionsHot);
+    this.#evictions.inc({ tier: 'warm' }, stats.demotions - this.#seen.demotions);
     this.#draftsSince(stats);
     this.#savesSince(stats);
     this.#seen = stats;
