@@ -2,7 +2,10 @@
 //   node bench/micro/speculation.mjs [model]
 import { Engine } from '../../dist/index.js';
 
-const lines = Array.from({ length: 12 }, (_, i) => `  set_${i}(value) { this.field_${i} = value; return ${i * 7}; }`);
+const lines = Array.from(
+  { length: 12 },
+  (_, i) => `  set_${i}(value) { this.field_${i} = value; return ${i * 7}; }`,
+);
 const file = `class Store {\n${lines.join('\n')}\n}\n`;
 const prompt = `${file}\n// The same again\n${file}\n// The same again\n`;
 const options = { maxTokens: 250, ignoreEos: true };
@@ -26,5 +29,7 @@ for (const agents of [1, 2, 4]) {
   const auto = await measure('auto', agents);
   if (auto.texts.join() !== off.texts.join()) throw new Error('drafts have changed an answer');
   const gain = (off.ms / auto.ms).toFixed(2);
-  console.log(`${agents} agents: ${gain} times as fast; ${auto.accepted} of ${auto.drafted} drafted tokens accepted`);
+  console.log(
+    `${agents} agents: ${gain} times as fast; ${auto.accepted} of ${auto.drafted} drafted tokens accepted`,
+  );
 }

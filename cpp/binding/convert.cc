@@ -135,6 +135,8 @@ const char* name(AgentTier tier) {
       return "hot";
     case AgentTier::kWarm:
       return "warm";
+    case AgentTier::kCold:
+      return "cold";
   }
   return "warm";
 }
@@ -184,6 +186,8 @@ EngineOptions engine_options(const Napi::Object& o) {
   options.max_context = integer(o, "maxContext");
   options.speculation = boolean(o, "speculation");
   options.cache_dir = text(o, "cacheDir");
+  options.disk_budget_bytes =
+      static_cast<uint64_t>(number(o, "diskBudgetBytes"));
   options.batch_window_ms = integer(o, "batchWindowMs");
   return options;
 }
@@ -288,6 +292,9 @@ Napi::Object to_js(Napi::Env env, const EngineStats& s) {
   o.Set("acceptedTokens", number_of(s.accepted_tokens));
   o.Set("preemptions", number_of(s.preemptions));
   o.Set("evictionsHot", number_of(s.evictions_hot));
+  o.Set("demotions", number_of(s.demotions));
+  o.Set("diskBytes", number_of(s.disk_bytes));
+  o.Set("diskSharedBytes", number_of(s.disk_shared_bytes));
   o.Set("saves", number_of(s.saves));
   o.Set("saveFailures", number_of(s.save_failures));
   o.Set("saveSeconds", s.save_seconds);

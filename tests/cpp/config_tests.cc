@@ -113,15 +113,15 @@ TEST("config: what a config.json leaves out has Llama's defaults") {
   CHECK(near(c.rope.inv_freq[1], std::pow(10000.0, -1.0 / 8)));
 }
 
-TEST("config: mistral without a window is llama, with one it is refused") {
+TEST("config: mistral is llama, with a window in every layer or without") {
   const std::string mistral =
       config_replacing("\"model_type\":\"llama\"", R"("model_type":"mistral")");
   CHECK_EQUAL(config_from_hf_json(mistral).family, std::string("llama"));
-  check_unsupported("\"sliding_window\":4096", "sliding_window");
-  CHECK_EQUAL(
-      parse("\"sliding_window\":4096,\"use_sliding_window\":false")
-          .model.n_layers,
-      2);
+  const ModelConfig wide = parse("\"sliding_window\":4096").model;
+  CHECK_EQUAL(wide.window, 4096);
+  CHECK(wide.slides(0) && wide.slides(1));
+  CHECK(parse("\"sliding_window\":4096,\"use_sliding_window\":false")
+            .model.sliding.empty());
 }
 
 TEST("config: qwen2 has biases, qwen3 norms of heads, and no window in use") {
@@ -173,14 +173,14 @@ TEST("config: variants that change the arithmetic are refused by name") {
   check_unsupported("\"hidden_act\":\"gelu\"", "gelu");
   check_unsupported("\"partial_rotary_factor\":0.5", "partial_rotary_factor");
   check_unsupported(
-      R"("layer_types":["full_attention","sliding_attention"])", "layer_types");
+      R"("layer_types":["full_attention","linear_attention"])", "layer_types");
   check_unsupported(
       R"("rope_scaling":{"rope_type":"longrope","factor":4})", "'longrope'");
   check_unsupported(R"("rope_scaling":{"type":"dynamic"})", "'dynamic'");
   check_unsupported(
       R"("quantization_config":{"quant_method":"gptq","bits":4})", "'gptq'");
   check_unsupported(
-      R"("quantization":{"group_size":32,"bits":4,"mode":"mxfp4"})", "'mxfp4'");
+      R"("quantization":{"group_size":32,"bits":8,"mode":"mxfp8"})", "'mxfp8'");
   check_unsupported(
       R"("quantization":{"group_size":64,"bits":4,)"
       R"("lm_head":{"group_size":16,"bits":4,"mode":"nvfp4"}})",
@@ -408,9 +408,9 @@ TEST("config: GGUF families and variants are refused by name") {
   check_gguf(
       tiny_gguf()
           .drop("general.architecture")
-          .string("general.architecture", "gemma3"),
+          .string("general.architecture", "mamba"),
       "MODEL_UNSUPPORTED",
-      "'gemma3' is not supported; supported: llama");
+      "'mamba' is not supported; supported: llama");
   check_gguf(
       tiny_gguf().u32("llama.expert_count", 8),
       "MODEL_UNSUPPORTED",

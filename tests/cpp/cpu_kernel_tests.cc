@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "kernel_weights.h"
 
 using namespace kernel_checks;
+using stomp::Activation;
 
 // ---- choice ----
 
@@ -69,7 +71,7 @@ TEST("cpu kernels: rms_norm") {
   }
 }
 
-TEST("cpu kernels: silu_mul, its exponential within 4e-7 from -60 to 60") {
+TEST("cpu kernels: silu, its exponential within 4e-7 from -60 to 60") {
   std::vector<float> gate;
   for (int i = -60000; i <= 60000; i += 7) {
     gate.push_back(i / 1000.0f);
@@ -78,7 +80,7 @@ TEST("cpu kernels: silu_mul, its exponential within 4e-7 from -60 to 60") {
   const std::vector<float> ones(n, 1.0f);
   on_every_table([&](const Kernels& kernels) {
     std::vector<float> y(n);
-    kernels.silu_mul(gate.data(), ones.data(), n, y.data());
+    kernels.activate(Activation::kSilu, gate.data(), ones.data(), n, y.data());
     for (int i = 0; i < n; i++) {
       const double g = gate[i];
       const double want = g / (1 + std::exp(-g));
@@ -88,14 +90,18 @@ TEST("cpu kernels: silu_mul, its exponential within 4e-7 from -60 to 60") {
   });
 }
 
-TEST("cpu kernels: silu_mul at the ends") {
+TEST("cpu kernels: silu at the ends") {
   const std::vector<float> gate = {
       -kInf, -1e30f, -200, -90, 0, 90, 200, 1e30f, kNan};
   const std::vector<float> up = {0, 2, 2, 2, 2, 2, 2, 2, 2};
   for (const Kernels* kernels : available_kernels()) {
     std::vector<float> y(gate.size());
-    kernels->silu_mul(
-        gate.data(), up.data(), static_cast<int>(gate.size()), y.data());
+    kernels->activate(
+        Activation::kSilu,
+        gate.data(),
+        up.data(),
+        static_cast<int>(gate.size()),
+        y.data());
     check_close(y[1], 0, 1e-7, "silu far below 0");
     check_close(y[2], 0, 1e-30, "silu below 0");
     check_close(y[3], 0, 1e-30, "silu below 0");
@@ -104,6 +110,55 @@ TEST("cpu kernels: silu_mul at the ends") {
     CHECK_EQUAL(y[6], 400.0f);
     CHECK_EQUAL(y[7], 2e30f);
     CHECK(std::isnan(y[8]));
+  }
+}
+
+/// In double precision, by the formulas that the models' papers give.
+double activated(Activation activation, double gate, double up) {
+  if (activation == Activation::kGeluTanh) {
+    const double inner = std::sqrt(2 / std::numbers::pi) *
+        (gate + 0.044715 * gate * gate * gate);
+    return 0.5 * gate * (1 + std::tanh(inner)) * up;
+  }
+  const double g = std::min(gate, 7.0);
+  const double u = std::clamp(up, -7.0, 7.0);
+  return g / (1 + std::exp(-1.702 * g)) * (u + 1);
+}
+
+TEST("cpu kernels: gelu and the clamped SwiGLU, on both sides of their ends") {
+  Random random(3);
+  auto gate = random.vector(3001, -9, 9);
+  auto up = random.vector(3001, -9, 9);
+  gate[0] = 200;
+  gate[1] = -200;
+  gate[2] = 0;
+  const int n = static_cast<int>(gate.size());
+  for (const Activation activation :
+       {Activation::kGeluTanh, Activation::kClampedSwiglu}) {
+    on_every_table([&](const Kernels& kernels) {
+      std::vector<float> y(n);
+      kernels.activate(activation, gate.data(), up.data(), n, y.data());
+      for (int i = 0; i < n; i++) {
+        const double want = activated(activation, gate[i], up[i]);
+        // Far out the argument of the exponential is rounded: 1e-7 of 100.
+        check_close(y[i], want, 2e-5 * std::fabs(want) + 1e-12, "activated");
+      }
+      return y;
+    });
+  }
+}
+
+TEST("cpu kernels: an activation of what is no number is none") {
+  const std::vector<float> numbers = {1, kNan, 1};
+  const std::vector<float> others = {kNan, 1, 1};
+  for (const Activation activation :
+       {Activation::kSilu, Activation::kGeluTanh, Activation::kClampedSwiglu}) {
+    on_every_table([&](const Kernels& kernels) {
+      std::vector<float> y(3);
+      kernels.activate(activation, numbers.data(), others.data(), 3, y.data());
+      CHECK(std::isnan(y[0]) && std::isnan(y[1]) && std::isfinite(y[2]));
+      return std::vector<float>{y[2]};
+    });
   }
 }
 

@@ -62,7 +62,7 @@ class Rig {
       spec.groups[0].window = options.window;
     }
     const int blocks = 16384 / options.block_tokens;
-    executor->allocate_pool(spec, {blocks});
+    executor->allocate_pool(spec, std::vector<int>(spec.groups.size(), blocks));
     // Out of order, as blocks of a pool in use are.
     free_.resize(blocks);
     std::iota(free_.begin(), free_.end(), 0);
@@ -72,11 +72,13 @@ class Rig {
   int vocab() const { return model_->config.vocab_size; }
 
   void grow(BlockTable& table, int n_tokens) {
-    table.blocks.resize(1);
+    table.blocks.resize(spec.groups.size());
     while (static_cast<int>(table.blocks[0].size()) * spec.block_tokens <
            n_tokens) {
-      table.blocks[0].push_back(free_.back());
-      free_.pop_back();
+      for (std::vector<BlockId>& group : table.blocks) {
+        group.push_back(free_.back());
+        free_.pop_back();
+      }
     }
   }
 
@@ -93,16 +95,20 @@ class Rig {
   BlockTable fork(const BlockTable& from, int n_tokens, int n_shared = 0) {
     BlockTable to;
     to.n_tokens = n_tokens;
-    to.blocks = {{from.blocks[0].begin(), from.blocks[0].begin() + n_shared}};
+    for (const std::vector<BlockId>& group : from.blocks) {
+      to.blocks.emplace_back(group.begin(), group.begin() + n_shared);
+    }
     grow(to, n_tokens);
-    for (int i = n_shared; i < spec.blocks_covering(n_tokens); i++) {
-      const int left = n_tokens - i * spec.block_tokens;
-      const BlockCopy copy{
-          0,
-          from.blocks[0][i],
-          to.blocks[0][i],
-          std::min(left, spec.block_tokens)};
-      executor->copy_blocks({&copy, 1});
+    for (int g = 0; g < static_cast<int>(to.blocks.size()); g++) {
+      for (int i = n_shared; i < spec.blocks_covering(n_tokens); i++) {
+        const int left = n_tokens - i * spec.block_tokens;
+        const BlockCopy copy{
+            g,
+            from.blocks[g][i],
+            to.blocks[g][i],
+            std::min(left, spec.block_tokens)};
+        executor->copy_blocks({&copy, 1});
+      }
     }
     return to;
   }
@@ -217,6 +223,30 @@ inline std::shared_ptr<const Model> ragged_model() {
   reference::Shape shape = small(WeightFormat::kF16);
   shape.d_model = 100;
   shape.d_ff = 150;
+  return reference::random_model(shape);
+}
+
+/// Experts of MXFP4 beside a dense layer, as in GPT-OSS: biases, sinks, a
+/// window and clamped gates.
+inline reference::Shape mixture_shape(WeightFormat format) {
+  reference::Shape shape = small(format);
+  shape.n_layers = 3;
+  shape.interleaved = false;
+  shape.qkv_bias = true;
+  shape.o_bias = true;
+  shape.sinks = true;
+  shape.window = 50;
+  shape.activation = Activation::kClampedSwiglu;
+  shape.n_experts = 5;
+  shape.n_chosen = 2;
+  shape.expert_biases = true;
+  shape.dense_layer = 1;
+  return shape;
+}
+
+inline std::shared_ptr<const Model> mixture_model() {
+  reference::Shape shape = mixture_shape(WeightFormat::kMxfp4);
+  shape.window = 0; // tests copy the blocks of one group
   return reference::random_model(shape);
 }
 

@@ -10,6 +10,7 @@
 #include "kernel_weights.h"
 
 using namespace attention_cases;
+using stomp::Activation;
 
 namespace {
 
@@ -89,6 +90,21 @@ void put(const Queries::State& state, Hash& hash) {
 
 } // namespace
 
+TEST("cpu kernels: activations have the same bits on every architecture") {
+  check_bits("61b4c7694050723b", [](const Kernels& kernels, Hash& hash) {
+    const int n = 576;
+    Random random(5);
+    const auto x = random.vector(n, -9, 9);
+    const auto y = random.vector(n, -9, 9);
+    std::vector<float> out(n);
+    for (const Activation activation :
+         {Activation::kGeluTanh, Activation::kClampedSwiglu}) {
+      kernels.activate(activation, x.data(), y.data(), n, out.data());
+      hash.put(out);
+    }
+  });
+}
+
 TEST("cpu kernels: rows have the same bits on every architecture") {
   check_bits("c96c812ec3e98050", [](const Kernels& kernels, Hash& hash) {
     const int n = 576;
@@ -98,7 +114,7 @@ TEST("cpu kernels: rows have the same bits on every architecture") {
     std::vector<float> out(n);
     kernels.rms_norm(x.data(), y.data(), n, 1e-5f, out.data());
     hash.put(out);
-    kernels.silu_mul(x.data(), y.data(), n, out.data());
+    kernels.activate(Activation::kSilu, x.data(), y.data(), n, out.data());
     hash.put(out);
     const Quantised q(kernels, x, n);
     hash.put(q.codes);
@@ -140,6 +156,20 @@ TEST("cpu kernels: linears have the same bits on every architecture") {
             w.layout, block.data(), x.data(), rows, output(y), scratch.data());
         hash.put(y);
       }
+    }
+  });
+}
+
+TEST("cpu kernels: linears of E2M1 have the same bits everywhere") {
+  check_bits("41f95539588cd2c2", [](const Kernels& kernels, Hash& hash) {
+    for (int rows : {1, 3, 9}) {
+      std::vector<float> y(size_t(rows) * kBlockColumns);
+      const QuantisedWeights w(e2m1_layout(256), 4, rows);
+      const auto block = w.pack();
+      const auto x = Random(rows).vector(size_t(rows) * 256, -3, 3);
+      const Quantised q(kernels, x, 256);
+      kernels.linear_quantised(w.layout, block.data(), q.rows, rows, output(y));
+      hash.put(y);
     }
   });
 }

@@ -10,6 +10,7 @@
 #include "kernel_weights.h"
 
 using namespace kernel_checks;
+using stomp::Activation;
 
 namespace {
 
@@ -96,14 +97,14 @@ TEST("cpu kernels: round_gated is silu of the gate times up, rounded") {
       Random random(n + first);
       const auto x = random.vector(size_t(n) * 2 * kBlockColumns, -20, 20);
       Tiles tiles(n, 64);
-      kernels->round_gated(x.data(), n, tiles.rows(), first);
+      kernels->round_gated(Activation::kSilu, x.data(), n, tiles.rows(), first);
       for (int r = 0; r < n; r++) {
         const float* row = x.data() + r * 2 * kBlockColumns;
         for (int c = 0; c < kBlockColumns; c++) {
           const double gate = row[c];
           const double want =
               gate / (1 + std::exp(-gate)) * row[kBlockColumns + c];
-          // silu as the vector units': 4e-7, see the test of silu_mul.
+          // silu as the vector units': 4e-7, see the test of silu.
           check_rounded(
               tiles.at(r, first + c), want, 5e-7 * std::fabs(want), "gated");
         }
@@ -112,6 +113,29 @@ TEST("cpu kernels: round_gated is silu of the gate times up, rounded") {
             CHECK_EQUAL(tiles.at(r, k), 0x7fc0);
           }
         }
+      }
+    }
+  }
+}
+
+TEST("cpu kernels: round_gated knows the vector units' activations") {
+  const TileKernels* kernels = tile_kernels();
+  if (!kernels) {
+    return;
+  }
+  Random random(4);
+  const auto x = random.vector(size_t(5) * 2 * kBlockColumns, -9, 9);
+  for (const Activation activation :
+       {Activation::kGeluTanh, Activation::kClampedSwiglu}) {
+    Tiles tiles(5, kTileK);
+    kernels->round_gated(activation, x.data(), 5, tiles.rows(), 0);
+    for (int r = 0; r < 5; r++) {
+      const float* row = x.data() + r * 2 * kBlockColumns;
+      std::vector<float> want(kBlockColumns);
+      available_kernels()[0]->activate(
+          activation, row, row + kBlockColumns, kBlockColumns, want.data());
+      for (int c = 0; c < kBlockColumns; c++) {
+        check_rounded(tiles.at(r, c), want[c], 0, "gated");
       }
     }
   }
@@ -129,7 +153,7 @@ TEST("cpu kernels: round_gated keeps what is no number") {
   x[kBlockColumns + 4] = -kInf;
   x[5] = -1e30f;
   Tiles tiles(1, kTileK);
-  kernels->round_gated(x.data(), 1, tiles.rows(), 0);
+  kernels->round_gated(Activation::kSilu, x.data(), 1, tiles.rows(), 0);
   const auto at = [&](int k) { return stomp::bf16_to_f32(tiles.at(0, k)); };
   CHECK(std::isfinite(at(0)));
   CHECK(std::isnan(at(1)) && std::isnan(at(2)));
@@ -174,6 +198,24 @@ TEST("cpu kernels: quantised weights are widened to the nearest bf16") {
           CHECK_EQUAL(panel.back(), 0x7fc0);
         }
       }
+    }
+  }
+}
+
+TEST("cpu kernels: codes of E2M1 are widened, without loss") {
+  const TileKernels* kernels = tile_kernels();
+  if (!kernels) {
+    return;
+  }
+  QuantisedWeights w(e2m1_layout(128), 4, 1);
+  std::fill(w.scales.begin(), w.scales.end(), 0.25f);
+  std::fill(w.biases.begin(), w.biases.end(), -3.0f);
+  std::vector<uint16_t> panel(4 * kTileElements);
+  kernels->widen_quantised(w.layout, w.pack().data(), 0, 4, panel.data());
+  for (int c = 0; c < kBlockColumns; c++) {
+    for (int k = 0; k < w.layout.cols; k++) {
+      CHECK_EQUAL(
+          double{stomp::bf16_to_f32(panel[panel_at(c, k)])}, w.weight(c, k));
     }
   }
 }

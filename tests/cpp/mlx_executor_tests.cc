@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/error.h"
 #include "check.h"
 #include "mlx_rig.h"
 #include "reference_llama.h"
@@ -87,6 +88,70 @@ TEST("mlx: biases and norms of heads equal the reference") {
   }
 }
 
+TEST("mlx: windows, sinks, post-norms and activations equal the reference") {
+  if (!built()) {
+    return;
+  }
+  reference::Shape shape = shape_of(WeightFormat::kQ8_0);
+  shape.n_layers = 3;
+  shape.interleaved = false;
+  shape.qk_norm = true;
+  shape.post_norms = true;
+  shape.activation = Activation::kGeluTanh;
+  shape.embedding_scale = 3;
+  shape.attention_scale = 0.25f;
+  shape.window = 20;
+  shape.local_rope = true;
+  check_model(reference::random_model(shape), 70);
+  shape = shape_of(WeightFormat::kQ8_0);
+  shape.sinks = true;
+  shape.activation = Activation::kClampedSwiglu;
+  check_model(reference::random_model(shape), 40);
+  shape.window = 7;
+  check_model(reference::random_model(shape), 70);
+}
+
+TEST("mlx: mixtures of experts equal the reference, in few rows and many") {
+  if (!built()) {
+    return;
+  }
+  for (const bool normalised : {true, false}) {
+    for (const WeightFormat format :
+         {WeightFormat::kF16,
+          WeightFormat::kQ4_1,
+          WeightFormat::kMxfp4,
+          WeightFormat::kMxfp4Blocks}) {
+      reference::Shape shape = shape_of(format);
+      shape.interleaved = false;
+      shape.o_bias = true;
+      shape.n_layers = 3;
+      shape.n_experts = 5;
+      shape.n_chosen = 2;
+      shape.normalised = normalised;
+      shape.expert_biases = normalised;
+      shape.dense_layer = 1;
+      shape.activation =
+          normalised ? Activation::kClampedSwiglu : Activation::kSilu;
+      for (const int chunk : {1, 40}) {
+        check_model(reference::random_model(shape), chunk);
+      }
+    }
+  }
+}
+
+TEST("mlx: experts in several formats are refused") {
+  if (!built()) {
+    return;
+  }
+  reference::Shape shape = shape_of(WeightFormat::kQ8_0);
+  shape.n_experts = 3;
+  shape.n_chosen = 1;
+  auto mixed = std::make_shared<Model>(*reference::random_model(shape));
+  const auto dense = small_model();
+  mixed->weights.layers[0].experts.up[1] = dense->weights.layers[0].up;
+  CHECK_ERROR(Rig{mixed}, Code::kModelUnsupported);
+}
+
 TEST("mlx: every weight format equals the reference") {
   if (!built()) {
     return;
@@ -96,7 +161,9 @@ TEST("mlx: every weight format equals the reference") {
         WeightFormat::kBF16,
         WeightFormat::kQ4_0,
         WeightFormat::kQ4_1,
-        WeightFormat::kQ8_0}) {
+        WeightFormat::kQ8_0,
+        WeightFormat::kMxfp4,
+        WeightFormat::kMxfp4Blocks}) {
     check_model(reference::random_model(shape_of(format)), 40);
   }
 }
@@ -158,6 +225,31 @@ TEST("mlx: a prompt may come in chunks of any size") {
     for (int chunk : {1, 5, 16, 33}) {
       Rig rig(small_model(), device);
       CHECK(error_of(rig, 70, chunk) <= kTolerance);
+    }
+  }
+}
+
+TEST("mlx: what a window has passed is not looked at") {
+  if (!built()) {
+    return;
+  }
+  reference::Shape shape;
+  shape.n_layers = 3;
+  shape.window = 20;
+  const auto prompt = prompt_of(80, 3);
+  for (const char* device : kDevices) {
+    Rig rig(reference::random_model(shape), device);
+    const auto whole = rig.all_logits(rig.table(80), prompt, 80);
+    BlockTable table = rig.table(80);
+    rig.all_logits(table, std::span(prompt).first(70), 70);
+    for (int i = 0; i < (70 + 1 - shape.window) / kBlockTokens; i++) {
+      table.blocks[1][i] = kNoBlock;
+    }
+    const auto tail =
+        rig.feed(table, std::span(prompt).subspan(70), 70, Output::kAllLogits);
+    const std::span last = std::span(whole).last(tail.size());
+    for (size_t i = 0; i < tail.size(); i++) {
+      CHECK(std::abs(tail[i] - last[i]) < 1e-4);
     }
   }
 }

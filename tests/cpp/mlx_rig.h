@@ -84,7 +84,7 @@ struct Rig {
     run->load(model, [](double) {});
     spec = stomp::make_cache_spec(
         model->config, kBlockTokens, run->info().element_bytes);
-    run->allocate_pool(spec, {blocks});
+    run->allocate_pool(spec, std::vector<int>(spec.groups.size(), blocks));
   }
 
   /// A block not handed out before; neighbours are never handed out in a row.
@@ -92,9 +92,11 @@ struct Rig {
 
   stomp::BlockTable table(int n_tokens) {
     stomp::BlockTable table;
-    table.blocks.resize(1);
+    table.blocks.resize(spec.groups.size());
     for (int i = 0; i < n_tokens; i += kBlockTokens) {
-      table.blocks[0].push_back(block());
+      for (std::vector<stomp::BlockId>& group : table.blocks) {
+        group.push_back(block());
+      }
     }
     return table;
   }

@@ -41,7 +41,7 @@ void check_turns(const RopeTable& table, int position, bool interleaved) {
 
 TEST("rope table: the turns of a position, whatever was asked before it") {
   for (const bool interleaved : {false, true}) {
-    RopeTable table(config_of(interleaved));
+    RopeTable table(config_of(interleaved).rope);
     const std::vector<int> positions = {6143, 6144, 0, 63, 64, 5, 999'999, 127};
     for (size_t n = 1; n <= positions.size(); n++) {
       table.cover(std::span(positions).first(n));
@@ -53,10 +53,10 @@ TEST("rope table: the turns of a position, whatever was asked before it") {
 }
 
 TEST("rope table: a far position costs no more than its neighbours") {
-  RopeTable near(config_of(false));
+  RopeTable near(config_of(false).rope);
   CHECK_EQUAL(near.bytes(), 0u);
   near.cover(std::vector<int>{0});
-  RopeTable far(config_of(false));
+  RopeTable far(config_of(false).rope);
   far.cover(std::vector<int>{64 * 1000});
   const size_t places = 1000 * sizeof(std::vector<float>);
   CHECK(near.bytes() > 0);

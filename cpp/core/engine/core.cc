@@ -53,8 +53,8 @@ EngineCore::EngineCore(
   if (options.max_context > 0) {
     context = std::min(context, options.max_context);
   }
-  const std::vector<int> blocks =
-      plan_pool(spec, options.cache_budget_bytes, context);
+  const std::vector<int> blocks = plan_pool(
+      spec, options.cache_budget_bytes, context, options.prefill_step_tokens);
   executor_->allocate_pool(spec, blocks);
   cache_ = std::make_unique<KvCache>(spec, blocks);
   max_context_ = smallest_context(spec, blocks, context);
@@ -68,6 +68,7 @@ EngineCore::EngineCore(
       *cache_,
       *executor_,
       std::move(disk),
+      options.disk_budget_bytes,
       AgentStore::Identity{
           model_->config.name, model_->fingerprint, numerics_});
 }
@@ -103,6 +104,9 @@ EngineStats EngineCore::stats() const {
   s.preemptions = preemptions_;
   const AgentStore::Counters& c = agents_->counters();
   s.evictions_hot = c.evictions;
+  s.demotions = c.demotions;
+  s.disk_bytes = agents_->disk_bytes();
+  s.disk_shared_bytes = agents_->disk_shared_bytes();
   s.saves = c.saves;
   s.save_failures = c.failures;
   s.save_seconds = c.seconds;

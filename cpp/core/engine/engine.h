@@ -41,6 +41,9 @@ struct EngineOptions {
   int batch_window_ms = 0;       // see Engine::set_batch_window
   bool speculation = true;       // draft answers where that pays
   std::string cache_dir;         // empty: agents are not kept on disk
+  // That the folder may hold, all models' together; 0: any number. The agents
+  // used longest ago go cold.
+  uint64_t disk_budget_bytes = 0;
 };
 
 /// Whose turn it is where not all can run. Low ones run too, see
@@ -133,12 +136,12 @@ struct StepEvents {
   }
 };
 
-enum class AgentTier { kActive, kHot, kWarm };
+enum class AgentTier { kActive, kHot, kWarm, kCold };
 
 struct AgentInfo {
   std::string id;
   AgentTier tier = AgentTier::kHot; // active: in a request; hot: in the pool;
-  // warm: on disk only
+  // warm: on disk only; cold: only its transcript is
   int tokens = 0;
   int blocks = 0;
   size_t pool_bytes = 0; // shared blocks counted in full
@@ -176,6 +179,10 @@ struct EngineStats {
   uint64_t accepted_tokens = 0;
   uint64_t preemptions = 0;
   uint64_t evictions_hot = 0;
+  uint64_t demotions = 0;         // of agents on disk, to cold
+  uint64_t disk_bytes = 0;        // of all models' agents
+  uint64_t disk_shared_bytes = 0; // that this model's would have more if each
+  // had its own copy of what it shares
   uint64_t saves = 0;
   uint64_t save_failures = 0;
   double save_seconds = 0;

@@ -17,6 +17,7 @@ constexpr int kMaxHeads = 4096;
 constexpr int kMaxHeadDim = 4096;
 constexpr int kMaxVocab = 1 << 24;
 constexpr int kMaxContext = 1 << 28;
+constexpr int kMaxExperts = 1024;
 
 void require(bool good, const std::string& why) {
   if (!good) {
@@ -31,25 +32,52 @@ void require_range(int value, int max, const std::string& what) {
           " are possible");
 }
 
-void validate_rope(const ModelConfig& config) {
-  const auto& inv_freq = config.rope.inv_freq;
+void require_positive(float value, const std::string& what) {
   require(
-      inv_freq.size() == static_cast<size_t>(config.head_dim / 2),
+      std::isfinite(value) && value > 0, what + " is not a positive number");
+}
+
+void validate_rope(const RopeConfig& rope, int head_dim) {
+  const auto& inv_freq = rope.inv_freq;
+  require(
+      inv_freq.size() == static_cast<size_t>(head_dim / 2),
       "there are " + std::to_string(inv_freq.size()) +
-          " rope frequencies for heads of " + std::to_string(config.head_dim));
-  require(
-      std::isfinite(config.rope.scale) && config.rope.scale > 0,
-      "the rope's scale is not a positive number");
+          " rope frequencies for heads of " + std::to_string(head_dim));
+  require_positive(rope.scale, "the rope's scale");
   for (const float f : inv_freq) {
-    require(
-        std::isfinite(f) && f > 0, "a rope frequency is not a positive number");
+    require_positive(f, "a rope frequency");
   }
+}
+
+void validate_windows(const ModelConfig& config) {
+  if (config.sliding.empty()) {
+    return;
+  }
+  require(
+      config.sliding.size() == static_cast<size_t>(config.n_layers),
+      "the kinds of " + std::to_string(config.sliding.size()) +
+          " layers are given, there are " + std::to_string(config.n_layers));
+  require_range(config.window, kMaxContext, "the sliding window");
+}
+
+void validate_moe(const MoeConfig& moe, int n_layers) {
+  if (moe.n_experts == 0) {
+    return;
+  }
+  require_range(moe.n_experts, kMaxExperts, "the number of experts");
+  require_range(
+      moe.n_chosen, moe.n_experts, "the number of experts for a token");
+  require_range(moe.d_ff, kMaxDim, "the feed-forward size of an expert");
+  require(
+      moe.dense.empty() || moe.dense.size() == static_cast<size_t>(n_layers),
+      "which layers have experts is not said of each");
 }
 
 } // namespace
 
 const std::vector<std::string>& supported_families() {
-  static const std::vector<std::string> families = {"llama", "qwen2", "qwen3"};
+  static const std::vector<std::string> families = {
+      "llama", "qwen2", "qwen3", "qwen3_moe", "gemma3", "gpt_oss"};
   return families;
 }
 
@@ -71,7 +99,14 @@ void validate(const ModelConfig& config) {
       std::isfinite(config.rms_eps) && config.rms_eps >= 0 &&
           config.rms_eps < 1,
       "the norm's epsilon is not a number from 0 to 1");
-  validate_rope(config);
+  validate_rope(config.rope, config.head_dim);
+  if (config.two_ropes()) {
+    validate_rope(config.local_rope, config.head_dim);
+  }
+  validate_windows(config);
+  validate_moe(config.moe, config.n_layers);
+  require_positive(config.query_scale(), "the scale of attention");
+  require_positive(config.embedding_scale, "the scale of embeddings");
   for (const int32_t id : config.eos_ids) {
     require(
         id >= 0 && id < config.vocab_size,

@@ -2,9 +2,13 @@
 // share between threads.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "model/activation.h"
+#include "model/moe_config.h"
 
 namespace stomp {
 
@@ -31,13 +35,30 @@ struct ModelConfig {
   int max_context = 0; // tokens
   float rms_eps = 1e-5f;
   bool tied_embeddings = false;
-  bool qkv_bias = false; // q, k and v have biases
-  bool qk_norm = false;  // each head of q and k has a norm, before the rope
+  bool qkv_bias = false;   // q, k and v have biases
+  bool o_bias = false;     // so has o
+  bool qk_norm = false;    // each head of q and k has a norm, before the rope
+  bool post_norms = false; // norms of what attention and feed-forward yield
+  bool sinks = false;      // each head has a score that nothing stands behind
+  Activation activation = Activation::kSilu;
+  float embedding_scale = 1;
+  float attention_scale = 0; // of q . k; 0: 1 / sqrt(head_dim)
+  int window = 0; // tokens that a sliding layer attends to, its own included
+  std::vector<bool> sliding; // by layer; empty: none is
+  MoeConfig moe;
   RopeConfig rope;
+  RopeConfig local_rope; // of sliding layers; without frequencies: as rope
   std::vector<int32_t> eos_ids;
 
   int q_dim() const { return n_heads * head_dim; }
   int kv_dim() const { return n_kv_heads * head_dim; }
+  bool slides(int layer) const { return !sliding.empty() && sliding[layer]; }
+  /// Whether sliding layers turn by frequencies of their own.
+  bool two_ropes() const { return !local_rope.inv_freq.empty(); }
+  float query_scale() const {
+    return attention_scale > 0 ? attention_scale
+                               : 1 / std::sqrt(static_cast<float>(head_dim));
+  }
 };
 
 /// Families the decoder knows, for error messages.

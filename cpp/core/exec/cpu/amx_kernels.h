@@ -14,7 +14,12 @@ void round_row(
     const TileRows& out,
     int row,
     int first);
-void round_gated(const float* gate_up, int n, const TileRows& out, int first);
+void round_gated(
+    Activation activation,
+    const float* gate_up,
+    int n,
+    const TileRows& out,
+    int first);
 void widen_quantised(
     const QuantisedLayout& layout,
     const std::byte* block,

@@ -1,7 +1,6 @@
 #include "exec/cpu/attention.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "exec/cpu/attention_scratch.h"
 
@@ -49,7 +48,12 @@ Attention::Attention(
       threads_(threads),
       // Other head sizes would need tiles filled up with zeros.
       matrix_tiles_(tiles && config.head_dim % kTileK == 0),
-      rope_(config),
+      rope_(config.rope),
+      local_rope_(config.local_rope),
+      ones_(config.n_heads / config.n_kv_heads, 1.0f),
+      zeros_(
+          static_cast<size_t>(config.n_heads / config.n_kv_heads) *
+          padded_head_dim(config.head_dim)),
       group_(config.n_heads / config.n_kv_heads),
       plan_(shape_of(config, threads.size(), matrix_tiles_)) {
   for (int i = 0; i < threads.size(); i++) {
@@ -61,7 +65,8 @@ Attention::Attention(
 Attention::~Attention() = default;
 
 size_t Attention::scratch_bytes() const {
-  size_t n = rope_.bytes() + partials_.size() * sizeof(float);
+  size_t n =
+      rope_.bytes() + local_rope_.bytes() + partials_.size() * sizeof(float);
   for (const auto& scratch : scratch_) {
     n += scratch->bytes();
   }
@@ -71,6 +76,9 @@ size_t Attention::scratch_bytes() const {
 void Attention::begin(const StepRows& step) {
   step_ = &step;
   rope_.cover(step.positions);
+  if (config_.two_ropes()) {
+    local_rope_.cover(step.positions);
+  }
   plan_.make(step, pool_->spec(), !matrix_tiles_);
   n_single_ = step.n_decode;
   for (const SliceRows& rows : step.slices) {
@@ -83,15 +91,19 @@ void Attention::begin(const StepRows& step) {
 void Attention::run(
     const QkvRows& qkv,
     int index,
+    const std::vector<float>& sinks,
     float* floats,
     const LinearRunner& runner,
     const LinearRows& out) {
   const int group = pool_->group_of(index);
+  const bool local = config_.two_ropes() && config_.slides(index);
   const Layer layer{
       qkv,
       index,
       &pool_->spec().groups[group],
       &plan_.group(group),
+      local ? &local_rope_ : &rope_,
+      sinks.empty() ? nullptr : sinks.data(),
       floats,
       &runner,
       &out};
@@ -173,10 +185,10 @@ void Attention::append_prompts(const Layer& layer) {
   threads_.run((n + stride - 1) / stride, [&](int i, int) noexcept {
     const int end = std::min((i + 1) * stride, n);
     for (int row = first + i * stride; row < first + end; row++) {
-      const RopeTurns turns = rope_.at(step_->positions[row]);
+      const RopeTurns turns = layer.rope->at(step_->positions[row]);
       for (int h = 0; h < config_.n_heads; h++) {
         float* q = layer.qkv.row(row) + h * config_.head_dim;
-        kernels_.rotate(q, turns, query_scale());
+        kernels_.rotate(q, turns, config_.query_scale());
       }
       for (int h = 0; h < config_.n_kv_heads; h++) {
         append_head(layer, row, h);
@@ -185,17 +197,13 @@ void Attention::append_prompts(const Layer& layer) {
   });
 }
 
-float Attention::query_scale() const {
-  return 1 / std::sqrt(static_cast<float>(config_.head_dim));
-}
-
 void Attention::append_head(const Layer& layer, int row, int kv_head) {
   const int dim = config_.head_dim;
   const int position = step_->positions[row];
   const Slice& slice = *step_->slices[step_->slice_of[row]].slice;
   float* k = layer.qkv.row(row) + layer.qkv.k + kv_head * dim;
   const float* v = layer.qkv.row(row) + layer.qkv.v + kv_head * dim;
-  kernels_.rotate(k, rope_.at(position), 1);
+  kernels_.rotate(k, layer.rope->at(position), 1);
   pool_->append(*slice.table, layer.index, kv_head, position, k, v);
 }
 
@@ -236,7 +244,7 @@ void Attention::add_row(
     if (row < n_single_) {
       float* turned = scratch.turned.data() + static_cast<size_t>(i) * dim;
       std::copy_n(q, dim, turned);
-      kernels_.rotate(turned, rope_.at(position), query_scale());
+      kernels_.rotate(turned, layer.rope->at(position), config_.query_scale());
       scratch.q[i] = turned;
     }
   }
@@ -268,7 +276,23 @@ void Attention::attend_pieces(
   }
 }
 
-/// Result of query `first` and those of the same row behind it.
+/// The sinks' part of a row's softmax: they take of its sum, and add nothing.
+/// REQUIRES: `rows` are the query heads of one row.
+void Attention::add_sinks(
+    const Layer& layer,
+    const AttentionRows& rows,
+    int kv_head) const {
+  AttentionRows sinks;
+  sinks.n = group_;
+  // Only read, as the rows that are merged into others.
+  sinks.max = const_cast<float*>(layer.sinks) + kv_head * group_;
+  sinks.sum = const_cast<float*>(ones_.data());
+  sinks.out = const_cast<float*>(zeros_.data());
+  kernels_.merge_rows(sinks, rows, config_.head_dim);
+}
+
+/// Result of query `first` and those of the same row behind it, whose running
+/// softmax has seen everything.
 void Attention::finish(
     const Layer& layer,
     const AttentionRows& rows,
@@ -279,6 +303,14 @@ void Attention::finish(
   const int dim = config_.head_dim;
   const int width = group_ * dim;
   const int column = kv_head * width;
+  if (layer.sinks != nullptr) {
+    AttentionRows own = rows;
+    own.n = group_;
+    own.max += first;
+    own.sum += first;
+    own.out += static_cast<size_t>(first) * out_stride;
+    add_sinks(layer, own, kv_head);
+  }
   float* const to =
       layer.floats + static_cast<size_t>(row) * layer.out->cols + column;
   for (int h = 0; h < group_; h++) {

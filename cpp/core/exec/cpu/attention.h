@@ -50,9 +50,11 @@ class Attention {
 
   /// Ropes q and k, appends k and v to the blocks of `layer` and puts the
   /// result, (n, n_heads * head_dim), into `out`; `floats` is room for it.
+  /// sinks: (n_heads) scores beside those of the keys, or empty.
   void run(
       const QkvRows& qkv,
       int layer,
+      const std::vector<float>& sinks,
       float* floats,
       const LinearRunner& runner,
       const LinearRows& out);
@@ -68,6 +70,8 @@ class Attention {
     int index;
     const LayerGroup* kind;
     const LayerGroupPlan* plan;
+    const RopeTable* rope;
+    const float* sinks; // (n_heads), or null
     float* floats;
     const LinearRunner* runner;
     const LinearRows* out;
@@ -80,8 +84,6 @@ class Attention {
   void merge_spans(const Layer& layer);
   static bool
   same_rows(const Layer& layer, const SharedSpan& a, const SharedSpan& b);
-  float query_scale() const;
-
   AttentionPiece piece_at(
       const BlockTable& table,
       int layer,
@@ -150,6 +152,8 @@ class Attention {
       int kv_head,
       Scratch& scratch);
   void merge_row(const Layer& layer, int row, int kv_head);
+  void add_sinks(const Layer& layer, const AttentionRows& rows, int kv_head)
+      const;
   void finish(
       const Layer& layer,
       const AttentionRows& rows,
@@ -166,6 +170,10 @@ class Attention {
   const bool matrix_tiles_;
   KvPool* pool_ = nullptr;
   RopeTable rope_;
+  RopeTable local_rope_; // of sliding layers, if they have their own
+  // A partial result that saw the sinks alone: sums and outputs of a group.
+  std::vector<float> ones_;
+  std::vector<float> zeros_;
   const StepRows* step_ = nullptr;
   int group_; // query heads to a KV head
   // Rows before it append their own K and V when they attend, and turn their

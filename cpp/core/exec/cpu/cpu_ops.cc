@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <cassert>
 
+#include "exec/cpu/row_loop.h"
+
 namespace stomp::cpu {
 
 static_assert(DecoderOps<CpuOps>);
 
 namespace {
-
-// Elements of a row-wise operation below which the caller does it alone.
-constexpr int64_t kFewElements = 2048;
 
 // Logits kept from step to step: scoring a long prompt takes more, for once.
 constexpr size_t kKeptLogitsRows = 64;
@@ -37,20 +36,26 @@ CpuOps::CpuOps(
       max_rows_(max_rows),
       tiles_(tiles),
       attention_(config, kernels, threads, tiles),
-      runner_(kernels, threads) {}
+      runner_(kernels, threads),
+      experts_(config, kernels, threads, runner_) {}
 
 // ---- load ----
 
-CpuOps::Linear CpuOps::load_linear(
-    const std::vector<const WeightMatrix*>& parts) {
+CpuOps::Linear CpuOps::pack(const std::vector<const WeightMatrix*>& parts) {
   Linear linear(parts, threads_, weights_);
   any_quantised_ = any_quantised_ || linear.any_quantised();
   any_dense_ = any_dense_ || linear.any_dense();
+  weights_bytes_ += linear.bytes();
+  return linear;
+}
+
+CpuOps::Linear CpuOps::load_linear(
+    const std::vector<const WeightMatrix*>& parts) {
+  Linear linear = pack(parts);
   // One behind: the last to be loaded is the head, whose output has a place
   // of its own.
   widest_output_ = std::max(widest_output_, last_output_);
   last_output_ = linear.columns();
-  weights_bytes_ += linear.bytes();
   return linear;
 }
 
@@ -59,14 +64,25 @@ CpuOps::Norm CpuOps::load_norm(const WeightVector& weights) {
   return weights;
 }
 
-CpuOps::HeadNorms CpuOps::load_head_norms(
-    const WeightVector& q,
-    const WeightVector& k) {
-  return {load_norm(q), load_norm(k)};
+CpuOps::HeadWeights CpuOps::load_heads(
+    const WeightVector& q_norm,
+    const WeightVector& k_norm,
+    const WeightVector& sinks) {
+  return {load_norm(q_norm), load_norm(k_norm), load_norm(sinks)};
 }
 
 CpuOps::Embedding CpuOps::load_embedding(const WeightMatrix& matrix) {
   return matrix;
+}
+
+CpuOps::Experts CpuOps::load_experts(const ExpertWeights& weights) {
+  Experts experts;
+  experts.router = load_linear({&weights.router});
+  for (size_t e = 0; e < weights.gate.size(); e++) {
+    experts.gate_up.push_back(pack({&weights.gate[e], &weights.up[e]}));
+    experts.down.push_back(pack({&weights.down[e]}));
+  }
+  return experts;
 }
 
 void CpuOps::make_scratch() {
@@ -85,6 +101,7 @@ void CpuOps::make_scratch() {
   input_.reserve(max_rows_, widest, forms, scratch_);
   gated_.reserve(max_rows_, config_.d_ff, forms, scratch_);
   runner_.reserve(max_rows_, scratch_);
+  experts_.reserve(max_rows_, forms, scratch_);
 }
 
 size_t CpuOps::scratch_bytes() const {
@@ -102,22 +119,9 @@ void CpuOps::begin(const StepRows& step, StepLogits& logits) {
   attention_.begin(step);
 }
 
-/// Calls f(row, worker) for rows [0, n), on all threads when that pays.
 template <class F>
 void CpuOps::each_row(int n, int cols, F f) {
-  const int64_t elements = int64_t{n} * cols;
-  if (elements < kFewElements) {
-    for (int row = 0; row < n; row++) {
-      f(row, 0);
-    }
-    return;
-  }
-  const int stride = std::max(1, n / (threads_.size() * 8));
-  threads_.run((n + stride - 1) / stride, [&](int i, int worker) noexcept {
-    for (int row = i * stride; row < std::min((i + 1) * stride, n); row++) {
-      f(row, worker);
-    }
-  });
+  cpu::each_row(threads_, n, cols, f);
 }
 
 float* CpuOps::floats_of(const Input& in, int row, int worker) {
@@ -132,7 +136,13 @@ CpuOps::Hidden CpuOps::embed(const Embedding& table) {
   const Hidden x{
       hidden_, step_->n(), round_up<size_t>(config_.d_model, kBlockColumns)};
   each_row(x.n, table.cols, [&](int row, int) {
-    dequantise_row(table, step_->tokens[row], x.row(row));
+    float* const to = x.row(row);
+    dequantise_row(table, step_->tokens[row], to);
+    if (config_.embedding_scale != 1) {
+      for (int c = 0; c < table.cols; c++) {
+        to[c] *= config_.embedding_scale;
+      }
+    }
   });
   return x;
 }
@@ -168,9 +178,26 @@ CpuOps::Output CpuOps::linear(const Input& in, const Linear& w) {
   return y;
 }
 
-void CpuOps::add_linear(Hidden& x, const Input& in, const Linear& w) {
-  runner_.multiply(in, w, {x.rows, x.stride, true});
-  add_bias(x.rows, x.stride, in.n, w);
+void CpuOps::add_linear(
+    Hidden& x,
+    const Input& in,
+    const Linear& w,
+    const Norm& norm) {
+  if (norm.empty()) {
+    runner_.multiply(in, w, {x.rows, x.stride, true});
+    add_bias(x.rows, x.stride, in.n, w);
+    return;
+  }
+  const Output y = linear(in, w);
+  const int cols = config_.d_model;
+  each_row(y.n, cols, [&](int row, int) {
+    float* const from = y.rows + row * y.stride;
+    kernels_.rms_norm(from, norm.data(), cols, config_.rms_eps, from);
+    float* const to = x.row(row);
+    for (int c = 0; c < cols; c++) {
+      to[c] += from[c];
+    }
+  });
 }
 
 void CpuOps::add_bias(float* rows, size_t stride, int n, const Linear& w) {
@@ -189,12 +216,17 @@ void CpuOps::add_bias(float* rows, size_t stride, int n, const Linear& w) {
 
 CpuOps::Input CpuOps::gated_linear(const Input& in, const Linear& w) {
   const Input out = gated_.rows(in.n, in.n_codes, config_.d_ff);
-  runner_.gate(in, w, out);
+  runner_.gate(config_.activation, in, w, out);
   return out;
 }
 
-void CpuOps::norm_heads(const QkvRows& qkv, int n, const HeadNorms& norms) {
-  if (norms.q.empty()) {
+void CpuOps::add_experts(Hidden& x, const Input& in, const Experts& w) {
+  const Output scores = linear(in, w.router);
+  experts_.add(in, {scores.rows, scores.stride}, w, {x.rows, x.stride});
+}
+
+void CpuOps::norm_heads(const QkvRows& qkv, int n, const HeadWeights& heads) {
+  if (heads.q_norm.empty()) {
     return;
   }
   const int dim = config_.head_dim;
@@ -205,12 +237,12 @@ void CpuOps::norm_heads(const QkvRows& qkv, int n, const HeadNorms& norms) {
     }
   };
   each_row(n, config_.q_dim() + config_.kv_dim(), [&](int row, int) {
-    norm(qkv.row(row), config_.n_heads, norms.q);
-    norm(qkv.row(row) + qkv.k, config_.n_kv_heads, norms.k);
+    norm(qkv.row(row), config_.n_heads, heads.q_norm);
+    norm(qkv.row(row) + qkv.k, config_.n_kv_heads, heads.k_norm);
   });
 }
 
-CpuOps::Input CpuOps::attend(Output& y, const HeadNorms& norms, int layer) {
+CpuOps::Input CpuOps::attend(Output& y, const HeadWeights& heads, int layer) {
   const int cols = config_.q_dim();
   const Input in = input_.rows(y.n, n_codes(), cols);
   const QkvRows qkv{
@@ -218,8 +250,8 @@ CpuOps::Input CpuOps::attend(Output& y, const HeadNorms& norms, int layer) {
       y.stride,
       y.of->part(1).first_column(),
       y.of->part(2).first_column()};
-  norm_heads(qkv, y.n, norms);
-  attention_.run(qkv, layer, attended_, runner_, in);
+  norm_heads(qkv, y.n, heads);
+  attention_.run(qkv, layer, heads.sinks, attended_, runner_, in);
   return in;
 }
 

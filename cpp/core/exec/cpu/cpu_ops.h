@@ -13,6 +13,7 @@
 #include "base/aligned.h"
 #include "base/thread_pool.h"
 #include "exec/cpu/attention.h"
+#include "exec/cpu/experts.h"
 #include "exec/cpu/kernels.h"
 #include "exec/cpu/linear.h"
 #include "exec/cpu/packed_matrix.h"
@@ -35,9 +36,11 @@ class CpuOps {
  public:
   using Linear = PackedMatrix;
   using Norm = WeightVector;
-  struct HeadNorms {
-    WeightVector q, k; // (head_dim); empty: none
+  struct HeadWeights {
+    WeightVector q_norm, k_norm; // (head_dim); empty: none
+    WeightVector sinks;          // (n_heads); empty: none
   };
+  using Experts = PackedExperts;
   using Embedding = WeightMatrix; // rows are read from the mapped file
   using Input = LinearRows;
 
@@ -71,8 +74,12 @@ class CpuOps {
   // Load time, see DecoderOps.
   Linear load_linear(const std::vector<const WeightMatrix*>& parts);
   Norm load_norm(const WeightVector& weights);
-  HeadNorms load_head_norms(const WeightVector& q, const WeightVector& k);
+  HeadWeights load_heads(
+      const WeightVector& q_norm,
+      const WeightVector& k_norm,
+      const WeightVector& sinks);
   Embedding load_embedding(const WeightMatrix& matrix);
+  Experts load_experts(const ExpertWeights& weights);
 
   /// REQUIRES: `step` and `logits` stay valid until the step's logits() has
   /// returned; at most max_rows rows.
@@ -83,19 +90,22 @@ class CpuOps {
   Input rms_norm(Hidden& x, const Norm& norm);
   Input final_norm(Hidden& x, const Norm& norm);
   Output linear(const Input& in, const Linear& w);
-  void add_linear(Hidden& x, const Input& in, const Linear& w);
+  void
+  add_linear(Hidden& x, const Input& in, const Linear& w, const Norm& norm);
   Input gated_linear(const Input& in, const Linear& w);
-  Input attend(Output& y, const HeadNorms& norms, int layer);
+  void add_experts(Hidden& x, const Input& in, const Experts& w);
+  Input attend(Output& y, const HeadWeights& heads, int layer);
   void logits(const Input& in, const Linear& w);
 
  private:
+  Linear pack(const std::vector<const WeightMatrix*>& parts);
   void make_scratch();
   template <class F>
   void each_row(int n, int cols, F f);
   /// Rows of the step that linears take as codes.
   int n_codes() const { return tiles_ ? step_->n_decode : step_->n(); }
   void add_bias(float* rows, size_t stride, int n, const Linear& w);
-  void norm_heads(const QkvRows& qkv, int n, const HeadNorms& norms);
+  void norm_heads(const QkvRows& qkv, int n, const HeadWeights& heads);
   /// Where row r is to be computed as floats, before put().
   float* floats_of(const Input& in, int row, int worker);
 
@@ -106,6 +116,7 @@ class CpuOps {
   const bool tiles_;
   Attention attention_;
   LinearRunner runner_;
+  ExpertRunner experts_;
 
   // Settled at load.
   bool any_quantised_ = false;

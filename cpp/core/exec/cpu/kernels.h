@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "model/activation.h"
+
 // For functions in headers that the kernel files include: a copy that was
 // compiled for one instruction set must not end up serving another.
 #define STOMP_INLINE inline __attribute__((always_inline))
@@ -67,9 +69,10 @@ struct QuantisedRows {
 /// K = 4 * q + i, where the lowest bits are those of q = t * fields, the next
 /// of q + 1, and so on (fields = 8 / bits).
 struct QuantisedLayout {
-  int cols = 0;            // K; multiple of group
-  int bits = 4;            // of a code: 2, 4 or 8
-  int group = kGroup;      // multiple of kGroup
+  int cols = 0;       // K; multiple of group
+  int bits = 4;       // of a code: 2, 4 or 8
+  bool e2m1 = false;  // they are E2M1's, see code_forms.h; bits 4, centre 12
+  int group = kGroup; // multiple of kGroup
   bool f32_scales = false; // else f16, which must hold them exactly
   bool biases = false;     // stored; else they are -centre * scale
   int centre = 8;
@@ -210,9 +213,11 @@ struct TileKernels {
       const TileRows& out,
       int row,
       int first);
-  /// Columns [first, first + 16) of rows [0, n) of `out`: silu(gate) * up,
-  /// where row r has gate at gate_up + r * 2 * kBlockColumns, then up.
+  /// Columns [first, first + 16) of rows [0, n) of `out`: gate and up under the
+  /// activation, where row r has gate at gate_up + r * 2 * kBlockColumns, then
+  /// up.
   void (*round_gated)(
+      Activation activation,
       const float* gate_up,
       int n,
       const TileRows& out,
@@ -256,8 +261,13 @@ struct Kernels {
   /// out = x * w / sqrt(mean(x^2) + eps).
   void (
       *rms_norm)(const float* x, const float* w, int n, float eps, float* out);
-  /// out = silu(gate) * up.
-  void (*silu_mul)(const float* gate, const float* up, int n, float* out);
+  /// gate and up under the activation, see model/activation.h.
+  void (*activate)(
+      Activation activation,
+      const float* gate,
+      const float* up,
+      int n,
+      float* out);
   /// Row 0 of `out`, to the nearest code; a NaN or infinity makes its group's
   /// scale no finite number.
   void (*quantise_row)(const float* x, const QuantisedRows& out);

@@ -8,7 +8,12 @@
 namespace stomp::cpu::STOMP_KERNEL_ISA {
 
 void rms_norm(const float* x, const float* w, int n, float eps, float* out);
-void silu_mul(const float* gate, const float* up, int n, float* out);
+void activate(
+    Activation activation,
+    const float* gate,
+    const float* up,
+    int n,
+    float* out);
 void quantise_row(const float* x, const QuantisedRows& out);
 void rotate(float* head, const RopeTurns& turns, float scale);
 void to_f16(const float* x, int n, uint16_t* out);

@@ -36,12 +36,27 @@ STOMP_INLINE void put(float* p, const Wide& w, int n) {
   __builtin_memcpy(p, &w, n * sizeof(float));
 }
 
-STOMP_INLINE Wide silu(const Wide& gate, const Wide& up) {
+template <Activation A>
+STOMP_INLINE Wide activated_wide(const Wide& gate, const Wide& up) {
   return each(
       [](const F32& g, const F32& u)
-          __attribute__((always_inline)) { return g / (exp(-g) + 1.0f) * u; },
+          __attribute__((always_inline)) { return activated<A>(g, u); },
       gate,
       up);
+}
+
+template <Activation A>
+void activate_row(const float* gate, const float* up, int n, float* out) {
+  stretches(
+      n,
+      [&](int i) {
+        put(out + i, activated_wide<A>(Wide::at(gate + i), Wide::at(up + i)));
+      },
+      [&](int i, int rest) {
+        put(out + i,
+            activated_wide<A>(at_most(gate + i, rest), at_most(up + i, rest)),
+            rest);
+      });
 }
 
 /// Largest magnitude of a group. Compared as integers, where a NaN is larger
@@ -121,15 +136,20 @@ void rms_norm(const float* x, const float* w, int n, float eps, float* out) {
   }
 }
 
-void silu_mul(const float* gate, const float* up, int n, float* out) {
-  stretches(
-      n,
-      [&](int i) { put(out + i, silu(Wide::at(gate + i), Wide::at(up + i))); },
-      [&](int i, int rest) {
-        put(out + i,
-            silu(at_most(gate + i, rest), at_most(up + i, rest)),
-            rest);
-      });
+void activate(
+    Activation activation,
+    const float* gate,
+    const float* up,
+    int n,
+    float* out) {
+  switch (activation) {
+    case Activation::kSilu:
+      return activate_row<Activation::kSilu>(gate, up, n, out);
+    case Activation::kGeluTanh:
+      return activate_row<Activation::kGeluTanh>(gate, up, n, out);
+    case Activation::kClampedSwiglu:
+      return activate_row<Activation::kClampedSwiglu>(gate, up, n, out);
+  }
 }
 
 void quantise_row(const float* x, const QuantisedRows& out) {

@@ -251,4 +251,23 @@ STOMP_INLINE F32 exp(const F32& value) {
   return value < -64.0f ? F32{} : p * power;
 }
 
+/// A feed-forward's gate and up, see model/activation.h. What is no number
+/// stays none.
+template <Activation A>
+STOMP_INLINE F32 activated(const F32& gate, const F32& up) {
+  if constexpr (A == Activation::kSilu) {
+    return gate / (exp(-gate) + 1.0f) * up;
+  } else if constexpr (A == Activation::kGeluTanh) {
+    // (1 + tanh(y)) / 2 is sigmoid(2 y), y = sqrt(2 / pi) (g + 0.044715 g^3).
+    const F32 y =
+        gate * fma(gate * gate, splat(0.071354816273f), splat(1.595769121606f));
+    return gate / (exp(-y) + 1.0f) * up;
+  } else {
+    const F32 g = gate > 7.0f ? splat(7.0f) : gate;
+    const F32 low = up < -7.0f ? splat(-7.0f) : up;
+    const F32 u = low > 7.0f ? splat(7.0f) : low;
+    return g / (exp(g * -1.702f) + 1.0f) * (u + 1.0f);
+  }
+}
+
 } // namespace stomp::cpu::STOMP_KERNEL_ISA

@@ -53,42 +53,6 @@ Range piece_of(int row_tiles, int i, int n) {
 
 } // namespace
 
-// ---- rows ----
-
-void RowBuffers::reserve(
-    int max_rows,
-    int cols,
-    const RowForms& forms,
-    PageArena& arena) {
-  // Tiles of rows are read whole.
-  const size_t rows = round_up(max_rows, kTileRows) + kTileRows;
-  const size_t padded = round_up(cols, kTileK);
-  if (forms.floats) {
-    floats_ = arena.take_array<float>(rows * cols);
-  }
-  if (forms.codes) {
-    codes_ = arena.take_array<int8_t>(rows * padded);
-    scales_ = arena.take_array<float>(rows * padded / kGroup);
-    sums_ = arena.take_array<float>(rows * padded / kGroup);
-  }
-  if (forms.tiles) {
-    tiles_ = arena.take_array<uint16_t>(rows * padded);
-  }
-}
-
-LinearRows RowBuffers::rows(int n, int n_codes, int cols) const {
-  LinearRows rows;
-  rows.n = n;
-  rows.n_codes = n_codes;
-  rows.cols = cols;
-  rows.floats = floats_;
-  if (cols % kGroup == 0) {
-    rows.codes = {codes_, scales_, sums_, cols, n_codes};
-  }
-  rows.tiles = {tiles_, ceil_div(cols, kTileK)};
-  return rows;
-}
-
 // ---- runner ----
 
 struct LinearRunner::Scratch {
@@ -301,8 +265,9 @@ void LinearRunner::multiply_pairs(
 
 // ---- gates ----
 
-/// Columns [group * kGroup, ...) of silu(gate) * up for the rows of codes.
+/// Columns [group * kGroup, ...) of the activated for the rows of codes.
 void LinearRunner::gate_codes(
+    Activation activation,
     const PackedMatrix& w,
     const LinearRows& rows,
     int group,
@@ -327,7 +292,7 @@ void LinearRunner::gate_codes(
     }
     for (int i = 0; i < some; i++) {
       float* y = scratch.gated + i * kWidth;
-      kernels_.silu_mul(y, y + kGateColumns, n, y);
+      kernels_.activate(activation, y, y + kGateColumns, n, y);
       put(y, out, r + i, first, n);
     }
   }
@@ -335,6 +300,7 @@ void LinearRunner::gate_codes(
 
 /// The same columns for the rows in tiles.
 void LinearRunner::gate_tiles(
+    Activation activation,
     const PackedMatrix& w,
     const LinearRows& rows,
     int group,
@@ -345,6 +311,7 @@ void LinearRunner::gate_tiles(
     const int block = group * kGateBlocks + b;
     if (block < gate_blocks) {
       gate_block(
+          activation,
           w.block(block),
           w.block(gate_blocks + block),
           rows,
@@ -356,6 +323,7 @@ void LinearRunner::gate_tiles(
 }
 
 void LinearRunner::gate_block(
+    Activation activation,
     const PackedBlock& gate,
     const PackedBlock& up,
     const LinearRows& rows,
@@ -369,7 +337,8 @@ void LinearRunner::gate_block(
     float* y = scratch.gated;
     few_tiled(gate, rows, {y, kWidth});
     few_tiled(up, rows, {y + kBlockColumns, kWidth});
-    kernels_.tiles->round_gated(y, rows.n_tiled(), out.tiles, column);
+    kernels_.tiles->round_gated(
+        activation, y, rows.n_tiled(), out.tiles, column);
     return;
   }
   const int k_tiles = rows.tiles.k_tiles;
@@ -383,6 +352,7 @@ void LinearRunner::gate_block(
       many(product, rows, t, some, {{y, kWidth}, {y + kBlockColumns, kWidth}});
       if (k + kPanelTiles >= k_tiles) {
         kernels_.tiles->round_gated(
+            activation,
             y,
             std::min(some * kTileRows, rows.n_tiled() - t * kTileRows),
             {out.tiles.tile(t, 0), out.tiles.k_tiles},
@@ -393,6 +363,7 @@ void LinearRunner::gate_block(
 }
 
 void LinearRunner::gate(
+    Activation activation,
     const LinearRows& rows,
     const PackedMatrix& w,
     const LinearRows& out) {
@@ -405,10 +376,10 @@ void LinearRunner::gate(
         Scratch own = scratch(worker);
         for (int g = begin; g < end; g++) {
           if (rows.n_codes) {
-            gate_codes(w, rows, g, out, own);
+            gate_codes(activation, w, rows, g, out, own);
           }
           if (rows.n_tiled()) {
-            gate_tiles(w, rows, g, out, own);
+            gate_tiles(activation, w, rows, g, out, own);
           }
         }
       });

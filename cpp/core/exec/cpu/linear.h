@@ -12,46 +12,10 @@
 #include "base/aligned.h"
 #include "base/thread_pool.h"
 #include "exec/cpu/kernels.h"
+#include "exec/cpu/linear_rows.h"
 #include "exec/cpu/packed_matrix.h"
 
 namespace stomp::cpu {
-
-/// The rows that a linear takes. Rows [0, n_codes) as codes and, for dense
-/// weights, as floats; the others in tiles.
-struct LinearRows {
-  int n = 0;
-  int n_codes = 0;
-  int cols = 0;
-  const float* floats = nullptr; // (n_codes, cols)
-  QuantisedRows codes;
-  TileRows tiles; // row n_codes is its row 0
-
-  int n_tiled() const { return n - n_codes; }
-  int row_tiles() const { return (n_tiled() + kTileRows - 1) / kTileRows; }
-};
-
-/// What a model's linears want their rows as.
-struct RowForms {
-  bool codes = false;
-  bool floats = false;
-  bool tiles = false;
-};
-
-/// Memory for LinearRows of one width.
-class RowBuffers {
- public:
-  /// Makes room in the arena for max_rows rows of up to `cols`.
-  void reserve(int max_rows, int cols, const RowForms& forms, PageArena& arena);
-  /// Rows of `cols`, none of them written yet.
-  LinearRows rows(int n, int n_codes, int cols) const;
-
- private:
-  float* floats_ = nullptr;
-  int8_t* codes_ = nullptr;
-  float* scales_ = nullptr;
-  float* sums_ = nullptr;
-  uint16_t* tiles_ = nullptr;
-};
 
 class LinearRunner {
  public:
@@ -60,9 +24,13 @@ class LinearRunner {
   /// out = rows times the weights, or added to it. `out` has whole row tiles.
   void
   multiply(const LinearRows& rows, const PackedMatrix& w, LinearOutput out);
-  /// out = silu(gate) * up, where w has the two as parts of equal size.
-  void
-  gate(const LinearRows& rows, const PackedMatrix& w, const LinearRows& out);
+  /// out = gate and up under the activation, where w has the two as parts of
+  /// equal size.
+  void gate(
+      Activation activation,
+      const LinearRows& rows,
+      const PackedMatrix& w,
+      const LinearRows& out);
   /// Columns [first, first + n) of row r in the form that `rows` keeps it in,
   /// from floats. Any thread. REQUIRES: first is a multiple of kGroup, and n
   /// unless the row ends there.
@@ -106,12 +74,14 @@ class LinearRunner {
       const PackedMatrix& w,
       LinearOutput out);
   void gate_codes(
+      Activation activation,
       const PackedMatrix& w,
       const LinearRows& rows,
       int group,
       const LinearRows& out,
       Scratch& scratch) const;
   void gate_tiles(
+      Activation activation,
       const PackedMatrix& w,
       const LinearRows& rows,
       int group,
@@ -119,6 +89,7 @@ class LinearRunner {
       Scratch& scratch) const;
 
   void gate_block(
+      Activation activation,
       const PackedBlock& gate,
       const PackedBlock& up,
       const LinearRows& rows,

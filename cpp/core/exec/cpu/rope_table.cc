@@ -4,10 +4,10 @@
 
 namespace stomp::cpu {
 
-RopeTable::RopeTable(const ModelConfig& config)
-    : inv_freq_(config.rope.inv_freq),
-      scale_(config.rope.scale),
-      interleaved_(config.rope.interleaved) {}
+RopeTable::RopeTable(const RopeConfig& rope)
+    : inv_freq_(rope.inv_freq),
+      scale_(rope.scale),
+      interleaved_(rope.interleaved) {}
 
 void RopeTable::cover(std::span<const int> positions) {
   for (const int position : positions) {

@@ -15,7 +15,7 @@ namespace stomp::cpu {
 class RopeTable {
  public:
   RopeTable() = default;
-  explicit RopeTable(const ModelConfig& config);
+  explicit RopeTable(const RopeConfig& rope);
 
   /// Makes these positions ready. REQUIRES: none is negative.
   void cover(std::span<const int> positions);

@@ -9,6 +9,15 @@
 
 namespace stomp::mlx_exec {
 
+/// How MLX packs codes: in affine triples, or as MXFP4 without biases.
+struct Quantisation {
+  int group = 0;
+  int bits = 0;
+  bool mxfp4 = false;
+
+  const char* mode() const { return mxfp4 ? "mxfp4" : "affine"; }
+};
+
 class Graph {
  public:
   explicit Graph(mlx_stream stream) : stream_(stream) {}
@@ -45,25 +54,61 @@ class Graph {
       const Array& positions,
       const Array& periods,
       bool interleaved) const;
-  /// q (1, heads, n, dim), k and v (1, kv_heads, length, dim); row i of q
-  /// sees the first length - n + i + 1 keys.
-  Array attention(const Array& q, const Array& k, const Array& v, float scale)
-      const;
+  Array minimum(const Array& a, const Array& b) const;
+  Array maximum(const Array& a, const Array& b) const;
+  /// q (1, heads, n, dim), k and v (1, kv_heads, length, dim). Row i of q sees
+  /// the first length - n + i + 1 keys, or those that `mask` (n, length) says,
+  /// unless it is empty. sinks (heads): scores that nothing stands behind;
+  /// empty: none.
+  Array attention(
+      const Array& q,
+      const Array& k,
+      const Array& v,
+      float scale,
+      const Array& mask,
+      const Array& sinks) const;
 
-  /// Affine triples as MLX packs them.
+  /// x @ w^T. Here and below `biases` is empty for MXFP4.
   Array quantized_matmul(
       const Array& x,
       const Array& codes,
       const Array& scales,
       const Array& biases,
-      int group,
-      int bits) const;
+      const Quantisation& how) const;
   Array dequantize(
       const Array& codes,
       const Array& scales,
       const Array& biases,
-      int group,
-      int bits) const;
+      const Quantisation& how,
+      mlx_dtype dtype) const;
+
+  // One matrix of several for each row: x (..., 1, cols), `which` (...) says
+  // which of axis 0 of the weights; `sorted`: in ascending order.
+  /// x @ w^T, w (n, rows, cols) given as its transpose.
+  Array gather_matmul(
+      const Array& x,
+      const Array& transposed,
+      const Array& which,
+      bool sorted) const;
+  Array gather_quantized_matmul(
+      const Array& x,
+      const Array& codes,
+      const Array& scales,
+      const Array& biases,
+      const Array& which,
+      const Quantisation& how,
+      bool sorted) const;
+
+  /// Of the last axis.
+  Array softmax(const Array& a) const;
+  /// Indices that sort the last axis, ascending.
+  Array argsort(const Array& a) const;
+  /// Indices of the k largest values of the last axis, in any order.
+  Array top_k(const Array& a, int k) const;
+  /// Values at `indices` of the last axis.
+  Array take_along(const Array& a, const Array& indices) const;
+  Array floor_divide(const Array& a, const Array& b) const;
+  Array sum(const Array& a, int axis) const;
 
  private:
   mlx_stream stream_; // borrowed from Device

@@ -34,12 +34,6 @@ KvPool::KvPool(
       group_of_(spec_.n_layers),
       layers_(spec_.n_layers) {
   for (size_t g = 0; g < spec_.groups.size(); g++) {
-    if (spec_.groups[g].kind != AttentionKind::kGlobal) {
-      throw Error(
-          Code::kModelUnsupported,
-          "the MLX executor has no sliding-window attention yet; use the cpu "
-          "executor for this model");
-    }
     const int64_t slots = int64_t{blocks_[g]} * spec_.block_tokens;
     if (slots > INT_MAX) {
       throw Error(
@@ -90,8 +84,11 @@ Array KvPool::append(
   return value;
 }
 
-Array KvPool::gather(const Array& value, const Array& blocks, int length)
-    const {
+Array KvPool::gather(
+    const Array& value,
+    const Array& blocks,
+    int begin,
+    int end) const {
   const int heads = value.dim(1);
   const int width = value.dim(2);
   const int block = spec_.block_tokens;
@@ -100,7 +97,7 @@ Array KvPool::gather(const Array& value, const Array& blocks, int length)
   const Array taken = graph_.take(by_block, blocks);
   const Array tokens =
       graph_.reshape(taken, {1, blocks.dim(0) * block, heads, width});
-  return graph_.transpose(graph_.slice(tokens, 1, 0, length), {0, 2, 1, 3});
+  return graph_.transpose(graph_.slice(tokens, 1, begin, end), {0, 2, 1, 3});
 }
 
 void KvPool::settle(Arrays& started) {

@@ -20,8 +20,7 @@ enum class Part { kKeys = 0, kValues = 1 };
 
 class KvPool {
  public:
-  /// Throws kInvalidRequest when the machine cannot give that much, and
-  /// kModelUnsupported for sliding windows.
+  /// Throws kInvalidRequest when the machine cannot give that much.
   KvPool(
       Graph graph,
       ModelCacheSpec spec,
@@ -37,8 +36,10 @@ class KvPool {
   /// The layer's array with rows (N, kv_heads, dim) at slots (N).
   Array append(int layer, Part part, const Array& rows, const Array& slots);
 
-  /// Blocks (n) of what append() yielded, as (1, kv_heads, length, dim).
-  Array gather(const Array& value, const Array& blocks, int length) const;
+  /// Tokens [begin, end) of those in blocks (n) of what append() yielded, as
+  /// (1, kv_heads, end - begin, dim).
+  Array gather(const Array& value, const Array& blocks, int begin, int end)
+      const;
 
   /// All values appended since the last settle(), for the caller to start. On
   /// devices that do not write in place they are the pool from here on, and

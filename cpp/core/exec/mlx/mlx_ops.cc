@@ -2,22 +2,34 @@
 #include "exec/mlx/mlx_ops.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "exec/mlx/activation.h"
 
 namespace stomp::mlx_exec {
 
 MlxOps::MlxOps(Graph graph, const ModelConfig& config, mlx_dtype dtype)
     : graph_(graph), config_(config), dtype_(dtype), loader_(graph, dtype) {
+  rope_ = load_rope(config.rope);
+  if (config.two_ropes()) {
+    local_rope_ = load_rope(config.local_rope);
+  }
+  embedding_scale_ = scalar(config.embedding_scale);
+}
+
+/// One number, empty if it is 1.
+Array MlxOps::scalar(float value) const {
+  return value == 1 ? Array()
+                    : graph_.cast(Array::from_floats({&value, 1}), dtype_);
+}
+
+MlxOps::Rope MlxOps::load_rope(const RopeConfig& config) const {
   std::vector<float> periods;
-  periods.reserve(config.rope.inv_freq.size());
-  for (float inverse : config.rope.inv_freq) {
+  periods.reserve(config.inv_freq.size());
+  for (float inverse : config.inv_freq) {
     periods.push_back(1.0f / inverse);
   }
-  rope_periods_ = Array::from_floats(periods);
-  if (config.rope.scale != 1) {
-    const std::vector<float> scale = {config.rope.scale};
-    rope_scale_ = graph_.cast(Array::from_floats(scale), dtype);
-  }
+  return {
+      Array::from_floats(periods), scalar(config.scale), config.interleaved};
 }
 
 MlxOps::Linear MlxOps::load_linear(
@@ -39,18 +51,25 @@ MlxOps::Linear MlxOps::load_linear(
   return linear;
 }
 
-MlxOps::HeadNorms MlxOps::load_head_norms(
-    const WeightVector& q,
-    const WeightVector& k) {
-  return q.empty() ? HeadNorms{} : HeadNorms{load_norm(q), load_norm(k)};
+MlxOps::HeadWeights MlxOps::load_heads(
+    const WeightVector& q_norm,
+    const WeightVector& k_norm,
+    const WeightVector& sinks) {
+  return {load_norm(q_norm), load_norm(k_norm), load_norm(sinks)};
 }
 
 MlxOps::Norm MlxOps::load_norm(const WeightVector& vector) {
-  return loader_.load_vector(vector);
+  return vector.empty() ? Array() : loader_.load_vector(vector);
 }
 
 MlxOps::Embedding MlxOps::load_embedding(const WeightMatrix& matrix) {
   return loader_.load({&matrix});
+}
+
+MlxOps::Experts MlxOps::load_experts(const ExpertWeights& weights) {
+  return {
+      load_linear({&weights.router}),
+      load_expert_stacks(graph_, loader_, weights)};
 }
 
 void MlxOps::begin(const StepPlan& plan, const TokensOf& tokens_of) {
@@ -70,13 +89,32 @@ void MlxOps::begin(const StepPlan& plan, const TokensOf& tokens_of) {
   for (const std::vector<int32_t>& slots : plan.slots) {
     slots_.push_back(Array::from_ints(slots));
   }
-  blocks_.clear();
+  views_.clear();
   for (const Span& span : plan.spans) {
-    std::vector<Array>& groups = blocks_.emplace_back();
-    for (const std::vector<int32_t>& blocks : span.blocks) {
-      groups.push_back(Array::from_ints(blocks));
+    std::vector<View>& groups = views_.emplace_back();
+    for (const SpanKeys& keys : span.keys) {
+      groups.push_back({Array::from_ints(keys.blocks), mask_of(span, keys)});
     }
   }
+}
+
+/// Which keys each row sees, where that is not simply all up to its own: those
+/// of its window.
+Array MlxOps::mask_of(const Span& span, const SpanKeys& keys) const {
+  const int n = span.length - keys.first;
+  const int last_begin = span.length - keys.window;
+  if (keys.window == 0 || last_begin <= keys.first) {
+    return Array();
+  }
+  std::vector<uint8_t> sees(size_t(span.size) * n);
+  for (int i = 0; i < span.size; i++) {
+    const int end = span.length - span.size + i + 1;
+    const int begin = std::max(end - keys.window, keys.first);
+    std::fill_n(
+        sees.begin() + size_t(i) * n + (begin - keys.first), end - begin, 1);
+  }
+  return Array::from_bytes(
+      std::as_bytes(std::span(sees)).data(), {span.size, n}, MLX_BOOL);
 }
 
 MlxOps::Result MlxOps::take_result() {
@@ -85,7 +123,8 @@ MlxOps::Result MlxOps::take_result() {
 }
 
 MlxOps::Hidden MlxOps::embed(const Embedding& table) {
-  return lookup(graph_, table, tokens_);
+  const Array x = lookup(graph_, table, tokens_, dtype_);
+  return embedding_scale_.empty() ? x : graph_.multiply(x, embedding_scale_);
 }
 
 MlxOps::Input MlxOps::rms_norm(const Hidden& x, const Norm& norm) {
@@ -111,55 +150,61 @@ MlxOps::Output MlxOps::multiply(const Input& in, const Linear& w) const {
 }
 
 /// Each head of q and k (N, heads, 1, dim) over its own length.
-Array MlxOps::normed(const Array& qk, const HeadNorms& norms) const {
-  if (norms.q.empty()) {
+Array MlxOps::normed(const Array& qk, const HeadWeights& weights) const {
+  if (weights.q_norm.empty()) {
     return qk;
   }
   const int q_heads = config_.n_heads;
   const Array q = graph_.slice(qk, 1, 0, q_heads);
   const Array k = graph_.slice(qk, 1, q_heads, qk.dim(1));
   return graph_.concatenate(
-      {graph_.rms_norm(q, norms.q, config_.rms_eps),
-       graph_.rms_norm(k, norms.k, config_.rms_eps)},
+      {graph_.rms_norm(q, weights.q_norm, config_.rms_eps),
+       graph_.rms_norm(k, weights.k_norm, config_.rms_eps)},
       1);
 }
 
-/// The rope turns; what is longer by its scale before is so after.
-Array MlxOps::scaled(const Array& qk) const {
-  return rope_scale_.empty() ? qk : graph_.multiply(qk, rope_scale_);
+/// qk (N, heads, 1, dim). The rope turns; what is longer by its scale before is
+/// so after.
+Array MlxOps::rotated(const Array& qk, const Rope& rope) const {
+  return graph_.rope(
+      rope.scale.empty() ? qk : graph_.multiply(qk, rope.scale),
+      positions_,
+      rope.periods,
+      rope.interleaved);
 }
 
-MlxOps::Heads MlxOps::split(const Output& y, const HeadNorms& norms) const {
+MlxOps::Heads MlxOps::split(
+    const Output& y,
+    const HeadWeights& weights,
+    const Rope& rope) const {
   const int n = y.dim(0);
   const int dim = config_.head_dim;
   const int q_heads = config_.n_heads;
   const int kv_heads = config_.n_kv_heads;
-  const int rotated = q_heads + kv_heads;
+  const int turned = q_heads + kv_heads;
   // Each row is its own entry of the rope's batch: rows of many sequences turn
   // in one call, each by its own position.
-  const Array qk = graph_.reshape(
-      graph_.rope(
-          scaled(normed(
-              graph_.reshape(
-                  graph_.slice(y, 1, 0, rotated * dim), {n, rotated, 1, dim}),
-              norms)),
-          positions_,
-          rope_periods_,
-          config_.rope.interleaved),
-      {n, rotated, dim});
-  const Array v = graph_.slice(y, 1, rotated * dim, (rotated + kv_heads) * dim);
+  const Array heads =
+      graph_.reshape(graph_.slice(y, 1, 0, turned * dim), {n, turned, 1, dim});
+  const Array qk =
+      graph_.reshape(rotated(normed(heads, weights), rope), {n, turned, dim});
+  const Array v = graph_.slice(y, 1, turned * dim, (turned + kv_heads) * dim);
   return {
       graph_.slice(qk, 1, 0, q_heads),
-      graph_.slice(qk, 1, q_heads, rotated),
+      graph_.slice(qk, 1, q_heads, turned),
       graph_.reshape(v, {n, kv_heads, dim})};
 }
 
 Array MlxOps::attend_span(
     const Array& q,
     const Span& span,
-    const Array& blocks,
+    int group,
+    const View& view,
     const Array& keys,
-    const Array& values) const {
+    const Array& values,
+    const Array& sinks) const {
+  const int begin = span.keys[group].skipped();
+  const int end = begin + span.length - span.keys[group].first;
   const int dim = config_.head_dim;
   const int heads = config_.n_heads;
   const Array rows = graph_.reshape(
@@ -167,16 +212,19 @@ Array MlxOps::attend_span(
       {1, span.size, heads, dim});
   const Array attended = graph_.attention(
       graph_.transpose(rows, {0, 2, 1, 3}),
-      pool_->gather(keys, blocks, span.length),
-      pool_->gather(values, blocks, span.length),
-      1.0f / std::sqrt(static_cast<float>(dim)));
+      pool_->gather(keys, view.blocks, begin, end),
+      pool_->gather(values, view.blocks, begin, end),
+      config_.query_scale(),
+      view.mask,
+      sinks);
   return graph_.reshape(
       graph_.transpose(attended, {0, 2, 1, 3}), {span.size, heads * dim});
 }
 
 MlxOps::Input
-MlxOps::attend(const Output& y, const HeadNorms& norms, int layer) {
-  const Heads heads = split(y, norms);
+MlxOps::attend(const Output& y, const HeadWeights& weights, int layer) {
+  const bool local = config_.two_ropes() && config_.slides(layer);
+  const Heads heads = split(y, weights, local ? local_rope_ : rope_);
   const int group = pool_->group_of(layer);
   const Array keys = pool_->append(layer, Part::kKeys, heads.k, slots_[group]);
   const Array values =
@@ -185,14 +233,25 @@ MlxOps::attend(const Output& y, const HeadNorms& norms, int layer) {
   std::vector<Array> outputs;
   outputs.reserve(plan_->spans.size());
   for (size_t i = 0; i < plan_->spans.size(); i++) {
-    outputs.push_back(
-        attend_span(heads.q, plan_->spans[i], blocks_[i][group], keys, values));
+    outputs.push_back(attend_span(
+        heads.q,
+        plan_->spans[i],
+        group,
+        views_[i][group],
+        keys,
+        values,
+        weights.sinks));
   }
   return graph_.concatenate(outputs, 0);
 }
 
-void MlxOps::add_linear(Hidden& x, const Input& in, const Linear& w) {
-  x = graph_.add(x, multiply(in, w));
+void MlxOps::add_linear(
+    Hidden& x,
+    const Input& in,
+    const Linear& w,
+    const Norm& norm) {
+  const Array y = multiply(in, w);
+  x = graph_.add(x, norm.empty() ? y : rms_norm(y, norm));
 }
 
 MlxOps::Input MlxOps::gated_linear(const Input& in, const Linear& w) {
@@ -200,7 +259,12 @@ MlxOps::Input MlxOps::gated_linear(const Input& in, const Linear& w) {
   const int half = y.dim(1) / 2;
   const Array gate = graph_.slice(y, 1, 0, half);
   const Array up = graph_.slice(y, 1, half, 2 * half);
-  return graph_.multiply(graph_.multiply(gate, graph_.sigmoid(gate)), up);
+  return activated(graph_, config_.activation, gate, up);
+}
+
+void MlxOps::add_experts(Hidden& x, const Input& in, const Experts& w) {
+  const Array scores = multiply(in, w.router);
+  x = graph_.add(x, mix_experts(graph_, config_, in, scores, w.stacks));
 }
 
 void MlxOps::logits(const Input& in, const Linear& w) {

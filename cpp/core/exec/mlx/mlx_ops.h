@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "exec/mlx/experts.h"
 #include "exec/mlx/kv_pool.h"
 #include "exec/mlx/step_plan.h"
 #include "exec/mlx/weights.h"
@@ -23,10 +24,15 @@ class MlxOps {
     Array bias; // (rows); empty: none
   };
   using Norm = Array;
-  struct HeadNorms {
-    Array q, k; // (head_dim); empty: none
+  struct HeadWeights {
+    Array q_norm, k_norm; // (head_dim); empty: none
+    Array sinks;          // (n_heads); empty: none
   };
   using Embedding = MatrixList;
+  struct Experts {
+    Linear router;
+    ExpertStacks stacks;
+  };
 
   /// The tokens (n) int32 that slices of an earlier step chose, still lazy.
   using TokensOf =
@@ -48,8 +54,12 @@ class MlxOps {
 
   Linear load_linear(const std::vector<const WeightMatrix*>& parts);
   Norm load_norm(const WeightVector& vector);
-  HeadNorms load_head_norms(const WeightVector& q, const WeightVector& k);
+  HeadWeights load_heads(
+      const WeightVector& q_norm,
+      const WeightVector& k_norm,
+      const WeightVector& sinks);
   Embedding load_embedding(const WeightMatrix& matrix);
+  Experts load_experts(const ExpertWeights& weights);
 
   /// REQUIRES: `plan` outlives the step.
   void begin(const StepPlan& plan, const TokensOf& tokens_of);
@@ -59,9 +69,11 @@ class MlxOps {
   Input rms_norm(const Hidden& x, const Norm& norm);
   Input final_norm(const Hidden& x, const Norm& norm);
   Output linear(const Input& in, const Linear& w);
-  void add_linear(Hidden& x, const Input& in, const Linear& w);
+  void
+  add_linear(Hidden& x, const Input& in, const Linear& w, const Norm& norm);
   Input gated_linear(const Input& in, const Linear& w);
-  Input attend(const Output& y, const HeadNorms& norms, int layer);
+  void add_experts(Hidden& x, const Input& in, const Experts& w);
+  Input attend(const Output& y, const HeadWeights& heads, int layer);
   void logits(const Input& in, const Linear& w);
 
  private:
@@ -69,31 +81,48 @@ class MlxOps {
   struct Heads {
     Array q, k, v;
   };
-  Heads split(const Output& y, const HeadNorms& norms) const;
-  Array normed(const Array& qk, const HeadNorms& norms) const;
-  Array scaled(const Array& qk) const;
+  struct Rope {
+    Array periods; // (head_dim / 2) 1 / inv_freq
+    Array scale;   // (1); empty: 1
+    bool interleaved = false;
+  };
+  /// What the layers of a group attend to of one slice.
+  struct View {
+    Array blocks; // (n)
+    Array mask;   // (rows, keys); empty: causal
+  };
+  Array scalar(float value) const;
+  Rope load_rope(const RopeConfig& config) const;
+  Array mask_of(const Span& span, const SpanKeys& keys) const;
+  Heads split(const Output& y, const HeadWeights& weights, const Rope& rope)
+      const;
+  Array normed(const Array& qk, const HeadWeights& weights) const;
+  Array rotated(const Array& qk, const Rope& rope) const;
   Output multiply(const Input& in, const Linear& w) const;
   Array attend_span(
       const Array& q,
       const Span& span,
-      const Array& blocks,
+      int group,
+      const View& view,
       const Array& keys,
-      const Array& values) const;
+      const Array& values,
+      const Array& sinks) const;
 
   Graph graph_;
   ModelConfig config_;
   mlx_dtype dtype_;
   WeightLoader loader_;
-  Array rope_periods_; // (head_dim / 2) 1 / inv_freq
-  Array rope_scale_;   // (1); empty: 1
+  Rope rope_;
+  Rope local_rope_;       // of sliding layers, if they have their own
+  Array embedding_scale_; // (1); empty: 1
   KvPool* pool_ = nullptr;
 
   // The step under construction.
   const StepPlan* plan_ = nullptr;
-  Array tokens_;                           // (N)
-  Array positions_;                        // (N)
-  std::vector<Array> slots_;               // [group](N)
-  std::vector<std::vector<Array>> blocks_; // [span][group](n)
+  Array tokens_;                         // (N)
+  Array positions_;                      // (N)
+  std::vector<Array> slots_;             // [group](N)
+  std::vector<std::vector<View>> views_; // [span][group]
   Result result_;
 };
 

@@ -1,6 +1,7 @@
 // See step_plan.h.
 #include "exec/mlx/step_plan.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.h"
@@ -33,24 +34,35 @@ void add_tokens(StepPlan& plan, const Slice& slice, int vocab_size) {
   }
 }
 
-/// The blocks of `table` that hold the span's tokens, and each row's slot.
+/// The blocks of `table` that hold what the span's rows see, and each row's
+/// slot.
 void add_blocks(
     StepPlan& plan,
     Span& span,
     const std::vector<BlockId>& table,
     int group,
-    int block_tokens,
+    const ModelCacheSpec& spec,
     int capacity) {
-  const int needed = (span.length + block_tokens - 1) / block_tokens;
+  const int block_tokens = spec.block_tokens;
+  const int needed = spec.blocks_covering(span.length);
   require(
       static_cast<int>(table.size()) >= needed,
       "a block table has no room for its tokens");
-  for (int i = 0; i < needed; i++) {
+  SpanKeys keys;
+  const LayerGroup& layers = spec.groups[group];
+  if (layers.kind == AttentionKind::kSliding) {
+    keys.window = layers.window;
+    keys.first = std::max(0, span.length - span.size + 1 - layers.window);
+  }
+  const int first = keys.first / block_tokens;
+  keys.begin = first * block_tokens;
+  for (int i = first; i < needed; i++) {
     require(
         table[i] >= 0 && table[i] < capacity,
         "a block table names a block that does not exist");
   }
-  span.blocks.emplace_back(table.begin(), table.begin() + needed);
+  keys.blocks.assign(table.begin() + first, table.begin() + needed);
+  span.keys.push_back(std::move(keys));
   for (int p = span.length - span.size; p < span.length; p++) {
     plan.slots[group].push_back(
         table[p / block_tokens] * block_tokens + p % block_tokens);
@@ -93,12 +105,7 @@ StepPlan plan_step(
     }
     for (int g = 0; g < groups; g++) {
       add_blocks(
-          plan,
-          span,
-          slice.table->blocks[g],
-          g,
-          spec.block_tokens,
-          blocks_per_group[g]);
+          plan, span, slice.table->blocks[g], g, spec, blocks_per_group[g]);
     }
     add_output(plan, slice, span);
     plan.spans.push_back(std::move(span));

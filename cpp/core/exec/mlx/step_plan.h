@@ -15,13 +15,23 @@ struct TokenRun {
   std::vector<int32_t> values; // else slices of that step
 };
 
-/// One slice's rows and what they attend to.
+/// What the rows of a slice attend to in one group of layers.
+struct SpanKeys {
+  int first = 0;  // position: no row sees what is before it
+  int begin = 0;  // position of the first block's first token
+  int window = 0; // tokens that a row sees at most; 0: all before it
+  std::vector<int32_t> blocks; // that hold [first, length)
+
+  /// Tokens in the blocks that come before `first`.
+  int skipped() const { return first - begin; }
+};
+
+/// One slice's rows.
 struct Span {
-  int first = 0;  // row
-  int size = 0;   // rows
-  int length = 0; // tokens in the cache once the rows are appended
-  // blocks[g]: those of group g that hold [0, length).
-  std::vector<std::vector<int32_t>> blocks;
+  int first = 0;              // row
+  int size = 0;               // rows
+  int length = 0;             // tokens in the cache once the rows are appended
+  std::vector<SpanKeys> keys; // by group
 };
 
 /// One slice's share of the result.
