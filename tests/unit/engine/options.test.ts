@@ -21,6 +21,8 @@ describe('the options of an engine', () => {
       maxAgentsInMemory: 0,
       maxContext: 0,
       batchWindowMs: 0,
+      speculation: 'auto',
+      watchdogMs: 120_000,
       script: undefined,
       cacheDir: join(homedir(), '.stomp-serve', 'caches'),
     });
@@ -52,6 +54,8 @@ describe('the options of an engine', () => {
     ['cacheDir', 7],
     ['cacheDir', 'a\0b'],
     ['kvBits', 5],
+    ['speculation', 'on'],
+    ['watchdogMs', -1],
     ['batchWindowMs', -1],
     ['batchWindowMs', 1001],
     ['batchWindowMs', 0.5],

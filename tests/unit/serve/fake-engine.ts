@@ -52,6 +52,7 @@ export class FakeEngine implements ServedEngine {
   readonly scripts: Script[] = [];
   cancelled = 0;
   statistics: Partial<EngineStats> = {};
+  stalledMs = 0;
 
   readonly info: EngineInfo = {
     model: 'tiny',
