@@ -55,8 +55,7 @@ class Rig {
     spec = make_cache_spec(
         model_->config,
         options.block_tokens,
-        executor->info().element_bytes,
-        options.kv_bits);
+        executor->info().kv);
     if (options.window) {
       spec.groups[0].kind = AttentionKind::kSliding;
       spec.groups[0].window = options.window;

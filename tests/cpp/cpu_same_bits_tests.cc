@@ -65,14 +65,14 @@ struct CodedPiece {
     for (uint16_t& top : tops) {
       top = stomp::f32_to_f16(random(0.01f, 2));
     }
-    piece.codes = true;
-    piece.top_stride = kPieceTokens;
+    piece.element = KvElement::kCode8;
+    piece.scale_stride = kPieceTokens;
     piece.n_tokens = kPieceTokens;
     piece.head_dim = dim;
     for (int i = 0; i < kPieceTokens / kTileTokens; i++) {
       piece.k[i] = k.data() + size_t(i) * kTileTokens * dim;
       piece.v[i] = v.data() + size_t(i) * kTileTokens * dim;
-      piece.k_tops[i] = piece.v_tops[i] = tops.data() + i * kTileTokens;
+      piece.k_scales[i] = piece.v_scales[i] = tops.data() + i * kTileTokens;
     }
   }
   CodedPiece(const CodedPiece&) = delete;
@@ -122,7 +122,7 @@ TEST("cpu kernels: rows have the same bits on every architecture") {
     hash.put(q.sums);
     std::vector<int8_t> codes(n);
     std::vector<uint16_t> halves(n);
-    kernels.quantise_kv(x.data(), n, codes.data(), halves.data(), 1);
+    kernels.quantise_kv8(x.data(), n, codes.data(), halves.data(), 1);
     hash.put(codes);
     hash.put(halves);
     for (bool interleaved : {false, true}) {

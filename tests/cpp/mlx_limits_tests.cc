@@ -161,12 +161,12 @@ TEST("mlx: a pool beyond the machine is refused") {
   }
   const auto run = executor("cpu");
   run->load(small_model(), {});
-  ModelCacheSpec spec = make_cache_spec(small_model()->config, kBlockTokens, 4);
+  ModelCacheSpec spec = make_cache_spec(small_model()->config, kBlockTokens, {4});
   CHECK_ERROR(run->allocate_pool(spec, {1 << 28}), Code::kInvalidRequest);
   spec.n_kv_heads = 64;
   spec.key_dim = 1024; // 2^48 bytes a layer
   CHECK_ERROR(run->allocate_pool(spec, {1 << 26}), Code::kInvalidRequest);
-  spec = make_cache_spec(small_model()->config, kBlockTokens, 2);
+  spec = make_cache_spec(small_model()->config, kBlockTokens, {2});
   CHECK_ERROR(run->allocate_pool(spec, {8}), Code::kInvalidRequest);
 }
 #endif
@@ -179,7 +179,7 @@ TEST("mlx: a pool of 4 GB costs address space, not memory") {
   const auto model = small_model();
   const auto run = executor("cpu");
   run->load(model, {});
-  const ModelCacheSpec spec = make_cache_spec(model->config, kBlockTokens, 4);
+  const ModelCacheSpec spec = make_cache_spec(model->config, kBlockTokens, {4});
   const size_t bytes = size_t{4} << 30;
   const int blocks = static_cast<int>(bytes / spec.block_bytes(0));
   const long total = pages(0);

@@ -83,7 +83,7 @@ struct Rig {
       : model(std::move(m)), run(executor(device)) {
     run->load(model, [](double) {});
     spec = stomp::make_cache_spec(
-        model->config, kBlockTokens, run->info().element_bytes);
+        model->config, kBlockTokens, run->info().kv);
     run->allocate_pool(spec, std::vector<int>(spec.groups.size(), blocks));
   }
 

@@ -37,7 +37,7 @@ struct AgentFileHeader {
   std::vector<StoredBlock> blocks; // in file order
 };
 
-/// Bytes of a stored block in the neutral layout of Executor::read_block.
+/// Bytes of a stored block in the layout of Executor::read_block.
 size_t stored_block_bytes(const ModelCacheSpec& spec, const StoredBlock& b);
 
 /// Writes a file front to back; nothing is visible under `path` before
