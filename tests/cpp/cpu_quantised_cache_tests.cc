@@ -276,8 +276,8 @@ for (const int bits : kCodeBits) {
   // largest: 9 %. No sum over them is off by more than that of its terms' size.
   // What passes two layers and changes codes of int8 activations on its way may
   // be a few times that. Measured, of logits, root mean square against root
-  // mean square: 0.026 and 0.XX in int8, 0.016 and 0.XX where prompts are bf16.
-  const double bound = bits == 8 ? 0.05 : 0.5;
+  // mean square: 0.026 and 0.18 in int8, 0.016 and 0.18 where prompts are bf16.
+  const double bound = bits == 8 ? 0.05 : 0.35;
   for (const auto& model : {grouped_model(), odd_model(), two_group_model()}) {
     const auto tokens = tokens_of(*model, 300, 13);
     for (bool exact : {true, false}) {
@@ -294,8 +294,7 @@ for (const int bits : kCodeBits) {
         differences += (double{got[i]} - want[i]) * (double{got[i]} - want[i]);
       }
       const double off = std::sqrt(differences / squares);
-      fprintf(stderr,"OFF %d %d %f\n",bits,exact,off);
-      CHECK(off > 0);
+            CHECK(off > 0);
       CHECK(off < bound);
     }
   }
