@@ -94,14 +94,19 @@ void rewrite(
 }
 
 const KvFormat kFormats[] = {
-    {2}, {4}, {2, 8, 64}, {4, 8, 32, true}, {2, 4, 64, true}, {4, 4, 32, true}};
+    {2},
+    {4},
+    {2, 8, 64},
+    {4, 8, 32, true},
+    {2, 4, 64, true},
+    {4, 4, 32, true}};
 
 } // namespace
 
 TEST("agent file: blocks of every kind of elements come back as they were") {
   for (const KvFormat& kv : kFormats) {
     const TempDir dir;
-    const AgentFileReader file(written(dir, kv));
+    const AgentFileReader file(written(dir, kv), "");
     CHECK(file.header().spec.kv.same_as(kv));
     for (size_t i = 0; i < 2; i++) {
       const std::vector<std::byte> want = bytes_of(file.header(), i);
@@ -144,30 +149,35 @@ TEST("agent file: codes are tensors with their scales and biases beside them") {
   CHECK_EQUAL(file.tensors().size(), size_t{2 * 2 * 6 + 3});
 }
 
-TEST("agent file: version 1 is read, as of 16 bits, and fits no other") {
-  const TempDir dir;
-  const std::string path = written(dir, {2});
-  rewrite(path, R"("version":"2")", R"("version":"1")");
-  for (const char* key : {"kv_bits", "kv_group", "kv_biases"}) {
-    std::string other = key;
-    other[0] = 'x';
-    rewrite(path, key, other);
+TEST("agent file: versions 1 and 2 are read, as of 16 bits, and fit no other") {
+  for (const char* version : {R"("version":"1")", R"("version":"2")"}) {
+    const TempDir dir;
+    const std::string path = written(dir, {2});
+    rewrite(path, R"("version":"3")", version);
+    for (const char* key : {"kv_bits", "kv_group", "kv_biases"}) {
+      std::string other = key;
+      other[0] = 'x';
+      rewrite(path, key, other);
+    }
+    const AgentFileReader file(path, "");
+    CHECK(file.header().tokens == header_of({2}).tokens);
+    CHECK_EQUAL(file.block(1).size(), bytes_of(file.header(), 1).size());
+    CHECK(!file.mismatch("f", "n", header_of({2}).spec));
+    const auto reason = file.mismatch("f", "n", header_of({2, 8, 64}).spec);
+    CHECK(
+        reason &&
+        reason->find("of 16 bits, this engine's of 8") != reason->npos);
   }
-  const AgentFileReader file(path);
-  CHECK(file.header().tokens == header_of({2}).tokens);
-  CHECK_EQUAL(file.block(1).size(), bytes_of(file.header(), 1).size());
-  CHECK(!file.mismatch("f", "n", header_of({2}).spec));
-  const auto reason = file.mismatch("f", "n", header_of({2, 8, 64}).spec);
-  CHECK(reason && reason->find("of 16 bits, this engine's of 8") != reason->npos);
 }
 
 TEST("agent file: later versions and codes that there are not are refused") {
   const TempDir dir;
   const KvFormat kv{2, 8, 64};
   std::string path = written(dir, kv);
-  rewrite(path, R"("version":"2")", R"("version":"3")");
-  CHECK_ERROR(AgentFileReader{path}, Code::kIncompatibleCache);
-  for (const auto& [from, to] : std::vector<std::pair<const char*, const char*>>{
+  rewrite(path, R"("version":"3")", R"("version":"4")");
+  CHECK_ERROR(AgentFileReader(path, ""), Code::kIncompatibleCache);
+  for (const auto& [from, to] :
+       std::vector<std::pair<const char*, const char*>>{
            {R"("kv_bits":"8")", R"("kv_bits":"5")"},
            {R"("kv_bits":"8")", R"("kv_bits":"4")"}, // other shapes
            {R"("kv_group":"64")", R"("kv_group":"00")"},
@@ -176,6 +186,6 @@ TEST("agent file: later versions and codes that there are not are refused") {
            {R"("element_bytes":"2")", R"("element_bytes":"3")"}}) {
     path = written(dir, kv);
     rewrite(path, from, to);
-    CHECK_ERROR(AgentFileReader{path}, Code::kCacheCorrupt);
+    CHECK_ERROR(AgentFileReader(path, ""), Code::kCacheCorrupt);
   }
 }

@@ -149,7 +149,8 @@ TEST("cache spec: block and element sizes out of range are refused") {
   }
   for (const int kv_bits : {-8, 0, 1, 2, 6, 12, 32}) {
     CHECK_ERROR(
-        make_cache_spec(llama_config(), 64, {2, kv_bits}), Code::kInvalidRequest);
+        make_cache_spec(llama_config(), 64, {2, kv_bits}),
+        Code::kInvalidRequest);
   }
   make_cache_spec(llama_config(), 1024, {4});
 }
@@ -179,6 +180,42 @@ TEST("pool plan: groups share in proportion to one long sequence") {
   const double sequences = blocks[0] / 128.0;
   CHECK(sequences > 15);
   CHECK(std::abs(blocks[1] / 17.0 - sequences) < 0.1);
+}
+
+TEST("pool plan: a sliding group has room for the tokens of a step, too") {
+  const ModelCacheSpec spec = gemma3_12b_spec(64);
+  const std::vector<int> blocks = plan_pool(spec, 700 * kMiB, 8192, 512);
+  CHECK_EQUAL(blocks[1], 16 + 8 + 1);
+  CHECK(blocks[0] > blocks[1]);
+}
+
+/// config.json of google/gemma-3-12b-it, of which the figures are these.
+constexpr const char* kGemma12B = R"({"model_type":"gemma3","text_config":{
+  "hidden_size":3840,"intermediate_size":15360,"model_type":"gemma3_text",
+  "num_attention_heads":16,"num_hidden_layers":48,"num_key_value_heads":8,
+  "rope_scaling":{"factor":8.0,"rope_type":"linear"},"sliding_window":1024}})";
+
+TEST("cache spec: Gemma 3 12B by its configuration") {
+  const stomp::ModelConfig config = stomp::config_from_hf_json(kGemma12B);
+  for (const int block : {64, 256}) {
+    const ModelCacheSpec spec = make_cache_spec(config, block, {2});
+    const ModelCacheSpec known = gemma3_12b_spec(block);
+    CHECK_EQUAL(spec.n_layers, 48);
+    CHECK_EQUAL(spec.n_kv_heads, 8);
+    CHECK_EQUAL(spec.key_dim, 256);
+    CHECK_EQUAL(spec.value_dim, 256);
+    CHECK_EQUAL(spec.groups.size(), 2u);
+    CHECK_EQUAL(spec.groups[1].window, 1024);
+    for (int g = 0; g < 2; g++) {
+      CHECK(spec.groups[g].kind == known.groups[g].kind);
+      CHECK(spec.groups[g].layers == known.groups[g].layers);
+    }
+    const auto mib = [&](int g) {
+      return spec.blocks_at_rest(g, 8192) * spec.block_bytes(g) / kMiB;
+    };
+    CHECK_EQUAL(mib(0), 512u);
+    CHECK_EQUAL(mib(1), 320u);
+  }
 }
 
 TEST("pool plan: a small budget shortens the context, not the window") {

@@ -74,12 +74,7 @@ Codes quantised(const std::vector<float>& x, KvElement element) {
       kernels->quantise_kv8(x.data(), n, codes, scales.data(), kStride);
     } else {
       kernels->quantise_kv4(
-          x.data(),
-          n,
-          own.bytes.data(),
-          scales.data(),
-          biases.data(),
-          kStride);
+          x.data(), n, own.bytes.data(), scales.data(), biases.data(), kStride);
     }
     for (int i = 0; i < groups * kStride; i++) {
       if (i % kStride != 0) {
@@ -147,7 +142,7 @@ struct CodedCache : Cache {
   KvElement element;
   int row; // bytes
   int stride;
-  std::vector<uint8_t> k_codes, v_codes; // in tiles, as the pool has them
+  std::vector<uint8_t> k_codes, v_codes;    // in tiles, as the pool has them
   std::vector<uint16_t> k_scales, v_scales; // (2, groups, stride): and biases
 
  private:
@@ -215,8 +210,7 @@ TEST("cpu kernels: codes of keys and values are within half a step") {
               : std::max(0x1p-25, step * 0x1p-11) * 15 +
                   std::max(0x1p-25, std::fabs(double{own.bias(d)}) * 0x1p-11);
           const bool zero = element == KvElement::kCode8 && step == 0;
-          const double slack =
-              zero ? 0x1p-17 : step * (0.5 + 1e-4) + rounding;
+          const double slack = zero ? 0x1p-17 : step * (0.5 + 1e-4) + rounding;
           check_close(own.value(d), x[d], slack, "code");
         }
       }
@@ -235,7 +229,8 @@ TEST("cpu kernels: groups of zeros and of next to nothing become zeros") {
       }
     }
     // Of 8 bits these too, whose scale f16 has too few bits for.
-    const Codes own = quantised(std::vector<float>(n, -7e-6f), KvElement::kCode8);
+    const Codes own =
+        quantised(std::vector<float>(n, -7e-6f), KvElement::kCode8);
     CHECK(own.scales == std::vector<uint16_t>(groups_of(n)));
   }
   // A group beside them keeps its own.
@@ -262,8 +257,7 @@ TEST("cpu kernels: 4-bit codes come back as the numbers they were put in") {
   for (int n : kSizes) {
     for (int round = 0; round < 20; round++) {
       const float step = std::exp2(static_cast<float>(random.integer(10)) - 5);
-      const float least =
-          step * static_cast<float>(random.integer(64) - 32);
+      const float least = step * static_cast<float>(random.integer(64) - 32);
       std::vector<float> x(n);
       std::vector<int> codes(n);
       for (int d = 0; d < n; d++) {
@@ -431,15 +425,13 @@ CodedCache cache_of_exact_codes(int n, int dim, KvElement element) {
       scales[scale] = stomp::f32_to_f16(small ? step : step * kKvCodes);
       if (small) {
         const auto least = static_cast<float>(random.integer(32) - 24);
-        scales[scale + groups * cache.stride] =
-            stomp::f32_to_f16(step * least);
+        scales[scale + groups * cache.stride] = stomp::f32_to_f16(step * least);
       }
     }
     const float top = stomp::f16_to_f32(scales[scale]);
-    return small
-        ? top * static_cast<float>(code) +
+    return small ? top * static_cast<float>(code) +
             stomp::f16_to_f32(scales[scale + groups * cache.stride])
-        : top / kKvCodes * static_cast<float>(code);
+                 : top / kKvCodes * static_cast<float>(code);
   };
   for (int t = 0; t < n; t++) {
     for (int d = 0; d < dim; d++) {

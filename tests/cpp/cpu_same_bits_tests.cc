@@ -64,8 +64,7 @@ struct SmallCodedPiece {
     }
     for (size_t i = 0; i < scales.size(); i++) {
       const bool bias = i >= scales.size() / 2;
-      scales[i] =
-          stomp::f32_to_f16(bias ? random(-2, 0) : random(0.01f, 0.3f));
+      scales[i] = stomp::f32_to_f16(bias ? random(-2, 0) : random(0.01f, 0.3f));
     }
     piece.element = KvElement::kCode4;
     piece.scale_stride = kPieceTokens;
@@ -240,8 +239,7 @@ TEST("cpu kernels: 4-bit keys and values have the same bits everywhere") {
         const Queries queries(
             cache, std::vector<int>(rows, 3), std::vector<int>(rows, 60), rows);
         auto state = queries.start(dim);
-        kernels.attend_piece(
-            coded.piece, queries.rows(state), scratch.data());
+        kernels.attend_piece(coded.piece, queries.rows(state), scratch.data());
         put(state, hash);
       }
     }

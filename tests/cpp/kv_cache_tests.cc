@@ -479,6 +479,83 @@ TEST("kv cache: sliding groups hold their window and no more") {
   }
 }
 
+TEST("kv cache: growing in steps never takes more than was said") {
+  for (const int step : {1, 3, 7, 20}) {
+    const auto spec = hybrid_spec(2, 1, 8, 10, 4, [](int l) { return l == 0; });
+    const int most = spec.blocks_in_use(1, 120, step);
+    KvCache cache(spec, {40, most});
+    CachedSequence seq = cache.open(kSeed);
+    CHECK_EQUAL(cache.need_in_steps(seq, 120, step, 0), 30);
+    CHECK_EQUAL(cache.need_in_steps(seq, 120, step, 1), most);
+    for (int n = 0; n < 120; n += step) {
+      const int left = 120 - n;
+      CHECK(cache.need_in_steps(seq, left, step, 1) + held(seq, 1) <= most);
+      append(cache, seq, tokens_from(n, std::min(step, left)));
+    }
+    cache.release(seq);
+  }
+}
+
+TEST("kv cache: blocks that others hold are no room for what comes") {
+  const auto spec = hybrid_spec(2, 1, 8, 8, 4, [](int l) { return l == 0; });
+  KvCache cache(spec, {40, 20});
+  CachedSequence seq = filled(cache, tokens_from(0, 20));
+  const int alone = cache.need_in_steps(seq, 40, 4, 1);
+  CachedSequence fork = cache.fork(seq);
+  CHECK_EQUAL(cache.need_in_steps(seq, 40, 4, 1), alone + held(seq, 1));
+  cache.release(fork);
+  cache.release(seq);
+}
+
+TEST("kv cache: a sequence comes back without what its windows have passed") {
+  const auto spec = hybrid_spec(2, 1, 8, 8, 4, [](int l) { return l == 0; });
+  KvCache cache(spec, {12, 5});
+  CachedSequence seq = cache.open(kSeed);
+  const int first[] = {0, 2};
+  CHECK(cache.reserve_restored(seq, 18, first));
+  CHECK_EQUAL(held(seq, 0), 5);
+  CHECK_EQUAL(held(seq, 1), 3);
+  cache.commit(seq, tokens_from(0, 4)); // as its blocks are written
+  cache.commit(seq, tokens_from(4, 14));
+  CHECK_EQUAL(seq.table.n_tokens, 18);
+  CHECK_EQUAL(held(seq, 1), 3);
+  // It goes on, is shared and ends as one that was computed here.
+  append(cache, seq, tokens_from(18, 2));
+  CachedSequence other = cache.open(kSeed);
+  CHECK_EQUAL(cache.match(other, tokens_from(0, 21)).shared, 20);
+  CHECK_EQUAL(adopt(cache, other, tokens_from(0, 21)), 20);
+  // What the windows have passed cannot be had for a shorter prompt.
+  CHECK_EQUAL(cache.match(cache.open(kSeed), tokens_from(0, 9)).shared, 0);
+  cache.release(other);
+  cache.release(seq);
+  CHECK_EQUAL(cache.pool().used(0) + cache.pool().used(1), 0);
+}
+
+TEST("kv cache: what does not fit is not brought back in part") {
+  const auto spec = hybrid_spec(2, 1, 8, 8, 4, [](int l) { return l == 0; });
+  KvCache cache(spec, {12, 2});
+  CachedSequence seq = cache.open(kSeed);
+  const int first[] = {0, 2};
+  CHECK(!cache.reserve_restored(seq, 18, first));
+  CHECK_EQUAL(cache.pool().used(0) + cache.pool().used(1), 0);
+  CHECK_EQUAL(seq.room, 0);
+}
+
+TEST("kv cache: with windows alone, blocks come back that nobody indexed") {
+  KvCache cache(sliding_spec(8, 4), {6});
+  CachedSequence seq = cache.open(kSeed);
+  const int first[] = {3};
+  CHECK(cache.reserve_restored(seq, 20, first));
+  cache.commit(seq, tokens_from(0, 20));
+  CHECK_EQUAL(cache.indexed_blocks(), 2u);
+  CachedSequence other = cache.open(kSeed);
+  CHECK_EQUAL(adopt(cache, other, tokens_from(0, 21)), 20);
+  cache.release(other);
+  cache.release(seq);
+  cache.drop_cached();
+  CHECK_EQUAL(cache.indexed_blocks(), 0u);
+}
+
 TEST("kv cache: Gemma 3 12B at 8K holds 512 and 320 MB") {
   for (const int block : {64, 256}) {
     KvCache cache(gemma3_12b_spec(block), {8192 / block, 8192 / block});

@@ -135,7 +135,8 @@ TEST("mlx: what is missing is said") {
   }
 }
 
-TEST("mlx: heads that codes do not fit are refused, and what takes them named") {
+TEST(
+    "mlx: heads that codes do not fit are refused, and what takes them named") {
   if (!built()) {
     return;
   }
@@ -164,7 +165,8 @@ TEST("mlx: a pool beyond the machine is refused") {
   }
   const auto run = executor("cpu");
   run->load(small_model(), {});
-  ModelCacheSpec spec = make_cache_spec(small_model()->config, kBlockTokens, {4});
+  ModelCacheSpec spec =
+      make_cache_spec(small_model()->config, kBlockTokens, {4});
   CHECK_ERROR(run->allocate_pool(spec, {1 << 28}), Code::kInvalidRequest);
   spec.n_kv_heads = 64;
   spec.key_dim = 1024; // 2^48 bytes a layer

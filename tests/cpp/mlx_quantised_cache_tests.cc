@@ -140,8 +140,7 @@ TEST("mlx coded cache: codes stand for the keys and values they are made of") {
       const BlockTable in_codes = codes.table(n);
       plain.feed(in_plain, tokens, 0, Output::kNone);
       codes.feed(in_codes, tokens, 0, Output::kNone);
-      std::vector<float> want =
-          floats_of(plain.read(in_plain.blocks[0][0], n));
+      std::vector<float> want = floats_of(plain.read(in_plain.blocks[0][0], n));
       turn_keys(codes, n, want);
       const Values got =
           values_of(codes, codes.read(in_codes.blocks[0][0], n), n);

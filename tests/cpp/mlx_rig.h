@@ -86,8 +86,7 @@ struct Rig {
       int kv_bits = 16)
       : model(std::move(m)), run(executor(device, kv_bits)) {
     run->load(model, [](double) {});
-    spec = stomp::make_cache_spec(
-        model->config, kBlockTokens, run->info().kv);
+    spec = stomp::make_cache_spec(model->config, kBlockTokens, run->info().kv);
     run->allocate_pool(spec, std::vector<int>(spec.groups.size(), blocks));
   }
 

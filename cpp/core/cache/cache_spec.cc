@@ -25,11 +25,12 @@ int ceil_div(int a, int b) {
 }
 
 /// What one sequence of `context` tokens asks of each group.
-std::vector<int> sequence_blocks(const ModelCacheSpec& spec, int context) {
+std::vector<int>
+sequence_blocks(const ModelCacheSpec& spec, int context, int step) {
   std::vector<int> blocks(spec.groups.size());
   for (size_t g = 0; g < blocks.size(); g++) {
-    blocks[g] =
-        std::max(kMinBlocks, spec.blocks_in_use(static_cast<int>(g), context));
+    blocks[g] = std::max(
+        kMinBlocks, spec.blocks_in_use(static_cast<int>(g), context, step));
   }
   return blocks;
 }
@@ -47,12 +48,13 @@ size_t bytes_of(const ModelCacheSpec& spec, const std::vector<int>& blocks) {
 int longest_context(
     const ModelCacheSpec& spec,
     size_t budget_bytes,
-    int max_context) {
+    int max_context,
+    int step) {
   int low = 0;
   int high = max_context;
   while (low < high) {
     const int middle = high - (high - low) / 2;
-    if (bytes_of(spec, sequence_blocks(spec, middle)) <= budget_bytes) {
+    if (bytes_of(spec, sequence_blocks(spec, middle, step)) <= budget_bytes) {
       low = middle;
     } else {
       high = middle - 1;
@@ -125,12 +127,12 @@ int ModelCacheSpec::blocks_at_rest(int group, int tokens) const {
       : std::min(all, blocks_covering(layers.window));
 }
 
-int ModelCacheSpec::blocks_in_use(int group, int tokens) const {
+int ModelCacheSpec::blocks_in_use(int group, int tokens, int step) const {
   const LayerGroup& layers = groups.at(group);
   const int all = blocks_covering(tokens);
   return layers.kind == AttentionKind::kGlobal
       ? all
-      : std::min(all, blocks_covering(layers.window) + 1);
+      : std::min(all, blocks_covering(layers.window + step - 1) + 1);
 }
 
 int ModelCacheSpec::first_block(int group, int tokens) const {
@@ -181,12 +183,16 @@ ModelCacheSpec make_cache_spec(
   return spec;
 }
 
-std::vector<int>
-plan_pool(const ModelCacheSpec& spec, size_t budget_bytes, int max_context) {
-  if (max_context < 1 || spec.groups.empty() || spec.block_bytes(0) == 0) {
+std::vector<int> plan_pool(
+    const ModelCacheSpec& spec,
+    size_t budget_bytes,
+    int max_context,
+    int step) {
+  if (max_context < 1 || step < 1 || spec.groups.empty() ||
+      spec.block_bytes(0) == 0) {
     throw std::invalid_argument("plan_pool: nothing to plan for");
   }
-  const int context = longest_context(spec, budget_bytes, max_context);
+  const int context = longest_context(spec, budget_bytes, max_context, step);
   if (context == 0) {
     const size_t least =
         bytes_of(spec, std::vector<int>(spec.groups.size(), kMinBlocks));
@@ -198,7 +204,7 @@ plan_pool(const ModelCacheSpec& spec, size_t budget_bytes, int max_context) {
         {{"budget_bytes", std::to_string(budget_bytes)},
          {"least_bytes", std::to_string(least)}});
   }
-  std::vector<int> blocks = sequence_blocks(spec, context);
+  std::vector<int> blocks = sequence_blocks(spec, context, step);
   const size_t one = std::max<size_t>(1, bytes_of(spec, blocks));
   const size_t sequences = budget_bytes / one;
   const double part = static_cast<double>(budget_bytes % one) / one;

@@ -53,8 +53,9 @@ struct ModelCacheSpec {
   /// Blocks that `tokens` tokens hold at rest: ceil(tokens / block) for global
   /// groups, at most ceil(window / block) for sliding ones.
   int blocks_at_rest(int group, int tokens) const;
-  /// The same while decoding: one more in a sliding group that turns over.
-  int blocks_in_use(int group, int tokens) const;
+  /// The same while up to `step` tokens are appended at once: in a sliding
+  /// group what they fill, and one more that turns over.
+  int blocks_in_use(int group, int tokens, int step = 1) const;
   /// Blocks that cover `tokens` tokens, window or not: ceil(tokens / block).
   int blocks_covering(int tokens) const;
   /// Number of the first block that the token after `tokens` tokens attends
@@ -73,9 +74,13 @@ ModelCacheSpec make_cache_spec(
     const KvFormat& kv);
 
 /// Blocks per group that fit `budget_bytes`, in proportion to what one
-/// sequence of `max_context` tokens needs. A pool smaller than that bounds the
+/// sequence of `max_context` tokens needs that grows by up to `step` tokens at
+/// once. A pool smaller than that bounds the
 /// context; throws kInvalidRequest when it cannot hold two blocks per group.
-std::vector<int>
-plan_pool(const ModelCacheSpec& spec, size_t budget_bytes, int max_context);
+std::vector<int> plan_pool(
+    const ModelCacheSpec& spec,
+    size_t budget_bytes,
+    int max_context,
+    int step = 1);
 
 } // namespace stomp

@@ -151,6 +151,44 @@ bool KvCache::can_grow(const CachedSequence& seq, int n) const {
   return impl_->plan_growth(seq, n).fits;
 }
 
+int KvCache::need_in_steps(
+    const CachedSequence& seq,
+    int n,
+    int step,
+    int group) const {
+  const int at_once = need(seq, n, group);
+  if (impl_->spec.groups[group].kind == AttentionKind::kGlobal) {
+    return at_once;
+  }
+  const int tokens = seq.table.n_tokens + n;
+  const int most = impl_->spec.blocks_in_use(group, tokens, step);
+  const int copies =
+      impl_->must_copy(seq, impl_->plan_growth(seq, n), group) ? 1 : 0;
+  return std::min(at_once, most - impl_->held_alone(seq, group) + copies);
+}
+
+bool KvCache::reserve_restored(
+    CachedSequence& seq,
+    int n,
+    std::span<const int> first) {
+  require(
+      seq.room == 0 && first.size() == seq.table.blocks.size(),
+      "only an empty sequence is brought back");
+  const int blocks = impl_->spec.blocks_covering(n);
+  for (int g = 0; g < impl_->groups(); g++) {
+    if (blocks - first[g] > impl_->pool.available(g)) {
+      return false;
+    }
+  }
+  for (int g = 0; g < impl_->groups(); g++) {
+    std::vector<BlockId>& table = seq.table.blocks[g];
+    table.assign(blocks, kNoBlock);
+    impl_->pool.allocate(g, std::span(table).subspan(first[g]));
+  }
+  seq.room = n;
+  return true;
+}
+
 bool KvCache::reserve(
     CachedSequence& seq,
     int n,

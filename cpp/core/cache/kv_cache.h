@@ -68,6 +68,10 @@ class KvCache {
   /// copies on write included.
   int need(const CachedSequence& seq, int n, int group) const;
   bool can_grow(const CachedSequence& seq, int n) const;
+  /// The most that it will have to take at any time while it grows by n tokens
+  /// in steps of up to `step`: a sliding group gives back what it passes.
+  int need_in_steps(const CachedSequence& seq, int n, int step, int group)
+      const;
 
   /// Makes room for n tokens behind table.n_tokens, all or nothing; false when
   /// the pool cannot. A shared tail block is copied first. table.n_tokens is
@@ -75,6 +79,11 @@ class KvCache {
   /// is there already counts, so a step may be prepared while the one before
   /// is still to be committed: n then covers both.
   bool reserve(CachedSequence& seq, int n, std::vector<BlockCopy>& copies);
+
+  /// Makes room in an empty sequence for n tokens that are brought back from
+  /// elsewhere, all or nothing. Of group g the blocks before first[g] are left
+  /// out: its window has passed them. commit() says which tokens are there.
+  bool reserve_restored(CachedSequence& seq, int n, std::span<const int> first);
 
   /// From now on growing to this many tokens allocates no memory: reserve() and
   /// commit() have all their tables need. Blocks are not reserved.

@@ -76,6 +76,17 @@ bool KvCache::Impl::only_holder_of_tail(const CachedSequence& seq) const {
   return true;
 }
 
+int KvCache::Impl::held_alone(const CachedSequence& seq, int g) const {
+  const std::vector<BlockId>& blocks = seq.table.blocks[g];
+  int n = 0;
+  // What a table holds of a group has no gap up to its end.
+  for (auto it = blocks.rbegin(); it != blocks.rend() && *it != kNoBlock;
+       ++it) {
+    n += pool.count(g, *it) == 1;
+  }
+  return n;
+}
+
 void KvCache::Impl::grow(
     CachedSequence& seq,
     const Growth& growth,

@@ -67,6 +67,9 @@ struct KvCache::Impl {
   bool tail_relied_on(const CachedSequence& seq, int g) const;
   bool only_holder_of_tail(const CachedSequence& seq) const;
 
+  /// Blocks of the group that go back to the pool when the sequence does.
+  int held_alone(const CachedSequence& seq, int g) const;
+
   // --- indexing
 
   /// Enters the full block behind the hashed ones, or swaps it for an equal one

@@ -38,13 +38,25 @@ void KvCache::Impl::index_next_block(CachedSequence& seq) {
   const auto tokens = tokens_of_block(seq, number, spec.block_tokens);
   const uint64_t hash =
       chain_hash(number > 0 ? seq.hashes.back() : seq.seed, tokens);
+  bool any = false;
   for (int g = 0; g < groups(); g++) {
-    forget(g, seq.table.blocks[g][number]); // as a tail
+    const BlockId mine = seq.table.blocks[g][number];
+    if (mine != kNoBlock) {
+      forget(g, mine); // as a tail
+      any = true;
+    }
+  }
+  seq.hashes.push_back(hash);
+  if (!any) {
+    return; // brought back without what all windows have passed
   }
   const PrefixIndex::Node node =
       index.find_or_add(node_of(seq, number), hash, tokens);
   for (int g = 0; g < groups(); g++) {
     BlockId& mine = seq.table.blocks[g][number];
+    if (mine == kNoBlock) {
+      continue;
+    }
     const BlockId known = index.block(node, g);
     if (known == kNoBlock) {
       index.attach(node, g, mine);
@@ -54,7 +66,6 @@ void KvCache::Impl::index_next_block(CachedSequence& seq) {
       pool.release(g, std::exchange(mine, known));
     }
   }
-  seq.hashes.push_back(hash);
 }
 
 void KvCache::Impl::index_tail(const CachedSequence& seq) {

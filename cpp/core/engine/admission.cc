@@ -148,6 +148,9 @@ void EngineCore::plan_restore(Sequence& seq) {
   if (!file) {
     return; // agent.note says why
   }
+  if (file->header().cold) {
+    agent.note = "the agent's cache was given up for room on the disk";
+  }
   if (file->header().tokens.empty()) {
     return;
   }
@@ -166,8 +169,15 @@ void EngineCore::plan_restore(Sequence& seq) {
         "token " +
         std::to_string(common);
   }
-  if (common > cache_->match(agent.kv, seq.tokens).shared) {
-    restores_[&seq] = {std::move(file), 0, common};
+  if (common <= cache_->match(agent.kv, seq.tokens).shared) {
+    return;
+  }
+  Restore restore(std::move(file), cache_->spec(), common);
+  if (restore.tokens() > 0) {
+    restores_.emplace(&seq, std::move(restore));
+  } else {
+    seq.usage.miss_reason += seq.usage.miss_reason.empty() ? "" : ", ";
+    seq.usage.miss_reason += "which the model's sliding windows have passed";
   }
 }
 
@@ -209,7 +219,7 @@ EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
   while (true) {
     bool fits = true;
     for (int g = 0; g < pool.groups(); g++) {
-      fits &= room(g) >= cache_->need(seq.agent->kv, grow, g);
+      fits &= room(g) >= need(seq, grow, g);
     }
     if (fits) {
       return Admission::kAdmitted;
@@ -224,6 +234,12 @@ EngineCore::Admission EngineCore::make_room(const Sequence& seq) {
   }
 }
 
+/// Blocks that growing by so many tokens will take, step by step.
+int EngineCore::need(const Sequence& seq, int tokens, int group) const {
+  return cache_->need_in_steps(
+      seq.agent->kv, tokens, options_.prefill_step_tokens, group);
+}
+
 int EngineCore::room(int group) const {
   return cache_->pool().available(group) - promised(group);
 }
@@ -232,8 +248,7 @@ int EngineCore::promised(int group) const {
   int blocks = 0;
   for (const SequencePtr& seq : active_) {
     if (seq->phase != Phase::kDone && seq->target > seq->cached()) {
-      blocks +=
-          cache_->need(seq->agent->kv, seq->target - seq->cached(), group);
+      blocks += need(*seq, seq->target - seq->cached(), group);
     }
   }
   return blocks;
@@ -270,68 +285,22 @@ bool EngineCore::restore() {
   return busy;
 }
 
-/// How many of the file's next blocks to read now; fewer where the pool has
-/// no room for all, whose places are then reserved.
-size_t EngineCore::reserve_blocks(Sequence& seq) {
-  const Restore& r = restores_.at(&seq);
-  const std::vector<StoredBlock>& blocks = r.file->header().blocks;
-  CachedSequence& kv = seq.agent->kv;
-  const auto tokens_of = [&](size_t n) {
-    int tokens = 0;
-    for (size_t i = r.next; i < r.next + n; i++) {
-      tokens += blocks[i].n_tokens;
-    }
-    return tokens;
-  };
-  size_t n = 0;
-  size_t bytes = 0;
-  while (r.next + n < blocks.size() && bytes < kRestoreBytesPerTurn &&
-         kv.table.n_tokens + tokens_of(n) < r.until) {
-    bytes += stored_block_bytes(cache_->spec(), blocks[r.next + n]);
-    n++;
-  }
-  copies_.clear();
-  while (n > 0 && !cache_->reserve(kv, tokens_of(n), copies_)) {
-    n /= 2;
-  }
-  executor_->copy_blocks(copies_);
-  return n;
-}
-
-/// Reads some blocks back, checked and written by all threads. False when
-/// there is nothing more to read, or what comes next cannot be.
+/// Reads some blocks back. False when there is nothing more to read, or what
+/// comes next cannot be.
 bool EngineCore::restore_blocks(Sequence& seq) {
-  Restore& r = restores_.at(&seq);
+  Restore& restore = restores_.at(&seq);
   CachedSequence& kv = seq.agent->kv;
-  const size_t n = reserve_blocks(seq);
-  std::vector<std::optional<Error>> errors(n);
-  executor_->parallel(static_cast<int>(n), [&](int i) {
-    try {
-      const StoredBlock& block = r.file->header().blocks[r.next + i];
-      const BlockId id = kv.table.blocks[block.group][block.index];
-      const std::span<const std::byte> data = r.file->block(r.next + i);
-      executor_->write_block(block.group, id, block.n_tokens, data);
-    } catch (const std::exception& e) {
-      errors[i] = as_error(e, Code::kCacheCorrupt);
-    }
-  });
-  bool ok = n > 0;
-  for (size_t i = 0; i < n && ok; i++) {
-    if (errors[i]) {
-      seq.usage.miss_reason = set_aside_note(*errors[i]);
-      agents_->set_aside(*seq.agent);
-      ok = false;
-      break;
-    }
-    const int done = kv.table.n_tokens;
-    const int some =
-        std::min(r.file->header().blocks[r.next + i].n_tokens, r.until - done);
-    cache_->commit(
-        kv, std::span<const int32_t>(seq.tokens).subspan(done, some));
+  const bool begun = kv.room > 0;
+  if (!begun && !restore.reserve(*cache_, kv)) {
+    return false; // others took the room that admission saw: it is computed
   }
-  cache_->truncate(kv, kv.table.n_tokens); // gives back what was not needed
-  r.next += n;
-  return ok;
+  const bool more =
+      restore.advance(*executor_, *cache_, kv, kRestoreBytesPerTurn);
+  if (restore.error()) {
+    seq.usage.miss_reason = set_aside_note(*restore.error());
+    agents_->set_aside(*seq.agent);
+  }
+  return more;
 }
 
 void EngineCore::restored(Sequence& seq) {

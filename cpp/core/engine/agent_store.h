@@ -12,6 +12,7 @@
 
 #include "cache/kv_cache.h"
 #include "engine/engine.h"
+#include "engine/restore.h"
 #include "engine/sequence.h"
 #include "exec/executor.h"
 #include "store/disk_tier.h"
@@ -29,11 +30,13 @@ class AgentStore {
     std::string numerics;
   };
 
-  /// `disk` may be null: agents then live in memory only.
+  /// `disk` may be null: agents then live in memory only. disk_budget: bytes
+  /// that the folder of caches may hold, 0: any number.
   AgentStore(
       KvCache& cache,
       Executor& executor,
       std::unique_ptr<DiskTier> disk,
+      uint64_t disk_budget,
       Identity identity);
   ~AgentStore();
 
@@ -91,6 +94,7 @@ class AgentStore {
     uint64_t failures = 0;
     double seconds = 0;
     uint64_t evictions = 0;
+    uint64_t demotions = 0; // to cold
     std::string last_error;
   };
   const Counters& counters() const { return counters_; }
@@ -100,13 +104,20 @@ class AgentStore {
 
   std::shared_ptr<Agent> find(const std::string& id) const;
   std::shared_ptr<Agent> require(const std::string& id);
-  void grow(Agent& agent, int n);
+  void make_room_for(Agent& agent, const Restore& restore);
   void load_whole(Agent& agent);
   bool evictable(const Agent& agent) const;
   std::shared_ptr<Agent> least_recent(const Agent* besides) const;
   void describe(const Agent& agent, AgentInfo& info) const;
   void enqueue(const std::shared_ptr<Agent>& agent, Engine::Done done);
   void start_job();
+  void begin_file(AgentFileHeader header);
+  void finish_file(const DiskTier::Result& result);
+  std::optional<AgentFileHeader> share(const Job& job, AgentFileHeader& header)
+      const;
+  bool held_by_others(const BlockTable& table, int number) const;
+  bool make_room_on_disk();
+  bool demote(const std::string& id);
   AgentFileHeader snapshot(Job& job);
   std::vector<std::byte> next_block(Job& job);
   void hand_over(Job& job);
@@ -120,6 +131,7 @@ class AgentStore {
   KvCache& cache_;
   Executor& executor_;
   std::unique_ptr<DiskTier> disk_;
+  const uint64_t disk_budget_;
   Identity identity_;
   std::map<std::string, std::shared_ptr<Agent>> agents_;
 

@@ -50,8 +50,8 @@ EngineCore::EngineCore(
   if (options.max_context > 0) {
     context = std::min(context, options.max_context);
   }
-  const std::vector<int> blocks =
-      plan_pool(spec, options.cache_budget_bytes, context);
+  const std::vector<int> blocks = plan_pool(
+      spec, options.cache_budget_bytes, context, options.prefill_step_tokens);
   executor_->allocate_pool(spec, blocks);
   cache_ = std::make_unique<KvCache>(spec, blocks);
   max_context_ = smallest_context(spec, blocks, context);
@@ -65,6 +65,7 @@ EngineCore::EngineCore(
       *cache_,
       *executor_,
       std::move(disk),
+      options.disk_budget_bytes,
       AgentStore::Identity{
           model_->config.name, model_->fingerprint, numerics_});
 }

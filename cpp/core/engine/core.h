@@ -16,6 +16,7 @@
 #include "engine/chooser.h"
 #include "engine/engine.h"
 #include "engine/grammar_cache.h"
+#include "engine/restore.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 
@@ -86,7 +87,8 @@ class EngineCore {
   void adopt(Sequence& seq);
   Admission make_room(const Sequence& seq);
   int promised(int group) const; // blocks that active sequences may take
-  int room(int group) const;     // blocks that nobody holds or was promised
+  int need(const Sequence& seq, int tokens, int group) const;
+  int room(int group) const; // blocks that nobody holds or was promised
   /// Grows when idle agents, saved ones or computed prompts may have made it
   /// easier to admit somebody.
   uint64_t changes() const;
@@ -94,7 +96,6 @@ class EngineCore {
   void note_standing(Sequence& seq) const;
   void start(Sequence& seq);
   bool restore();
-  size_t reserve_blocks(Sequence& seq);
   bool restore_blocks(Sequence& seq);
   void restored(Sequence& seq); // as far as it goes
 
@@ -134,11 +135,6 @@ class EngineCore {
   std::list<SequencePtr> waiting_; // in order of arrival
   std::list<SequencePtr> active_;  // in order of admission
   std::map<int32_t, Sequence*> by_id_;
-  struct Restore {
-    std::unique_ptr<AgentFileReader> file;
-    size_t next = 0; // block
-    int until = 0;   // tokens wanted
-  };
   std::map<Sequence*, Restore> restores_;
 
   // Of the step under way, kept so that a step allocates nothing.

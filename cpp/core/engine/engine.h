@@ -40,6 +40,9 @@ struct EngineOptions {
   int max_context = 0;           // tokens; 0: the model's
   int batch_window_ms = 0;       // see Engine::set_batch_window
   std::string cache_dir;         // empty: agents are not kept on disk
+  // That the folder may hold, all models' together; 0: any number. The agents
+  // used longest ago go cold.
+  uint64_t disk_budget_bytes = 0;
 };
 
 struct Request {

@@ -79,7 +79,7 @@ describe('the text side of a GGUF file', () => {
   });
 
   it.each([
-    ['tokenizer.ggml.model', 'llama', 'MODEL_UNSUPPORTED', 'llama'],
+    ['tokenizer.ggml.model', 'bert', 'MODEL_UNSUPPORTED', 'bert'],
     ['tokenizer.ggml.model', undefined, 'MODEL_UNSUPPORTED', 'gpt2'],
     ['tokenizer.ggml.pre', 'future-bpe', 'MODEL_UNSUPPORTED', 'future-bpe'],
     ['tokenizer.ggml.pre', 7, 'MODEL_UNSUPPORTED', 'smollm'],

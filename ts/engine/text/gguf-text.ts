@@ -4,57 +4,14 @@
  */
 import { StompError } from '../../errors.js';
 import type { GgufMetadata } from '../../native.js';
+import { byteLevel, byteLevelKinds, mergesOf, pieceText, sentencePieceParts } from './gguf-tokenizers.js';
 import { knownMarkers, type TextParts } from './text-parts.js';
 import type { AddedTokenJson, TokenizerJson } from './tokenizer.js';
 
-/** Kinds of tokens in `tokenizer.ggml.token_type` that are found in a text as a whole. */
+/** Kinds of tokens in `tokenizer.ggml.token_type`: of pieces, and what is found in a text as a whole. */
+const normalToken = 1;
 const controlToken = 3;
 const userDefinedToken = 4;
-
-const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true };
-
-// The pattern of Llama 3's published tokenizer.json.
-const llama3Pattern =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" +
-  '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
-
-interface PreTokenizer {
-  json: unknown;
-  /** Whole words that are in the vocabulary are taken as they are. */
-  ignoreMerges: boolean;
-}
-
-const gpt2: PreTokenizer = { json: { ...byteLevel, use_regex: true }, ignoreMerges: false };
-const llama3: PreTokenizer = {
-  json: {
-    type: 'Sequence',
-    pretokenizers: [
-      { type: 'Split', pattern: { Regex: llama3Pattern }, behavior: 'Isolated', invert: false },
-      { ...byteLevel, use_regex: false },
-    ],
-  },
-  ignoreMerges: true,
-};
-const smollm: PreTokenizer = {
-  json: {
-    type: 'Sequence',
-    pretokenizers: [
-      { type: 'Split', pattern: { Regex: '\\p{N}' }, behavior: 'Isolated', invert: false },
-      { ...byteLevel, use_regex: true },
-    ],
-  },
-  ignoreMerges: false,
-};
-
-/** By the name in `tokenizer.ggml.pre`; several names have been in use for one thing. */
-const preTokenizers = new Map<string, PreTokenizer>([
-  ['default', gpt2],
-  ['gpt-2', gpt2],
-  ['llama-bpe', llama3],
-  ['llama-v3', llama3],
-  ['llama3', llama3],
-  ['smollm', smollm],
-]);
 
 /**
  * Tokenizer and template of a GGUF file.
@@ -65,9 +22,10 @@ export function ggufTextParts(metadata: GgufMetadata): TextParts {
   const bos = tokenId(metadata, 'bos_token_id', names.length);
   const eos = tokenId(metadata, 'eos_token_id', names.length);
   const template = metadata['tokenizer.chat_template'];
+  const json = tokenizerJson(metadata, names);
   return {
-    json: tokenizerJson(metadata, names),
-    bosIds: bos !== undefined && metadata['tokenizer.ggml.add_bos_token'] === 1 ? [bos] : [],
+    json,
+    bosIds: bos !== undefined && flag(metadata, 'add_bos_token', !isByteLevel(json)) ? [bos] : [],
     markers: knownMarkers({
       bos_token: bos === undefined ? undefined : names[bos],
       eos_token: eos === undefined ? undefined : names[eos],
@@ -76,28 +34,76 @@ export function ggufTextParts(metadata: GgufMetadata): TextParts {
   };
 }
 
+function isByteLevel(json: TokenizerJson): boolean {
+  return json.decoder === byteLevel;
+}
+
 function tokenizerJson(metadata: GgufMetadata, names: readonly string[]): TokenizerJson {
   const model = metadata['tokenizer.ggml.model'];
-  if (model !== 'gpt2') unsupported('tokenizer', model, ['gpt2']);
-  const pre = metadata['tokenizer.ggml.pre'] ?? 'default';
-  const preTokenizer = typeof pre === 'string' ? preTokenizers.get(pre) : undefined;
-  if (!preTokenizer) unsupported('pre-tokenizer', pre, [...preTokenizers.keys()]);
+  if (model === 'gpt2') return byteLevelJson(metadata, names);
+  if (model === 'llama') return sentencePieceJson(metadata, names);
+  return unsupported('tokenizer', model, ['gpt2', 'llama']);
+}
+
+function vocabulary(names: readonly string[]): Record<string, number> {
   const vocab = Object.create(null) as Record<string, number>;
   for (const [id, name] of names.entries()) vocab[name] ??= id;
+  return vocab;
+}
+
+function byteLevelJson(metadata: GgufMetadata, names: readonly string[]): TokenizerJson {
+  const pre = metadata['tokenizer.ggml.pre'] ?? 'default';
+  const kind = typeof pre === 'string' ? byteLevelKinds.get(pre) : undefined;
+  if (!kind) unsupported('pre-tokenizer', pre, [...byteLevelKinds.keys()]);
   return {
     model: {
       type: 'BPE',
-      vocab,
+      vocab: vocabulary(names),
       merges: mergePairs(texts(metadata, 'tokenizer.ggml.merges')),
       unk_token: null,
-      ignore_merges: preTokenizer.ignoreMerges,
+      ignore_merges: kind.ignoreMerges,
     },
-    added_tokens: addedTokens(names, metadata['tokenizer.ggml.token_type']),
-    normalizer: null,
-    pre_tokenizer: preTokenizer.json,
+    added_tokens: addedTokens(names, tokenTypes(metadata, names)),
+    normalizer: kind.normalizer,
+    pre_tokenizer: kind.preTokenizer,
     post_processor: null,
     decoder: byteLevel,
   };
+}
+
+function sentencePieceJson(metadata: GgufMetadata, names: readonly string[]): TokenizerJson {
+  const types = tokenTypes(metadata, names);
+  const scores = metadata['tokenizer.ggml.scores'];
+  if (!Array.isArray(scores) || scores.length !== names.length) {
+    invalid('tokenizer.ggml.scores has another length than tokenizer.ggml.tokens');
+  }
+  const pieces = new Map<string, number>();
+  for (const [id, name] of names.entries()) {
+    if ((types[id] ?? normalToken) === normalToken) pieces.set(name, Number(scores[id]));
+  }
+  const unknown = tokenId(metadata, 'unknown_token_id', names.length);
+  return {
+    model: {
+      type: 'BPE',
+      vocab: vocabulary(names),
+      merges: mergesOf(pieces),
+      unk_token: unknown === undefined ? null : names[unknown],
+      fuse_unk: true,
+      byte_fallback: true,
+    },
+    added_tokens: addedTokens(names, types).map((token) => ({
+      ...token,
+      content: token.special ? token.content : pieceText(token.content),
+    })),
+    ...sentencePieceParts(flag(metadata, 'add_space_prefix', true)),
+    post_processor: null,
+  };
+}
+
+/** A yes or no, or what a file without it means. */
+function flag(metadata: GgufMetadata, key: string, otherwise: boolean): boolean {
+  const value = metadata[`tokenizer.ggml.${key}`];
+  return value === undefined ? otherwise : value === 1;
 }
 
 /** A token id, or undefined when the file names none. */
@@ -108,13 +114,19 @@ function tokenId(metadata: GgufMetadata, key: string, vocabSize: number): number
   invalid(`tokenizer.ggml.${key} is ${String(id)}, but the vocabulary has ${vocabSize} tokens`);
 }
 
-function addedTokens(names: readonly string[], types: unknown): AddedTokenJson[] {
+/** By id; empty where the file does not say. */
+function tokenTypes(metadata: GgufMetadata, names: readonly string[]): readonly unknown[] {
+  const types = metadata['tokenizer.ggml.token_type'];
   if (types === undefined) return [];
   if (!Array.isArray(types) || types.length !== names.length) {
     invalid('tokenizer.ggml.token_type has another length than tokenizer.ggml.tokens');
   }
+  return types;
+}
+
+function addedTokens(names: readonly string[], types: readonly unknown[]): AddedTokenJson[] {
   return names.flatMap((content, id) => {
-    const type: unknown = types[id];
+    const type = types[id];
     if (content === '' || (type !== controlToken && type !== userDefinedToken)) return [];
     return [{ id, content, special: type === controlToken, normalized: false }];
   });

@@ -126,10 +126,9 @@ enum class KvElement {
 /// Bytes of n elements. Codes of 4 bits lie two in a byte, the first in its
 /// low half.
 constexpr STOMP_INLINE int kv_bytes(KvElement element, int n) {
-  return element == KvElement::kF16 ? 2 * n
-      : element == KvElement::kCode8
-      ? n
-      : (n + 1) / 2;
+  return element == KvElement::kF16  ? 2 * n
+      : element == KvElement::kCode8 ? n
+                                     : (n + 1) / 2;
 }
 
 /// Query rows of heads that share a KV head, against one piece of K and V.

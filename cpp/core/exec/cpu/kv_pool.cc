@@ -55,9 +55,9 @@ KvPool::KvPool(
       kernels_(&kernels),
       places_(spec.n_layers),
       capacity_(blocks_per_group) {
-  if (!spec.kv.same_as(kv_format(spec.kv.bits)) || spec.key_dim != spec.value_dim ||
-      spec.key_dim > kMaxHeadDim || spec.key_dim % 2 != 0 ||
-      spec.block_tokens % kTileTokens != 0) {
+  if (!spec.kv.same_as(kv_format(spec.kv.bits)) ||
+      spec.key_dim != spec.value_dim || spec.key_dim > kMaxHeadDim ||
+      spec.key_dim % 2 != 0 || spec.block_tokens % kTileTokens != 0) {
     throw Error(
         Code::kInvalidRequest,
         "the CPU executor takes K and V as f16 or codes of its own, of an "

@@ -95,16 +95,10 @@ class KvPool {
   void read_keys(const Head& from, int n, std::byte* rows) const;
   void write_keys(const std::byte* rows, int n, const Head& to);
   size_t scale_place(int n, int token, int kv_head, int row) const;
-  void read_scales(
-      const uint16_t* scales,
-      int n,
-      int kv_head,
-      std::byte* to) const;
-  void write_scales(
-      const std::byte* from,
-      int n,
-      int kv_head,
-      uint16_t* scales) const;
+  void read_scales(const uint16_t* scales, int n, int kv_head, std::byte* to)
+      const;
+  void write_scales(const std::byte* from, int n, int kv_head, uint16_t* scales)
+      const;
   void check(int group, BlockId id, int n_tokens, size_t bytes) const;
 
   ModelCacheSpec spec_;

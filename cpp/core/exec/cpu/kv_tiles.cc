@@ -115,11 +115,9 @@ void tiles_to_rows(
   }
 }
 
-template void
-rows_to_tiles(const uint16_t*, size_t, int, int, uint16_t*);
+template void rows_to_tiles(const uint16_t*, size_t, int, int, uint16_t*);
 template void rows_to_tiles(const uint8_t*, size_t, int, int, uint8_t*);
-template void
-tiles_to_rows(const uint16_t*, int, int, uint16_t*, size_t);
+template void tiles_to_rows(const uint16_t*, int, int, uint16_t*, size_t);
 template void tiles_to_rows(const uint8_t*, int, int, uint8_t*, size_t);
 
 } // namespace stomp::cpu

@@ -179,8 +179,8 @@ STOMP_INLINE F32 from_pairs(const uint8_t* p) {
   const auto wide = (U64)_mm512_maskz_cvtepu8_epi64(
       0xff, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 #elif defined(__AVX2__)
-  const auto wide = (U64)_mm256_cvtepu8_epi64(
-      _mm_cvtsi32_si128(load<int32_t>(p)));
+  const auto wide =
+      (U64)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(load<int32_t>(p)));
 #else
   const U64 wide = {p[0], p[1]};
 #endif

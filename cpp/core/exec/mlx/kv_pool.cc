@@ -74,20 +74,14 @@ const Planes& KvPool::current(int layer, Part part) const {
   return next.empty() ? layers_[layer].pool[index(part)] : next;
 }
 
-Planes KvPool::append(
-    int layer,
-    Part part,
-    const Array& rows,
-    const Array& slots) {
+Planes
+KvPool::append(int layer, Part part, const Array& rows, const Array& slots) {
   return put(layer, part, codec_.pack(rows), slots);
 }
 
 /// append() of rows that were packed, planes that are row-contiguous.
-Planes KvPool::put(
-    int layer,
-    Part part,
-    const Planes& packed,
-    const Array& slots) {
+Planes
+KvPool::put(int layer, Part part, const Planes& packed, const Array& slots) {
   const Planes& target = current(layer, part);
   const auto add = in_place_ ? append_in_place : append_by_scatter;
   Planes value;
@@ -171,8 +165,8 @@ void KvPool::check_block(int group, BlockId id, int n_tokens, size_t bytes)
     throw Error(
         Code::kInvalidRequest, "the cache has no such block or tokens in it");
   }
-  const size_t expected = n_tokens * spec_.groups[group].layers.size() *
-      spec_.token_layer_bytes();
+  const size_t expected =
+      n_tokens * spec_.groups[group].layers.size() * spec_.token_layer_bytes();
   if (bytes != expected) {
     throw Error(
         Code::kInvalidRequest,
@@ -193,8 +187,7 @@ void KvPool::copy(std::span<const BlockCopy> copies) {
   const Undo undo{*this};
   for (const BlockCopy& c : copies) {
     const std::vector<int>& layers = spec_.groups.at(c.group).layers;
-    const size_t bytes =
-        c.n_tokens * layers.size() * spec_.token_layer_bytes();
+    const size_t bytes = c.n_tokens * layers.size() * spec_.token_layer_bytes();
     check_block(c.group, c.src, c.n_tokens, bytes);
     check_block(c.group, c.dst, c.n_tokens, bytes);
     const Array from = Array::from_ints(slots_of(c.src, c.n_tokens));

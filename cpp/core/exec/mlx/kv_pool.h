@@ -71,10 +71,12 @@ class KvPool {
 
   int dim(Part part) const;
   const Planes& current(int layer, Part part) const;
-  Planes
-  put(int layer, Part part, const Planes& packed, const Array& slots);
-  Array gather_plane(const Array& plane, const Array& blocks, int begin, int end)
-      const;
+  Planes put(int layer, Part part, const Planes& packed, const Array& slots);
+  Array gather_plane(
+      const Array& plane,
+      const Array& blocks,
+      int begin,
+      int end) const;
   void check_block(int group, BlockId id, int n_tokens, size_t bytes) const;
   std::vector<int32_t> slots_of(BlockId id, int n_tokens) const;
   void start_pending();
