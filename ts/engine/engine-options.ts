@@ -10,7 +10,7 @@ import {
   type NumberRule,
   refuse,
 } from '../arguments.js';
-import { StompError } from '../errors.js';
+import type { StompError } from '../errors.js';
 import type { EngineOptions, KvBits, LoadProgress } from './types.js';
 
 /** Every option, with its default where it was left out. */
