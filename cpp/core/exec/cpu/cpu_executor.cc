@@ -20,9 +20,10 @@ namespace {
 
 // What a token's arithmetic is. Answers, and everything when numerics are
 // exact: int8 activations under a scale for each 32, exact sums within such a
-// group, f32 across groups; f32 attention over f16 K and V, 64 positions a
-// piece, 128 a span. Every kernel table computes just this. Prompts, where
-// there are matrix units and numerics are fast: bf16 throughout with f32 sums.
+// group, f32 across groups; f32 attention over f16 K and V, or over codes of
+// them, 64 positions a piece, 128 a span. Every kernel table computes just
+// this. Prompts, where there are matrix units and numerics are fast: bf16
+// throughout with f32 sums.
 constexpr const char* kExactNumerics = "cpu-int8-v1";
 constexpr const char* kTileNumerics = "cpu-int8-bf16-v1";
 // Widening all weights to bf16 takes as long as multiplying so many rows.
