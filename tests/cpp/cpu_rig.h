@@ -53,10 +53,7 @@ class Rig {
     unsetenv("STOMP_CPU_ISA");
     executor->load(model_, [](double) {});
     spec = make_cache_spec(
-        model_->config,
-        options.block_tokens,
-        executor->info().element_bytes,
-        options.kv_bits);
+        model_->config, options.block_tokens, executor->info().kv);
     if (options.window) {
       spec.groups[0].kind = AttentionKind::kSliding;
       spec.groups[0].window = options.window;

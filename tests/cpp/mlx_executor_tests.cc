@@ -57,7 +57,7 @@ TEST("mlx: says what it is") {
   CHECK_EQUAL(info.device, "cpu");
   CHECK_EQUAL(info.isa, "MLX 0.32.2, f32");
   CHECK_EQUAL(info.numerics, "mlx-f32-v1");
-  CHECK_EQUAL(info.element_bytes, 4);
+  CHECK_EQUAL(info.kv.element_bytes, 4);
 }
 
 TEST("mlx: dense logits equal the reference at every position") {

@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
   try {
     const stomp::ModelConfig config = stomp::config_from_hf_json(text);
-    const stomp::ModelCacheSpec spec = stomp::make_cache_spec(config, 64, 2);
+    const stomp::ModelCacheSpec spec = stomp::make_cache_spec(config, 64, {2});
     size_t layers = 0;
     for (const stomp::LayerGroup& group : spec.groups) {
       layers += group.layers.size();

@@ -10,7 +10,7 @@ import {
   type NumberRule,
   refuse,
 } from '../arguments.js';
-import { StompError } from '../errors.js';
+import type { StompError } from '../errors.js';
 import type { EngineOptions, KvBits, LoadProgress } from './types.js';
 
 /** Every option, with its default where it was left out. */
@@ -126,9 +126,6 @@ function checkCacheDir(value: unknown): string {
 
 function checkKvBits(value: unknown): KvBits {
   if (value === undefined) return 16;
-  if (value === 16 || value === 8) return value;
-  if (value !== 4) refuse('kvBits', value, '16 or 8');
-  throw new StompError('UNSUPPORTED_FIELD', 'kvBits 4 is not supported yet; 16 and 8 are.', {
-    fields: { field: 'kvBits', value, allowed: [16, 8] },
-  });
+  if (value === 16 || value === 8 || value === 4) return value;
+  return refuse('kvBits', value, '16, 8 or 4');
 }

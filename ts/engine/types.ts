@@ -23,7 +23,7 @@ export type LoadProgress =
     };
 
 /** Bits of a cached key or value. */
-export type KvBits = 16 | 8;
+export type KvBits = 16 | 8 | 4;
 
 /** How a model is loaded and how much of the machine it may use. */
 export interface EngineOptions {
@@ -65,8 +65,8 @@ export interface EngineOptions {
    */
   diskBudgetMb?: number | undefined;
   /**
-   * Bits of a cached key or value in memory: 8 halves the cache and what a long conversation costs per token,
-   * for a little precision. The `mlx` executor has 16 alone. @default 16
+   * Bits of a cached key or value, in memory and on disk: 8 halves the cache and what a long conversation costs per
+   * token, for hardly any precision; 4 takes little more than a quarter, for some. @default 16
    */
   kvBits?: KvBits | undefined;
   /**

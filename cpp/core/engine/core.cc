@@ -44,11 +44,8 @@ EngineCore::EngineCore(
                options.prefill_step_tokens)}) {
   const ExecutorInfo executor = executor_->info();
   numerics_ = executor.numerics;
-  const ModelCacheSpec spec = make_cache_spec(
-      model_->config,
-      options.block_tokens,
-      executor.element_bytes,
-      options.kv_bits);
+  const ModelCacheSpec spec =
+      make_cache_spec(model_->config, options.block_tokens, executor.kv);
   int context = model_->config.max_context;
   if (options.max_context > 0) {
     context = std::min(context, options.max_context);

@@ -30,7 +30,7 @@ struct EngineOptions {
   std::string mlx_library;      // path of the MLX executor's shared library
   int threads = 0;              // 0: by the machine
   bool exact = false;
-  int kv_bits = 16; // of keys and values in the pool: 16 or 8
+  int kv_bits = 16; // of keys and values in the pool: 16, 8 or 4
   int block_tokens = 64;
   size_t cache_budget_bytes = size_t{4096} << 20;
   int max_batch_size = 16;       // sequences in one step

@@ -14,10 +14,17 @@ namespace stomp {
 namespace {
 
 constexpr char kFormat[] = "stomp-agent-cache";
-// 1 had neither segments nor cold agents.
-constexpr int kVersion = 2;
+// 1 had neither segments nor cold agents; 2 no codes: blocks of any engine were
+// of 16 bits, f16 or f32.
+constexpr int kVersion = 3;
+constexpr int kLastWithoutCodes = 2;
 // Each takes nine of the values that a reader's JSON limit allows.
 constexpr size_t kMaxTensors = 400'000;
+
+// Of a block's K or V, when it is codes, in this order.
+constexpr char kCodes[] = "_weights"; // I8, or U8 where there are biases
+constexpr char kScales[] = "_scales"; // F16
+constexpr char kBiases[] = "_biases"; // F16
 
 // Tensors besides the blocks' K and V.
 constexpr char kTokens[] = "tokens";    // I32 (n_tokens)
@@ -26,8 +33,9 @@ constexpr char kSeal[] = "sha256";      // U8 (32)
 
 size_t tensor_count(const AgentFileHeader& h) {
   size_t n = 3; // token ids, checksums, seal
+  const size_t parts = !h.spec.kv.coded() ? 1 : h.spec.kv.biases ? 3 : 2;
   for (const StoredBlock& b : h.blocks) {
-    n += 2 * h.spec.groups[b.group].layers.size();
+    n += 2 * parts * h.spec.groups[b.group].layers.size();
   }
   return n;
 }
@@ -40,8 +48,11 @@ std::span<const std::byte> bytes_of(const auto& values) {
   return std::as_bytes(std::span(values));
 }
 
-Dtype element_type(const ModelCacheSpec& spec) {
-  return spec.element_bytes == 2 ? Dtype::kF16 : Dtype::kF32;
+Dtype element_type(const KvFormat& kv) {
+  if (kv.coded()) {
+    return kv.biases ? Dtype::kU8 : Dtype::kI8;
+  }
+  return kv.element_bytes == 2 ? Dtype::kF16 : Dtype::kF32;
 }
 
 /// Appends a decimal number.
@@ -51,15 +62,40 @@ void append(std::string& text, int value) {
   text.append(digits, end);
 }
 
+/// Calls f(d) for the tensors of K or V of a layer's block, whose name without
+/// what tells its parts apart and whose shape but for the heads' width are set.
+template <class F>
+void each_part(const KvFormat& kv, int dim, TensorDeclaration& d, const F& f) {
+  d.dtype = element_type(kv);
+  if (!kv.coded()) {
+    d.shape[2] = static_cast<uint64_t>(dim);
+    f(d);
+    return;
+  }
+  const size_t stem = d.name.size();
+  const auto part = [&](const char* name, uint64_t width) {
+    d.name.resize(stem);
+    d.name += name;
+    d.shape[2] = width;
+    f(d);
+  };
+  const auto groups = static_cast<uint64_t>(kv.groups_of(dim));
+  part(kCodes, kv.element_bytes_of(dim));
+  d.dtype = Dtype::kF16;
+  part(kScales, groups);
+  if (kv.biases) {
+    part(kBiases, groups);
+  }
+  d.name.resize(stem);
+}
+
 /// Calls f(declaration) for every tensor of the file, in order. The object is
 /// the same each time: a long cache has thousands.
 template <class F>
 void each_declaration(const AgentFileHeader& h, F f) {
   f(TensorDeclaration{kTokens, Dtype::kI32, {h.tokens.size()}});
   const auto heads = static_cast<uint64_t>(h.spec.n_kv_heads);
-  const auto key = static_cast<uint64_t>(h.spec.key_dim);
-  const auto value = static_cast<uint64_t>(h.spec.value_dim);
-  TensorDeclaration d{{}, element_type(h.spec), {0, heads, 0}};
+  TensorDeclaration d{{}, Dtype::kF16, {0, heads, 0}};
   for (const StoredBlock& b : h.blocks) {
     d.shape[0] = static_cast<uint64_t>(b.n_tokens);
     for (const int layer : h.spec.groups[b.group].layers) {
@@ -68,11 +104,9 @@ void each_declaration(const AgentFileHeader& h, F f) {
       d.name += "_B";
       append(d.name, b.index);
       d.name += "_K";
-      d.shape[2] = key;
-      f(d);
+      each_part(h.spec.kv, h.spec.key_dim, d, f);
       d.name.back() = 'V';
-      d.shape[2] = value;
-      f(d);
+      each_part(h.spec.kv, h.spec.value_dim, d, f);
     }
   }
   f(TensorDeclaration{kChecksums, Dtype::kU32, {h.blocks.size()}});
@@ -145,7 +179,10 @@ SafetensorsFile::Metadata metadata(const AgentFileHeader& h) {
       {"kv_heads", std::to_string(s.n_kv_heads)},
       {"key_dim", std::to_string(s.key_dim)},
       {"value_dim", std::to_string(s.value_dim)},
-      {"element_bytes", std::to_string(s.element_bytes)},
+      {"element_bytes", std::to_string(s.kv.element_bytes)},
+      {"kv_bits", std::to_string(s.kv.bits)},
+      {"kv_group", std::to_string(s.kv.group)},
+      {"kv_biases", s.kv.biases ? "1" : "0"},
       {"block_tokens", std::to_string(s.block_tokens)},
       {"groups", groups_text(s)},
       {"segments", segments_text(h.segments)},
@@ -297,13 +334,33 @@ std::vector<StoredBlock> parse_blocks(
   return blocks;
 }
 
-ModelCacheSpec parse_spec(const SafetensorsFile& file) {
+KvFormat parse_kv(const SafetensorsFile& file, int version) {
+  KvFormat kv;
+  kv.element_bytes = number(file, "element_bytes");
+  if (kv.element_bytes != 2 && kv.element_bytes != 4) {
+    corrupt("elements of a size that there is not");
+  }
+  if (version <= kLastWithoutCodes) {
+    return kv;
+  }
+  kv.bits = number(file, "kv_bits");
+  kv.group = number(file, "kv_group");
+  const int biases = number(file, "kv_biases");
+  kv.biases = biases == 1;
+  const bool known = kv.bits == 16 || kv.bits == 8 || kv.bits == 4;
+  if (!known || kv.group < 1 || biases > 1) {
+    corrupt("codes of a kind that there is not");
+  }
+  return kv;
+}
+
+ModelCacheSpec parse_spec(const SafetensorsFile& file, int version) {
   ModelCacheSpec spec;
   spec.n_layers = number(file, "layers");
   spec.n_kv_heads = number(file, "kv_heads");
   spec.key_dim = number(file, "key_dim");
   spec.value_dim = number(file, "value_dim");
-  spec.element_bytes = number(file, "element_bytes");
+  spec.kv = parse_kv(file, version);
   spec.block_tokens = number(file, "block_tokens");
   if (spec.block_tokens < 1) {
     corrupt("its blocks hold no tokens");
@@ -452,7 +509,7 @@ AgentFileHeader parse_header(const SafetensorsFile& file, int version) {
   h.numerics = require(file, "numerics");
   h.seed = seed_in(file);
   h.transcript = require(file, "transcript");
-  h.spec = parse_spec(file);
+  h.spec = parse_spec(file, version);
   h.tokens = values_of<int32_t>(*file.find(kTokens));
   if (version > 1) {
     const std::string& kind = require(file, "kind");
@@ -626,8 +683,13 @@ std::optional<std::string> AgentFileReader::mismatch(
     return "its blocks hold " + std::to_string(header_.spec.block_tokens) +
         " tokens, this engine's " + std::to_string(spec.block_tokens);
   }
+  if (header_.spec.kv.bits != spec.kv.bits) {
+    return "its keys and values are of " +
+        std::to_string(header_.spec.kv.bits) + " bits, this engine's of " +
+        std::to_string(spec.kv.bits);
+  }
   if (header_.spec.token_layer_bytes() != spec.token_layer_bytes() ||
-      header_.spec.element_bytes != spec.element_bytes ||
+      !header_.spec.kv.same_as(spec.kv) ||
       groups_text(header_.spec) != groups_text(spec)) {
     return std::string("its layers are laid out differently");
   }
@@ -670,6 +732,10 @@ std::vector<std::string> prefix_names(const AgentFileHeader& h, int blocks) {
   prefix.update(h.numerics);
   prefix.update_u64(h.seed);
   prefix.update_u64(static_cast<uint64_t>(h.spec.block_tokens));
+  if (h.spec.kv.coded()) {
+    // Of the same numerics there were once blocks without codes.
+    prefix.update_u64(static_cast<uint64_t>(h.spec.kv.bits));
+  }
   const size_t size = h.spec.block_tokens;
   std::vector<std::string> names;
   for (int i = 0; i < blocks; i++) {

@@ -70,7 +70,7 @@ std::optional<std::string> segment_of_file_name(const std::string& file);
 /// What is left of an agent that goes cold.
 AgentFileHeader cold_header(const AgentFileHeader& header);
 
-/// Bytes of a stored block in the neutral layout of Executor::read_block.
+/// Bytes of a stored block in the layout of Executor::read_block.
 size_t stored_block_bytes(const ModelCacheSpec& spec, const StoredBlock& b);
 
 /// Writes a file front to back; nothing is visible under `path` before

@@ -56,6 +56,7 @@ describe('the options of an engine', () => {
     ['kvBits', 5],
     ['speculation', 'on'],
     ['watchdogMs', -1],
+    ['kvBits', '8'],
     ['batchWindowMs', -1],
     ['batchWindowMs', 1001],
     ['batchWindowMs', 0.5],
@@ -72,13 +73,9 @@ describe('the options of an engine', () => {
     );
   });
 
-  it('name kvBits 4 as not supported yet, and take 16 and 8', () => {
-    expect(() => checkEngineOptions({ kvBits: 4 } as unknown as EngineOptions)).toThrow(
-      expect.objectContaining({ code: 'UNSUPPORTED_FIELD', message: expect.stringContaining('16 and 8') }),
-    );
+  it('take kvBits 16, 8 and 4, and 16 when not told', () => {
     expect(checkEngineOptions({}).kvBits).toBe(16);
-    expect(checkEngineOptions({ kvBits: 16 }).kvBits).toBe(16);
-    expect(checkEngineOptions({ kvBits: 8 }).kvBits).toBe(8);
+    for (const kvBits of [16, 8, 4] as const) expect(checkEngineOptions({ kvBits }).kvBits).toBe(kvBits);
   });
 
   it('refuse what they do not know by name', () => {

@@ -215,6 +215,21 @@ Array Graph::quantized_matmul(
   return y;
 }
 
+std::vector<Array> Graph::quantize(const Array& a, int group, int bits) const {
+  Arrays triple;
+  check(
+      mlx_quantize(
+          triple.out(),
+          a.get(),
+          mlx_optional_int{group, true},
+          mlx_optional_int{bits, true},
+          "affine",
+          kNone,
+          stream_),
+      "quantise");
+  return triple.all();
+}
+
 Array Graph::dequantize(
     const Array& codes,
     const Array& scales,

@@ -32,6 +32,13 @@ MlxOps::Rope MlxOps::load_rope(const RopeConfig& config) const {
       Array::from_floats(periods), scalar(config.scale), config.interleaved};
 }
 
+void MlxOps::use_pool(KvPool& pool) {
+  pool_ = &pool;
+  if (pool.spreads_keys()) {
+    spread_.emplace(graph_, pool.spec().kv.group, dtype_);
+  }
+}
+
 MlxOps::Linear MlxOps::load_linear(
     const std::vector<const WeightMatrix*>& parts) {
   Linear linear{loader_.load(parts), {}};
@@ -186,8 +193,11 @@ MlxOps::Heads MlxOps::split(
   // in one call, each by its own position.
   const Array heads =
       graph_.reshape(graph_.slice(y, 1, 0, turned * dim), {n, turned, 1, dim});
-  const Array qk =
+  Array qk =
       graph_.reshape(rotated(normed(heads, weights), rope), {n, turned, dim});
+  if (spread_) {
+    qk = (*spread_)(qk);
+  }
   const Array v = graph_.slice(y, 1, turned * dim, (turned + kv_heads) * dim);
   return {
       graph_.slice(qk, 1, 0, q_heads),
@@ -200,8 +210,8 @@ Array MlxOps::attend_span(
     const Span& span,
     int group,
     const View& view,
-    const Array& keys,
-    const Array& values,
+    const Planes& keys,
+    const Planes& values,
     const Array& sinks) const {
   const int begin = span.keys[group].skipped();
   const int end = begin + span.length - span.keys[group].first;
@@ -226,8 +236,8 @@ MlxOps::attend(const Output& y, const HeadWeights& weights, int layer) {
   const bool local = config_.two_ropes() && config_.slides(layer);
   const Heads heads = split(y, weights, local ? local_rope_ : rope_);
   const int group = pool_->group_of(layer);
-  const Array keys = pool_->append(layer, Part::kKeys, heads.k, slots_[group]);
-  const Array values =
+  const Planes keys = pool_->append(layer, Part::kKeys, heads.k, slots_[group]);
+  const Planes values =
       pool_->append(layer, Part::kValues, heads.v, slots_[group]);
   result_.last_rows = heads.v;
   std::vector<Array> outputs;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "exec/mlx/experts.h"
@@ -50,7 +51,7 @@ class MlxOps {
 
   size_t weight_bytes() const { return loader_.bytes(); }
   /// REQUIRES: `pool` outlives the steps.
-  void use_pool(KvPool& pool) { pool_ = &pool; }
+  void use_pool(KvPool& pool);
 
   Linear load_linear(const std::vector<const WeightMatrix*>& parts);
   Norm load_norm(const WeightVector& vector);
@@ -104,8 +105,8 @@ class MlxOps {
       const Span& span,
       int group,
       const View& view,
-      const Array& keys,
-      const Array& values,
+      const Planes& keys,
+      const Planes& values,
       const Array& sinks) const;
 
   Graph graph_;
@@ -116,6 +117,7 @@ class MlxOps {
   Rope local_rope_;       // of sliding layers, if they have their own
   Array embedding_scale_; // (1); empty: 1
   KvPool* pool_ = nullptr;
+  std::optional<KeySpread> spread_; // if the pool keeps keys so
 
   // The step under construction.
   const StepPlan* plan_ = nullptr;
