@@ -3,6 +3,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { measureCeilings } from './ceilings.mjs';
 import { results } from './child.mjs';
 import { machineSide } from './figures.mjs';
 import { better, median } from './statistics.mjs';
@@ -113,8 +114,7 @@ async function attempt(item, settings, failures) {
 /** What the machine can do, as it is at the beginning of a trial. */
 async function ceilings(trial, { threads, weightsBytes }) {
   process.stderr.write(`trial ${trial}: what the machine can do at most\n`);
-  const program = join(here, 'build', 'ceilings');
-  const lines = await results(program, [String(threads), String(weightsBytes)], { cwd: here });
+  const lines = await measureCeilings(threads, weightsBytes);
   return lines.map((line) => ({ ...line, group: 'ceilings', side: machineSide, variant: '', trial }));
 }
 

@@ -2,15 +2,12 @@
 // that measures the machine. The rival's prebuilt binary comes inside its package. Not `npm ci`: that insists on the
 // rival's packages for every other platform being in the registry, and mirrors may lack some.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildCeilings } from './ceilings.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const program = join(here, 'build', process.platform === 'win32' ? 'ceilings.exe' : 'ceilings');
-const sources = ['ceilings.cc', 'peaks.cc'].map((name) => join(here, 'native', name));
-
-const changed = (path) => statSync(path).mtimeMs;
 
 function install() {
   const wanted = ['node-llama-cpp', 'benchmark'];
@@ -21,26 +18,6 @@ function install() {
     env: { ...process.env, NODE_LLAMA_CPP_SKIP_DOWNLOAD: 'true' },
   });
   return status === 0;
-}
-
-function buildCeilings() {
-  const inputs = [...sources, join(here, 'native', 'peaks.h')];
-  if (existsSync(program) && inputs.every((path) => changed(path) <= changed(program))) return true;
-  mkdirSync(join(here, 'build'), { recursive: true });
-  const compilers = [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean);
-  const flags = [
-    '-O3',
-    '-std=c++20',
-    '-pthread',
-    ...(process.arch === 'arm64' ? ['-march=armv8.2-a+dotprod'] : []),
-  ];
-  for (const compiler of compilers) {
-    const { status, error } = spawnSync(compiler, [...flags, '-o', program, ...sources], {
-      stdio: ['ignore', 2, 2],
-    });
-    if (!error) return status === 0;
-  }
-  return false;
 }
 
 if (!existsSync(join(here, '..', 'dist', 'index.js'))) {

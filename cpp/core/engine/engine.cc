@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/free_memory.h"
 #include "base/thread_name.h"
 #include "engine/core.h"
 #include "engine/form_worker.h"
@@ -44,6 +45,7 @@ struct Engine::Impl {
                  on_step = std::move(on_step)]() mutable {
           name_thread("stomp-engine");
           main(options, progress, ready, std::move(on_step));
+          return_free_memory(); // of the model, which is gone now
         }) {}
 
   ~Impl() {
@@ -120,6 +122,7 @@ struct Engine::Impl {
       ready(as_error(e, Code::kModelInvalid), {});
       return;
     }
+    return_free_memory(); // what the load took and no longer needs
     ready(std::nullopt, core->info());
     heartbeat_.beat();
     while (run_commands(*core)) {
