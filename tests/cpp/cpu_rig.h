@@ -223,6 +223,30 @@ inline std::shared_ptr<const Model> ragged_model() {
   return reference::random_model(shape);
 }
 
+/// Experts of MXFP4 beside a dense layer, as in GPT-OSS: biases, sinks, a
+/// window and clamped gates.
+inline reference::Shape mixture_shape(WeightFormat format) {
+  reference::Shape shape = small(format);
+  shape.n_layers = 3;
+  shape.interleaved = false;
+  shape.qkv_bias = true;
+  shape.o_bias = true;
+  shape.sinks = true;
+  shape.window = 50;
+  shape.activation = Activation::kClampedSwiglu;
+  shape.n_experts = 5;
+  shape.n_chosen = 2;
+  shape.expert_biases = true;
+  shape.dense_layer = 1;
+  return shape;
+}
+
+inline std::shared_ptr<const Model> mixture_model() {
+  reference::Shape shape = mixture_shape(WeightFormat::kMxfp4);
+  shape.window = 0; // tests copy the blocks of one group
+  return reference::random_model(shape);
+}
+
 /// Rows longer than what the matrix units widen at once, everywhere.
 inline reference::Shape wide_shape(WeightFormat format) {
   reference::Shape shape = small(format);

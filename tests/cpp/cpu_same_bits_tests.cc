@@ -192,6 +192,20 @@ TEST("cpu kernels: linears have the same bits on every architecture") {
   });
 }
 
+TEST("cpu kernels: linears of E2M1 have the same bits everywhere") {
+  check_bits("41f95539588cd2c2", [](const Kernels& kernels, Hash& hash) {
+    for (int rows : {1, 3, 9}) {
+      std::vector<float> y(size_t(rows) * kBlockColumns);
+      const QuantisedWeights w(e2m1_layout(256), 4, rows);
+      const auto block = w.pack();
+      const auto x = Random(rows).vector(size_t(rows) * 256, -3, 3);
+      const Quantised q(kernels, x, 256);
+      kernels.linear_quantised(w.layout, block.data(), q.rows, rows, output(y));
+      hash.put(y);
+    }
+  });
+}
+
 TEST("cpu kernels: attention has the same bits on every architecture") {
   check_bits("a4b14d75862539aa", [](const Kernels& kernels, Hash& hash) {
     for (int dim : {34, 64, 128}) {

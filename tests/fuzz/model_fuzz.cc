@@ -25,8 +25,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     read(model.weights.head);
     for (const stomp::LayerWeights& layer : model.weights.layers) {
       for (const stomp::WeightMatrix* w :
-           {&layer.q, &layer.k, &layer.v, &layer.o, &layer.down}) {
+           {&layer.q, &layer.k, &layer.v, &layer.o}) {
         read(*w);
+      }
+      if (layer.experts.empty()) {
+        read(layer.down);
+      } else {
+        read(layer.experts.router);
+        read(layer.experts.gate.back());
+        read(layer.experts.down.back());
       }
     }
   } catch (const stomp::Error&) {

@@ -140,6 +140,11 @@ void AgentStore::finished(const std::shared_ptr<Agent>& agent) {
   }
 }
 
+void AgentStore::park(const std::shared_ptr<Agent>& agent) {
+  finished(agent);
+  agent->parked = !agent->id.empty() && !agent->removed;
+}
+
 std::unique_ptr<AgentFileReader> AgentStore::open(Agent& agent) {
   if (!on_disk(agent.id)) {
     return nullptr;
@@ -566,7 +571,13 @@ void AgentStore::drop_from_pool(Agent& agent) {
 /// In the pool, idle, and either saved or worth trying to save.
 bool AgentStore::evictable(const Agent& agent) const {
   return !agent.running && agent.kv.table.n_tokens > 0 &&
-      (!disk_ || !agent.dirty() || agent.retry_at <= Clock::now());
+      (agent.retry_at <= Clock::now() || may_drop(agent));
+}
+
+/// Nothing is lost with its blocks that cannot be had again.
+bool AgentStore::may_drop(const Agent& agent) const {
+  const bool failed = agent.retry_at > Clock::now();
+  return !disk_ || !agent.dirty() || (agent.parked && failed);
 }
 
 /// The evictable agent that was used least recently, or null.
@@ -588,7 +599,7 @@ AgentStore::Eviction AgentStore::evict_one(const Agent* besides) {
   if (!oldest) {
     return saving() ? Eviction::kUnderWay : Eviction::kNobody;
   }
-  if (!disk_ || !oldest->dirty()) {
+  if (may_drop(*oldest)) {
     drop_from_pool(*oldest);
     return Eviction::kDone;
   }
@@ -699,8 +710,8 @@ std::vector<AgentInfo> AgentStore::list() {
     const auto entries = disk_->entries(); // a bad file leaves the list
     for (const auto& [id, entry] : entries) {
       AgentInfo& info = all[id];
-      info.tier = AgentTier::kWarm;
       info.tokens = disk_->tokens(id);
+      info.tier = disk_->cold(id) ? AgentTier::kCold : AgentTier::kWarm;
       info.disk_bytes = entry.bytes;
       info.saved = true;
       info.last_used_ms = entry.used_ms;

@@ -48,6 +48,9 @@ class AgentStore {
 
   /// A finished request's agent: counts as used now. Anonymous agents end.
   void finished(const std::shared_ptr<Agent>& agent);
+  /// A preempted request's agent: idle until the request comes back. Its cache
+  /// goes like that of any other, but does not depend on a save that fails.
+  void park(const std::shared_ptr<Agent>& agent);
 
   /// Opens the agent's file when it can be used with this model; else notes
   /// the reason in agent.note. Takes over the transcript if there is none.
@@ -88,6 +91,12 @@ class AgentStore {
   std::optional<Error> unsaved() const;
   bool saving() const { return job_ != nullptr || !queue_.empty(); }
 
+  /// Of the folder of caches; 0 without one.
+  uint64_t disk_bytes() const { return disk_ ? disk_->bytes() : 0; }
+  /// That agents' files would have more without segments.
+  uint64_t disk_shared_bytes() const {
+    return disk_ ? disk_->segments().saved_bytes() : 0;
+  }
   int hot() const; // idle agents in the pool
   struct Counters {
     uint64_t saves = 0;
@@ -107,6 +116,7 @@ class AgentStore {
   void make_room_for(Agent& agent, const Restore& restore);
   void load_whole(Agent& agent);
   bool evictable(const Agent& agent) const;
+  bool may_drop(const Agent& agent) const;
   std::shared_ptr<Agent> least_recent(const Agent* besides) const;
   void describe(const Agent& agent, AgentInfo& info) const;
   void enqueue(const std::shared_ptr<Agent>& agent, Engine::Done done);

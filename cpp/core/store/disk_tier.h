@@ -55,6 +55,11 @@ class DiskTier {
   /// Tokens in an agent's file; 0 when it cannot be read, which may also take
   /// the agent out of entries().
   int tokens(const std::string& agent);
+  /// Whether its file is known to hold no keys and values.
+  bool cold(const std::string& agent) const {
+    const auto found = entries_.find(agent);
+    return found != entries_.end() && found->second.cold;
+  }
 
   /// For use: the agent counts as used now. Throws as AgentFileReader does; on
   /// kCacheCorrupt after setting the file aside (renamed, kept).

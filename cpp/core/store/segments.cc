@@ -37,6 +37,7 @@ void Segments::scan(
 void Segments::read(const std::string& file) {
   const std::string path = folder_ + "/" + file;
   const std::string name = *segment_of_file_name(file);
+  segments_[name]; // known, so that it goes when nobody uses it
   try {
     const AgentFileReader reader(path, "");
     const AgentFileHeader& h = reader.header();
@@ -50,7 +51,7 @@ void Segments::read(const std::string& file) {
         {all.begin() + first, all.end()},
         static_cast<uint64_t>(fs::file_size(path)));
   } catch (const std::exception&) {
-    segments_[name]; // known, so that it goes when nobody uses it
+    // Not to be used anew.
   }
 }
 

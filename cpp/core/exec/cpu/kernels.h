@@ -70,9 +70,10 @@ struct QuantisedRows {
 /// K = 4 * q + i, where the lowest bits are those of q = t * fields, the next
 /// of q + 1, and so on (fields = 8 / bits).
 struct QuantisedLayout {
-  int cols = 0;            // K; multiple of group
-  int bits = 4;            // of a code: 2, 4 or 8
-  int group = kGroup;      // multiple of kGroup
+  int cols = 0;       // K; multiple of group
+  int bits = 4;       // of a code: 2, 4 or 8
+  bool e2m1 = false;  // they are E2M1's, see code_forms.h; bits 4, centre 12
+  int group = kGroup; // multiple of kGroup
   bool f32_scales = false; // else f16, which must hold them exactly
   bool biases = false;     // stored; else they are -centre * scale
   int centre = 8;

@@ -11,6 +11,14 @@ namespace {
 // intermediate arrays.
 constexpr size_t kMaxPending = 4;
 
+/// Whether any of its weights are MXFP4, as of models that were made in bf16:
+/// what their layers yield may be beyond f16.
+bool has_mxfp4(const ModelWeights& w) {
+  const ExpertWeights& experts = w.layers.back().experts;
+  return w.embedding.mxfp4() || w.layers.back().q.mxfp4() ||
+      (!experts.empty() && experts.down[0].mxfp4());
+}
+
 /// GPUs compute in the format the weights were made for.
 mlx_dtype compute_dtype(const Device& device, const Model& model) {
   if (!device.gpu()) {
@@ -19,8 +27,8 @@ mlx_dtype compute_dtype(const Device& device, const Model& model) {
   const WeightMatrix& w = model.weights.embedding;
   const WeightFormat format =
       w.format == WeightFormat::kAffine ? w.scale_format : w.format;
-  const bool wide =
-      format == WeightFormat::kBF16 || format == WeightFormat::kF32;
+  const bool wide = format == WeightFormat::kBF16 ||
+      format == WeightFormat::kF32 || has_mxfp4(model.weights);
   return wide ? MLX_BFLOAT16 : MLX_FLOAT16;
 }
 
@@ -43,9 +51,7 @@ const char* kv_name(int bits) {
 } // namespace
 
 MlxExecutor::MlxExecutor(const ExecutorOptions& options)
-    : options_(options), device_(options.device), graph_(device_.stream()) {
-  check_kv_bits(options.kv_bits);
-}
+    : options_(options), device_(options.device), graph_(device_.stream()) {}
 
 MlxExecutor::~MlxExecutor() {
   // What is queued writes into the pool, which goes next.

@@ -73,6 +73,12 @@ MlxOps::Embedding MlxOps::load_embedding(const WeightMatrix& matrix) {
   return loader_.load({&matrix});
 }
 
+MlxOps::Experts MlxOps::load_experts(const ExpertWeights& weights) {
+  return {
+      load_linear({&weights.router}),
+      load_expert_stacks(graph_, loader_, weights)};
+}
+
 void MlxOps::begin(const StepPlan& plan, const TokensOf& tokens_of) {
   plan_ = &plan;
   result_ = {};
@@ -124,7 +130,7 @@ MlxOps::Result MlxOps::take_result() {
 }
 
 MlxOps::Hidden MlxOps::embed(const Embedding& table) {
-  const Array x = lookup(graph_, table, tokens_);
+  const Array x = lookup(graph_, table, tokens_, dtype_);
   return embedding_scale_.empty() ? x : graph_.multiply(x, embedding_scale_);
 }
 
@@ -264,6 +270,11 @@ MlxOps::Input MlxOps::gated_linear(const Input& in, const Linear& w) {
   const Array gate = graph_.slice(y, 1, 0, half);
   const Array up = graph_.slice(y, 1, half, 2 * half);
   return activated(graph_, config_.activation, gate, up);
+}
+
+void MlxOps::add_experts(Hidden& x, const Input& in, const Experts& w) {
+  const Array scores = multiply(in, w.router);
+  x = graph_.add(x, mix_experts(graph_, config_, in, scores, w.stacks));
 }
 
 void MlxOps::logits(const Input& in, const Linear& w) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "exec/mlx/experts.h"
 #include "exec/mlx/kv_pool.h"
 #include "exec/mlx/step_plan.h"
 #include "exec/mlx/weights.h"
@@ -29,6 +30,10 @@ class MlxOps {
     Array sinks;          // (n_heads); empty: none
   };
   using Embedding = MatrixList;
+  struct Experts {
+    Linear router;
+    ExpertStacks stacks;
+  };
 
   /// The tokens (n) int32 that slices of an earlier step chose, still lazy.
   using TokensOf =
@@ -55,6 +60,7 @@ class MlxOps {
       const WeightVector& k_norm,
       const WeightVector& sinks);
   Embedding load_embedding(const WeightMatrix& matrix);
+  Experts load_experts(const ExpertWeights& weights);
 
   /// REQUIRES: `plan` outlives the step.
   void begin(const StepPlan& plan, const TokensOf& tokens_of);
@@ -67,6 +73,7 @@ class MlxOps {
   void
   add_linear(Hidden& x, const Input& in, const Linear& w, const Norm& norm);
   Input gated_linear(const Input& in, const Linear& w);
+  void add_experts(Hidden& x, const Input& in, const Experts& w);
   Input attend(const Output& y, const HeadWeights& heads, int layer);
   void logits(const Input& in, const Linear& w);
 
