@@ -75,8 +75,8 @@ class Graph {
       const Array& scales,
       const Array& biases,
       const Quantisation& how) const;
-  /// a (..., width), width a multiple of `group`: the triple, where 32 bits
-  /// hold 32 / bits codes, the first lowest, and scales are of a's type.
+  /// a (..., width), width a multiple of `group`: the affine triple, where 32
+  /// bits hold 32 / bits codes, the first lowest, and scales are of a's type.
   std::vector<Array> quantize(const Array& a, int group, int bits) const;
   Array dequantize(
       const Array& codes,

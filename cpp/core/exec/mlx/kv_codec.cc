@@ -75,7 +75,7 @@ Array KvCodec::unpack(const Planes& planes) const {
       planes[0],
       graph_.cast(planes[1], wide),
       graph_.cast(planes[2], wide),
-      {format_.group, format_.bits, false},
+      {format_.group, format_.bits},
       wide);
   return graph_.cast(values, dtype_);
 }

@@ -51,9 +51,7 @@ const char* kv_name(int bits) {
 } // namespace
 
 MlxExecutor::MlxExecutor(const ExecutorOptions& options)
-    : options_(options), device_(options.device), graph_(device_.stream()) {
-  kv_.element_bytes = static_cast<int>(mlx_dtype_size(dtype_));
-}
+    : options_(options), device_(options.device), graph_(device_.stream()) {}
 
 MlxExecutor::~MlxExecutor() {
   // What is queued writes into the pool, which goes next.
