@@ -28,6 +28,8 @@ export interface NativeEngineOptions {
   speculation: boolean;
   /** Empty: agents are not kept on disk. */
   cacheDir: string;
+  /** Of all models' agents in there; 0: no limit. */
+  diskBudgetBytes: number;
   batchWindowMs: number;
 }
 
@@ -115,7 +117,6 @@ export type NativeOnStep = (
 
 export interface NativeAgentInfo {
   id: string;
-  /** `cold`: only the conversation is kept, on disk. */
   tier: 'active' | 'hot' | 'warm' | 'cold';
   tokens: number;
   blocks: number;
@@ -159,11 +160,11 @@ export interface NativeStats {
   acceptedTokens: number;
   preemptions: number;
   evictionsHot: number;
-  /** Agents that went cold, for room on the disk. */
+  /** Agents on disk that went cold. */
   demotions: number;
-  /** Of the folder of caches, all models' agents together. */
+  /** Of the whole cache folder. */
   diskBytes: number;
-  /** That this model's agents would have more there if each had its own copy of what they share. */
+  /** That this model's agents would take more if each had a copy of its own of what they share. */
   diskSharedBytes: number;
   saves: number;
   saveFailures: number;
@@ -221,6 +222,11 @@ export interface NativeBinding {
   /** Instruction sets of this CPU that the kernels know, best last. */
   cpuFeatures(): string[];
   readGgufMetadata(path: string): GgufMetadata;
+  /**
+   * Takes an agent of the model with that fingerprint out of a cache folder that no engine uses; false: it is not there.
+   * @throws CACHE_IN_USE, CACHE_PERSISTENCE
+   */
+  removeStoredAgent(cacheDir: string, fingerprint: string, agent: string): boolean;
   /** Loads on the engine's own thread. `onProgress` gets fractions in [0, 1]. */
   loadEngine(
     options: NativeEngineOptions,

@@ -79,6 +79,15 @@ const fieldFaults = {
     index === number ? [] : [`block ${index} ends within ${number}`],
 };
 
+/** Of one event after another; `open` is the content block that is being told, and goes on with it. */
+function eventFaults(event, data, last, open) {
+  const order = successors[last]?.includes(event) ? [] : [`${event} after ${last}`];
+  if (event === 'content_block_start') open.kind = data.content_block?.type;
+  const faults = [...order, ...(fieldFaults[event]?.(data, open) ?? [])];
+  if (event === 'content_block_stop') open.number++;
+  return faults;
+}
+
 /** @param {StreamEvent[]} events of one whole stream @returns {string[]} how it deviates; empty: in no way */
 export function faultsOf(events) {
   const faults = [];
@@ -87,10 +96,7 @@ export function faultsOf(events) {
   for (const { event, data } of events) {
     if (event !== data.type) faults.push(`event ${event} carries ${data.type}`);
     if (event === 'ping') continue;
-    if (!successors[last]?.includes(event)) faults.push(`${event} after ${last}`);
-    if (event === 'content_block_start') open.kind = data.content_block?.type;
-    faults.push(...(fieldFaults[event]?.(data, open) ?? []));
-    if (event === 'content_block_stop') open.number++;
+    faults.push(...eventFaults(event, data, last, open));
     last = event;
   }
   if (last !== 'message_stop') faults.push(`it ends with ${last}`);

@@ -48,11 +48,10 @@ async function swapThereAndBack(registry, model) {
   await registry.load(model);
   const { take } = await withLease(registry, (engine) => prompts((text) => engine.tokenizer.encode(text)));
   const begun = agents.map((i) => take(promptTokens, i));
-  let change;
   const results = busy(registry, begun);
   // A request in the batch holds its lease: the swap has to wait for all of them.
   while (registry.current().requests < agents.length) await new Promise((resolve) => setTimeout(resolve, 5));
-  change = await registry.swap(other, { cacheBudgetMb: 64 });
+  const change = await registry.swap(other, { cacheBudgetMb: 64 });
   const turns = await results;
   const reply = await withLease(registry, (engine) =>
     answer(engine, 'x', engine.tokenizer.encode('The sea'), 8),

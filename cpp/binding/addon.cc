@@ -2,6 +2,7 @@
 #include "convert.h"
 #include "engine_handle.h"
 #include "exec/cpu/kernel_choice.h"
+#include "store/disk_tier.h"
 
 namespace stomp::binding {
 
@@ -30,6 +31,19 @@ Napi::Value gguf_metadata(const Napi::CallbackInfo& info) {
   }
 }
 
+Napi::Value remove_agent(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto text = [&](size_t i) {
+    return info[i].As<Napi::String>().Utf8Value();
+  };
+  try {
+    return Napi::Boolean::New(
+        env, remove_stored_agent(text(0), text(1), text(2)));
+  } catch (const Error& error) {
+    throw to_js_error(env, error);
+  }
+}
+
 Napi::Value list_cpu_features(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Array list = Napi::Array::New(env);
@@ -47,6 +61,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("version", STOMP_VERSION);
   exports.Set("cpuFeatures", Napi::Function::New(env, list_cpu_features));
   exports.Set("readGgufMetadata", Napi::Function::New(env, gguf_metadata));
+  exports.Set("removeStoredAgent", Napi::Function::New(env, remove_agent));
   exports.Set("loadEngine", Napi::Function::New(env, load_engine));
   return exports;
 }

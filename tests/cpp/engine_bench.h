@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -19,7 +20,9 @@ namespace stomp::test {
 inline constexpr int kVocab = 97;
 inline constexpr int kBlock = 16;
 
-inline std::shared_ptr<const Model> tiny_model(int max_context) {
+inline std::shared_ptr<const Model> tiny_model(
+    int max_context,
+    int head_dim = 4) {
   auto model = std::make_shared<Model>();
   ModelConfig& c = model->config;
   c.family = "llama";
@@ -28,7 +31,7 @@ inline std::shared_ptr<const Model> tiny_model(int max_context) {
   c.d_model = 4;
   c.n_heads = 1;
   c.n_kv_heads = 1;
-  c.head_dim = 4;
+  c.head_dim = head_dim;
   c.d_ff = 4;
   c.vocab_size = kVocab;
   c.max_context = max_context;
@@ -48,9 +51,10 @@ struct Bench {
       int blocks,
       EngineOptions o = {},
       std::string numerics = "n",
-      int max_context = 512) {
+      int max_context = 512,
+      int head_dim = 4) {
     o.block_tokens = kBlock;
-    o.cache_budget_bytes = static_cast<size_t>(blocks) * kBlock * 32;
+    o.cache_budget_bytes = static_cast<size_t>(blocks) * kBlock * 8 * head_dim;
     o.prefill_step_tokens =
         o.prefill_step_tokens == 512 ? 40 : o.prefill_step_tokens;
     auto owned = std::make_unique<TokenExecutor>(kVocab);
@@ -58,7 +62,7 @@ struct Bench {
     executor = owned.get();
     core = std::make_unique<EngineCore>(
         o,
-        tiny_model(max_context),
+        tiny_model(max_context, head_dim),
         std::move(owned),
         [this](StepEvents& e) { heard ? heard(e) : take(e); },
         [] {});
@@ -127,6 +131,34 @@ struct Bench {
     run();
     CHECK(answered);
     return failure;
+  }
+
+  /// Waits for the end of what is begun; throws what it failed with.
+  void wait(const std::function<void(Engine::Done)>& begin) {
+    bool answered = false;
+    std::optional<Error> failure;
+    begin([&](std::optional<Error> e) {
+      failure = std::move(e);
+      answered = true;
+    });
+    if (!answered) {
+      run();
+    }
+    CHECK(answered);
+    if (failure) {
+      throw Error(*failure);
+    }
+  }
+
+  void fork(const std::string& from, const std::string& to) {
+    wait([&](Engine::Done done) {
+      core->agents().fork(from, to, std::move(done));
+    });
+  }
+  void load(const std::string& agent) {
+    wait([&](Engine::Done done) {
+      core->agents().load(agent, std::move(done));
+    });
   }
 
   void save(const std::string& agent) { CHECK(!try_save(agent, "t:" + agent)); }

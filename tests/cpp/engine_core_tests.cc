@@ -227,7 +227,7 @@ TEST("a fork goes its own way and shares what it can") {
   b.finish(b.submit("parent", prompt, 10));
   const int used =
       b.core->stats().pool_capacity[0] - b.core->stats().pool_free[0];
-  b.core->agents().fork("parent", "child");
+  b.fork("parent", "child");
   CHECK_EQUAL(
       used, b.core->stats().pool_capacity[0] - b.core->stats().pool_free[0]);
   const auto longer = joined(prompt, answer(prompt, 10));
@@ -239,8 +239,8 @@ TEST("a fork goes its own way and shares what it can") {
   CHECK(b.tokens[l] == answer(left, 8));
   CHECK(b.tokens[r] == answer(right, 8));
   CHECK_EQUAL(b.done[r].usage.own_tokens, 109);
-  CHECK_ERROR(b.core->agents().fork("parent", "child"), Code::kAgentExists);
-  CHECK_ERROR(b.core->agents().fork("nobody", "x"), Code::kAgentNotFound);
+  CHECK_ERROR(b.fork("parent", "child"), Code::kAgentExists);
+  CHECK_ERROR(b.fork("nobody", "x"), Code::kAgentNotFound);
 }
 
 TEST("shutting down cancels what runs and refuses what comes") {

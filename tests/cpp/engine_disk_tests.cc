@@ -228,7 +228,7 @@ TEST("an agent that was made before its first request is kept as it is") {
   Bench b(64, o);
   CHECK_ERROR(b.core->agents().create("a"), Code::kAgentExists);
   CHECK_EQUAL(b.core->agents().transcript("a"), "t:a");
-  b.core->agents().load("a"); // there is nothing to bring
+  b.load("a"); // there is nothing to bring
   const int id = b.submit("a", prompt, 10);
   const Finished& f = b.finish(id);
   const std::string fresh = "a new agent, and no cached prefix matches";
@@ -244,13 +244,13 @@ TEST("an agent that is loaded is in the pool, all of it, before it is asked") {
   const auto prompt = words(100, 14);
   const auto longer = joined(joined(prompt, answer(prompt, 10)), words(20, 15));
   Bench b(64, o);
-  CHECK_ERROR(b.core->agents().load("a"), Code::kAgentNotFound);
+  CHECK_ERROR(b.load("a"), Code::kAgentNotFound);
   b.finish(b.submit("a", prompt, 10));
   b.save("a");
   b.core->agents().evict("a", {});
   CHECK_EQUAL(b.core->agents().hot(), 0);
-  b.core->agents().load("a");
-  b.core->agents().load("a"); // it is there
+  b.load("a");
+  b.load("a"); // it is there
   CHECK_EQUAL(b.core->agents().hot(), 1);
   CHECK_EQUAL(b.core->agents().list().at(0).tokens, 109);
   const int id = b.submit("a", longer, 10);
@@ -417,7 +417,7 @@ TEST("what was computed under one cache salt serves no other, from disk too") {
     b.save("a");
   }
   Bench b(64, o);
-  b.core->agents().fork("a", "copy");
+  b.fork("a", "copy");
   CHECK_EQUAL(ask(b, "", "").cached_tokens, 0);
   CHECK_EQUAL(ask(b, "copy", "tenant").cached_tokens, 99);
   b.core->agents().evict("a", {});

@@ -172,7 +172,7 @@ TEST("a fork that brings a waiting agent back leaves no stale plan") {
   const int waits = b.submit("a", other, 10);
   b.core->work();
   CHECK_EQUAL(b.core->stats().waiting, 1);
-  b.core->agents().fork("a", "copy");
+  b.fork("a", "copy");
   b.run();
   CHECK(b.done.count(busy));
   CHECK(b.tokens[waits] == answer(other, 10));

@@ -142,7 +142,7 @@ TEST(
   Bench b(64);
   const auto talk = words(40, 4);
   b.finish(b.submit("a", talk, 4));
-  b.core->agents().fork("a", "b"); // the last block is shared: copied on write
+  b.fork("a", "b"); // the last block is shared: copied on write
   const auto next = joined(joined(talk, answer(talk, 4)), words(3, 6));
   b.executor->fail_copies = 1;
   const int fails = b.submit("b", next, 4);

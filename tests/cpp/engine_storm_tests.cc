@@ -62,13 +62,15 @@ class Storm {
   }
 
   void fork(const std::string& name, const std::string& child) {
-    AgentStore& agents = bench_.core->agents();
-    try {
-      agents.fork(name, child);
-      talks_[child] = talks_[name];
-    } catch (const Error& e) { // a full pool may refuse
-      CHECK(e.code() == Code::kPoolExhausted);
-    }
+    const auto talk = talks_[name];
+    bench_.core->agents().fork(
+        name, child, [this, child, talk](const std::optional<Error>& error) {
+          if (error) { // a full pool may refuse
+            CHECK(error->code() == Code::kPoolExhausted);
+          } else {
+            talks_[child] = talk;
+          }
+        });
   }
 
   void check(int id, const std::vector<int32_t>& right) {

@@ -122,12 +122,25 @@ void SchedulerSimulator::disturb() {
   } else if (one_in(50)) {
     const std::string child = some_agent();
     if (!child.empty() && !agents.known(child)) {
-      try {
-        agents.fork(agent, child);
-      } catch (const Error& e) { // a full pool may refuse
-        CHECK(e.code() == Code::kPoolExhausted);
-      }
+      fork(agent, child);
     }
+  }
+}
+
+void SchedulerSimulator::fork(
+    const std::string& parent,
+    const std::string& child) {
+  try {
+    bench_.core->agents().fork(
+        parent, child, [](const std::optional<Error>& error) {
+          // A full pool may refuse, and the agents may come or go meanwhile.
+          CHECK(
+              !error || error->code() == Code::kPoolExhausted ||
+              error->code() == Code::kAgentExists ||
+              error->code() == Code::kAgentNotFound);
+        });
+  } catch (const Error& e) { // its file went with a lost disk
+    CHECK(e.code() == Code::kIncompatibleCache);
   }
 }
 

@@ -59,6 +59,7 @@ class SchedulerSimulator {
   void arrive();
   void disturb();
   void remove(const std::string& agent);
+  void fork(const std::string& parent, const std::string& child);
   void turn();
   void wait_for_writer() const;
   void hear(StepEvents& events);

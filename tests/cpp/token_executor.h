@@ -3,6 +3,7 @@
 // One wrong, stale or missing block and the answer differs from expected().
 #pragma once
 
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -146,6 +147,7 @@ class TokenExecutor : public Executor {
   }
   void write_block(int, BlockId id, int n, std::span<const std::byte> bytes)
       override {
+    bytes_written += bytes.size();
     for (int i = 0; i < n; i++) {
       std::memcpy(
           &pool_[static_cast<size_t>(id) * spec_.block_tokens + i],
@@ -160,6 +162,7 @@ class TokenExecutor : public Executor {
   int fail_copies = 0; // of the next calls that have some to make
   size_t max_rows = 0;
   size_t blocks_copied = 0;
+  std::atomic<size_t> bytes_written = 0; // by write_block
   bool threaded = false;
   std::string numerics = "tokens";
 

@@ -7,9 +7,13 @@ import { join } from 'node:path';
 
 export interface AgentFile {
   readonly agent: string;
+  /** Name of the model's folder. */
+  readonly fingerprint: string;
   /** As the model calls itself; empty when the header cannot be read. */
   readonly model: string;
   readonly tokens: number | undefined;
+  /** Without keys and values: they were given up for the disk's budget. */
+  readonly cold: boolean;
   readonly bytes: number;
   readonly savedMs: number;
 }
@@ -22,7 +26,7 @@ const SUFFIX = '.safetensors';
 /** @returns newest first; empty for a folder that does not exist. */
 export async function listAgentFiles(cacheDir: string): Promise<AgentFile[]> {
   const models = await entries(cacheDir);
-  const found = await Promise.all(models.map((fingerprint) => readModelFolder(join(cacheDir, fingerprint))));
+  const found = await Promise.all(models.map((fingerprint) => readModelFolder(cacheDir, fingerprint)));
   return found.flat().sort((a, b) => b.savedMs - a.savedMs);
 }
 
@@ -34,16 +38,17 @@ export function agentOfFileName(name: string): string | undefined {
   return [...id].map((letter, at) => (isUpper(at) ? letter.toUpperCase() : letter)).join('');
 }
 
-async function readModelFolder(folder: string): Promise<AgentFile[]> {
+async function readModelFolder(cacheDir: string, fingerprint: string): Promise<AgentFile[]> {
+  const folder = join(cacheDir, fingerprint);
   const files: AgentFile[] = [];
   for (const name of await entries(folder)) {
     const agent = agentOfFileName(name);
-    if (agent !== undefined) files.push(await readAgentFile(join(folder, name), agent));
+    if (agent !== undefined) files.push({ fingerprint, ...(await readAgentFile(join(folder, name), agent)) });
   }
   return files;
 }
 
-async function readAgentFile(path: string, agent: string): Promise<AgentFile> {
+async function readAgentFile(path: string, agent: string): Promise<Omit<AgentFile, 'fingerprint'>> {
   const file = await open(path);
   try {
     const { size, mtimeMs } = await file.stat();
@@ -54,10 +59,10 @@ async function readAgentFile(path: string, agent: string): Promise<AgentFile> {
   }
 }
 
-async function readHeader(
-  file: Awaited<ReturnType<typeof open>>,
-): Promise<{ model: string; tokens: number | undefined }> {
-  const unreadable = { model: '', tokens: undefined };
+type Header = Pick<AgentFile, 'model' | 'tokens' | 'cold'>;
+
+async function readHeader(file: Awaited<ReturnType<typeof open>>): Promise<Header> {
+  const unreadable = { model: '', tokens: undefined, cold: false };
   const prefix = await file.read(Buffer.alloc(8), 0, 8, 0);
   if (prefix.bytesRead < 8) return unreadable;
   const length = prefix.buffer.readBigUInt64LE();
@@ -67,8 +72,8 @@ async function readHeader(
 }
 
 /** The file may be anything; the engine judges it when it opens it, here it is only shown. */
-function parseHeader(text: string): { model: string; tokens: number | undefined } | undefined {
-  let header: { __metadata__?: { model?: unknown }; tokens?: { shape?: unknown } } | null;
+function parseHeader(text: string): Header | undefined {
+  let header: { __metadata__?: { model?: unknown; kind?: unknown }; tokens?: { shape?: unknown } } | null;
   try {
     header = JSON.parse(text) as typeof header;
   } catch {
@@ -80,6 +85,7 @@ function parseHeader(text: string): { model: string; tokens: number | undefined 
   return {
     model: typeof model === 'string' ? model : '',
     tokens: typeof tokens === 'number' ? tokens : undefined,
+    cold: header?.__metadata__?.kind === 'cold',
   };
 }
 

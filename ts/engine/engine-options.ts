@@ -21,6 +21,7 @@ export interface FullEngineOptions {
   kvBits: KvBits;
   blockTokens: number;
   cacheBudgetMb: number;
+  diskBudgetMb: number;
   maxBatchSize: number;
   prefillStepTokens: number;
   maxQueue: number;
@@ -28,7 +29,6 @@ export interface FullEngineOptions {
   maxContext: number;
   /** Absolute; empty: nothing is kept on disk. */
   cacheDir: string;
-  diskBudgetMb: number;
   batchWindowMs: number;
   speculation: 'auto' | 'off';
   watchdogMs: number;
@@ -42,7 +42,7 @@ const ranges = {
   threads: { min: 0, max: 1024 },
   blockTokens: { min: 16, max: 1024, multipleOf: 16 },
   cacheBudgetMb: { min: 1, max: 1 << 24 },
-  diskBudgetMb: { min: 0, max: 1 << 30 },
+  diskBudgetMb: { min: 0, max: 1 << 24 },
   maxBatchSize: { min: 1, max: 64 },
   prefillStepTokens: { min: 16, max: 65536 },
   maxQueue: { min: 0, max: 1_000_000 },
@@ -79,13 +79,13 @@ export function checkEngineOptions(options: EngineOptions): FullEngineOptions {
     kvBits: checkKvBits(options.kvBits),
     blockTokens: integer('blockTokens', 64),
     cacheBudgetMb: integer('cacheBudgetMb', 4096),
+    diskBudgetMb: integer('diskBudgetMb', 32_768),
     maxBatchSize: integer('maxBatchSize', 16),
     prefillStepTokens: integer('prefillStepTokens', 512),
     maxQueue: integer('maxQueue', 256),
     maxAgentsInMemory: integer('maxAgentsInMemory', 0),
     maxContext: integer('maxContext', 0),
     cacheDir: checkCacheDir(options.cacheDir),
-    diskBudgetMb: integer('diskBudgetMb', 20_480),
     batchWindowMs: integer('batchWindowMs', 0),
     speculation: checkChoice('speculation', options.speculation, 'auto', ['auto', 'off']),
     watchdogMs: integer('watchdogMs', 120_000),

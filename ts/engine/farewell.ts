@@ -60,7 +60,11 @@ export async function lastLook(
   await engine.clearCaches?.({}).catch(() => undefined);
   const all = await engine.agents?.();
   const kept = all?.filter(({ diskBytes }) => diskBytes > 0);
-  tell(kept?.map((agent) => ({ ...agent, tier: 'warm', saved: true, blocks: 0, poolBytes: 0 })));
+  tell(kept?.map((agent) => ({ ...agent, tier: tierOnDisk(agent), saved: true, blocks: 0, poolBytes: 0 })));
+}
+
+function tierOnDisk({ tier }: AgentInfo): AgentInfo['tier'] {
+  return tier === 'cold' ? 'cold' : 'warm';
 }
 
 /** Waits for `event`, but not longer than `ms` or until `hurry`. */

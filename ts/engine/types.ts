@@ -44,6 +44,12 @@ export interface EngineOptions {
   blockTokens?: number | undefined;
   /** Memory for the cache of all agents. @default 4096 */
   cacheBudgetMb?: number | undefined;
+  /**
+   * Disk for the caches of all models' agents in `cacheDir`; 0: no limit. Beyond it the agents used longest ago go
+   * cold: their transcripts stay, their next request computes its tokens again.
+   * @default 32768
+   */
+  diskBudgetMb?: number | undefined;
   /** Sequences in one step: 1 to 64. @default 16 */
   maxBatchSize?: number | undefined;
   /** Prompt tokens in one step: 16 to 65536. @default 512 */
@@ -59,11 +65,6 @@ export interface EngineOptions {
    * @default '~/.stomp-serve/caches'
    */
   cacheDir?: string | null | undefined;
-  /**
-   * What the folder may hold, other models' agents included; 0: any size. Beyond it the agents used longest ago go
-   * cold: their conversation stays, their cache is computed again when they are next used. @default 20480
-   */
-  diskBudgetMb?: number | undefined;
   /**
    * Bits of a cached key or value, in memory and on disk: 8 halves the cache and what a long conversation costs per
    * token, for hardly any precision; 4 takes little more than a quarter, for some. @default 16

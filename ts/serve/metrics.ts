@@ -173,6 +173,7 @@ class EngineMetrics {
   readonly #memory: Gauge<'kind'>;
   readonly #pool: Gauge<'group'>;
   readonly #evictions: Counter<'tier'>;
+  readonly #disk: Gauge<'kind'>;
   readonly #drafts: Counter<'outcome'>;
   readonly #persist: Histogram;
   #engine: object | undefined;
@@ -202,8 +203,14 @@ class EngineMetrics {
     });
     this.#evictions = new Counter({
       name: 'stomp_eviction_total',
-      help: 'Agents moved out of a tier',
+      help: 'Agents moved out of a tier: hot to warm, warm to cold',
       labelNames: ['tier'],
+      registers,
+    });
+    this.#disk = new Gauge({
+      name: 'stomp_disk_bytes',
+      help: 'Cache folder: used, and saved by keeping once what agents share',
+      labelNames: ['kind'],
       registers,
     });
     this.#drafts = new Counter({
@@ -234,6 +241,8 @@ class EngineMetrics {
     }
     this.#evictions.inc({ tier: 'hot' }, stats.evictionsHot - this.#seen.evictionsHot);
     this.#evictions.inc({ tier: 'warm' }, stats.demotions - this.#seen.demotions);
+    this.#disk.set({ kind: 'used' }, stats.diskBytes);
+    this.#disk.set({ kind: 'shared' }, stats.diskSharedBytes);
     this.#draftsSince(stats);
     this.#savesSince(stats);
     this.#seen = stats;
@@ -241,7 +250,8 @@ class EngineMetrics {
 
   /** There is no engine. Counters stay, for they only grow. */
   clear(): void {
-    for (const gauge of [this.#queue, this.#batch, this.#agents, this.#memory, this.#pool]) gauge.reset();
+    const gauges = [this.#queue, this.#batch, this.#agents, this.#memory, this.#pool, this.#disk];
+    for (const gauge of gauges) gauge.reset();
     this.#process();
   }
 

@@ -171,6 +171,9 @@ void EngineCore::plan_restore(Sequence& seq) {
   if (file->header().cold) {
     agent.note = "the agent's cache was given up for room on the disk";
   }
+  if (file->lack()) {
+    seq.usage.miss_reason = lack_note(*file->lack());
+  }
   if (file->header().tokens.empty()) {
     return;
   }
@@ -300,19 +303,17 @@ void EngineCore::start(SequencePtr taken) {
 }
 
 bool EngineCore::restore() {
-  bool busy = false;
   for (const SequencePtr& seq : active_) {
-    if (seq->phase != Phase::kRestoring) {
-      continue;
+    if (seq->phase == Phase::kRestoring) {
+      guarded(*seq, [&] {
+        if (!restore_blocks(*seq)) {
+          restored(*seq);
+        }
+      });
+      return true; // the others' turn comes: answers wait for one at a time
     }
-    busy = true;
-    guarded(*seq, [&] {
-      if (!restore_blocks(*seq)) {
-        restored(*seq);
-      }
-    });
   }
-  return busy;
+  return false;
 }
 
 /// Reads some blocks back. False when there is nothing more to read, or what
@@ -327,8 +328,7 @@ bool EngineCore::restore_blocks(Sequence& seq) {
   const bool more =
       restore.advance(*executor_, *cache_, kv, kRestoreBytesPerTurn);
   if (restore.error()) {
-    seq.usage.miss_reason = set_aside_note(*restore.error());
-    agents_->set_aside(*seq.agent);
+    seq.usage.miss_reason = agents_->give_up(*seq.agent, restore);
   }
   return more;
 }

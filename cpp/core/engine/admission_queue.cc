@@ -16,7 +16,7 @@ int64_t cost(const Sequence& seq) {
 }
 
 bool is_free(const Sequence& seq) {
-  return seq.agent->running == nullptr;
+  return !seq.agent->busy();
 }
 
 } // namespace

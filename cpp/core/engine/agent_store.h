@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <set>
@@ -21,6 +22,8 @@ namespace stomp {
 
 /// A miss_reason for a file that cannot be read.
 std::string set_aside_note(const Error& error);
+/// And for a segment.
+std::string lack_note(const AgentFileReader::Lack& lack);
 
 class AgentStore {
  public:
@@ -58,13 +61,21 @@ class AgentStore {
 
   /// Renames a file whose blocks turned out to be bad.
   void set_aside(Agent& agent);
+  /// After an error: what the blocks came from is not used again. Returns a
+  /// miss_reason.
+  std::string give_up(Agent& agent, const Restore& restore);
 
   /// A new agent that holds nothing. Throws kAgentExists.
   void create(const std::string& id);
-  void fork(const std::string& from, const std::string& to);
-  /// Brings an agent that is on disk only into the pool, all of it. Throws
-  /// kIncompatibleCache, kCacheCorrupt, kPoolExhausted.
-  void load(const std::string& id);
+  /// A second agent with what the first one has, brought back from disk first.
+  /// Throws kAgentNotFound, kAgentExists; both may fail as load() does.
+  void fork(const std::string& from, const std::string& to, Engine::Done done);
+  /// Brings an agent that is on disk only into the pool, all of it, bit by bit;
+  /// its requests wait meanwhile. Fails or throws with kIncompatibleCache,
+  /// kCacheCorrupt, kPoolExhausted.
+  void load(const std::string& id, Engine::Done done);
+  /// Answers those who wait for that with this error.
+  void cancel_arrivals(const Error& why);
   /// Of an agent in memory or on disk, "" for neither. Throws what
   /// DiskTier::open throws.
   std::string transcript(const std::string& id);
@@ -85,7 +96,7 @@ class AgentStore {
   enum class Eviction { kDone, kUnderWay, kNobody };
   Eviction evict_one(const Agent* besides = nullptr);
 
-  /// Moves blocks to the writer; true when something was done.
+  /// Moves blocks to the writer and back; true when something was done.
   bool pump();
   /// Names the agents that the disk does not have as they are, if any.
   std::optional<Error> unsaved() const;
@@ -110,16 +121,27 @@ class AgentStore {
 
  private:
   struct Job;
+  struct Arrival;
+  using Arrivals = std::list<Arrival>;
 
   std::shared_ptr<Agent> find(const std::string& id) const;
   std::shared_ptr<Agent> require(const std::string& id);
-  void make_room_for(Agent& agent, const Restore& restore);
-  void load_whole(Agent& agent);
+  void fork_now(const Agent& parent, const std::string& to);
+  void bring_back(const std::shared_ptr<Agent>& agent, Engine::Done done);
+  void begin_arrival(Arrival& arrival);
+  bool advance_arrivals();
+  bool reserve_arrival(Arrival& arrival);
+  void advance_arrival(Arrivals::iterator it);
+  void end_arrival(Arrivals::iterator it, const std::optional<Error>& error);
+  void cancel_arrival(const Agent& agent, const Error& why);
   bool evictable(const Agent& agent) const;
   bool may_drop(const Agent& agent) const;
   std::shared_ptr<Agent> least_recent(const Agent* besides) const;
   void describe(const Agent& agent, AgentInfo& info) const;
   void enqueue(const std::shared_ptr<Agent>& agent, Engine::Done done);
+  bool pump_files();
+  bool bring_forward();
+  bool may_save() const;
   void start_job();
   void begin_file(AgentFileHeader header);
   void finish_file(const DiskTier::Result& result);
@@ -128,6 +150,7 @@ class AgentStore {
   bool held_by_others(const BlockTable& table, int number) const;
   bool make_room_on_disk();
   bool demote(const std::string& id);
+  void demoted(const DiskTier::Result& result);
   AgentFileHeader snapshot(Job& job);
   std::vector<std::byte> next_block(Job& job);
   void hand_over(Job& job);
@@ -151,7 +174,8 @@ class AgentStore {
     Engine::Done done; // may be empty
   };
   std::deque<Waiting> queue_; // saves not begun
-  std::unique_ptr<Job> job_;  // the save under way
+  std::unique_ptr<Job> job_;  // the file under way
+  Arrivals arrivals_;         // in order of asking
   Counters counters_;
 };
 

@@ -21,7 +21,7 @@ void AgentStore::evict_all(
     }
   };
   for (const auto& [id, agent] : agents_) {
-    if (!agent->running && !besides.contains(id)) {
+    if (!agent->busy() && !besides.contains(id)) {
       progress->left++;
       evict(id, one_done);
     }

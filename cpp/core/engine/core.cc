@@ -283,6 +283,8 @@ void EngineCore::clear_caches(
 
 void EngineCore::shut_down() {
   shutting_down_ = true;
+  agents_->cancel_arrivals(
+      Error(Code::kShuttingDown, "The engine is shutting down."));
   for (auto& [id, seq] : by_id_) {
     seq->cancelled = true;
   }

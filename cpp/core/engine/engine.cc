@@ -238,15 +238,13 @@ void Engine::create(const std::string& agent, Done done) {
 
 void Engine::load(const std::string& agent, Done done) {
   impl_->act(std::move(done), [agent](EngineCore& core, const Done& done) {
-    core.agents().load(agent);
-    done(std::nullopt);
+    core.agents().load(agent, done);
   });
 }
 
 void Engine::fork(const std::string& from, const std::string& to, Done done) {
   impl_->act(std::move(done), [from, to](EngineCore& core, const Done& done) {
-    core.agents().fork(from, to);
-    done(std::nullopt);
+    core.agents().fork(from, to, done);
   });
 }
 

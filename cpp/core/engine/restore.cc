@@ -90,6 +90,7 @@ bool Restore::advance(
   cache.commit(seq, std::span(file_->header().tokens).subspan(had, done - had));
   if (next_ < end) {
     error_ = errors[next_ - begin];
+    bad_segment_ = file_->segment_of(order_[next_]);
     cache.truncate(seq, done); // gives back what was not written
   }
   return next_ < order_.size() && !error_;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cache/kv_cache.h"
@@ -39,6 +40,8 @@ class Restore {
       CachedSequence& seq,
       size_t max_bytes);
   const std::optional<Error>& error() const { return error_; }
+  /// Of the segment that the error came from; empty: the agent's own file.
+  const std::string& bad_segment() const { return bad_segment_; }
 
  private:
   size_t next_part(const ModelCacheSpec& spec, size_t max_bytes) const;
@@ -51,6 +54,7 @@ class Restore {
   std::vector<size_t> order_; // the file's blocks, by their number in a table
   size_t next_ = 0;           // in order_
   std::optional<Error> error_;
+  std::string bad_segment_;
 };
 
 } // namespace stomp

@@ -26,6 +26,7 @@ struct Agent {
   uint64_t version = 0;        // counts changes of kv and transcript
   uint64_t saved_version = 0;  // what the disk holds
   Sequence* running = nullptr; // at most one request at a time
+  bool arriving = false;       // comes into the pool without one
   Clock::time_point last_used;
   int64_t last_used_ms = 0; // Unix time, for people
   uint64_t requests = 0;
@@ -38,6 +39,8 @@ struct Agent {
       false; // its request was preempted, and can do without the cache
 
   bool dirty() const { return version != saved_version; }
+  /// Its cache is somebody's to change.
+  bool busy() const { return running || arriving; }
 };
 
 enum class Phase { kWaiting, kRestoring, kPrefill, kDecode, kDone };

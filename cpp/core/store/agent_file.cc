@@ -378,7 +378,7 @@ int64_t blocks_in_segments(const AgentFileHeader& h) {
     }
     next += use.blocks;
   }
-  if (next * h.spec.block_tokens > static_cast<int64_t>(h.tokens.size())) {
+  if (next > static_cast<int64_t>(h.tokens.size()) / h.spec.block_tokens) {
     corrupt("its segments have more than its tokens");
   }
   return next;
@@ -431,7 +431,8 @@ void check_segment(const AgentFileHeader& h) {
   }
   const bool ends = std::all_of(
       next.begin(), next.end(), [&](int64_t n) { return n < 0 || n == end; });
-  if (!ends || end * h.spec.block_tokens != n_tokens || !h.segments.empty()) {
+  if (!ends || h.blocks.empty() || end * h.spec.block_tokens != n_tokens ||
+      !h.segments.empty()) {
     corrupt("its blocks do not end with its tokens");
   }
 }
@@ -612,26 +613,45 @@ void AgentFileReader::place_own_blocks() {
   blocks_ = header_.blocks;
   for (size_t i = 0; i < blocks_.size(); i++) {
     const size_t bytes = stored_block_bytes(header_.spec, blocks_[i]);
-    places_.push_back({{at, bytes}, crcs[i]});
+    places_.push_back({{at, bytes}, crcs[i], ""});
     at += bytes;
   }
 }
 
 void AgentFileReader::open_segments(const std::string& folder) {
-  if (folder.empty() && !header_.segments.empty()) {
-    corrupt("it uses segments where there are none");
-  }
-  for (const SegmentUse& part : header_.segments) {
+  for (size_t i = 0; i < header_.segments.size(); i++) {
+    const SegmentUse& part = header_.segments[i];
     try {
+      if (folder.empty()) {
+        corrupt("it uses segments where there are none");
+      }
       segments_.push_back(std::make_unique<AgentFileReader>(
           folder + "/" + segment_file_name(part.name), ""));
+      use(part, *segments_.back());
     } catch (const Error& error) {
-      corrupt(
-          "of the beginning that it shares with others, " +
-          std::string(error.what()));
+      end_before(i, error);
+      return;
     }
-    use(part, *segments_.back());
   }
+}
+
+/// Leaves out all from this segment on.
+void AgentFileReader::end_before(size_t segment, const Error& why) {
+  const int end = header_.segments[segment].first;
+  lack_ = {header_.segments[segment].name, why};
+  header_.segments.resize(segment);
+  header_.tokens.resize(static_cast<size_t>(end) * header_.spec.block_tokens);
+  const auto behind = [end](const StoredBlock& b) { return b.index >= end; };
+  size_t kept = 0;
+  for (size_t i = 0; i < blocks_.size(); i++) {
+    if (!behind(blocks_[i])) {
+      blocks_[kept] = blocks_[i];
+      places_[kept++] = places_[i];
+    }
+  }
+  blocks_.resize(kept);
+  places_.resize(kept);
+  std::erase_if(header_.blocks, behind);
 }
 
 /// REQUIRES: the segment's file is sound by itself.
@@ -656,6 +676,7 @@ void AgentFileReader::use(
     if (b.index >= part.first && b.index < part.first + part.blocks) {
       blocks_.push_back(b);
       places_.push_back(segment.places_[i]);
+      places_.back().segment = part.name;
       found++;
     }
   }
@@ -704,13 +725,23 @@ std::span<const std::byte> AgentFileReader::block(size_t i) const {
   return place.bytes;
 }
 
-std::vector<SegmentUse> segments_used(const std::string& path) {
+std::optional<std::vector<SegmentUse>> segments_used(const std::string& path) {
   try {
-    const SafetensorsFile file(path);
+    const SafetensorsFile file(
+        path,
+        Code::kCachePersistence,
+        Code::kCacheCorrupt,
+        Code::kCachePersistence);
+    if (number(file, "version") > kVersion) {
+      return std::nullopt;
+    }
     const std::string* text = file.find_metadata("segments");
     return text == nullptr ? std::vector<SegmentUse>() : parse_segments(*text);
-  } catch (const Error&) {
-    return {}; // said where the agent is used
+  } catch (const Error& error) {
+    if (error.code() == Code::kCacheCorrupt) {
+      return std::vector<SegmentUse>(); // it is set aside when it is used
+    }
+    return std::nullopt;
   }
 }
 

@@ -60,8 +60,10 @@ std::vector<std::string> prefix_names(
     const AgentFileHeader& header,
     int blocks);
 
-/// What the agent's file at `path` uses; nothing if it cannot be read.
-std::vector<SegmentUse> segments_used(const std::string& path);
+/// What the agent's file at `path` uses, its seal unchecked: nothing when it is
+/// damaged. Not known of a file that cannot be opened just now, or of a later
+/// version.
+std::optional<std::vector<SegmentUse>> segments_used(const std::string& path);
 
 std::string segment_file_name(const std::string& name);
 /// The reverse; nothing for other names.
@@ -98,9 +100,19 @@ class AgentFileWriter {
 class AgentFileReader {
  public:
   /// Segments are looked for in `segment_folder`; empty: there are none. Throws
-  /// kCacheCorrupt saying what is wrong, kCachePersistence when a file cannot
+  /// kCacheCorrupt saying what is wrong, kCachePersistence when the file cannot
   /// be opened now, kIncompatibleCache for a later format.
   AgentFileReader(const std::string& path, const std::string& segment_folder);
+
+  /// A segment that could not be used, and why.
+  struct Lack {
+    std::string segment;
+    Error why;
+  };
+  /// Of the segments the first that could not be used, if any. header() and
+  /// blocks() then end before it: what follows is of no use without it. The
+  /// transcript is there as ever.
+  const std::optional<Lack>& lack() const { return lack_; }
 
   const AgentFileHeader& header() const { return header_; }
   /// All there are: the file's own, then those of its segments.
@@ -119,23 +131,30 @@ class AgentFileReader {
 
   /// Bytes of blocks()[i]. Throws kCacheCorrupt on a bad checksum.
   std::span<const std::byte> block(size_t i) const;
+  /// Name of the segment that blocks()[i] lies in; empty: the file itself.
+  const std::string& segment_of(size_t i) const {
+    return places_.at(i).segment;
+  }
 
  private:
   /// Where a block's bytes are, and what they should come to.
   struct Place {
     std::span<const std::byte> bytes;
     uint32_t crc = 0;
+    std::string segment;
   };
 
   void place_own_blocks();
   void open_segments(const std::string& folder);
   void use(const SegmentUse& use, const AgentFileReader& segment);
+  void end_before(size_t segment, const Error& why);
 
   SafetensorsFile file_;
   AgentFileHeader header_;
   std::vector<StoredBlock> blocks_;
   std::vector<Place> places_;                              // of those
   std::vector<std::unique_ptr<AgentFileReader>> segments_; // mapped
+  std::optional<Lack> lack_;
 };
 
 } // namespace stomp

@@ -17,6 +17,7 @@
 
 #include "base/sync.h"
 #include "base/thread_name.h"
+#include "store/safetensors_writer.h"
 
 namespace stomp {
 
@@ -264,8 +265,8 @@ void DiskTier::scan() {
   for (const fs::directory_entry& file :
        fs::directory_iterator(folder_, error)) {
     const std::string name = file.path().filename().string();
-    if (ends_with(name, ".tmp")) { // of a writer that was killed
-      std::error_code ignored;     // it will be tried again at the next start
+    if (is_writer_temporary(name)) {
+      std::error_code ignored; // it will be tried again at the next start
       fs::remove(file.path(), ignored);
       continue;
     }
@@ -280,11 +281,11 @@ void DiskTier::scan() {
         "Cannot read the cache folder " + folder_ + ": " + error.message());
   }
   if (fs::exists(segments_.folder(), error)) {
-    std::map<std::string, std::vector<SegmentUse>> uses;
+    std::map<std::string, std::string> files;
     for (const auto& [agent, entry] : entries_) {
-      uses[agent] = segments_used(path_of(agent));
+      files[agent] = path_of(agent);
     }
-    segments_.scan(uses);
+    segments_.scan(files);
   }
 }
 
@@ -332,6 +333,9 @@ std::unique_ptr<AgentFileReader> DiskTier::verified(const std::string& agent) {
     Entry& entry = entries_[agent];
     entry.tokens = static_cast<int>(file->header().tokens.size());
     entry.cold = file->header().cold;
+    if (file->lack()) {
+      segments_.distrust(file->lack()->segment);
+    }
     return file;
   } catch (const Error& error) {
     if (error.code() == Code::kCacheCorrupt) {
@@ -356,13 +360,14 @@ void DiskTier::set_aside(const std::string& agent) {
   take_kept(agent);
   const std::string path = path_of(agent);
   std::error_code error;
-  fs::rename(path, path + ".corrupt", error);
+  fs::rename(path, path + kAside, error);
   if (error) {
     fs::remove(path, error);
+  } else {
+    others_->add_aside(path + kAside);
   }
   entries_.erase(agent);
   bytes_.reset();
-  segments_.distrust(agent);
   segments_.use(agent, {});
 }
 
@@ -423,12 +428,20 @@ std::optional<std::string> DiskTier::least_recent(
   const std::string* oldest = nullptr;
   int64_t used = 0;
   for (const auto& [agent, entry] : entries_) {
-    if (!entry.cold && (!oldest || entry.used_ms < used) && may_go(agent)) {
+    if (!entry.cold && !entry.stays && (!oldest || entry.used_ms < used) &&
+        may_go(agent)) {
       oldest = &agent;
       used = entry.used_ms;
     }
   }
   return oldest ? std::optional(*oldest) : std::nullopt;
+}
+
+void DiskTier::let_stay(const std::string& agent) {
+  const auto found = entries_.find(agent);
+  if (found != entries_.end()) {
+    found->second.stays = true;
+  }
 }
 
 bool DiskTier::writing() const {
@@ -498,7 +511,23 @@ void DiskTier::written(uint64_t bytes) {
   entry.bytes = bytes;
   entry.tokens = static_cast<int>(h.tokens.size());
   entry.cold = h.cold;
+  entry.stays = false;
   segments_.use(h.agent, h.segments);
+}
+
+bool remove_stored_agent(
+    const std::string& root,
+    const std::string& fingerprint,
+    const std::string& agent) {
+  if (!fs::is_directory(root + "/" + fingerprint)) {
+    return false; // or it would be made
+  }
+  DiskTier tier(root, fingerprint, [] {});
+  if (!tier.has(agent)) {
+    return false;
+  }
+  tier.remove(agent);
+  return true;
 }
 
 } // namespace stomp

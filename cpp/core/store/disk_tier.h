@@ -36,10 +36,15 @@ class DiskTier {
     int64_t used_ms = 0; // Unix time: written or restored last
     int tokens = -1;     // -1: not known before the file is opened
     bool cold = false;   // known to hold no keys and values
+    bool stays = false;  // could not be made cold
   };
   /// Agents that have a file, by id.
   const std::map<std::string, Entry>& entries() const { return entries_; }
-  Segments& segments() { return segments_; }
+  Segments& segments() {
+    bytes_.reset();
+    return segments_;
+  }
+  const Segments& segments() const { return segments_; }
   OtherCaches& others() {
     bytes_.reset();
     return *others_;
@@ -47,9 +52,11 @@ class DiskTier {
   /// Of all that is in the folder of caches, other models' included.
   uint64_t bytes() const;
   /// The agent whose file was used longest ago, of those with keys and values
-  /// that may go.
+  /// that may go and were not to stay.
   std::optional<std::string> least_recent(
       const std::function<bool(const std::string&)>& may_go) const;
+  /// The agent's file stays as it is until it is written again.
+  void let_stay(const std::string& agent);
   bool has(const std::string& agent) const { return entries_.count(agent); }
 
   /// Tokens in an agent's file; 0 when it cannot be read, which may also take
@@ -109,6 +116,14 @@ class DiskTier {
   std::unique_ptr<AgentFileReader> kept_; // by look(), or null
   std::unique_ptr<Writer> writer_;
 };
+
+/// Takes an agent of the model out of a folder of caches that no engine uses,
+/// with what it alone used; false when it is not there. Throws as DiskTier
+/// does. Any thread.
+bool remove_stored_agent(
+    const std::string& root,
+    const std::string& fingerprint,
+    const std::string& agent);
 
 /// File name of an agent, such that ids that differ in case only do not meet
 /// on a case-insensitive file system: the id in lower case, then, if it was not

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "store/disk_tier.h"
+#include "store/safetensors_writer.h"
 
 namespace stomp {
 
@@ -14,15 +15,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr char kAside[] = ".corrupt";
-
 std::string shared_folder(const std::string& folder) {
   return folder + "/shared";
 }
 
-bool ends_with(const std::string& text, const std::string& suffix) {
-  return text.size() >= suffix.size() &&
-      text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
+/// Whether an agent's file was set aside under this name.
+bool is_aside(const std::string& name) {
+  return name.ends_with(kAside) &&
+      agent_of_file_name(name.substr(0, name.size() + 1 - sizeof kAside));
 }
 
 uint64_t bytes_in(const std::string& folder) {
@@ -75,9 +75,11 @@ void OtherCaches::add_folder(const std::string& folder, bool own) {
     const auto agent = agent_of_file_name(name);
     File found{folder, agent.value_or(""), 0, 0};
     found.used_ms = file_time_ms(path, found.bytes);
-    if (ends_with(name, kAside)) {
-      aside_.push_back(path);
-      bytes_ += found.bytes;
+    if (is_aside(name)) {
+      add_aside(path);
+    } else if (is_writer_temporary(name)) {
+      std::error_code ignored; // tried again at the next start
+      fs::remove(path, ignored);
     } else if (agent && !own) {
       bytes_ += found.bytes;
       agents_.push_back(std::move(found));
@@ -86,65 +88,84 @@ void OtherCaches::add_folder(const std::string& folder, bool own) {
   bytes_ += own ? 0 : bytes_in(shared_folder(folder));
 }
 
+void OtherCaches::add_aside(const std::string& path) {
+  uint64_t& bytes = aside_[path]; // perhaps in the place of an earlier one
+  bytes_ -= bytes;
+  file_time_ms(path, bytes);
+  bytes_ += bytes;
+}
+
 bool OtherCaches::drop_one_aside() {
   if (aside_.empty()) {
     return false;
   }
-  uint64_t bytes = 0;
-  file_time_ms(aside_.back(), bytes);
+  const auto [path, bytes] = *aside_.begin();
   std::error_code ignored; // counted as gone: nothing else can be done about it
-  fs::remove(aside_.back(), ignored);
-  aside_.pop_back();
-  bytes_ -= std::min(bytes, bytes_);
+  fs::remove(path, ignored);
+  aside_.erase(path);
+  bytes_ -= bytes;
   return true;
 }
 
-std::optional<int64_t> OtherCaches::oldest_use() const {
-  const auto oldest = std::min_element(
-      agents_.begin(), agents_.end(), [](const File& a, const File& b) {
-        return a.used_ms < b.used_ms;
-      });
-  return oldest == agents_.end() ? std::nullopt
-                                 : std::optional(oldest->used_ms);
+std::vector<OtherCaches::File>::iterator OtherCaches::oldest() {
+  return std::ranges::min_element(agents_, {}, &File::used_ms);
 }
 
-void OtherCaches::demote_oldest() {
-  const auto oldest = std::min_element(
-      agents_.begin(), agents_.end(), [](const File& a, const File& b) {
-        return a.used_ms < b.used_ms;
-      });
-  const File file = *oldest;
-  agents_.erase(oldest);
-  const std::string path = file.folder + "/" + agent_file_name(file.agent);
+std::optional<int64_t> OtherCaches::oldest_use() {
+  const auto found = oldest();
+  return found == agents_.end() ? std::nullopt : std::optional(found->used_ms);
+}
+
+bool OtherCaches::demote_oldest() {
+  const auto found = oldest();
+  const File file = std::move(*found);
+  agents_.erase(found);
   try {
-    AgentFileHeader header =
-        cold_header(AgentFileReader(path, shared_folder(file.folder)).header());
-    AgentFileWriter writer(path, header);
+    const std::string path = file.folder + "/" + agent_file_name(file.agent);
+    const AgentFileReader reader(path, shared_folder(file.folder));
+    if (reader.header().cold) {
+      return false;
+    }
+    AgentFileWriter writer(path, cold_header(reader.header()));
     const uint64_t left = writer.finish();
     bytes_ -= std::min(bytes_, file.bytes - std::min(file.bytes, left));
-    bytes_ -= std::min(bytes_, sweep_segments(file.folder));
   } catch (const Error&) {
-    // Said when its own model is loaded; it keeps its bytes until then.
+    return false; // said when its own model is loaded
   }
+  release_segments(file);
+  return true;
 }
 
-/// Removes what no agent there uses any longer; how many bytes that was.
-uint64_t OtherCaches::sweep_segments(const std::string& folder) const {
-  const uint64_t before = bytes_in(shared_folder(folder));
+/// What no agent there uses any longer goes.
+void OtherCaches::release_segments(const File& file) {
+  const std::string folder = shared_folder(file.folder);
+  const uint64_t before = bytes_in(folder);
   if (before == 0) {
-    return 0;
+    return;
   }
-  std::map<std::string, std::vector<SegmentUse>> uses;
+  segments_of(file.folder).use(file.agent, {});
+  bytes_ -= std::min(bytes_, before - bytes_in(folder));
+}
+
+/// Read once: nobody else changes them.
+Segments& OtherCaches::segments_of(const std::string& folder) {
+  const auto known = segments_.find(folder);
+  if (known != segments_.end()) {
+    return known->second;
+  }
+  std::map<std::string, std::string> files;
   std::error_code error;
   for (const fs::directory_entry& file :
        fs::directory_iterator(folder, error)) {
-    const std::string name = file.path().filename().string();
-    if (const auto agent = agent_of_file_name(name)) {
-      uses[*agent] = segments_used(file.path().string());
+    if (const auto agent =
+            agent_of_file_name(file.path().filename().string())) {
+      files[*agent] = file.path().string();
     }
   }
-  Segments(shared_folder(folder)).scan(uses);
-  return before - bytes_in(shared_folder(folder));
+  Segments& segments =
+      segments_.emplace(folder, Segments(shared_folder(folder))).first->second;
+  segments.scan(files);
+  return segments;
 }
 
 } // namespace stomp

@@ -5,9 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "store/segments.h"
 
 namespace stomp {
 
@@ -18,14 +21,17 @@ class OtherCaches {
 
   uint64_t bytes() const { return bytes_; }
 
+  /// One of the model's own files was set aside, under this path.
+  void add_aside(const std::string& path);
   /// Removes one of the files that were set aside; false when there is none.
   bool drop_one_aside();
   /// When the agent of another model that was used longest ago was used, Unix
   /// time in ms; nothing when there is none with keys and values.
-  std::optional<int64_t> oldest_use() const;
-  /// Lets that agent go cold: only its transcript stays. A file that cannot be
-  /// read is passed over from then on. REQUIRES: there is one.
-  void demote_oldest();
+  std::optional<int64_t> oldest_use();
+  /// Lets that agent go cold: only its transcript stays. False for one that is
+  /// cold already or cannot be read; it is passed over from then on. REQUIRES:
+  /// there is one.
+  bool demote_oldest();
 
  private:
   struct File {
@@ -36,12 +42,18 @@ class OtherCaches {
   };
 
   void add_folder(const std::string& folder, bool own);
-  uint64_t sweep_segments(const std::string& folder) const;
+  std::vector<File>::iterator oldest();
+  Segments& segments_of(const std::string& folder);
+  void release_segments(const File& file);
 
-  std::vector<File> agents_;       // of other models
-  std::vector<std::string> aside_; // paths
+  std::vector<File> agents_;                 // of other models
+  std::map<std::string, Segments> segments_; // by folder, of those looked into
+  std::map<std::string, uint64_t> aside_;    // bytes, by path
   uint64_t bytes_ = 0;
 };
+
+/// Behind the name of a file that was set aside.
+inline constexpr char kAside[] = ".corrupt";
 
 /// When a file was written or used last, Unix time in ms, and its size; 0 and
 /// 0 when there is no such file.

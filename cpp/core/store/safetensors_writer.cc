@@ -159,6 +159,22 @@ std::string temporary_name(const std::string& path) {
 
 } // namespace
 
+bool is_writer_temporary(std::string_view name) {
+  constexpr std::string_view kEnd = ".tmp";
+  if (!name.ends_with(kEnd)) {
+    return false;
+  }
+  name.remove_suffix(kEnd.size());
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) {
+    return false;
+  }
+  name.remove_prefix(dot + 1);
+  const size_t dash = name.find('-');
+  return dash != 0 && dash < name.size() - 1 &&
+      name.find_first_not_of("0123456789-") == std::string_view::npos;
+}
+
 SafetensorsWriter::SafetensorsWriter(
     const std::string& path,
     const std::vector<TensorDeclaration>& tensors,

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "store/safetensors_reader.h"
@@ -20,6 +21,9 @@ struct TensorDeclaration {
   Dtype dtype = Dtype::kU8;
   std::vector<uint64_t> shape;
 };
+
+/// Whether a file of this name is what a writer left that did not end well.
+bool is_writer_temporary(std::string_view name);
 
 class SafetensorsWriter {
  public:

@@ -2,13 +2,31 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
+
+#include "store/safetensors_writer.h"
 
 namespace stomp {
 
 namespace fs = std::filesystem;
 
-void Segments::scan(
-    const std::map<std::string, std::vector<SegmentUse>>& uses) {
+void Segments::scan(const std::map<std::string, std::string>& files) {
+  read_folder();
+  for (const auto& [agent, path] : files) {
+    if (const auto segments = segments_used(path)) {
+      use(agent, *segments);
+    } else {
+      all_uses_known_ = false;
+    }
+  }
+  std::set<std::string> all;
+  for (const auto& [name, segment] : segments_) {
+    all.insert(name);
+  }
+  drop_unused(all);
+}
+
+void Segments::read_folder() {
   std::error_code error;
   std::vector<std::string> files;
   for (const fs::directory_entry& file :
@@ -18,19 +36,11 @@ void Segments::scan(
   for (const std::string& file : files) {
     if (segment_of_file_name(file)) {
       read(file);
-    } else {
+    } else if (is_writer_temporary(file)) {
       std::error_code ignored; // tried again at the next start
       fs::remove(folder_ + "/" + file, ignored);
     }
   }
-  for (const auto& [agent, segments] : uses) {
-    use(agent, segments);
-  }
-  std::set<std::string> all;
-  for (const auto& [name, segment] : segments_) {
-    all.insert(name);
-  }
-  drop_unused(all);
 }
 
 /// A segment that cannot be read is left to those who use it: they say so.
@@ -116,6 +126,9 @@ void Segments::unpin() {
 }
 
 void Segments::drop_unused(const std::set<std::string>& names) {
+  if (!all_uses_known_) {
+    return;
+  }
   for (const std::string& name : names) {
     const auto found = segments_.find(name);
     if (found != segments_.end() && found->second.agents.empty() &&
@@ -130,20 +143,11 @@ void Segments::remove(const std::string& name) {
   std::error_code ignored;
   fs::remove(path_of(name), ignored);
   segments_.erase(name);
-  forget_ends(name);
+  distrust(name);
 }
 
-void Segments::forget_ends(const std::string& name) {
+void Segments::distrust(const std::string& name) {
   std::erase_if(ends_, [&](const auto& end) { return end.second == name; });
-}
-
-void Segments::distrust(const std::string& agent) {
-  const auto used = used_by_.find(agent);
-  if (used != used_by_.end()) {
-    for (const std::string& name : used->second) {
-      forget_ends(name);
-    }
-  }
 }
 
 uint64_t Segments::bytes() const {

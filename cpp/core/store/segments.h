@@ -24,9 +24,10 @@ class Segments {
     return folder_ + "/" + segment_file_name(name);
   }
 
-  /// Reads what is there: `uses` are those of the agents' files, by agent.
-  /// Removes what interrupted writes left and what nobody uses.
-  void scan(const std::map<std::string, std::vector<SegmentUse>>& uses);
+  /// Reads what is there: `files` are the paths of the agents' files, by agent.
+  /// Removes what interrupted writes left and what nobody uses; nothing of the
+  /// latter, now and later, when one of those files cannot be read.
+  void scan(const std::map<std::string, std::string>& files);
 
   /// The leading blocks of these prefixes that segments have.
   std::vector<SegmentUse> covering(const std::vector<std::string>& names) const;
@@ -38,9 +39,8 @@ class Segments {
       uint64_t bytes);
   /// The agent's file uses these now, and those that it had before no longer.
   void use(const std::string& agent, const std::vector<SegmentUse>& segments);
-  /// One of the agent's segments turned out to be bad: no new file uses any of
-  /// them.
-  void distrust(const std::string& agent);
+  /// It turned out to be bad: no new file uses it, and it may be written anew.
+  void distrust(const std::string& name);
   /// The file that is being written will use these: they stay meanwhile.
   void pin(const std::vector<SegmentUse>& segments);
   void unpin();
@@ -54,9 +54,9 @@ class Segments {
     uint64_t bytes = 0;
     std::set<std::string> agents;
   };
+  void read_folder();
   void read(const std::string& file);
   void remove(const std::string& name);
-  void forget_ends(const std::string& name);
   void drop_unused(const std::set<std::string>& names);
 
   std::string folder_;
@@ -64,6 +64,7 @@ class Segments {
   std::map<std::string, std::string> ends_; // prefix: segment that has it
   std::map<std::string, std::set<std::string>> used_by_; // agent: segments
   std::set<std::string> pinned_;
+  bool all_uses_known_ = true;
 };
 
 } // namespace stomp

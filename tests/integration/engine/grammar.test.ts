@@ -37,6 +37,7 @@ const engineOptions = {
   kvBits: 16,
   blockTokens: 16,
   cacheBudgetBytes: 2 ** 24,
+  diskBudgetBytes: 0,
   maxBatchSize: 16,
   prefillStepTokens: 512,
   maxQueue: 256,

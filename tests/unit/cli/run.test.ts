@@ -246,9 +246,12 @@ describe('agents', () => {
       tokens: { dtype: 'I32', shape: [812] },
     };
     writeAgent('ann=1.safetensors', JSON.stringify(header));
+    const cold = { __metadata__: { agent: 'bob', model: 'SmolLM2', kind: 'cold' } };
+    writeAgent('bob.safetensors', JSON.stringify(cold));
     const { code, out } = await stomp('agents', '--port', freePort, '--cache-dir', 'caches');
     expect(code).toBe(0);
-    expect(out).toMatch(/Ann +SmolLM2 +812 +\d+ B +0 s ago/);
+    expect(out).toMatch(/Ann +SmolLM2 +warm +812 +\d+ B +0 s ago/);
+    expect(out).toMatch(/bob +SmolLM2 +cold /);
     expect(out).toContain(`From ${join(folder, 'caches')}`);
   });
 
@@ -292,6 +295,64 @@ describe('agents', () => {
     const { out } = await stomp('agents', '--port', String(port));
     expect(out).toMatch(/ann +hot +90 +2\.0 MB +1\.0 MB +75 % +0 s ago/);
     expect(out).toContain(`From the server at http://127.0.0.1:${port}`);
+  });
+});
+
+describe('agents remove', () => {
+  async function serverThat(answers: (method: string, url: string) => [status: number, body: object]) {
+    const server = createServer((request, response) => {
+      const [status, body] = answers(request.method ?? '', request.url ?? '');
+      response.writeHead(status).end(JSON.stringify(body));
+    });
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return String((server.address() as AddressInfo).port);
+  }
+
+  function writeAgent(fingerprint: string, model: string): void {
+    const path = join(folder, 'caches', fingerprint);
+    mkdirSync(path, { recursive: true });
+    const header = JSON.stringify({ __metadata__: { model } });
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    writeFileSync(join(path, 'ann.safetensors'), Buffer.concat([length, Buffer.from(header)]));
+  }
+
+  it('asks the server that runs', async () => {
+    const seen: string[] = [];
+    const port = await serverThat((method, url) => {
+      seen.push(`${method} ${url}`);
+      return [200, { deleted: true }];
+    });
+    const { code, out } = await stomp('agents', 'remove', 'ann', '--port', port);
+    expect(code).toBe(0);
+    expect(out).toContain('Removed ann from the server');
+    expect(seen).toEqual(['DELETE /v1/agents/ann']);
+  });
+
+  it('says why the server does not', async () => {
+    const error = { code: 'FORBIDDEN', message: 'Not with this key.' };
+    const port = await serverThat(() => [403, { error }]);
+    const { code, err } = await stomp('agents', 'remove', 'ann', '--port', port);
+    expect(code).toBe(1);
+    expect(err).toContain('Not with this key.');
+  });
+
+  it('wants to know which, where several models have one of the name', async () => {
+    writeAgent('abc', 'Small');
+    writeAgent('def', 'Large');
+    const args = ['agents', 'remove', 'ann', '--port', '1', '--cache-dir', 'caches'];
+    const { code, err } = await stomp(...args);
+    expect(code).toBe(1);
+    expect(err).toContain('Small (abc)');
+    expect(err).toContain('Large (def)');
+    expect((await stomp(...args, 'Tiny')).err).toContain('There is no agent ann');
+  });
+
+  it.each([[['remove']], [['rm', 'ann']]])('%j is no action', async (words) => {
+    const { code, err } = await stomp('agents', ...words);
+    expect(code).toBe(2);
+    expect(err).toContain('agents [remove AGENT [MODEL]]');
   });
 });
 

@@ -210,9 +210,10 @@ describe('metrics', () => {
     engine.script = {};
     await post(path, { messages: hello, stream: true }).then((response) => response.text());
     await post(path, { messages: hello, n: 0 });
-    engine.statistics = { evictionsHot: 2, saves: 4, saveSeconds: 0.5, waiting: 1, active: 3 };
+    engine.statistics = { evictionsHot: 2, demotions: 1, saves: 4, saveSeconds: 0.5, waiting: 1, active: 3 };
     await get('/metrics');
-    engine.statistics = { evictionsHot: 3, saves: 5, saveSeconds: 0.75, waiting: 1, active: 3 };
+    const tiers = { evictionsHot: 3, demotions: 2, diskBytes: 700, diskSharedBytes: 70 };
+    engine.statistics = { ...tiers, saves: 5, saveSeconds: 0.75, waiting: 1, active: 3 };
     const response = await get('/metrics');
     expect(response.headers.get('content-type')).toContain('text/plain');
     const text = await response.text();
@@ -233,6 +234,9 @@ describe('metrics', () => {
     expect(value(text, 'stomp_memory_used_bytes{kind="weights"}')).toBe(1000);
     expect(value(text, 'stomp_pool_utilization_ratio{group="0"}')).toBeCloseTo(0.6);
     expect(value(text, 'stomp_eviction_total{tier="hot"}')).toBe(3);
+    expect(value(text, 'stomp_eviction_total{tier="warm"}')).toBe(2);
+    expect(value(text, 'stomp_disk_bytes{kind="used"}')).toBe(700);
+    expect(value(text, 'stomp_disk_bytes{kind="shared"}')).toBe(70);
     expect(value(text, 'stomp_cache_persist_duration_seconds_count')).toBe(5);
     expect(value(text, 'stomp_cache_persist_duration_seconds_sum')).toBeCloseTo(0.75);
     expect(text).not.toContain('agent_id');
@@ -261,6 +265,7 @@ describe('metrics', () => {
       stomp_pool_utilization_ratio: 'gauge',
       stomp_eviction_total: 'counter',
       stomp_drafted_tokens_total: 'counter',
+      stomp_disk_bytes: 'gauge',
       stomp_agents_active: 'gauge',
       stomp_model_swap_duration_seconds: 'histogram',
       stomp_cache_persist_duration_seconds: 'histogram',

@@ -1,19 +1,20 @@
 /** `stomp-serve agents`: asks the running server, and where none runs, looks into the cache folder. */
 import type { Settings } from '../../config/index.js';
 import { StompError } from '../../errors.js';
-import { readKeyFile } from '../../serve/access/key-file.js';
-import { listAgentFiles } from '../agent-files.js';
+import { native } from '../../native.js';
+import { type AgentFile, listAgentFiles } from '../agent-files.js';
 import type { Command, Invocation } from '../command.js';
+import { askServer, serverUrl } from '../running-server.js';
 import { type Column, table } from '../table.js';
 import { print } from '../terminal.js';
 import { formatAge, formatBytes } from '../units.js';
 
 export const agents: Command = {
   name: 'agents',
-  usage: '',
-  summary: 'List the agents of a running server, or those kept on disk',
-  arguments: [0, 0],
-  run: listAgents,
+  usage: '[remove AGENT [MODEL]]',
+  summary: 'List the agents of a running server, or those kept on disk; or remove one',
+  arguments: [0, 3],
+  run: runAgents,
 };
 
 /** One agent as the server tells it. */
@@ -29,11 +30,22 @@ interface ServedAgent {
 
 const right = (title: string): Column => ({ title, align: 'right' });
 
+async function runAgents(invocation: Invocation): Promise<number> {
+  const [action, agent, model] = invocation.positionals;
+  if (action === undefined) return listAgents(invocation);
+  if (action === 'remove' && agent !== undefined) return removeAgent(invocation, agent, model);
+  throw new StompError(
+    'CONFIG_INVALID',
+    `"${invocation.positionals.join(' ')}" cannot be done with agents. Usage: stomp-serve agents ${agents.usage}`,
+    { fields: { field: 'arguments', value: action, allowed: 'remove' } },
+  );
+}
+
 async function listAgents({ settings, terminal }: Invocation): Promise<number> {
-  const url = `http://${askedHost(settings.host)}:${settings.port}`;
-  const served = settings.port === 0 ? undefined : await askServer(url, await firstKey(settings));
-  if (served) {
-    print(terminal, served.length === 0 ? 'No agents yet.' : servedTable(served));
+  const url = serverUrl(settings);
+  const served = await askServer<{ data?: ServedAgent[] }>(settings, 'GET', '/v1/agents');
+  if (Array.isArray(served?.data)) {
+    print(terminal, served.data.length === 0 ? 'No agents yet.' : servedTable(served.data));
     print(terminal, `\nFrom the server at ${url}.`);
     return 0;
   }
@@ -42,41 +54,51 @@ async function listAgents({ settings, terminal }: Invocation): Promise<number> {
   return 0;
 }
 
-/** Where a server on all addresses can be asked from here. */
-function askedHost(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1';
-  if (host === '::') return '[::1]';
-  return host.includes(':') ? `[${host}]` : host;
-}
-
-/** Every role may look at agents. */
-async function firstKey({ apiKeyFile }: Settings): Promise<string | undefined> {
-  return apiKeyFile === undefined ? undefined : (await readKeyFile(apiKeyFile))[0]?.key;
+async function removeAgent(
+  { settings, terminal }: Invocation,
+  agent: string,
+  model: string | undefined,
+): Promise<number> {
+  const served = await askServer(settings, 'DELETE', `/v1/agents/${encodeURIComponent(agent)}`);
+  if (served) {
+    print(terminal, `Removed ${agent} from the server at ${serverUrl(settings)}.`);
+    return 0;
+  }
+  const file = await storedAgent(settings.cacheDir, agent, model);
+  // It may have gone since it was listed.
+  if (!native().removeStoredAgent(settings.cacheDir, file.fingerprint, agent))
+    throw notStored(agent, settings.cacheDir);
+  print(terminal, `Removed ${agent} of ${modelName(file)} from ${settings.cacheDir}.`);
+  return 0;
 }
 
 /**
- * @returns undefined when nobody listens, or somebody who is not a stomp-serve that is ready.
- * @throws StompError UNAUTHORIZED
+ * The one file that is meant.
+ * @throws StompError AGENT_NOT_FOUND, INVALID_REQUEST
  */
-async function askServer(url: string, key: string | undefined): Promise<ServedAgent[] | undefined> {
-  let response: Response;
-  try {
-    response = await fetch(`${url}/v1/agents`, {
-      headers: key === undefined ? {} : { authorization: `Bearer ${key}` },
-      signal: AbortSignal.timeout(5000),
-    });
-  } catch {
-    return undefined;
-  }
-  if (response.status === 401) {
-    throw new StompError(
-      'UNAUTHORIZED',
-      `The server at ${url} wants one of its API keys: name its file with --api-key-file.`,
-    );
-  }
-  if (!response.ok) return undefined;
-  const body = (await response.json().catch(() => undefined)) as { data?: ServedAgent[] } | undefined;
-  return Array.isArray(body?.data) ? body.data : undefined;
+async function storedAgent(cacheDir: string, agent: string, model: string | undefined): Promise<AgentFile> {
+  const files = (await listAgentFiles(cacheDir)).filter(
+    (file) => file.agent === agent && (model === undefined || [file.model, file.fingerprint].includes(model)),
+  );
+  const [file, another] = files;
+  if (!file) throw notStored(agent, cacheDir);
+  if (!another) return file;
+  const models = files.map((one) => `${modelName(one)} (${one.fingerprint})`).join(', ');
+  throw new StompError(
+    'INVALID_REQUEST',
+    `Several models have an agent ${agent}: ${models}. Name one: stomp-serve agents remove ${agent} MODEL`,
+    { fields: { field: 'arguments', value: agent } },
+  );
+}
+
+function notStored(agent: string, cacheDir: string): StompError {
+  return new StompError(
+    'AGENT_NOT_FOUND',
+    `There is no agent ${agent} in ${cacheDir}. See stomp-serve agents.`,
+    {
+      fields: { agent },
+    },
+  );
 }
 
 function servedTable(served: readonly ServedAgent[]): string {
@@ -107,16 +129,22 @@ async function diskTable(settings: Settings): Promise<string> {
   const columns = [
     { title: 'AGENT' },
     { title: 'MODEL' },
+    { title: 'WHERE' },
     right('TOKENS'),
     right('DISK'),
-    { title: 'SAVED' },
+    { title: 'USED' },
   ];
   const rows = files.map((file) => [
     file.agent,
-    file.model === '' ? '(unreadable)' : file.model,
+    modelName(file),
+    file.cold ? 'cold' : 'warm',
     file.tokens === undefined ? '' : String(file.tokens),
     formatBytes(file.bytes),
     formatAge(Date.now() - file.savedMs),
   ]);
   return table(columns, rows);
+}
+
+function modelName({ model }: AgentFile): string {
+  return model === '' ? '(unreadable)' : model;
 }

@@ -49,7 +49,7 @@ function engineBody(stats: EngineStats): object {
     accepted_tokens: stats.acceptedTokens,
     preemptions: stats.preemptions,
     evictions_hot: stats.evictionsHot,
-    demotions: stats.demotions,
+    evictions_warm: stats.demotions,
     disk_bytes: stats.diskBytes,
     disk_shared_bytes: stats.diskSharedBytes,
     saves: stats.saves,
