@@ -56,7 +56,8 @@ function messageFaults({ message }) {
 
 function endFaults({ delta, usage }) {
   const faults = [];
-  if (!stopReasons.includes(delta?.stop_reason)) faults.push(`message_delta has ${delta?.stop_reason} as reason`);
+  if (!stopReasons.includes(delta?.stop_reason))
+    faults.push(`message_delta has ${delta?.stop_reason} as reason`);
   if (delta?.stop_sequence === undefined) faults.push('message_delta has no stop_sequence');
   if (!isCount(usage?.output_tokens)) faults.push('message_delta has no usage');
   return faults;
@@ -74,22 +75,29 @@ const fieldFaults = {
     ...(index === number ? [] : [`a delta of block ${index} within block ${number}`]),
     ...((deltasOf[kind] ?? []).includes(delta?.type) ? [] : [`${delta?.type} in a block of kind ${kind}`]),
   ],
-  content_block_stop: ({ index }, { number }) => (index === number ? [] : [`block ${index} ends within ${number}`]),
+  content_block_stop: ({ index }, { number }) =>
+    index === number ? [] : [`block ${index} ends within ${number}`],
 };
+
+/** Faults of one event that is no ping, behind `last`. @param open as of fieldFaults; kept up to date here */
+function eventFaults({ event, data }, last, open) {
+  const faults = successors[last]?.includes(event) ? [] : [`${event} after ${last}`];
+  if (event === 'content_block_start') open.kind = data.content_block?.type;
+  faults.push(...(fieldFaults[event]?.(data, open) ?? []));
+  if (event === 'content_block_stop') open.number++;
+  return faults;
+}
 
 /** @param {StreamEvent[]} events of one whole stream @returns {string[]} how it deviates; empty: in no way */
 export function faultsOf(events) {
-  const faults = [];
+  const faults = events
+    .filter(({ event, data }) => event !== data.type)
+    .map(({ event, data }) => `event ${event} carries ${data.type}`);
   const open = { number: 0, kind: undefined };
   let last = 'begin';
-  for (const { event, data } of events) {
-    if (event !== data.type) faults.push(`event ${event} carries ${data.type}`);
-    if (event === 'ping') continue;
-    if (!successors[last]?.includes(event)) faults.push(`${event} after ${last}`);
-    if (event === 'content_block_start') open.kind = data.content_block?.type;
-    faults.push(...(fieldFaults[event]?.(data, open) ?? []));
-    if (event === 'content_block_stop') open.number++;
-    last = event;
+  for (const one of events.filter(({ event }) => event !== 'ping')) {
+    faults.push(...eventFaults(one, last, open));
+    last = one.event;
   }
   if (last !== 'message_stop') faults.push(`it ends with ${last}`);
   return faults;

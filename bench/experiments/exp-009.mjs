@@ -15,7 +15,11 @@ export const about = {
 const tool = {
   name: 'get_weather',
   description: 'Weather of a city',
-  input_schema: { type: 'object', properties: { city: { type: 'string', maxLength: 12 } }, required: ['city'] },
+  input_schema: {
+    type: 'object',
+    properties: { city: { type: 'string', maxLength: 12 } },
+    required: ['city'],
+  },
   strict: true,
 };
 
@@ -65,7 +69,10 @@ const outline = (events) =>
 async function examine(url, name, wanted) {
   const body = { ...bodyOf(wanted), model: (await (await fetch(`${url}/v1/models`)).json()).data[0].id };
   const raw = await rawEvents(url, body);
-  const { events, message } = await sdkEvents(new Anthropic({ baseURL: url, apiKey: 'any', maxRetries: 0 }), body);
+  const { events, message } = await sdkEvents(
+    new Anthropic({ baseURL: url, apiKey: 'any', maxRetries: 0 }),
+    body,
+  );
   const faults = [...faultsOf(raw), ...faultsOf(events.map((data) => ({ event: data.type, data })))];
   if (outline(raw.map(({ data }) => data)) !== outline(events)) faults.push('the SDK sees other events');
   if (!wanted.ends.includes(message.stop_reason)) faults.push(`it ended with ${message.stop_reason}`);

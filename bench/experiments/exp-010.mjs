@@ -43,7 +43,15 @@ export async function run({ folder }) {
   const tests = report.testResults.flatMap(({ assertionResults }) => assertionResults);
   const passed = tests.filter(({ status }) => status === 'passed');
   if (tests.length === 0) throw new Error(`${file} ran no test: ${report.testResults[0]?.message}`);
-  const faults = tests.filter((test) => !passed.includes(test)).map(({ fullName, status }) => `${status}: ${fullName}`);
-  const how = real ? 'with Claude Code itself' : 'with its recorded session; `npm run test:clients` brings the program';
-  return judged([figure(`tests of ${file}`, tests.length, ''), figure('passed', passed.length, '')], faults, how);
+  const faults = tests
+    .filter((test) => !passed.includes(test))
+    .map(({ fullName, status }) => `${status}: ${fullName}`);
+  const how = real
+    ? 'with Claude Code itself'
+    : 'with its recorded session; `npm run test:clients` brings the program';
+  return judged(
+    [figure(`tests of ${file}`, tests.length, ''), figure('passed', passed.length, '')],
+    faults,
+    how,
+  );
 }

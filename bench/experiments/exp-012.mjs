@@ -48,19 +48,22 @@ async function swapThereAndBack(registry, model) {
   await registry.load(model);
   const { take } = await withLease(registry, (engine) => prompts((text) => engine.tokenizer.encode(text)));
   const begun = agents.map((i) => take(promptTokens, i));
-  let change;
   const results = busy(registry, begun);
   // A request in the batch holds its lease: the swap has to wait for all of them.
   while (registry.current().requests < agents.length) await new Promise((resolve) => setTimeout(resolve, 5));
-  change = await registry.swap(other, { cacheBudgetMb: 64 });
+  const change = await registry.swap(other, { cacheBudgetMb: 64 });
   const turns = await results;
-  const reply = await withLease(registry, (engine) => answer(engine, 'x', engine.tokenizer.encode('The sea'), 8));
+  const reply = await withLease(registry, (engine) =>
+    answer(engine, 'x', engine.tokenizer.encode('The sea'), 8),
+  );
   const back = await registry.swap(model);
   const next = await withLease(registry, (engine) =>
     Promise.all(
       agents
         .filter((i) => isWhole(turns[i]))
-        .map((i) => answer(engine, `agent-${i}`, [...begun[i], ...turns[i].tokens, ...take(16, 99)], answerTokens)),
+        .map((i) =>
+          answer(engine, `agent-${i}`, [...begun[i], ...turns[i].tokens, ...take(16, 99)], answerTokens),
+        ),
     ),
   );
   return { change, back, turns, next, replied: reply.tokens.length };
@@ -82,7 +85,9 @@ export async function run({ model, folder }) {
       figure('agents read back', read, `of ${agents.length}`),
     ];
     const faults = [
-      ...[change, back].filter(({ totalMs }) => totalMs >= mostMs).map(({ totalMs }) => `a swap took ${totalMs} ms`),
+      ...[change, back]
+        .filter(({ totalMs }) => totalMs >= mostMs)
+        .map(({ totalMs }) => `a swap took ${totalMs} ms`),
       ...(whole === agents.length && change.cancelledRequests === 0 ? [] : ['turns were cut']),
       ...(read === agents.length ? [] : ['agents were not read back']),
       ...(replied === 8 ? [] : ['the other model did not answer']),

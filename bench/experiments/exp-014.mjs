@@ -29,7 +29,10 @@ export function memoryOf(tokens, perToken, blockTokens) {
 
 async function blocksInUse(engine) {
   const { pool } = await engine.stats();
-  return pool.reduce((sum, { capacity, free, cached, blockBytes }) => sum + (capacity - free - cached) * blockBytes, 0);
+  return pool.reduce(
+    (sum, { capacity, free, cached, blockBytes }) => sum + (capacity - free - cached) * blockBytes,
+    0,
+  );
 }
 
 async function measure(engine, conversations) {
