@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { modelOf } from '../../../bench/experiments/exp-001.mjs';
-import { shortfalls } from '../../../bench/experiments/exp-005.mjs';
+import { highest, shortfalls } from '../../../bench/experiments/exp-005.mjs';
 import { bytesOf } from '../../../bench/experiments/exp-006.mjs';
 import { judge } from '../../../bench/experiments/exp-011.mjs';
 import { memoryOf } from '../../../bench/experiments/exp-014.mjs';
@@ -103,6 +103,14 @@ describe('what is counted', () => {
         { agents: 3, rate: 90, share: 90 },
       ]),
     ).toEqual(['1 agents reach 79 %', '3 agents are slower than fewer']);
+  });
+
+  it('takes the higher of two ceilings', () => {
+    const twice = [5, 7, 6].map((value) => ({ name: 'read memory', value, unit: 'GB/s' }));
+    expect(highest([...twice, { name: 'amx bf16', value: 1, unit: 'GOP/s' }])).toEqual({
+      'read memory': 7,
+      'amx bf16': 1,
+    });
   });
 
   it('counts keys and values of 16 bits', () => {
