@@ -24,6 +24,8 @@ export interface NativeEngineOptions {
   maxQueue: number;
   maxAgents: number;
   maxContext: number;
+  /** Draft what an answer repeats, where that pays. */
+  speculation: boolean;
   /** Empty: agents are not kept on disk. */
   cacheDir: string;
   batchWindowMs: number;
@@ -34,6 +36,7 @@ export interface NativeRequest {
   /** Empty: no agent. */
   agent: string;
   prompt: Int32Array;
+  priority: 'high' | 'normal' | 'low';
   /** 0: as many as the context allows. */
   maxTokens: number;
   stopIds: Int32Array;
@@ -71,6 +74,8 @@ export interface NativeUsage {
   sharedTokens: number;
   restoredTokens: number;
   generatedTokens: number;
+  draftedTokens: number;
+  acceptedTokens: number;
   missReason: string;
   queuedMs: number;
   firstTokenMs: number;
@@ -110,7 +115,8 @@ export type NativeOnStep = (
 
 export interface NativeAgentInfo {
   id: string;
-  tier: 'active' | 'hot' | 'warm';
+  /** `cold`: only the conversation is kept, on disk. */
+  tier: 'active' | 'hot' | 'warm' | 'cold';
   tokens: number;
   blocks: number;
   poolBytes: number;
@@ -149,8 +155,16 @@ export interface NativeStats {
   steps: number;
   prefillTokens: number;
   decodeTokens: number;
+  draftedTokens: number;
+  acceptedTokens: number;
   preemptions: number;
   evictionsHot: number;
+  /** Agents that went cold, for room on the disk. */
+  demotions: number;
+  /** Of the folder of caches, all models' agents together. */
+  diskBytes: number;
+  /** That this model's agents would have more there if each had its own copy of what they share. */
+  diskSharedBytes: number;
   saves: number;
   saveFailures: number;
   saveSeconds: number;
@@ -187,6 +201,8 @@ export interface NativeEngine {
   evict(agent: string): Promise<void>;
   remove(agent: string): Promise<void>;
   stats(): Promise<NativeStats>;
+  /** How long the engine has been at what it does, usually a step; 0: it has nothing to do. Answers at once. */
+  silentMs(): number;
   /** Bytes of token i end at `ends[i]` and begin where those before end; none for markers. */
   setVocabulary(bytes: Uint8Array, ends: Int32Array): Promise<void>;
   /** Makes a request's `grammar` ready on a thread of its own, so that running requests do not wait for it. */

@@ -68,6 +68,20 @@ std::vector<LogitBias> logit_bias(const Napi::Object& o) {
   return bias;
 }
 
+Priority priority(const Napi::Object& o) {
+  const std::string name = text(o, "priority");
+  if (name == "high") {
+    return Priority::kHigh;
+  }
+  if (name == "normal") {
+    return Priority::kNormal;
+  }
+  if (name == "low") {
+    return Priority::kLow;
+  }
+  throw Napi::TypeError::New(o.Env(), "priority must be high, normal or low");
+}
+
 Napi::Object executor(Napi::Env env, const ExecutorInfo& info) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("name", info.name);
@@ -90,6 +104,8 @@ Napi::Object usage(Napi::Env env, const Usage& u) {
   o.Set("sharedTokens", u.shared_tokens);
   o.Set("restoredTokens", u.restored_tokens);
   o.Set("generatedTokens", u.generated_tokens);
+  o.Set("draftedTokens", u.drafted_tokens);
+  o.Set("acceptedTokens", u.accepted_tokens);
   o.Set("missReason", u.miss_reason);
   o.Set("queuedMs", u.queued_ms);
   o.Set("firstTokenMs", u.first_token_ms);
@@ -119,6 +135,8 @@ const char* name(AgentTier tier) {
       return "hot";
     case AgentTier::kWarm:
       return "warm";
+    case AgentTier::kCold:
+      return "cold";
   }
   return "warm";
 }
@@ -166,7 +184,10 @@ EngineOptions engine_options(const Napi::Object& o) {
   options.max_queue = integer(o, "maxQueue");
   options.max_agents = integer(o, "maxAgents");
   options.max_context = integer(o, "maxContext");
+  options.speculation = boolean(o, "speculation");
   options.cache_dir = text(o, "cacheDir");
+  options.disk_budget_bytes =
+      static_cast<uint64_t>(number(o, "diskBudgetBytes"));
   options.batch_window_ms = integer(o, "batchWindowMs");
   return options;
 }
@@ -176,6 +197,7 @@ Request request(const Napi::Object& o) {
   r.id = integer(o, "id");
   r.agent = text(o, "agent");
   r.prompt = integers(o, "prompt");
+  r.priority = priority(o);
   r.max_tokens = integer(o, "maxTokens");
   r.stop_ids = integers(o, "stopIds");
   r.ignore_eos = boolean(o, "ignoreEos");
@@ -266,8 +288,13 @@ Napi::Object to_js(Napi::Env env, const EngineStats& s) {
   o.Set("steps", number_of(s.steps));
   o.Set("prefillTokens", number_of(s.prefill_tokens));
   o.Set("decodeTokens", number_of(s.decode_tokens));
+  o.Set("draftedTokens", number_of(s.drafted_tokens));
+  o.Set("acceptedTokens", number_of(s.accepted_tokens));
   o.Set("preemptions", number_of(s.preemptions));
   o.Set("evictionsHot", number_of(s.evictions_hot));
+  o.Set("demotions", number_of(s.demotions));
+  o.Set("diskBytes", number_of(s.disk_bytes));
+  o.Set("diskSharedBytes", number_of(s.disk_shared_bytes));
   o.Set("saves", number_of(s.saves));
   o.Set("saveFailures", number_of(s.save_failures));
   o.Set("saveSeconds", s.save_seconds);

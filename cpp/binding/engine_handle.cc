@@ -64,6 +64,7 @@ Napi::Function EngineHandle::define(Napi::Env env) {
           InstanceMethod<&EngineHandle::evict>("evict"),
           InstanceMethod<&EngineHandle::remove>("remove"),
           InstanceMethod<&EngineHandle::stats>("stats"),
+          InstanceMethod<&EngineHandle::silent_ms>("silentMs"),
           InstanceMethod<&EngineHandle::set_vocabulary>("setVocabulary"),
           InstanceMethod<&EngineHandle::compile>("compile"),
           InstanceMethod<&EngineHandle::set_batch_window>("setBatchWindow"),
@@ -321,6 +322,12 @@ Napi::Value EngineHandle::stats(const Napi::CallbackInfo& info) {
   const Napi::Promise result = promise(info.Env(), reply);
   e.stats(std::move(reply));
   return result;
+}
+
+Napi::Value EngineHandle::silent_ms(const Napi::CallbackInfo& info) {
+  // A closed engine keeps nobody waiting.
+  const double ms = engine_ ? engine_->silent_ms() : 0;
+  return Napi::Number::New(info.Env(), ms);
 }
 
 Napi::Value EngineHandle::set_vocabulary(const Napi::CallbackInfo& info) {

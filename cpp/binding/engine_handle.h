@@ -38,6 +38,7 @@ class EngineHandle : public Napi::ObjectWrap<EngineHandle> {
   Napi::Value evict(const Napi::CallbackInfo& info);
   Napi::Value remove(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
+  Napi::Value silent_ms(const Napi::CallbackInfo& info);
   Napi::Value set_vocabulary(const Napi::CallbackInfo& info);
   Napi::Value compile(const Napi::CallbackInfo& info);
   void set_batch_window(const Napi::CallbackInfo& info);

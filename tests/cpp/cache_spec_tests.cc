@@ -96,7 +96,7 @@ TEST("cache spec: a window never covers more blocks than are in use") {
 }
 
 TEST("cache spec: a llama model is one global group of all layers") {
-  const ModelCacheSpec spec = make_cache_spec(llama_config(), 64, 2);
+  const ModelCacheSpec spec = make_cache_spec(llama_config(), 64, {2});
   CHECK_EQUAL(spec.groups.size(), 1u);
   CHECK(spec.groups[0].kind == AttentionKind::kGlobal);
   std::vector<int> layers(30);
@@ -105,24 +105,30 @@ TEST("cache spec: a llama model is one global group of all layers") {
   CHECK_EQUAL(spec.token_layer_bytes(), 3u * 128 * 2);
   CHECK_EQUAL(spec.block_bytes(0), 30u * 64 * 768);
   CHECK_EQUAL(
-      make_cache_spec(llama_config(), 16, 4).block_bytes(0), 30u * 16 * 1536);
+      make_cache_spec(llama_config(), 16, {4}).block_bytes(0), 30u * 16 * 1536);
 }
 
-TEST("cache spec: 8 bits are a code an element and 2 bytes for 64") {
-  const ModelCacheSpec halves = make_cache_spec(llama_config(), 64, 2, 16);
-  CHECK_EQUAL(halves.pool_token_layer_bytes(), 3u * 2 * 128);
-  CHECK_EQUAL(halves.pool_token_layer_bytes(), halves.token_layer_bytes());
+TEST("cache spec: codes take their bits, and 2 bytes a scale and bias") {
+  const ModelCacheSpec halves = make_cache_spec(llama_config(), 64, {2});
+  CHECK_EQUAL(halves.token_layer_bytes(), 3u * 2 * 128);
   CHECK_EQUAL(halves.block_bytes(0), 30u * 64 * 768);
-  const ModelCacheSpec codes = make_cache_spec(llama_config(), 64, 2, 8);
-  CHECK_EQUAL(codes.pool_token_layer_bytes(), 3u * 2 * (64 + 2));
+  const ModelCacheSpec codes = make_cache_spec(llama_config(), 64, {2, 8, 64});
+  CHECK_EQUAL(codes.token_layer_bytes(), 3u * 2 * (64 + 2));
   CHECK_EQUAL(codes.block_bytes(0), 30u * 64 * 396);
-  // What leaves the executor is as wide as ever.
-  CHECK_EQUAL(codes.token_layer_bytes(), halves.token_layer_bytes());
+  const ModelCacheSpec small =
+      make_cache_spec(llama_config(), 64, {2, 4, 64, true});
+  CHECK_EQUAL(small.token_layer_bytes(), 3u * 2 * (32 + 4));
+  CHECK_EQUAL(
+      make_cache_spec(llama_config(), 64, {4, 4, 32, true}).token_layer_bytes(),
+      3u * 2 * (32 + 8));
   ModelConfig config = llama_config();
   config.head_dim = 130; // two groups and a part of one
   CHECK_EQUAL(
-      make_cache_spec(config, 64, 2, 8).pool_token_layer_bytes(),
+      make_cache_spec(config, 64, {2, 8, 64}).token_layer_bytes(),
       3u * 2 * (130 + 3 * 2));
+  CHECK_EQUAL(
+      make_cache_spec(config, 64, {2, 4, 64, true}).token_layer_bytes(),
+      3u * 2 * (65 + 3 * 4));
   // The same budget holds nearly twice as many.
   const std::vector<int> many = plan_pool(codes, 512 * kMiB, 8192);
   const std::vector<int> few = plan_pool(halves, 512 * kMiB, 8192);
@@ -133,24 +139,25 @@ TEST("cache spec: 8 bits are a code an element and 2 bytes for 64") {
 TEST("cache spec: block and element sizes out of range are refused") {
   for (const int block_tokens : {-64, 0, 8, 24, 63, 1040, 1 << 30}) {
     CHECK_ERROR(
-        make_cache_spec(llama_config(), block_tokens, 2),
+        make_cache_spec(llama_config(), block_tokens, {2}),
         Code::kInvalidRequest);
   }
   for (const int element_bytes : {0, 1, 3, 8}) {
     CHECK_ERROR(
-        make_cache_spec(llama_config(), 64, element_bytes),
+        make_cache_spec(llama_config(), 64, {element_bytes}),
         Code::kInvalidRequest);
   }
-  for (const int kv_bits : {-8, 0, 1, 4, 12, 32}) {
+  for (const int kv_bits : {-8, 0, 1, 2, 6, 12, 32}) {
     CHECK_ERROR(
-        make_cache_spec(llama_config(), 64, 2, kv_bits), Code::kInvalidRequest);
+        make_cache_spec(llama_config(), 64, {2, kv_bits}),
+        Code::kInvalidRequest);
   }
-  make_cache_spec(llama_config(), 1024, 4);
+  make_cache_spec(llama_config(), 1024, {4});
 }
 
 TEST("pool plan: fills the budget and never exceeds it") {
   const ModelCacheSpec specs[] = {
-      make_cache_spec(llama_config(), 64, 2),
+      make_cache_spec(llama_config(), 64, {2}),
       gemma3_12b_spec(64),
       hybrid15_spec(256)};
   for (const ModelCacheSpec& spec : specs) {
@@ -191,7 +198,7 @@ constexpr const char* kGemma12B = R"({"model_type":"gemma3","text_config":{
 TEST("cache spec: Gemma 3 12B by its configuration") {
   const stomp::ModelConfig config = stomp::config_from_hf_json(kGemma12B);
   for (const int block : {64, 256}) {
-    const ModelCacheSpec spec = make_cache_spec(config, block, 2);
+    const ModelCacheSpec spec = make_cache_spec(config, block, {2});
     const ModelCacheSpec known = gemma3_12b_spec(block);
     CHECK_EQUAL(spec.n_layers, 48);
     CHECK_EQUAL(spec.n_kv_heads, 8);

@@ -180,7 +180,7 @@ TEST("config: variants that change the arithmetic are refused by name") {
   check_unsupported(
       R"("quantization_config":{"quant_method":"gptq","bits":4})", "'gptq'");
   check_unsupported(
-      R"("quantization":{"group_size":32,"bits":4,"mode":"mxfp4"})", "'mxfp4'");
+      R"("quantization":{"group_size":32,"bits":8,"mode":"mxfp8"})", "'mxfp8'");
   check_unsupported(
       R"("quantization":{"group_size":64,"bits":4,)"
       R"("lm_head":{"group_size":16,"bits":4,"mode":"nvfp4"}})",

@@ -65,6 +65,22 @@ void check_logits(
   }
 }
 
+/// The shape with a seed whose tokens leave no doubt which experts they want.
+Shape clear_choices(Shape shape, int n) {
+  // Above what rounding does to scores of about one.
+  constexpr double kClear = 0.06;
+  const auto closest = [&] {
+    const auto model = reference::random_model(shape);
+    const auto tokens = tokens_of(*model, n, shape.seed);
+    return reference::closest_choice(*model, tokens);
+  };
+  for (int tries = 0; tries < 1000 && closest() < kClear; tries++) {
+    shape.seed++;
+  }
+  CHECK(closest() >= kClear);
+  return shape;
+}
+
 /// With both numerics: as a prompt, and as answers to its first half.
 void check_against_reference(
     const Shape& shape,
@@ -179,6 +195,43 @@ TEST("cpu executor: sinks, beside windows and alone") {
   }
 }
 
+TEST("cpu executor: experts, all of them chosen") {
+  for (const WeightFormat format :
+       {WeightFormat::kF16,
+        WeightFormat::kQ8_0,
+        WeightFormat::kAffine,
+        WeightFormat::kMxfp4,
+        WeightFormat::kMxfp4Blocks}) {
+    Shape shape = mixture_shape(format);
+    shape.n_layers = 2;
+    shape.n_experts = 3;
+    shape.n_chosen = 3;
+    check_against_reference(shape, 80);
+  }
+}
+
+TEST("cpu executor: experts, some of them chosen, their weights either way") {
+  for (const bool normalised : {true, false}) {
+    for (const WeightFormat format :
+         {WeightFormat::kBF16, WeightFormat::kQ8_0}) {
+      Shape shape = small(format);
+      shape.n_experts = 5;
+      shape.n_chosen = 2;
+      shape.normalised = normalised;
+      check_against_reference(clear_choices(shape, 10), 10);
+    }
+  }
+}
+
+TEST("cpu executor: experts of a size that fills no block or tile") {
+  Shape shape = small(WeightFormat::kF32);
+  shape.d_model = 100;
+  shape.d_ff = 50;
+  shape.n_experts = 3;
+  shape.n_chosen = 3;
+  check_against_reference(shape, 40);
+}
+
 TEST("cpu executor: long context, past several spans") {
   Shape shape;
   shape.n_heads = 3;
@@ -199,7 +252,11 @@ TEST("cpu executor: rows longer than the matrix units take at once") {
 
 TEST("cpu executor: every quantised format agrees with double precision") {
   for (WeightFormat format :
-       {WeightFormat::kQ4_0, WeightFormat::kQ4_1, WeightFormat::kQ8_0}) {
+       {WeightFormat::kQ4_0,
+        WeightFormat::kQ4_1,
+        WeightFormat::kQ8_0,
+        WeightFormat::kMxfp4,
+        WeightFormat::kMxfp4Blocks}) {
     check_against_reference(small(format), 40);
   }
   Shape shape = small(WeightFormat::kAffine);

@@ -27,6 +27,7 @@ TEST("cpu executor: chunks of 1, 7 and 64 equal one prefill, to the bit") {
        {grouped_model(),
         odd_model(),
         ragged_model(),
+        mixture_model(),
         reference::random_model(wide_shape(WeightFormat::kQ4_1)),
         reference::random_model(small())}) {
     const auto tokens = tokens_of(*model, 300, 4);
@@ -95,7 +96,7 @@ std::vector<Logits> feed_together(
 } // namespace
 
 TEST("cpu executor: eight in a batch, in chunks of all sizes, equal alone") {
-  for (const auto& model : {grouped_model(), odd_model()}) {
+  for (const auto& model : {grouped_model(), odd_model(), mixture_model()}) {
     for (bool exact : {true, false}) {
       Rig rig(model, numerics(exact));
       std::vector<std::vector<int32_t>> tokens;
@@ -145,7 +146,9 @@ TEST("cpu executor: exact, all instruction sets agree to the bit") {
         reference::random_model(small(WeightFormat::kF16)),
         reference::random_model(affine),
         grouped_model(),
-        odd_model()}) {
+        odd_model(),
+        mixture_model(),
+        reference::random_model(mixture_shape(WeightFormat::kF16))}) {
     const auto tokens = tokens_of(*model, 150, 6);
     Logits first;
     for (const cpu::Kernels* kernels : cpu::available_kernels()) {

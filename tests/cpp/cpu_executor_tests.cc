@@ -251,7 +251,7 @@ TEST("cpu executor: says what runs and what it holds") {
       CHECK_EQUAL(
           info.numerics,
           kernels->tiles && !exact ? kTileNumerics : kExactNumerics);
-      CHECK_EQUAL(info.element_bytes, 2);
+      CHECK_EQUAL(info.kv.element_bytes, 2);
     }
   }
   Rig rig(model);
@@ -268,7 +268,7 @@ TEST("cpu executor: a cache it cannot keep is refused") {
   const auto model = reference::random_model(small());
   auto executor = make_cpu_executor({});
   executor->load(model, [](double) {});
-  auto spec = make_cache_spec(model->config, 64, 4);
+  auto spec = make_cache_spec(model->config, 64, {4});
   CHECK_ERROR(executor->allocate_pool(spec, {4}), Code::kInvalidRequest);
 }
 
@@ -283,7 +283,7 @@ TEST("cpu executor: a pool of 4 GB costs no memory until it is used") {
   const auto model = reference::random_model(small());
   auto executor = make_cpu_executor({});
   executor->load(model, [](double) {});
-  const auto spec = make_cache_spec(model->config, 64, 2);
+  const auto spec = make_cache_spec(model->config, 64, {2});
   const size_t before = resident();
   executor->allocate_pool(
       spec, {static_cast<int>((size_t{4} << 30) / spec.block_bytes(0))});

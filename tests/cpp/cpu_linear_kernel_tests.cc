@@ -136,6 +136,12 @@ TEST("cpu kernels: quantised linear in every width, group and form of scale") {
   }
 }
 
+TEST("cpu kernels: quantised linear of E2M1, 1 to 20 rows") {
+  for (int rows = 1; rows <= 20; rows++) {
+    check_quantised(QuantisedWeights(e2m1_layout(160), 4, rows), rows, rows);
+  }
+}
+
 TEST("cpu kernels: quantised linear of one group, and of long rows") {
   for (int cols : {32, 512, 544, 1056, 4096}) {
     check_quantised(
@@ -149,40 +155,51 @@ TEST("cpu kernels: quantised linear of one group, and of long rows") {
   }
 }
 
-TEST("cpu kernels: the largest codes there are saturate no sum") {
-  // Scales of one: every result is an integer below 2^24, and exact.
-  const int cols = 512;
-  for (int bits : {2, 4, 8}) {
-    QuantisedWeights w(layout_of(cols, bits, 32, false, true), bits, 1);
-    const int top = (1 << bits) - 1;
-    std::fill(w.codes.begin(), w.codes.end(), static_cast<uint8_t>(top));
-    std::fill(w.scales.begin(), w.scales.end(), 1.0f);
-    std::fill(w.biases.begin(), w.biases.end(), 0.0f);
-    std::vector<float> x;
-    std::vector<float> want;
-    // All up, all down, and signs that change every 1, 2, 4, ... K.
-    for (int period : {0, 0, 1, 2, 4, 8, 16, 32, 64}) {
-      const float sign = x.empty() ? 127.0f : -127.0f;
-      double sum = 0;
-      for (int k = 0; k < cols; k++) {
-        x.push_back(period && k / period % 2 ? 127.0f : sign);
-        sum += double{x.back()} * top;
-      }
-      want.push_back(static_cast<float>(sum));
+namespace {
+
+/// All weights `top`, which `code` stands for under a scale of one: every
+/// result is an integer below 2^24, and exact.
+void check_largest(QuantisedWeights w, int code, float bias, int top) {
+  const int cols = w.layout.cols;
+  std::fill(w.codes.begin(), w.codes.end(), static_cast<uint8_t>(code));
+  std::fill(w.scales.begin(), w.scales.end(), 1.0f);
+  std::fill(w.biases.begin(), w.biases.end(), bias);
+  std::vector<float> x;
+  std::vector<float> want;
+  // All up, all down, and signs that change every 1, 2, 4, ... K.
+  for (int period : {0, 0, 1, 2, 4, 8, 16, 32, 64}) {
+    const float sign = x.empty() ? 127.0f : -127.0f;
+    double sum = 0;
+    for (int k = 0; k < cols; k++) {
+      x.push_back(period && k / period % 2 ? 127.0f : sign);
+      sum += double{x.back()} * top;
     }
-    const auto block = w.pack();
-    on_every_table([&](const Kernels& kernels) {
-      const Quantised q(kernels, x, cols);
-      const auto y = run_linear(kernels, w, q, block, false);
-      for (int r = 0; r < q.n; r++) {
-        CHECK_EQUAL(q.scale(r, 0), 1.0f);
-        for (int c = 0; c < kBlockColumns; c++) {
-          CHECK_EQUAL(y[r * kStride + c], want[r]);
-        }
-      }
-      return y;
-    });
+    want.push_back(static_cast<float>(sum));
   }
+  const auto block = w.pack();
+  on_every_table([&](const Kernels& kernels) {
+    const Quantised q(kernels, x, cols);
+    const auto y = run_linear(kernels, w, q, block, false);
+    for (int r = 0; r < q.n; r++) {
+      CHECK_EQUAL(q.scale(r, 0), 1.0f);
+      for (int c = 0; c < kBlockColumns; c++) {
+        CHECK_EQUAL(y[r * kStride + c], want[r]);
+      }
+    }
+    return y;
+  });
+}
+
+} // namespace
+
+TEST("cpu kernels: the largest codes there are saturate no sum") {
+  for (int bits : {2, 4, 8}) {
+    const int top = (1 << bits) - 1;
+    const auto layout = layout_of(512, bits, 32, false, true);
+    check_largest(QuantisedWeights(layout, bits, 1), top, 0, top);
+  }
+  // Of E2M1 the largest is 6, and counts twice.
+  check_largest(QuantisedWeights(e2m1_layout(512), 4, 1), 7, -12, 12);
 }
 
 TEST("cpu kernels: what is no number reaches its own row's results alone") {

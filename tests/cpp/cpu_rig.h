@@ -53,10 +53,7 @@ class Rig {
     unsetenv("STOMP_CPU_ISA");
     executor->load(model_, [](double) {});
     spec = make_cache_spec(
-        model_->config,
-        options.block_tokens,
-        executor->info().element_bytes,
-        options.kv_bits);
+        model_->config, options.block_tokens, executor->info().kv);
     if (options.window) {
       spec.groups[0].kind = AttentionKind::kSliding;
       spec.groups[0].window = options.window;
@@ -223,6 +220,30 @@ inline std::shared_ptr<const Model> ragged_model() {
   reference::Shape shape = small(WeightFormat::kF16);
   shape.d_model = 100;
   shape.d_ff = 150;
+  return reference::random_model(shape);
+}
+
+/// Experts of MXFP4 beside a dense layer, as in GPT-OSS: biases, sinks, a
+/// window and clamped gates.
+inline reference::Shape mixture_shape(WeightFormat format) {
+  reference::Shape shape = small(format);
+  shape.n_layers = 3;
+  shape.interleaved = false;
+  shape.qkv_bias = true;
+  shape.o_bias = true;
+  shape.sinks = true;
+  shape.window = 50;
+  shape.activation = Activation::kClampedSwiglu;
+  shape.n_experts = 5;
+  shape.n_chosen = 2;
+  shape.expert_biases = true;
+  shape.dense_layer = 1;
+  return shape;
+}
+
+inline std::shared_ptr<const Model> mixture_model() {
+  reference::Shape shape = mixture_shape(WeightFormat::kMxfp4);
+  shape.window = 0; // tests copy the blocks of one group
   return reference::random_model(shape);
 }
 

@@ -44,6 +44,7 @@ std::vector<std::shared_ptr<const Model>> models() {
       grouped_model(),
       odd_model(),
       ragged_model(),
+      mixture_model(),
       reference::random_model(small(WeightFormat::kQ4_1))};
 }
 

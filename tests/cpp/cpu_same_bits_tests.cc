@@ -51,7 +51,39 @@ LinearOutput output(std::vector<float>& y) {
   return {y.data(), kBlockColumns, false};
 }
 
-/// A piece of random codes, all of it written.
+/// A piece of random codes of 4 bits, all of it written.
+struct SmallCodedPiece {
+  explicit SmallCodedPiece(int dim)
+      : k(size_t(kPieceTokens) * dim / 2),
+        v(k.size()),
+        scales(size_t(kPieceTokens) * ((dim + kKvGroup - 1) / kKvGroup) * 2) {
+    Random random(dim);
+    for (size_t i = 0; i < k.size(); i++) {
+      k[i] = static_cast<uint8_t>(random.integer(256));
+      v[i] = static_cast<uint8_t>(random.integer(256));
+    }
+    for (size_t i = 0; i < scales.size(); i++) {
+      const bool bias = i >= scales.size() / 2;
+      scales[i] = stomp::f32_to_f16(bias ? random(-2, 0) : random(0.01f, 0.3f));
+    }
+    piece.element = KvElement::kCode4;
+    piece.scale_stride = kPieceTokens;
+    piece.n_tokens = kPieceTokens;
+    piece.head_dim = dim;
+    for (int i = 0; i < kPieceTokens / kTileTokens; i++) {
+      piece.k[i] = k.data() + size_t(i) * kTileTokens * dim / 2;
+      piece.v[i] = v.data() + size_t(i) * kTileTokens * dim / 2;
+      piece.k_scales[i] = piece.v_scales[i] = scales.data() + i * kTileTokens;
+    }
+  }
+  SmallCodedPiece(const SmallCodedPiece&) = delete;
+
+  std::vector<uint8_t> k, v;
+  std::vector<uint16_t> scales;
+  AttentionPiece piece;
+};
+
+/// A piece of random codes of 8 bits, all of it written.
 struct CodedPiece {
   explicit CodedPiece(int dim)
       : k(size_t(kPieceTokens) * dim),
@@ -65,14 +97,14 @@ struct CodedPiece {
     for (uint16_t& top : tops) {
       top = stomp::f32_to_f16(random(0.01f, 2));
     }
-    piece.codes = true;
-    piece.top_stride = kPieceTokens;
+    piece.element = KvElement::kCode8;
+    piece.scale_stride = kPieceTokens;
     piece.n_tokens = kPieceTokens;
     piece.head_dim = dim;
     for (int i = 0; i < kPieceTokens / kTileTokens; i++) {
       piece.k[i] = k.data() + size_t(i) * kTileTokens * dim;
       piece.v[i] = v.data() + size_t(i) * kTileTokens * dim;
-      piece.k_tops[i] = piece.v_tops[i] = tops.data() + i * kTileTokens;
+      piece.k_scales[i] = piece.v_scales[i] = tops.data() + i * kTileTokens;
     }
   }
   CodedPiece(const CodedPiece&) = delete;
@@ -122,7 +154,7 @@ TEST("cpu kernels: rows have the same bits on every architecture") {
     hash.put(q.sums);
     std::vector<int8_t> codes(n);
     std::vector<uint16_t> halves(n);
-    kernels.quantise_kv(x.data(), n, codes.data(), halves.data(), 1);
+    kernels.quantise_kv8(x.data(), n, codes.data(), halves.data(), 1);
     hash.put(codes);
     hash.put(halves);
     for (bool interleaved : {false, true}) {
@@ -160,6 +192,20 @@ TEST("cpu kernels: linears have the same bits on every architecture") {
   });
 }
 
+TEST("cpu kernels: linears of E2M1 have the same bits everywhere") {
+  check_bits("41f95539588cd2c2", [](const Kernels& kernels, Hash& hash) {
+    for (int rows : {1, 3, 9}) {
+      std::vector<float> y(size_t(rows) * kBlockColumns);
+      const QuantisedWeights w(e2m1_layout(256), 4, rows);
+      const auto block = w.pack();
+      const auto x = Random(rows).vector(size_t(rows) * 256, -3, 3);
+      const Quantised q(kernels, x, 256);
+      kernels.linear_quantised(w.layout, block.data(), q.rows, rows, output(y));
+      hash.put(y);
+    }
+  });
+}
+
 TEST("cpu kernels: attention has the same bits on every architecture") {
   check_bits("a4b14d75862539aa", [](const Kernels& kernels, Hash& hash) {
     for (int dim : {34, 64, 128}) {
@@ -180,6 +226,35 @@ TEST("cpu kernels: attention has the same bits on every architecture") {
         kernels.attend_piece(
             coded.piece, queries.rows(of_codes), scratch.data());
         put(of_codes, hash);
+      }
+    }
+  });
+}
+
+TEST("cpu kernels: 4-bit keys and values have the same bits everywhere") {
+  check_bits("da395c9f63411567", [](const Kernels& kernels, Hash& hash) {
+    const int n = 576;
+    auto x = Random(1).vector(n, -9, 9);
+    kernels.spread(x.data(), n);
+    hash.put(x);
+    std::vector<uint8_t> codes(n / 2);
+    std::vector<uint16_t> scales(n / kKvGroup);
+    std::vector<uint16_t> biases(n / kKvGroup);
+    kernels.quantise_kv4(
+        x.data(), n, codes.data(), scales.data(), biases.data(), 1);
+    hash.put(codes);
+    hash.put(scales);
+    hash.put(biases);
+    for (int dim : {34, 64, 128}) {
+      const Cache cache(2 * kPieceTokens, dim, dim);
+      const SmallCodedPiece coded(dim);
+      std::vector<float> scratch(piece_scratch_floats(dim));
+      for (int rows : {1, 2, 9}) {
+        const Queries queries(
+            cache, std::vector<int>(rows, 3), std::vector<int>(rows, 60), rows);
+        auto state = queries.start(dim);
+        kernels.attend_piece(coded.piece, queries.rows(state), scratch.data());
+        put(state, hash);
       }
     }
   });

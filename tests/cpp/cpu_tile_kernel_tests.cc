@@ -202,6 +202,24 @@ TEST("cpu kernels: quantised weights are widened to the nearest bf16") {
   }
 }
 
+TEST("cpu kernels: codes of E2M1 are widened, without loss") {
+  const TileKernels* kernels = tile_kernels();
+  if (!kernels) {
+    return;
+  }
+  QuantisedWeights w(e2m1_layout(128), 4, 1);
+  std::fill(w.scales.begin(), w.scales.end(), 0.25f);
+  std::fill(w.biases.begin(), w.biases.end(), -3.0f);
+  std::vector<uint16_t> panel(4 * kTileElements);
+  kernels->widen_quantised(w.layout, w.pack().data(), 0, 4, panel.data());
+  for (int c = 0; c < kBlockColumns; c++) {
+    for (int k = 0; k < w.layout.cols; k++) {
+      CHECK_EQUAL(
+          double{stomp::bf16_to_f32(panel[panel_at(c, k)])}, w.weight(c, k));
+    }
+  }
+}
+
 TEST("cpu kernels: dense weights are widened, and end in zeros") {
   const TileKernels* kernels = tile_kernels();
   for (DenseType type : {DenseType::kF32, DenseType::kF16, DenseType::kBF16}) {

@@ -121,12 +121,15 @@ TEST("cpu kernels: tile products cut into panels of K are the same bits") {
 
 TEST("cpu kernels: few row tiles are multiplied the same while widening") {
   const TileKernels* kernels = tile_kernels();
-  for (int bits : {2, 4, 8}) {
+  for (int bits : {2, 4, 8, 0}) { // 0: E2M1
     if (!kernels) {
       return;
     }
     for (int cols : {32, 96, 576}) {
-      const QuantisedWeights w(layout_of(cols, bits, 32, false, true), bits, 1);
+      const QuantisedWeights w(
+          bits ? layout_of(cols, bits, 32, false, true) : e2m1_layout(cols),
+          bits ? bits : 4,
+          1);
       const auto block = w.pack();
       for (int rows : {1, 16, 17, 40, 64}) {
         Product p(rows, cols / kTileK, rows);

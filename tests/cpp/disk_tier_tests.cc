@@ -23,7 +23,7 @@ AgentFileHeader header_of(const std::string& agent, const std::string& text) {
   header.spec.n_kv_heads = 1;
   header.spec.key_dim = 2;
   header.spec.value_dim = 2;
-  header.spec.element_bytes = 2;
+  header.spec.kv = {2};
   header.spec.block_tokens = 4;
   header.spec.groups = {{AttentionKind::kGlobal, 0, {0}}};
   header.tokens = {1, 2, 3, 4};

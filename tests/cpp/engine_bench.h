@@ -60,7 +60,7 @@ struct Bench {
         o,
         tiny_model(max_context),
         std::move(owned),
-        [this](StepEvents& e) { take(e); },
+        [this](StepEvents& e) { heard ? heard(e) : take(e); },
         [] {});
   }
 
@@ -131,6 +131,7 @@ struct Bench {
 
   void save(const std::string& agent) { CHECK(!try_save(agent, "t:" + agent)); }
 
+  std::function<void(StepEvents&)> heard; // instead of take(), when set
   TokenExecutor* executor;
   std::unique_ptr<EngineCore> core;
   std::map<int, std::vector<int32_t>> tokens;

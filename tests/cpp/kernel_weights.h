@@ -67,9 +67,9 @@ struct QuantisedWeights {
                                 : -layout.centre * scales[i];
     }
     // The smallest and the largest sums there can be.
-    std::fill_n(codes.begin(), kGroup, uint8_t{0});
-    std::fill_n(
-        codes.end() - kGroup, kGroup, static_cast<uint8_t>((1 << bits) - 1));
+    const auto most = static_cast<uint8_t>((1 << bits) - 1);
+    std::fill_n(codes.begin(), kGroup, layout.e2m1 ? most : uint8_t{0});
+    std::fill_n(codes.end() - kGroup, kGroup, layout.e2m1 ? 7 : most);
   }
 
   float exact(float x) const { return layout.f32_scales ? x : through_f16(x); }
@@ -82,8 +82,15 @@ struct QuantisedWeights {
   float bias(int column, int k) const {
     return biases[at(column, k) / layout.group];
   }
+  /// What a code counts.
+  int value(int column, int k) const {
+    constexpr int kE2m1[16] = {
+        12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+    const uint8_t code = codes[at(column, k)];
+    return layout.e2m1 ? kE2m1[code] : code;
+  }
   double weight(int column, int k) const {
-    return double{scale(column, k)} * codes[at(column, k)] + bias(column, k);
+    return double{scale(column, k)} * value(column, k) + bias(column, k);
   }
 
   /// As kernels.h describes it, with room behind it as kernels fetch ahead.
@@ -143,6 +150,17 @@ layout_of(int cols, int bits, int group, bool f32_scales, bool biases) {
       .f32_scales = f32_scales,
       .biases = biases,
       .centre = 1 << (bits - 1)};
+}
+
+/// Codes of E2M1.
+inline QuantisedLayout e2m1_layout(int cols) {
+  return {
+      .cols = cols,
+      .bits = 4,
+      .e2m1 = true,
+      .group = kGroup,
+      .f32_scales = true,
+      .centre = 12};
 }
 
 /// x as an element of `type`, and what that stands for.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/error.h"
 #include "check.h"
 #include "mlx_rig.h"
 #include "reference_llama.h"
@@ -56,7 +57,7 @@ TEST("mlx: says what it is") {
   CHECK_EQUAL(info.device, "cpu");
   CHECK_EQUAL(info.isa, "MLX 0.32.2, f32");
   CHECK_EQUAL(info.numerics, "mlx-f32-v1");
-  CHECK_EQUAL(info.element_bytes, 4);
+  CHECK_EQUAL(info.kv.element_bytes, 4);
 }
 
 TEST("mlx: dense logits equal the reference at every position") {
@@ -110,6 +111,47 @@ TEST("mlx: windows, sinks, post-norms and activations equal the reference") {
   check_model(reference::random_model(shape), 70);
 }
 
+TEST("mlx: mixtures of experts equal the reference, in few rows and many") {
+  if (!built()) {
+    return;
+  }
+  for (const bool normalised : {true, false}) {
+    for (const WeightFormat format :
+         {WeightFormat::kF16,
+          WeightFormat::kQ4_1,
+          WeightFormat::kMxfp4,
+          WeightFormat::kMxfp4Blocks}) {
+      reference::Shape shape = shape_of(format);
+      shape.interleaved = false;
+      shape.o_bias = true;
+      shape.n_layers = 3;
+      shape.n_experts = 5;
+      shape.n_chosen = 2;
+      shape.normalised = normalised;
+      shape.expert_biases = normalised;
+      shape.dense_layer = 1;
+      shape.activation =
+          normalised ? Activation::kClampedSwiglu : Activation::kSilu;
+      for (const int chunk : {1, 40}) {
+        check_model(reference::random_model(shape), chunk);
+      }
+    }
+  }
+}
+
+TEST("mlx: experts in several formats are refused") {
+  if (!built()) {
+    return;
+  }
+  reference::Shape shape = shape_of(WeightFormat::kQ8_0);
+  shape.n_experts = 3;
+  shape.n_chosen = 1;
+  auto mixed = std::make_shared<Model>(*reference::random_model(shape));
+  const auto dense = small_model();
+  mixed->weights.layers[0].experts.up[1] = dense->weights.layers[0].up;
+  CHECK_ERROR(Rig{mixed}, Code::kModelUnsupported);
+}
+
 TEST("mlx: every weight format equals the reference") {
   if (!built()) {
     return;
@@ -119,7 +161,9 @@ TEST("mlx: every weight format equals the reference") {
         WeightFormat::kBF16,
         WeightFormat::kQ4_0,
         WeightFormat::kQ4_1,
-        WeightFormat::kQ8_0}) {
+        WeightFormat::kQ8_0,
+        WeightFormat::kMxfp4,
+        WeightFormat::kMxfp4Blocks}) {
     check_model(reference::random_model(shape_of(format)), 40);
   }
 }

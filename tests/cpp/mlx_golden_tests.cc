@@ -190,6 +190,13 @@ TEST("mlx: logits and greedy tokens of every family are mlx-lm's") {
   CHECK(check_checkpoints("families.json") >= 6 * 3);
 }
 
+TEST("mlx: logits and greedy tokens of every mixture are mlx-lm's") {
+  if (!mlx_rig::built()) {
+    return;
+  }
+  CHECK(check_checkpoints("mixtures.json") >= 9 * 3);
+}
+
 TEST("mlx: the default model answers as mlx-lm does, token for token") {
   const char* path = std::getenv("STOMP_TEST_MODEL");
   if (!path) {

@@ -135,22 +135,26 @@ TEST("mlx: what is missing is said") {
   }
 }
 
-TEST("mlx: caches of 8-bit codes are refused, and what has them is named") {
+TEST(
+    "mlx: heads that codes do not fit are refused, and what takes them named") {
   if (!built()) {
     return;
   }
-  const auto run = executor("cpu");
-  run->load(small_model(), {});
-  const ModelCacheSpec spec =
-      make_cache_spec(small_model()->config, kBlockTokens, 4, 8);
-  try {
-    run->allocate_pool(spec, {8});
-    check::fail(__FILE__, __LINE__, "should have thrown");
-  } catch (const Error& e) {
-    CHECK_EQUAL(code_name(e.code()), code_name(Code::kInvalidRequest));
-    CHECK(std::strstr(e.what(), "--kv-bits"));
-    CHECK(std::strstr(e.what(), "--executor cpu"));
+  reference::Shape shape;
+  shape.head_dim = 48;
+  const auto model = reference::random_model(shape);
+  for (const int bits : {8, 4}) {
+    try {
+      executor("cpu", bits)->load(model, {});
+      check::fail(__FILE__, __LINE__, "should have thrown");
+    } catch (const Error& e) {
+      CHECK_EQUAL(code_name(e.code()), code_name(Code::kInvalidRequest));
+      CHECK(std::strstr(e.what(), "--kv-bits"));
+      CHECK(std::strstr(e.what(), "--executor cpu"));
+    }
   }
+  executor("cpu", 16)->load(model, {});
+  CHECK_ERROR(executor("cpu", 6), Code::kInvalidRequest);
 }
 
 // AddressSanitizer's allocator ends the process instead.
@@ -161,12 +165,13 @@ TEST("mlx: a pool beyond the machine is refused") {
   }
   const auto run = executor("cpu");
   run->load(small_model(), {});
-  ModelCacheSpec spec = make_cache_spec(small_model()->config, kBlockTokens, 4);
+  ModelCacheSpec spec =
+      make_cache_spec(small_model()->config, kBlockTokens, {4});
   CHECK_ERROR(run->allocate_pool(spec, {1 << 28}), Code::kInvalidRequest);
   spec.n_kv_heads = 64;
   spec.key_dim = 1024; // 2^48 bytes a layer
   CHECK_ERROR(run->allocate_pool(spec, {1 << 26}), Code::kInvalidRequest);
-  spec = make_cache_spec(small_model()->config, kBlockTokens, 2);
+  spec = make_cache_spec(small_model()->config, kBlockTokens, {2});
   CHECK_ERROR(run->allocate_pool(spec, {8}), Code::kInvalidRequest);
 }
 #endif
@@ -179,7 +184,7 @@ TEST("mlx: a pool of 4 GB costs address space, not memory") {
   const auto model = small_model();
   const auto run = executor("cpu");
   run->load(model, {});
-  const ModelCacheSpec spec = make_cache_spec(model->config, kBlockTokens, 4);
+  const ModelCacheSpec spec = make_cache_spec(model->config, kBlockTokens, {4});
   const size_t bytes = size_t{4} << 30;
   const int blocks = static_cast<int>(bytes / spec.block_bytes(0));
   const long total = pages(0);

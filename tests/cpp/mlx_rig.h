@@ -54,8 +54,11 @@ constexpr int kBlockTokens = 16;
 constexpr int kBlocks = 64;
 constexpr int kMaxStepTokens = 256;
 
-inline std::unique_ptr<stomp::Executor> executor(const std::string& device) {
+inline std::unique_ptr<stomp::Executor> executor(
+    const std::string& device,
+    int kv_bits = 16) {
   stomp::ExecutorOptions options;
+  options.kv_bits = kv_bits;
   options.device = device;
   options.max_step_tokens = kMaxStepTokens;
   return stomp::make_mlx_executor(options, library());
@@ -79,11 +82,11 @@ struct Rig {
   explicit Rig(
       std::shared_ptr<const stomp::Model> m,
       const std::string& device = "cpu",
-      int blocks = kBlocks)
-      : model(std::move(m)), run(executor(device)) {
+      int blocks = kBlocks,
+      int kv_bits = 16)
+      : model(std::move(m)), run(executor(device, kv_bits)) {
     run->load(model, [](double) {});
-    spec = stomp::make_cache_spec(
-        model->config, kBlockTokens, run->info().element_bytes);
+    spec = stomp::make_cache_spec(model->config, kBlockTokens, run->info().kv);
     run->allocate_pool(spec, std::vector<int>(spec.groups.size(), blocks));
   }
 

@@ -46,7 +46,10 @@ weight_at(const QuantisedLayout& l, const std::byte* block, int column, int k) {
   const double bias = l.biases
       ? float_at(affine + row + column * size, l.f32_scales)
       : -l.centre * scale;
-  return scale * code + bias;
+  // 12 more than twice what E2M1 says.
+  constexpr int kE2m1[16] = {
+      12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+  return scale * (l.e2m1 ? kE2m1[code] : code) + bias;
 }
 
 double
@@ -133,7 +136,9 @@ TEST("packed matrix: every format keeps its values, padding is zero") {
         WeightFormat::kBF16,
         WeightFormat::kQ4_0,
         WeightFormat::kQ4_1,
-        WeightFormat::kQ8_0}) {
+        WeightFormat::kQ8_0,
+        WeightFormat::kMxfp4,
+        WeightFormat::kMxfp4Blocks}) {
     check_format(shape_of(format), threads);
   }
   reference::Shape shape = shape_of(WeightFormat::kAffine);

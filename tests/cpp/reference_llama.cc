@@ -73,6 +73,25 @@ int nibble_at(const std::byte* p, int i) {
   return std::to_integer<int>(p[i % 16]) >> (i < 16 ? 0 : 4) & 15;
 }
 
+/// A sign, two bits of exponent and one of mantissa.
+double e2m1_of(int code) {
+  const int exponent = code >> 1 & 3;
+  const int mantissa = code & 1;
+  const double size = exponent == 0
+      ? 0.5 * mantissa
+      : std::ldexp(1 + 0.5 * mantissa, exponent - 1);
+  return code & 8 ? -size : size;
+}
+
+double e8m0_of(std::byte exponent) {
+  return std::ldexp(1.0, std::to_integer<int>(exponent) - 127);
+}
+
+double mxfp4_at(const WeightMatrix& w, int row, int column) {
+  const size_t i = size_t(row) * w.row_step * w.cols + column;
+  return e2m1_of(code_at(w.data, i, 4)) * e8m0_of(w.scales[i / 32]);
+}
+
 double gguf_at(const WeightMatrix& w, size_t index) {
   const int i = static_cast<int>(index % 32);
   switch (w.format) {
@@ -83,6 +102,10 @@ double gguf_at(const WeightMatrix& w, size_t index) {
     case WeightFormat::kQ4_1: {
       const std::byte* p = w.data + index / 32 * 20;
       return f16_of(u16_at(p)) * nibble_at(p + 4, i) + f16_of(u16_at(p + 2));
+    }
+    case WeightFormat::kMxfp4Blocks: {
+      const std::byte* p = w.data + index / 32 * 17;
+      return e2m1_of(nibble_at(p + 1, i)) * e8m0_of(p[0]);
     }
     default: {
       const std::byte* p = w.data + index / 32 * 34;
@@ -259,234 +282,66 @@ Rows glu(Activation activation, const Rows& gate, const Rows& up) {
   return y;
 }
 
+Rows feed_forward(
+    Activation activation,
+    const Rows& x,
+    const WeightMatrix& gate,
+    const WeightMatrix& up,
+    const WeightMatrix& down) {
+  return linear(glu(activation, linear(x, gate), linear(x, up)), down);
+}
+
+/// The weight of every expert for one row, 0 where it is not chosen.
+std::vector<double> expert_weights(
+    const std::vector<double>& scores,
+    const stomp::MoeConfig& moe,
+    double& closest) {
+  std::vector<double> sorted = scores;
+  std::sort(sorted.rbegin(), sorted.rend());
+  const double least = sorted[moe.n_chosen - 1];
+  if (moe.n_chosen < moe.n_experts) {
+    closest = std::min(closest, least - sorted[moe.n_chosen]);
+  }
+  double total = 0;
+  for (const double score : scores) {
+    total += moe.normalised && score < least ? 0 : std::exp(score);
+  }
+  std::vector<double> weights;
+  for (const double score : scores) {
+    weights.push_back(score < least ? 0 : std::exp(score) / total);
+  }
+  return weights;
+}
+
+/// Every expert sees every row; those not chosen count nothing.
+Rows mixture(
+    const Rows& x,
+    const stomp::ExpertWeights& w,
+    const ModelConfig& c,
+    double& closest) {
+  const Rows scores = linear(x, w.router);
+  Rows weights;
+  for (const std::vector<double>& row : scores) {
+    weights.push_back(expert_weights(row, c.moe, closest));
+  }
+  Rows sum(x.size(), std::vector<double>(c.d_model));
+  for (int e = 0; e < c.moe.n_experts; e++) {
+    const Rows y = feed_forward(c.activation, x, w.gate[e], w.up[e], w.down[e]);
+    for (size_t t = 0; t < x.size(); t++) {
+      for (int i = 0; i < c.d_model; i++) {
+        sum[t][i] += weights[t][e] * y[t][i];
+      }
+    }
+  }
+  return sum;
+}
+
 /// What a norm without weights leaves as it is.
 Rows normed(const Rows& x, const std::vector<float>& weight, double eps) {
   return weight.empty() ? x : rms_norm(x, weight, eps);
 }
 
-// ---- random models ----
-
-/// Owns every byte of a random model.
-using Arena = std::vector<std::vector<std::byte>>;
-
-class Maker {
- public:
-  explicit Maker(const Shape& shape) : shape_(shape), random_(shape.seed) {}
-
-  WeightMatrix matrix(int rows, int cols) {
-    WeightMatrix w;
-    w.format = shape_.format;
-    w.rows = rows;
-    w.cols = cols;
-    const double deviation = 1 / std::sqrt(cols);
-    if (!w.quantised()) {
-      w.data = dense(w.format, size_t(rows) * cols, 0, deviation);
-    } else if (w.format == WeightFormat::kAffine) {
-      fill_affine(w, deviation);
-    } else {
-      fill_gguf(w, deviation);
-    }
-    return w;
-  }
-
-  std::vector<float> norm(int n) {
-    std::vector<float> w(n);
-    for (float& x : w) {
-      x = static_cast<float>(1 + 0.2 * (unit() - 0.5));
-    }
-    return w;
-  }
-
-  std::vector<float> bias(int n) {
-    std::vector<float> b(n);
-    for (float& x : b) {
-      x = static_cast<float>(unit() - 0.5);
-    }
-    return b;
-  }
-
-  std::shared_ptr<const void> arena() const { return arena_; }
-
- private:
-  /// In [0, 1), the same everywhere (std distributions are not).
-  double unit() { return random_() / 4294967296.0; }
-
-  std::byte* room(size_t n) {
-    arena_->emplace_back(n);
-    return arena_->back().data();
-  }
-
-  static void put_u16(std::byte* p, uint16_t v) {
-    p[0] = static_cast<std::byte>(v & 255);
-    p[1] = static_cast<std::byte>(v >> 8);
-  }
-
-  /// Cuts the mantissa; what is below the normal range becomes zero.
-  static uint16_t to_f16(float f) {
-    uint32_t bits;
-    std::memcpy(&bits, &f, sizeof bits);
-    const int exponent = static_cast<int>(bits >> 23 & 255) - 112;
-    const uint32_t sign = bits >> 16 & 0x8000;
-    const uint32_t size =
-        exponent <= 0 ? 0 : exponent << 10 | (bits >> 13 & 1023);
-    return static_cast<uint16_t>(sign | size);
-  }
-
-  static void put(std::byte* p, WeightFormat format, size_t i, float value) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    if (format == WeightFormat::kF16) {
-      put_u16(p + 2 * i, to_f16(value));
-    } else if (format == WeightFormat::kBF16) {
-      put_u16(p + 2 * i, static_cast<uint16_t>(bits >> 16));
-    } else {
-      std::memcpy(p + 4 * i, &bits, 4);
-    }
-  }
-
-  /// Uniform, with this mean and standard deviation.
-  std::byte* dense(WeightFormat format, size_t n, double mean, double spread) {
-    std::byte* p = room(n * (format == WeightFormat::kF32 ? 4 : 2));
-    for (size_t i = 0; i < n; i++) {
-      const double x = mean + spread * std::sqrt(12.0) * (unit() - 0.5);
-      put(p, format, i, static_cast<float>(x));
-    }
-    return p;
-  }
-
-  void fill_affine(WeightMatrix& w, double deviation) {
-    w.bits = shape_.bits;
-    w.group = shape_.group;
-    w.scale_format = shape_.scale_format;
-    const size_t n = size_t(w.rows) * w.cols;
-    std::byte* codes = room(n * w.bits / 8);
-    for (size_t i = 0; i < n * w.bits / 8; i++) {
-      codes[i] = static_cast<std::byte>(random_() & 255);
-    }
-    w.data = codes;
-    const double levels = 1 << w.bits;
-    const double scale = deviation * std::sqrt(12.0) / levels;
-    const double bias = -scale * (levels - 1) / 2;
-    const size_t groups = n / w.group;
-    w.scales = dense(w.scale_format, groups, scale, 0.1 * scale);
-    w.biases = dense(w.scale_format, groups, bias, 0.1 * -bias);
-  }
-
-  void fill_gguf(WeightMatrix& w, double deviation) {
-    w.group = 32;
-    const bool wide = w.format == WeightFormat::kQ8_0;
-    const int head = w.format == WeightFormat::kQ4_1 ? 4 : 2;
-    const size_t bytes = head + (wide ? 32 : 16);
-    const double scale = deviation * std::sqrt(12.0) / (wide ? 256 : 16);
-    const size_t blocks = size_t(w.rows) * w.cols / 32;
-    std::byte* p = room(blocks * bytes);
-    w.data = p;
-    for (size_t b = 0; b < blocks; b++, p += bytes) {
-      const float d = static_cast<float>(scale * (0.8 + 0.4 * unit()));
-      put_u16(p, to_f16(d));
-      put_u16(p + head - 2, to_f16(head == 4 ? -7.5f * d : d));
-      for (size_t i = head; i < bytes; i++) {
-        p[i] = static_cast<std::byte>(random_() & 255);
-      }
-    }
-  }
-
-  Shape shape_;
-  std::mt19937 random_;
-  std::shared_ptr<Arena> arena_ = std::make_shared<Arena>();
-};
-
-ModelConfig config_of(const Shape& shape) {
-  ModelConfig c;
-  c.family = "llama";
-  c.name = "random";
-  c.n_layers = shape.n_layers;
-  c.d_model = shape.d_model;
-  c.n_heads = shape.n_heads;
-  c.n_kv_heads = shape.n_kv_heads;
-  c.head_dim = shape.head_dim;
-  c.d_ff = shape.d_ff;
-  c.vocab_size = shape.vocab_size;
-  c.max_context = shape.max_context;
-  c.tied_embeddings = shape.tied;
-  c.qkv_bias = shape.qkv_bias;
-  c.qk_norm = shape.qk_norm;
-  c.rope.interleaved = shape.interleaved;
-  c.rope.scale = shape.rope_scale;
-  c.post_norms = shape.post_norms;
-  c.sinks = shape.sinks;
-  c.activation = shape.activation;
-  c.embedding_scale = shape.embedding_scale;
-  c.attention_scale = shape.attention_scale;
-  c.window = shape.window;
-  for (int l = 0; l < shape.n_layers && shape.window > 0; l++) {
-    c.sliding.push_back(l % 3 != 1);
-  }
-  for (int i = 0; i < shape.head_dim; i += 2) {
-    c.rope.inv_freq.push_back(
-        static_cast<float>(std::pow(10000.0, -double(i) / shape.head_dim)));
-    if (shape.local_rope) {
-      c.local_rope.inv_freq.push_back(
-          static_cast<float>(std::pow(300.0, -double(i) / shape.head_dim)));
-    }
-  }
-  return c;
-}
-
 } // namespace
-
-std::shared_ptr<const Model> random_model(const Shape& shape) {
-  auto model = std::make_shared<Model>();
-  model->config = config_of(shape);
-  const ModelConfig& c = model->config;
-  Maker make(shape);
-  stomp::ModelWeights& w = model->weights;
-  w.embedding = make.matrix(c.vocab_size, c.d_model);
-  for (int l = 0; l < c.n_layers; l++) {
-    stomp::LayerWeights layer;
-    layer.attention_norm = make.norm(c.d_model);
-    layer.q = make.matrix(c.q_dim(), c.d_model);
-    layer.k = make.matrix(c.kv_dim(), c.d_model);
-    layer.v = make.matrix(c.kv_dim(), c.d_model);
-    if (c.qkv_bias) {
-      layer.q.bias = make.bias(c.q_dim());
-      layer.k.bias = make.bias(c.kv_dim());
-      layer.v.bias = make.bias(c.kv_dim());
-    }
-    if (c.qk_norm) {
-      layer.q_norm = make.norm(c.head_dim);
-      layer.k_norm = make.norm(c.head_dim);
-    }
-    if (c.sinks) {
-      layer.sinks = make.bias(c.n_heads);
-    }
-    if (c.post_norms) {
-      layer.o_norm = make.norm(c.d_model);
-      layer.down_norm = make.norm(c.d_model);
-    }
-    layer.o = make.matrix(c.d_model, c.q_dim());
-    layer.ffn_norm = make.norm(c.d_model);
-    layer.gate = make.matrix(c.d_ff, c.d_model);
-    layer.up = make.matrix(c.d_ff, c.d_model);
-    layer.down = make.matrix(c.d_model, c.d_ff);
-    w.layers.push_back(std::move(layer));
-  }
-  w.final_norm = make.norm(c.d_model);
-  w.head = shape.tied ? w.embedding : make.matrix(c.vocab_size, c.d_model);
-  w.mapping = make.arena();
-  model->path = "random";
-  model->fingerprint = "00000000000000000000000000000000";
-  return model;
-}
-
-std::vector<int32_t> random_tokens(int n, int vocab_size, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::vector<int32_t> tokens(n);
-  for (int32_t& t : tokens) {
-    t = static_cast<int32_t>(random() % vocab_size);
-  }
-  return tokens;
-}
 
 std::vector<double> decode_row(const WeightMatrix& w, int row) {
   std::vector<double> out(w.cols);
@@ -497,6 +352,8 @@ std::vector<double> decode_row(const WeightMatrix& w, int row) {
       out[c] =
           dense_at(w.scale_format, w.scales, g) * code_at(w.data, i, w.bits) +
           dense_at(w.scale_format, w.biases, g);
+    } else if (w.format == WeightFormat::kMxfp4) {
+      out[c] = mxfp4_at(w, row, c);
     } else if (w.quantised()) {
       out[c] = gguf_at(w, i);
     } else {
@@ -506,9 +363,13 @@ std::vector<double> decode_row(const WeightMatrix& w, int row) {
   return out;
 }
 
-std::vector<std::vector<double>> logits(
+namespace {
+
+/// The logits; `closest` as closest_choice().
+Rows forward(
     const Model& model,
-    std::span<const int32_t> tokens) {
+    std::span<const int32_t> tokens,
+    double& closest) {
   const ModelConfig& c = model.config;
   Rows x;
   for (int32_t t : tokens) {
@@ -529,11 +390,30 @@ std::vector<std::vector<double>> logits(
     const Rows seen = attend(q, k, linear(in, w.v), c, l, w.sinks);
     add(x, normed(linear(seen, w.o), w.o_norm, c.rms_eps));
     const Rows h = rms_norm(x, w.ffn_norm, c.rms_eps);
-    const Rows gated = glu(c.activation, linear(h, w.gate), linear(h, w.up));
-    add(x, normed(linear(gated, w.down), w.down_norm, c.rms_eps));
+    if (c.moe.in_layer(l)) {
+      add(x, mixture(h, w.experts, c, closest));
+    } else {
+      const Rows y = feed_forward(c.activation, h, w.gate, w.up, w.down);
+      add(x, normed(y, w.down_norm, c.rms_eps));
+    }
   }
   x = rms_norm(x, model.weights.final_norm, c.rms_eps);
   return linear(x, model.weights.head);
+}
+
+} // namespace
+
+std::vector<std::vector<double>> logits(
+    const Model& model,
+    std::span<const int32_t> tokens) {
+  double closest = 0;
+  return forward(model, tokens, closest);
+}
+
+double closest_choice(const Model& model, std::span<const int32_t> tokens) {
+  double closest = std::numeric_limits<double>::infinity();
+  forward(model, tokens, closest);
+  return closest;
 }
 
 std::vector<int32_t>

@@ -25,6 +25,7 @@ struct Shape {
   bool interleaved = true;
   bool tied = false; // the head is the embedding
   bool qkv_bias = false;
+  bool o_bias = false;
   bool qk_norm = false;
   bool post_norms = false;
   bool sinks = false;
@@ -34,6 +35,12 @@ struct Shape {
   int window = 0;            // of every layer but each third; 0: none
   bool local_rope = false;   // those layers turn by other frequencies
   float rope_scale = 1;
+  // A mixture of experts in every layer but `dense_layer`.
+  int n_experts = 0; // 0: none
+  int n_chosen = 0;
+  bool normalised = true;
+  bool expert_biases = false;
+  int dense_layer = -1;
   uint32_t seed = 1;
   stomp::WeightFormat format = stomp::WeightFormat::kF32; // of all matrices
   // kAffine only.
@@ -55,6 +62,14 @@ std::vector<double> decode_row(const stomp::WeightMatrix& w, int row);
 /// logits[i][v]: of vocabulary entry v after tokens[0..i]. Cost is quadratic
 /// in tokens; nothing is cached.
 std::vector<std::vector<double>> logits(
+    const stomp::Model& model,
+    std::span<const int32_t> tokens);
+
+/// The least difference there is, for any of the tokens in any layer, between
+/// the score of an expert that is chosen and of one that is not: where it is
+/// small, arithmetic of less precision may choose another. Infinite where all
+/// are chosen.
+double closest_choice(
     const stomp::Model& model,
     std::span<const int32_t> tokens);
 

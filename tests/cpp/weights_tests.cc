@@ -1,5 +1,7 @@
 // model/weights.h: both ways of reading a row agree with the formats'
 // definitions, bit for bit.
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -234,6 +236,141 @@ TEST("weights: the bytes that MLX 0.32.2 packs mean what it put in") {
     want[1] = bias;
     check_row(w, 0, want);
   }
+}
+
+namespace {
+
+// What OCP's specification says the codes of E2M1 mean.
+constexpr float kE2m1[] =
+    {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, 0, -0.5f, -1, -1.5f, -2, -3, -4, -6};
+
+/// Rows of MXFP4 with random codes and the exponents given, one for each 32.
+struct Mxfp4 {
+  Mxfp4(int n_rows, const std::vector<uint8_t>& of_row) : rows(n_rows) {
+    std::mt19937 random(9);
+    for (int row = 0; row < rows; row++) {
+      for (const uint8_t e : of_row) {
+        exponents.push_back(static_cast<char>(e + row));
+      }
+    }
+    cols = 32 * static_cast<int>(of_row.size());
+    for (int i = 0; i < rows * cols; i++) {
+      codes.push_back(static_cast<uint8_t>(i < 16 ? i : random() % 16));
+    }
+  }
+
+  float weight(int row, int column) const {
+    const size_t i = static_cast<size_t>(row) * cols + column;
+    const int e = static_cast<uint8_t>(exponents[i / 32]);
+    return std::ldexp(kE2m1[codes[i]], e - 127);
+  }
+  std::vector<float> row(int r) const {
+    std::vector<float> weights;
+    for (int c = 0; c < cols; c++) {
+      weights.push_back(weight(r, c));
+    }
+    return weights;
+  }
+  /// Codes i and i + 1 in a byte, as MLX and OpenAI have them.
+  std::string pairs() const {
+    std::string bytes;
+    for (size_t i = 0; i < codes.size(); i += 2) {
+      bytes.push_back(static_cast<char>(codes[i] | codes[i + 1] << 4));
+    }
+    return bytes;
+  }
+  /// ggml's blocks: an exponent, then codes i and i + 16 in a byte.
+  std::string blocks() const {
+    std::string bytes;
+    for (size_t i = 0; i < codes.size(); i += 32) {
+      bytes.push_back(exponents[i / 32]);
+      for (size_t j = i; j < i + 16; j++) {
+        bytes.push_back(static_cast<char>(codes[j] | codes[j + 16] << 4));
+      }
+    }
+    return bytes;
+  }
+
+  int rows;
+  int cols = 0;
+  std::string exponents;
+  std::vector<uint8_t> codes;
+};
+
+WeightMatrix mxfp4_matrix(
+    const Mxfp4& in,
+    const Unaligned& data,
+    const Unaligned& exponents) {
+  WeightMatrix w;
+  w.format = WeightFormat::kMxfp4;
+  w.rows = in.rows;
+  w.cols = in.cols;
+  w.data = data.data();
+  w.bits = 4;
+  w.group = 32;
+  w.scales = exponents.data();
+  return w;
+}
+
+} // namespace
+
+TEST("weights: MXFP4 of either order, at the ends of its exponents too") {
+  const Mxfp4 in(kRows, {0, 1, 120, 127, 247});
+  const Unaligned pairs(in.pairs());
+  const Unaligned exponents(in.exponents);
+  const Unaligned blocks(in.blocks());
+  const WeightMatrix apart = mxfp4_matrix(in, pairs, exponents);
+  WeightMatrix together;
+  together.format = WeightFormat::kMxfp4Blocks;
+  together.rows = in.rows;
+  together.cols = in.cols;
+  together.data = blocks.data();
+  together.group = 32;
+  CHECK_EQUAL(apart.bytes(), in.pairs().size() + in.exponents.size());
+  CHECK_EQUAL(together.bytes(), in.blocks().size());
+  for (const WeightMatrix& w : {apart, together}) {
+    for (int r = 0; r < in.rows; r++) {
+      check_row(w, r, in.row(r));
+      std::string codes(in.cols / 2, 0);
+      std::string own(in.cols / 32, 0);
+      mxfp4_row(
+          w,
+          r,
+          reinterpret_cast<uint8_t*>(codes.data()),
+          reinterpret_cast<uint8_t*>(own.data()));
+      CHECK(codes == in.pairs().substr(codes.size() * r, codes.size()));
+      CHECK(own == in.exponents.substr(own.size() * r, own.size()));
+    }
+  }
+}
+
+TEST("weights: an exponent that is no number makes weights that are none") {
+  const Mxfp4 in(1, {255});
+  const Unaligned pairs(in.pairs());
+  const Unaligned exponents(in.exponents);
+  std::vector<float> got(32);
+  dequantise_row(mxfp4_matrix(in, pairs, exponents), 0, got.data());
+  CHECK(std::all_of(
+      got.begin(), got.end(), [](float w) { return std::isnan(w); }));
+}
+
+TEST("weights: rows of a matrix, one by one and by turns") {
+  const Mxfp4 in(8, {100, 110});
+  const Unaligned pairs(in.pairs());
+  const Unaligned exponents(in.exponents);
+  const WeightMatrix all = mxfp4_matrix(in, pairs, exponents);
+  const WeightMatrix odd = rows_of(all, 1, 4, 2);
+  const WeightMatrix later = rows_of(odd, 2, 2);
+  for (int r = 0; r < 4; r++) {
+    check_row(odd, r, in.row(2 * r + 1));
+  }
+  check_row(later, 0, in.row(5));
+  check_row(later, 1, in.row(7));
+  const auto ranges = file_ranges(later);
+  CHECK(ranges[0].data() == all.data + 5 * in.cols / 2);
+  CHECK_EQUAL(ranges[0].size(), size_t(4) * in.cols / 2);
+  CHECK_EQUAL(ranges[1].size(), size_t(4) * in.cols / 32);
+  CHECK(ranges[2].empty());
 }
 
 TEST("weights: dense rows widen exactly") {

@@ -20,7 +20,10 @@ export function engineOptions(settings: Settings): EngineOptions {
     maxAgentsInMemory: settings.maxAgentsInMemory ?? 0,
     maxContext: settings.maxContext ?? 0,
     cacheDir: settings.cacheDir,
+    diskBudgetMb: settings.diskBudgetMb,
     batchWindowMs: settings.batchWindowMs,
+    speculation: settings.speculation,
+    watchdogMs: settings.watchdogSeconds * 1000,
   };
 }
 

@@ -10,7 +10,7 @@ import {
   type NumberRule,
   refuse,
 } from '../arguments.js';
-import { StompError } from '../errors.js';
+import type { StompError } from '../errors.js';
 import type { EngineOptions, KvBits, LoadProgress } from './types.js';
 
 /** Every option, with its default where it was left out. */
@@ -28,7 +28,10 @@ export interface FullEngineOptions {
   maxContext: number;
   /** Absolute; empty: nothing is kept on disk. */
   cacheDir: string;
+  diskBudgetMb: number;
   batchWindowMs: number;
+  speculation: 'auto' | 'off';
+  watchdogMs: number;
   script: ((prompt: string) => string | undefined) | undefined;
   onProgress: (progress: LoadProgress) => void;
   onWarning: (warning: StompError) => void;
@@ -39,12 +42,14 @@ const ranges = {
   threads: { min: 0, max: 1024 },
   blockTokens: { min: 16, max: 1024, multipleOf: 16 },
   cacheBudgetMb: { min: 1, max: 1 << 24 },
+  diskBudgetMb: { min: 0, max: 1 << 30 },
   maxBatchSize: { min: 1, max: 64 },
   prefillStepTokens: { min: 16, max: 65536 },
   maxQueue: { min: 0, max: 1_000_000 },
   maxAgentsInMemory: { min: 0, max: 1_000_000 },
   maxContext: { min: 0, max: 1 << 24 },
   batchWindowMs: { min: 0, max: 1000 },
+  watchdogMs: { min: 0, max: 86_400_000 },
 } satisfies Record<string, NumberRule>;
 
 const known = [
@@ -53,6 +58,7 @@ const known = [
   'numerics',
   'cacheDir',
   'kvBits',
+  'speculation',
   'script',
   'onProgress',
   'onWarning',
@@ -79,7 +85,10 @@ export function checkEngineOptions(options: EngineOptions): FullEngineOptions {
     maxAgentsInMemory: integer('maxAgentsInMemory', 0),
     maxContext: integer('maxContext', 0),
     cacheDir: checkCacheDir(options.cacheDir),
+    diskBudgetMb: integer('diskBudgetMb', 20_480),
     batchWindowMs: integer('batchWindowMs', 0),
+    speculation: checkChoice('speculation', options.speculation, 'auto', ['auto', 'off']),
+    watchdogMs: integer('watchdogMs', 120_000),
     script: checkScript(options.script),
     onProgress: checkObserver('onProgress', options.onProgress) ?? ignore,
     onWarning: checkObserver('onWarning', options.onWarning) ?? ((warning) => process.emitWarning(warning)),
@@ -117,9 +126,6 @@ function checkCacheDir(value: unknown): string {
 
 function checkKvBits(value: unknown): KvBits {
   if (value === undefined) return 16;
-  if (value === 16 || value === 8) return value;
-  if (value !== 4) refuse('kvBits', value, '16 or 8');
-  throw new StompError('UNSUPPORTED_FIELD', 'kvBits 4 is not supported yet; 16 and 8 are.', {
-    fields: { field: 'kvBits', value, allowed: [16, 8] },
-  });
+  if (value === 16 || value === 8 || value === 4) return value;
+  return refuse('kvBits', value, '16, 8 or 4');
 }

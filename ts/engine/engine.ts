@@ -38,6 +38,7 @@ import type {
   Tokenizer,
 } from './types.js';
 import { Vocabulary } from './vocabulary.js';
+import { Watchdog } from './watchdog.js';
 
 interface Loaded {
   engine: NativeEngine;
@@ -61,6 +62,7 @@ export class Engine {
   readonly #seeds = new Seeds();
   readonly #conversations: Conversations;
   readonly #turns: Turns;
+  readonly #watchdog: Watchdog;
   #closing: Promise<void> | undefined;
 
   private constructor(loaded: Loaded) {
@@ -72,6 +74,11 @@ export class Engine {
     this.#conversations = new Conversations({
       engine: loaded.engine,
       vocabSize,
+      onWarning: loaded.options.onWarning,
+    });
+    this.#watchdog = new Watchdog({
+      engine: loaded.engine,
+      limitMs: loaded.options.watchdogMs,
       onWarning: loaded.options.onWarning,
     });
     this.#turns = new Turns({
@@ -176,6 +183,11 @@ export class Engine {
       const ids = new Set([...kept, ...this.#conversations.agents]);
       return [...ids].filter((id) => id.startsWith(beginning));
     });
+  }
+
+  /** How long the engine has been at one step, once that is longer than `watchdogMs`; else 0. */
+  get stalledMs(): number {
+    return this.#watchdog.stalledMs;
   }
 
   /** Figures since the load. */
@@ -319,6 +331,7 @@ export class Engine {
     await this.#conversations.settleAll();
     try {
       await this.#engine.close();
+      this.#watchdog.stop();
     } catch (error) {
       throw toStompError(error);
     } finally {
@@ -405,7 +418,9 @@ function nativeOptions(options: FullEngineOptions) {
     maxAgents: options.maxAgentsInMemory,
     maxContext: options.maxContext,
     cacheDir: options.cacheDir,
+    diskBudgetBytes: options.diskBudgetMb * 2 ** 20,
     batchWindowMs: options.batchWindowMs,
+    speculation: options.speculation === 'auto',
   };
 }
 

@@ -1,6 +1,7 @@
 /** The options of one generation: checked, completed, and in the terms of the core. */
 import {
   checkBoolean,
+  checkChoice,
   checkFields,
   checkInteger,
   checkNumber,
@@ -29,6 +30,7 @@ export type Sampling = Pick<
   | 'topLogprobs'
   | 'seed'
   | 'cacheSalt'
+  | 'priority'
 >;
 
 /** What an answer must look like and say, as the core takes it. */
@@ -72,6 +74,7 @@ const known = [
   'stop',
   'ignoreEos',
   'cacheSalt',
+  'priority',
   'signal',
   'onPrefill',
 ] as const satisfies readonly (keyof GenerateOptions)[];
@@ -116,6 +119,7 @@ export function checkGenerateOptions(
         topLogprobs === undefined ? -1 : checkInteger('topLogprobs', topLogprobs, 0, { min: 0, max: 20 }),
       seed: options.seed === undefined ? context.nextSeed() : checkSeed(options.seed),
       cacheSalt: checkText('cacheSalt', options.cacheSalt, '', maxSaltChars),
+      priority: checkChoice('priority', options.priority, 'normal', ['high', 'normal', 'low']),
     },
     stop: checkStop(options.stop),
     signal: checkSignal('signal', options.signal),

@@ -292,6 +292,8 @@ const noUsage: Usage = {
   cachedTokens: 0,
   computedTokens: 0,
   generatedTokens: 0,
+  draftedTokens: 0,
+  acceptedTokens: 0,
   ownTokens: 0,
   sharedTokens: 0,
   restoredTokens: 0,

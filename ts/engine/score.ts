@@ -56,6 +56,7 @@ const silent = { started: () => undefined, token: () => undefined, prefill: () =
 const wholePrompt = {
   ...plainRequest,
   agent: '',
+  priority: 'normal',
   repetitionPenalty: 1,
   presencePenalty: 0,
   frequencyPenalty: 0,
@@ -71,7 +72,7 @@ const wholePrompt = {
   minP: 0,
   seed: 0,
   score: true,
-};
+} as const;
 
 function perplexity(logprobs: Float32Array): number {
   const sum = logprobs.reduce((total, logprob) => total + logprob, 0);

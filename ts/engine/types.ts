@@ -23,7 +23,7 @@ export type LoadProgress =
     };
 
 /** Bits of a cached key or value. */
-export type KvBits = 16 | 8;
+export type KvBits = 16 | 8 | 4;
 
 /** How a model is loaded and how much of the machine it may use. */
 export interface EngineOptions {
@@ -60,10 +60,25 @@ export interface EngineOptions {
    */
   cacheDir?: string | null | undefined;
   /**
-   * Bits of a cached key or value in memory: 8 halves the cache and what a long conversation costs per token,
-   * for a little precision. The `mlx` executor has 16 alone. @default 16
+   * What the folder may hold, other models' agents included; 0: any size. Beyond it the agents used longest ago go
+   * cold: their conversation stays, their cache is computed again when they are next used. @default 20480
+   */
+  diskBudgetMb?: number | undefined;
+  /**
+   * Bits of a cached key or value, in memory and on disk: 8 halves the cache and what a long conversation costs per
+   * token, for hardly any precision; 4 takes little more than a quarter, for some. @default 16
    */
   kvBits?: KvBits | undefined;
+  /**
+   * `auto`: where an answer repeats what its conversation holds, several of its tokens are computed in one step as
+   * long as that pays; the answer is the same. @default 'auto'
+   */
+  speculation?: 'auto' | 'off' | undefined;
+  /**
+   * A step that takes longer is reported as one that hangs (ENGINE_STALLED, by `onWarning`): 0 to 86400000; 0: none
+   * is. @default 120000
+   */
+  watchdogMs?: number | undefined;
   /** How long an idle engine waits for more requests before it begins: 0 to 1000. @default 0 */
   batchWindowMs?: number | undefined;
   /**
@@ -169,6 +184,11 @@ export interface GenerateOptions {
   stop?: string | readonly string[] | undefined;
   /** Do not stop at the model's own end tokens. @default false */
   ignoreEos?: boolean | undefined;
+  /**
+   * Whose turn it is where not all can run. `high` takes the place of others if need be; `low` ones run too, only
+   * later. @default 'normal'
+   */
+  priority?: 'high' | 'normal' | 'low' | undefined;
   /** Caches are shared only between requests with the same salt. @default '' */
   cacheSalt?: string | undefined;
   /** Aborting cancels within a step; the iterator and `result` then reject with CANCELLED. */
@@ -222,6 +242,10 @@ export interface Usage {
   /** Of the prompt, computed now. */
   computedTokens: number;
   generatedTokens: number;
+  /** Computed ahead on speculation, see `EngineOptions.speculation`. */
+  draftedTokens: number;
+  /** Of those, what the answer then was. */
+  acceptedTokens: number;
   /** Cached tokens from this agent's own memory. */
   ownTokens: number;
   /** Cached tokens that another agent's blocks held. */

@@ -33,6 +33,10 @@ export function health(app: FastifyInstance, service: Service, limits: HealthLim
 
 async function ready(service: Service, limits: HealthLimits, reply: FastifyReply): Promise<object> {
   if (service.phase !== 'ready') return notYet(reply, ...absence(service));
+  // A stalled engine would not answer either.
+  const stalledMs = service.loaded?.stalledMs ?? 0;
+  if (stalledMs > 0)
+    return notYet(reply, 'stalled', `the engine has been at one step for ${Math.round(stalledMs / 1000)} s`);
   const stats = await service.stats();
   if (stats && isNearExhaustion(stats, limits)) {
     return notYet(reply, 'near exhaustion', 'hardly a cache block is free and the queue is nearly full');

@@ -123,7 +123,14 @@ export class Metrics {
 
 /** A timer at this interval measures the event loop. */
 const LOOP_RESOLUTION_MS = 20;
-const NOTHING = { evictionsHot: 0, saves: 0, saveSeconds: 0 };
+const NOTHING = {
+  evictionsHot: 0,
+  demotions: 0,
+  saves: 0,
+  saveSeconds: 0,
+  draftedTokens: 0,
+  acceptedTokens: 0,
+};
 
 /** How late the event loop is, between one reading and the next. */
 class LoopDelay {
@@ -166,6 +173,7 @@ class EngineMetrics {
   readonly #memory: Gauge<'kind'>;
   readonly #pool: Gauge<'group'>;
   readonly #evictions: Counter<'tier'>;
+  readonly #drafts: Counter<'outcome'>;
   readonly #persist: Histogram;
   #engine: object | undefined;
   #seen = NOTHING;
@@ -198,6 +206,12 @@ class EngineMetrics {
       labelNames: ['tier'],
       registers,
     });
+    this.#drafts = new Counter({
+      name: 'stomp_drafted_tokens_total',
+      help: 'Tokens computed ahead on speculation, by whether they were what the answer said',
+      labelNames: ['outcome'],
+      registers,
+    });
     this.#persist = histogram(
       'stomp_cache_persist_duration_seconds',
       'Writing one agent to disk; those between two readings count with their mean',
@@ -219,6 +233,8 @@ class EngineMetrics {
       this.#pool.set({ group: String(group) }, capacity === 0 ? 0 : 1 - free / capacity);
     }
     this.#evictions.inc({ tier: 'hot' }, stats.evictionsHot - this.#seen.evictionsHot);
+    this.#evictions.inc({ tier: 'warm' }, stats.demotions - this.#seen.demotions);
+    this.#draftsSince(stats);
     this.#savesSince(stats);
     this.#seen = stats;
   }
@@ -232,6 +248,13 @@ class EngineMetrics {
   #process(): void {
     this.#tokensPerSecond.set(this.#rate.perSecond());
     this.#memory.set({ kind: 'process' }, process.memoryUsage.rss());
+  }
+
+  #draftsSince({ draftedTokens, acceptedTokens }: EngineStats): void {
+    const drafted = draftedTokens - this.#seen.draftedTokens;
+    const accepted = acceptedTokens - this.#seen.acceptedTokens;
+    this.#drafts.inc({ outcome: 'accepted' }, accepted);
+    this.#drafts.inc({ outcome: 'rejected' }, drafted - accepted);
   }
 
   /** The engine tells totals: sum and count are exact, the buckets hold means. */

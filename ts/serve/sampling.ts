@@ -8,6 +8,7 @@ const MAX_STOPS = 16;
 const MAX_STOP_LENGTH = 1024;
 const MAX_BIASES = 1024;
 const MAX_SALT_LENGTH = 256;
+const PRIORITIES = ['high', 'normal', 'low'] as const;
 const PENALTY = { min: -2, max: 2 };
 
 /** Only what was given is set. @throws StompError INVALID_REQUEST */
@@ -26,6 +27,7 @@ export function readSampling(fields: Fields): GenerateOptions {
   set(options, 'stop', stops(fields));
   set(options, 'ignoreEos', fields.flag('ignore_eos'));
   set(options, 'cacheSalt', readCacheSalt(fields));
+  set(options, 'priority', fields.choice('priority', PRIORITIES));
   return options;
 }
 

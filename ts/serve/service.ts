@@ -32,6 +32,8 @@ export interface ServedEngine
     | 'remove'
     | 'evict'
   > {
+  /** How long it has been at one step, when that is too long; else 0. */
+  readonly stalledMs?: number;
   /** Drops the caches that nobody uses now; with `disk` the agents' files as well. */
   clearCaches?(options: { disk?: boolean }): Promise<void>;
   /** How long an idle engine waits for more requests before it begins, 0 to 1000. */

@@ -83,25 +83,35 @@ std::vector<LayerGroup> layer_groups(const ModelConfig& config) {
 
 } // namespace
 
-size_t ModelCacheSpec::token_layer_bytes() const {
-  return static_cast<size_t>(n_kv_heads) *
-      (static_cast<size_t>(key_dim) + static_cast<size_t>(value_dim)) *
-      static_cast<size_t>(element_bytes);
+size_t KvFormat::element_bytes_of(int dim) const {
+  return coded() ? (static_cast<size_t>(dim) * bits + 7) / 8
+                 : static_cast<size_t>(dim) * element_bytes;
 }
 
-size_t ModelCacheSpec::pool_token_layer_bytes() const {
-  if (kv_bits == 16) {
-    return token_layer_bytes();
+int KvFormat::groups_of(int dim) const {
+  return coded() ? ceil_div(dim, group) : 0;
+}
+
+size_t KvFormat::head_bytes(int dim) const {
+  return element_bytes_of(dim) +
+      static_cast<size_t>(groups_of(dim)) * sizeof(uint16_t) * (biases ? 2 : 1);
+}
+
+bool KvFormat::same_as(const KvFormat& other) const {
+  if (bits != other.bits) {
+    return false;
   }
-  const auto bytes = [](int dim) {
-    return static_cast<size_t>(dim) +
-        sizeof(uint16_t) * static_cast<size_t>(ceil_div(dim, kKvGroup));
-  };
-  return static_cast<size_t>(n_kv_heads) * (bytes(key_dim) + bytes(value_dim));
+  return coded() ? group == other.group && biases == other.biases
+                 : element_bytes == other.element_bytes;
+}
+
+size_t ModelCacheSpec::token_layer_bytes() const {
+  return static_cast<size_t>(n_kv_heads) *
+      (kv.head_bytes(key_dim) + kv.head_bytes(value_dim));
 }
 
 size_t ModelCacheSpec::block_bytes(int group) const {
-  return groups.at(group).layers.size() * pool_token_layer_bytes() *
+  return groups.at(group).layers.size() * token_layer_bytes() *
       static_cast<size_t>(block_tokens);
 }
 
@@ -132,11 +142,20 @@ int ModelCacheSpec::first_block(int group, int tokens) const {
       : std::max(0, tokens + 1 - layers.window) / block_tokens;
 }
 
+void check_kv_bits(int bits) {
+  if (bits != 16 && bits != 8 && bits != 4) {
+    throw Error(
+        Code::kInvalidRequest,
+        "the cache keeps 16, 8 or 4 bits of an element, not " +
+            std::to_string(bits),
+        {{"kv_bits", std::to_string(bits)}});
+  }
+}
+
 ModelCacheSpec make_cache_spec(
     const ModelConfig& config,
     int block_tokens,
-    int element_bytes,
-    int kv_bits) {
+    const KvFormat& kv) {
   if (block_tokens < kMinBlockTokens || block_tokens > kMaxBlockTokens ||
       block_tokens % 16 != 0) {
     throw Error(
@@ -145,28 +164,21 @@ ModelCacheSpec make_cache_spec(
             std::to_string(block_tokens),
         {{"block_tokens", std::to_string(block_tokens)}});
   }
-  if (element_bytes != 2 && element_bytes != 4) {
+  if (kv.element_bytes != 2 && kv.element_bytes != 4) {
     throw Error(
         Code::kInvalidRequest,
         "the cache stores elements of 2 or 4 bytes, not " +
-            std::to_string(element_bytes),
-        {{"element_bytes", std::to_string(element_bytes)}});
+            std::to_string(kv.element_bytes),
+        {{"element_bytes", std::to_string(kv.element_bytes)}});
   }
-  if (kv_bits != 16 && kv_bits != 8) {
-    throw Error(
-        Code::kInvalidRequest,
-        "the cache keeps 16 or 8 bits of an element, not " +
-            std::to_string(kv_bits),
-        {{"kv_bits", std::to_string(kv_bits)}});
-  }
+  check_kv_bits(kv.bits);
   ModelCacheSpec spec;
   spec.n_layers = config.n_layers;
   spec.n_kv_heads = config.n_kv_heads;
   spec.key_dim = config.head_dim;
   spec.value_dim = config.head_dim;
   spec.block_tokens = block_tokens;
-  spec.element_bytes = element_bytes;
-  spec.kv_bits = kv_bits;
+  spec.kv = kv;
   spec.groups = layer_groups(config);
   return spec;
 }

@@ -17,8 +17,25 @@ struct LayerGroup {
   std::vector<int> layers; // model layer numbers, ascending
 };
 
-/// Elements of a head's key or value that share a scale, when quantised.
-inline constexpr int kKvGroup = 64;
+/// How the elements of keys and values are kept, in the pool and on disk: as
+/// floating-point numbers, or as codes with a scale for each group of a head,
+/// and perhaps a bias.
+struct KvFormat {
+  int element_bytes = 2; // of 16 bits: f16; 4: f32 in their place
+  int bits = 16;         // of an element: 16, or a code's 8 or 4
+  int group = 64;        // elements that share an f16 scale; of codes only
+  bool biases = false;   // and an f16 bias; of codes only
+
+  bool coded() const { return bits < 16; }
+  /// Bytes of one head's elements or codes. Codes of 4 bits are two a byte.
+  size_t element_bytes_of(int dim) const;
+  /// Scales of one head; 0 without codes.
+  int groups_of(int dim) const;
+  /// All bytes of one head: elements or codes, scales, biases.
+  size_t head_bytes(int dim) const;
+  /// Whether what is kept in one is understood as the other.
+  bool same_as(const KvFormat& other) const;
+};
 
 struct ModelCacheSpec {
   int n_layers = 0;
@@ -26,17 +43,12 @@ struct ModelCacheSpec {
   int key_dim = 0; // per head
   int value_dim = 0;
   int block_tokens = 64; // multiple of 16, 16..1024
-  int element_bytes = 2; // 2: f16, 4: f32; as blocks leave the executor
-  // In the pool: 16 is as element_bytes; 8 is a code for each element and an
-  // f16 scale for each kKvGroup of a head.
-  int kv_bits = 16;
+  KvFormat kv;
   std::vector<LayerGroup> groups;
 
-  /// Bytes of one token in one layer, K and V, outside of the pool.
+  /// Bytes of one token in one layer, K and V.
   size_t token_layer_bytes() const;
-  /// The same in the pool.
-  size_t pool_token_layer_bytes() const;
-  /// Bytes of one block of a group in the pool: all its layers, K and V.
+  /// Bytes of one block of a group: all its layers, K and V.
   size_t block_bytes(int group) const;
   /// Blocks that `tokens` tokens hold at rest: ceil(tokens / block) for global
   /// groups, at most ceil(window / block) for sliding ones.
@@ -52,12 +64,14 @@ struct ModelCacheSpec {
   int first_block(int group, int tokens) const;
 };
 
-/// Throws kInvalidRequest when block_tokens or kv_bits is out of range.
+/// Throws kInvalidRequest unless there are caches of so many bits an element.
+void check_kv_bits(int bits);
+
+/// Throws kInvalidRequest when block_tokens or a width of `kv` is out of range.
 ModelCacheSpec make_cache_spec(
     const ModelConfig& config,
     int block_tokens,
-    int element_bytes,
-    int kv_bits = 16);
+    const KvFormat& kv);
 
 /// Blocks per group that fit `budget_bytes`, in proportion to what one
 /// sequence of `max_context` tokens needs that grows by up to `step` tokens at

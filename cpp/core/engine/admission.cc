@@ -34,48 +34,68 @@ std::string why_cold(const Agent& agent, int shared_tokens) {
 
 } // namespace
 
-bool EngineCore::agent_is_free(const Sequence& seq) const {
-  return seq.agent->running == nullptr;
-}
-
 bool EngineCore::admit() {
+  if (short_of_room_ && !active_.empty()) {
+    return false; // who runs comes first with the room there is
+  }
   bool admitted = false;
-  for (auto it = waiting_.begin(); it != waiting_.end();) {
-    if (static_cast<int>(active_.size()) >= options_.max_batch_size) {
-      break;
-    }
-    Sequence& seq = **it;
-    const auto next = std::next(it);
-    if (!agent_is_free(seq)) {
-      it = next; // behind its agent's earlier request
-      continue;
-    }
-    const Admission verdict = try_admit(seq);
-    if (verdict == Admission::kWait) {
-      break; // first come, first served: nobody overtakes for memory
-    }
-    if (verdict == Admission::kRefuse) {
-      finish(
-          seq,
-          Finish::kError,
-          Error(
-              Code::kPoolExhausted,
-              "The cache pool has no room for this request" +
-                  (agents_->counters().last_error.empty()
-                       ? std::string(".")
-                       : ", and idle agents cannot be saved to make some: " +
-                           agents_->counters().last_error) +
-                  " Try again later, or raise --cache-budget-mb.",
-              {{"neededTokens", std::to_string(seq.target)}}));
-      waiting_.erase(it);
-    } else {
-      start(seq);
-      active_.splice(active_.end(), waiting_, it);
+  for (Sequence* seq = waiting_.next(); seq; seq = waiting_.next()) {
+    if (!admit_next(*seq)) {
+      break; // nobody overtakes for memory
     }
     admitted = true;
-    it = next;
   }
   return admitted;
+}
+
+/// False when whoever is next has to wait.
+bool EngineCore::admit_next(Sequence& seq) {
+  Admission verdict = Admission::kWait;
+  if (!guarded(seq, [&] { verdict = find_place(seq); })) {
+    waiting_.take(seq);
+    return true;
+  }
+  if (verdict == Admission::kWait) {
+    return false;
+  }
+  SequencePtr taken = waiting_.take(seq);
+  if (verdict == Admission::kRefuse) {
+    refuse(seq);
+  } else {
+    start(std::move(taken));
+  }
+  return true;
+}
+
+/// A place in the batch, and room in the pool; those of less urgent ones if
+/// there is no other.
+EngineCore::Admission EngineCore::find_place(Sequence& seq) {
+  if (static_cast<int>(active_.size()) >= options_.max_batch_size &&
+      !preempt_for(seq)) {
+    return Admission::kWait;
+  }
+  Admission verdict = try_admit(seq);
+  while (verdict == Admission::kWait && !agents_->saving() &&
+         preempt_for(seq)) {
+    verdict = try_admit(seq);
+  }
+  return verdict;
+}
+
+void EngineCore::refuse(Sequence& seq) {
+  const std::string& why = agents_->counters().last_error;
+  finish(
+      seq,
+      Finish::kError,
+      Error(
+          Code::kPoolExhausted,
+          "The cache pool has no room for this request" +
+              (why.empty() ? std::string(".")
+                           : ", and idle agents cannot be saved to make "
+                             "some: " +
+                       why) +
+              " Try again later, or raise --cache-budget-mb.",
+          {{"neededTokens", std::to_string(seq.target)}}));
 }
 
 EngineCore::Admission EngineCore::try_admit(Sequence& seq) {
@@ -148,6 +168,9 @@ void EngineCore::plan_restore(Sequence& seq) {
   if (!file) {
     return; // agent.note says why
   }
+  if (file->header().cold) {
+    agent.note = "the agent's cache was given up for room on the disk";
+  }
   if (file->header().tokens.empty()) {
     return;
   }
@@ -190,7 +213,7 @@ void EngineCore::adopt(Sequence& seq) {
   const KvCache::Match match = cache_->match(agent.kv, seq.tokens);
   copies_.clear();
   const int length = cache_->adopt(agent.kv, seq.tokens, copies_);
-  executor_->copy_blocks(copies_);
+  copy_blocks(seq);
   // What it took over before counts as found the way it was found then.
   const bool again = seq.adopted > 0 && seq.adopted == had;
   seq.adopted = length;
@@ -251,8 +274,16 @@ int EngineCore::promised(int group) const {
   return blocks;
 }
 
-void EngineCore::start(Sequence& seq) {
+/// Into the batch, behind those of its class.
+void EngineCore::start(SequencePtr taken) {
+  Sequence& seq = *taken;
+  const auto place = std::ranges::find_if(active_, [&](const SequencePtr& s) {
+    return s->request.priority > seq.request.priority;
+  });
+  active_.insert(place, std::move(taken));
   seq.agent->running = &seq;
+  seq.agent->parked = false;
+  seq.credit = 0;
   seq.agent->note.clear();
   seq.phase = restores_.count(&seq) ? Phase::kRestoring : Phase::kPrefill;
   seq.waited = {};
@@ -275,9 +306,11 @@ bool EngineCore::restore() {
       continue;
     }
     busy = true;
-    if (!restore_blocks(*seq)) {
-      restored(*seq);
-    }
+    guarded(*seq, [&] {
+      if (!restore_blocks(*seq)) {
+        restored(*seq);
+      }
+    });
   }
   return busy;
 }

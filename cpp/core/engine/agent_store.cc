@@ -10,6 +10,9 @@ namespace {
 // agents that are answering.
 constexpr size_t kSaveBytesPerTurn = size_t{8} << 20;
 
+// Fewer blocks that agents share are not worth a file of their own.
+constexpr int kLeastSegmentBlocks = 2;
+
 // After a failed save the agent is not tried again for its memory's sake.
 constexpr auto kRetryAfter = std::chrono::seconds(1);
 
@@ -40,6 +43,15 @@ bool being_restored(const Agent& agent) {
   return agent.running && agent.running->phase == Phase::kRestoring;
 }
 
+/// Keeps the blocks of global groups in [begin, end), or all but those.
+void keep_blocks(AgentFileHeader& header, int begin, int end, bool inside) {
+  std::erase_if(header.blocks, [&](const StoredBlock& b) {
+    const bool in = b.index >= begin && b.index < end &&
+        header.spec.groups[b.group].kind == AttentionKind::kGlobal;
+    return in != inside;
+  });
+}
+
 void answer(const Engine::Done& done, std::optional<Error> error = {}) {
   if (done) {
     done(std::move(error));
@@ -55,23 +67,31 @@ std::string set_aside_note(const Error& error) {
 // A save under way: the cache as it was when the save began, shared with the
 // agent, which may go on answering meanwhile. An agent that is out of the pool
 // has its blocks in its file already, and they are copied from there.
+//
+// What others begin with as well goes into a segment first, then the agent's
+// own file, which refers to it.
 struct AgentStore::Job {
   std::shared_ptr<Agent> agent;
   uint64_t version = 0;
+  bool demotes = false; // the agent goes cold
   CachedSequence kv;
   std::unique_ptr<AgentFileReader> file; // or null
-  std::vector<StoredBlock> blocks;
-  size_t next = 0; // block to hand to the writer
+  std::vector<StoredBlock> blocks;       // of the file under way
+  size_t next = 0;                       // block to hand to the writer
+  std::optional<AgentFileHeader> rest;   // the file that comes after it
+  double seconds = 0;                    // of the files before it
 };
 
 AgentStore::AgentStore(
     KvCache& cache,
     Executor& executor,
     std::unique_ptr<DiskTier> disk,
+    uint64_t disk_budget,
     Identity identity)
     : cache_(cache),
       executor_(executor),
       disk_(std::move(disk)),
+      disk_budget_(disk_budget),
       identity_(std::move(identity)) {}
 
 AgentStore::~AgentStore() = default;
@@ -118,6 +138,11 @@ void AgentStore::finished(const std::shared_ptr<Agent>& agent) {
   if (agent->id.empty() || agent->removed) {
     cache_.release(agent->kv);
   }
+}
+
+void AgentStore::park(const std::shared_ptr<Agent>& agent) {
+  finished(agent);
+  agent->parked = !agent->id.empty() && !agent->removed;
 }
 
 std::unique_ptr<AgentFileReader> AgentStore::open(Agent& agent) {
@@ -260,11 +285,14 @@ bool AgentStore::pump() {
     return false;
   }
   if (const std::optional<DiskTier::Result> result = disk_->poll()) {
-    finish_job(*result);
+    finish_file(*result);
     return true;
   }
   if (!job_) {
-    if (queue_.empty() || being_restored(*queue_.front().agent)) {
+    if (queue_.empty()) {
+      return make_room_on_disk();
+    }
+    if (being_restored(*queue_.front().agent)) {
       return false;
     }
     start_job();
@@ -342,8 +370,126 @@ void AgentStore::start_job() {
   job_->file = std::move(file);
   AgentFileHeader header = job_->file ? job_->file->header() : snapshot(*job_);
   header.transcript = agent->transcript;
+  std::optional<AgentFileHeader> segment;
+  if (!job_->file) {
+    segment = share(*job_, header);
+  }
+  disk_->segments().pin(header.segments);
+  if (segment) {
+    job_->rest = std::move(header);
+    begin_file(std::move(*segment));
+  } else {
+    begin_file(std::move(header));
+  }
+}
+
+void AgentStore::begin_file(AgentFileHeader header) {
   job_->blocks = header.blocks;
+  job_->next = 0;
   disk_->begin(std::move(header));
+}
+
+void AgentStore::finish_file(const DiskTier::Result& result) {
+  if (!result.error && job_->rest) {
+    job_->seconds += result.seconds;
+    begin_file(*std::exchange(job_->rest, std::nullopt));
+    return;
+  }
+  disk_->segments().unpin();
+  finish_job(result);
+}
+
+/// Takes out of the header what segments have of its beginning, or will have:
+/// returned is the one that is to be written first, if any.
+std::optional<AgentFileHeader> AgentStore::share(
+    const Job& job,
+    AgentFileHeader& header) const {
+  const int full =
+      static_cast<int>(header.tokens.size()) / header.spec.block_tokens;
+  const std::vector<std::string> names = prefix_names(header, full);
+  header.segments = disk_->segments().covering(names);
+  int begun = 0;
+  for (const SegmentUse& use : header.segments) {
+    begun += use.blocks;
+  }
+  int end = begun;
+  while (end < full && held_by_others(job.kv.table, end)) {
+    end++;
+  }
+  std::optional<AgentFileHeader> segment;
+  if (end - begun >= kLeastSegmentBlocks) {
+    segment = header;
+    segment->segment = true;
+    segment->agent.clear();
+    segment->transcript.clear();
+    segment->segments.clear();
+    segment->tokens.resize(static_cast<size_t>(end) * header.spec.block_tokens);
+    keep_blocks(*segment, begun, end, true);
+    header.segments.push_back({names[end - 1], begun, end - begun});
+    begun = end;
+  }
+  keep_blocks(header, 0, begun, false);
+  return segment;
+}
+
+/// Whether another sequence than the agent's and the save's own has the block,
+/// in all groups that keep it.
+bool AgentStore::held_by_others(const BlockTable& table, int number) const {
+  constexpr int kOwn = 2;
+  bool any = false;
+  for (int g = 0; g < static_cast<int>(table.blocks.size()); g++) {
+    if (cache_.spec().groups[g].kind == AttentionKind::kGlobal) {
+      any = true;
+      if (cache_.pool().count(g, table.blocks[g][number]) <= kOwn) {
+        return false;
+      }
+    }
+  }
+  return any;
+}
+
+/// When the folder holds more than it may: one step towards less. True when
+/// something was done.
+bool AgentStore::make_room_on_disk() {
+  if (disk_budget_ == 0 || disk_->bytes() <= disk_budget_) {
+    return false;
+  }
+  OtherCaches& others = disk_->others();
+  if (others.drop_one_aside()) {
+    return true;
+  }
+  const auto own = disk_->least_recent([this](const std::string& id) {
+    const std::shared_ptr<Agent> agent = find(id);
+    return !agent || (!agent->running && agent->kv.table.n_tokens == 0);
+  });
+  const auto other = others.oldest_use();
+  if (other && (!own || *other < disk_->entries().at(*own).used_ms)) {
+    others.demote_oldest();
+    counters_.demotions++;
+    return true;
+  }
+  return own && demote(*own);
+}
+
+/// An agent that is in use keeps its file whatever the budget says.
+bool AgentStore::demote(const std::string& id) {
+  std::shared_ptr<Agent> agent = find(id);
+  if (!agent) {
+    agent = std::make_shared<Agent>();
+    agent->id = id;
+  }
+  std::unique_ptr<AgentFileReader> file;
+  try {
+    file = disk_->look_once(id);
+  } catch (const Error&) {
+    return true; // set aside: it goes next
+  }
+  job_ = std::make_unique<Job>();
+  job_->agent = std::move(agent);
+  job_->demotes = true;
+  job_->kv = cache_.open(0);
+  begin_file(cold_header(file->header()));
+  return true;
 }
 
 /// Answers whoever is next without writing anything.
@@ -381,6 +527,11 @@ void AgentStore::finish_job(const DiskTier::Result& result) {
   const std::unique_ptr<Job> job = std::move(job_);
   cache_.release(job->kv);
   Agent& agent = *job->agent;
+  if (job->demotes) {
+    counters_.demotions += result.error ? 0 : 1;
+    counters_.failures += result.error ? 1 : 0;
+    return;
+  }
   if (agent.removed) {
     remove_file(agent.id);
   } else if (result.error) {
@@ -389,7 +540,7 @@ void AgentStore::finish_job(const DiskTier::Result& result) {
     agent.retry_at = Clock::now() + kRetryAfter;
   } else {
     counters_.saves++;
-    counters_.seconds += result.seconds;
+    counters_.seconds += job->seconds + result.seconds;
     counters_.last_error.clear();
     agent.saved_version = job->version;
     agent.retry_at = {};
@@ -420,7 +571,13 @@ void AgentStore::drop_from_pool(Agent& agent) {
 /// In the pool, idle, and either saved or worth trying to save.
 bool AgentStore::evictable(const Agent& agent) const {
   return !agent.running && agent.kv.table.n_tokens > 0 &&
-      (!disk_ || !agent.dirty() || agent.retry_at <= Clock::now());
+      (agent.retry_at <= Clock::now() || may_drop(agent));
+}
+
+/// Nothing is lost with its blocks that cannot be had again.
+bool AgentStore::may_drop(const Agent& agent) const {
+  const bool failed = agent.retry_at > Clock::now();
+  return !disk_ || !agent.dirty() || (agent.parked && failed);
 }
 
 /// The evictable agent that was used least recently, or null.
@@ -442,7 +599,7 @@ AgentStore::Eviction AgentStore::evict_one(const Agent* besides) {
   if (!oldest) {
     return saving() ? Eviction::kUnderWay : Eviction::kNobody;
   }
-  if (!disk_ || !oldest->dirty()) {
+  if (may_drop(*oldest)) {
     drop_from_pool(*oldest);
     return Eviction::kDone;
   }
@@ -553,11 +710,11 @@ std::vector<AgentInfo> AgentStore::list() {
     const auto entries = disk_->entries(); // a bad file leaves the list
     for (const auto& [id, entry] : entries) {
       AgentInfo& info = all[id];
-      info.tier = AgentTier::kWarm;
       info.tokens = disk_->tokens(id);
+      info.tier = disk_->cold(id) ? AgentTier::kCold : AgentTier::kWarm;
       info.disk_bytes = entry.bytes;
       info.saved = true;
-      info.last_used_ms = entry.modified_ms;
+      info.last_used_ms = entry.used_ms;
     }
   }
   for (const auto& [id, agent] : agents_) {

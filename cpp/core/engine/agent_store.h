@@ -30,11 +30,13 @@ class AgentStore {
     std::string numerics;
   };
 
-  /// `disk` may be null: agents then live in memory only.
+  /// `disk` may be null: agents then live in memory only. disk_budget: bytes
+  /// that the folder of caches may hold, 0: any number.
   AgentStore(
       KvCache& cache,
       Executor& executor,
       std::unique_ptr<DiskTier> disk,
+      uint64_t disk_budget,
       Identity identity);
   ~AgentStore();
 
@@ -46,6 +48,9 @@ class AgentStore {
 
   /// A finished request's agent: counts as used now. Anonymous agents end.
   void finished(const std::shared_ptr<Agent>& agent);
+  /// A preempted request's agent: idle until the request comes back. Its cache
+  /// goes like that of any other, but does not depend on a save that fails.
+  void park(const std::shared_ptr<Agent>& agent);
 
   /// Opens the agent's file when it can be used with this model; else notes
   /// the reason in agent.note. Takes over the transcript if there is none.
@@ -86,12 +91,19 @@ class AgentStore {
   std::optional<Error> unsaved() const;
   bool saving() const { return job_ != nullptr || !queue_.empty(); }
 
+  /// Of the folder of caches; 0 without one.
+  uint64_t disk_bytes() const { return disk_ ? disk_->bytes() : 0; }
+  /// That agents' files would have more without segments.
+  uint64_t disk_shared_bytes() const {
+    return disk_ ? disk_->segments().saved_bytes() : 0;
+  }
   int hot() const; // idle agents in the pool
   struct Counters {
     uint64_t saves = 0;
     uint64_t failures = 0;
     double seconds = 0;
     uint64_t evictions = 0;
+    uint64_t demotions = 0; // to cold
     std::string last_error;
   };
   const Counters& counters() const { return counters_; }
@@ -104,10 +116,18 @@ class AgentStore {
   void make_room_for(Agent& agent, const Restore& restore);
   void load_whole(Agent& agent);
   bool evictable(const Agent& agent) const;
+  bool may_drop(const Agent& agent) const;
   std::shared_ptr<Agent> least_recent(const Agent* besides) const;
   void describe(const Agent& agent, AgentInfo& info) const;
   void enqueue(const std::shared_ptr<Agent>& agent, Engine::Done done);
   void start_job();
+  void begin_file(AgentFileHeader header);
+  void finish_file(const DiskTier::Result& result);
+  std::optional<AgentFileHeader> share(const Job& job, AgentFileHeader& header)
+      const;
+  bool held_by_others(const BlockTable& table, int number) const;
+  bool make_room_on_disk();
+  bool demote(const std::string& id);
   AgentFileHeader snapshot(Job& job);
   std::vector<std::byte> next_block(Job& job);
   void hand_over(Job& job);
@@ -121,6 +141,7 @@ class AgentStore {
   KvCache& cache_;
   Executor& executor_;
   std::unique_ptr<DiskTier> disk_;
+  const uint64_t disk_budget_;
   Identity identity_;
   std::map<std::string, std::shared_ptr<Agent>> agents_;
 

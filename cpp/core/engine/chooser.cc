@@ -51,6 +51,40 @@ const Choice& Chooser::choose(
   return choice_;
 }
 
+std::span<const Choice> Chooser::verify(
+    Sequence& seq,
+    std::span<const float> logits,
+    std::span<const int32_t> draft) {
+  const size_t vocab = logits.size() / (draft.size() + 1);
+  choices_.clear();
+  kept_logprobs_.clear();
+  for (ahead_ = 0;; ahead_++) {
+    const auto row = logits.subspan(ahead_ * vocab, vocab);
+    choose(seq, row, static_cast<int32_t>(arg_max(row)));
+    keep();
+    const auto next = static_cast<size_t>(ahead_);
+    if (choice_.error || choice_.ends || choice_.last || next == draft.size() ||
+        choice_.token != draft[next]) {
+      break;
+    }
+  }
+  ahead_ = 0;
+  // Only now do they stay where they are.
+  std::span<const TokenLogprob> rest = kept_logprobs_;
+  for (Choice& choice : choices_) {
+    const size_t n = choice.logprobs.size();
+    choice.logprobs = rest.first(n);
+    rest = rest.subspan(n);
+  }
+  return choices_;
+}
+
+void Chooser::keep() {
+  choices_.push_back(choice_);
+  kept_logprobs_.insert(
+      kept_logprobs_.end(), choice_.logprobs.begin(), choice_.logprobs.end());
+}
+
 void Chooser::decide(
     const Sequence& seq,
     std::span<const float> logits,
@@ -103,7 +137,8 @@ int32_t Chooser::draw(
   }
   const size_t chosen = options.greedy()
       ? arg_max(row)
-      : static_cast<size_t>(sampler_.sample(row, options, seq.generated()));
+      : static_cast<size_t>(
+            sampler_.sample(row, options, seq.generated() + ahead_));
   return restricted ? value_ids_[chosen] : static_cast<int32_t>(chosen);
 }
 

@@ -30,19 +30,26 @@ class Chooser {
   /// sequence has no guidance.
   void reserve(size_t vocab);
 
-  /// Chooses, and tells the sequence's guidance. `likeliest` is the row's arg
-  /// max. Whatever goes wrong is the choice's error. The choice is valid until
-  /// the next call. REQUIRES: the logits are not empty.
+  /// Chooses for one row, and tells the sequence's guidance. `likeliest` is the
+  /// row's arg max. Whatever goes wrong is the choice's error. The choice is
+  /// valid until the next call. REQUIRES: the logits are not empty.
   const Choice&
   choose(Sequence& seq, std::span<const float> logits, int32_t likeliest);
 
-  const Choice& choice() const { return choice_; }
+  /// For a slice of several rows, their logits one behind the other: chooses
+  /// behind the first row, and behind each further one while the draft that it
+  /// holds is what was chosen before it. Valid until the next call.
+  std::span<const Choice> verify(
+      Sequence& seq,
+      std::span<const float> logits,
+      std::span<const int32_t> draft);
 
  private:
   void
   decide(const Sequence& seq, std::span<const float> logits, int32_t likeliest);
   int32_t
   draw(const Sequence& seq, std::span<const float> logits, int32_t likeliest);
+  void keep();
   bool restrict(const Sequence& seq, size_t vocab);
   bool mark_form(const Sequence& seq, size_t vocab);
   std::span<const float> permitted(std::span<const float> row);
@@ -51,10 +58,13 @@ class Chooser {
   Sampler sampler_;
   Logprobs logprobs_;
   Choice choice_;
-  std::vector<float> changed_;     // the row with bias and penalties
-  std::vector<uint64_t> words_;    // tokens that may come, by bits
-  std::vector<float> values_;      // logits of those
-  std::vector<int32_t> value_ids_; // and which they are
+  int ahead_ = 0; // tokens chosen in this step that the sequence has not yet
+  std::vector<Choice> choices_;             // of several rows
+  std::vector<TokenLogprob> kept_logprobs_; // theirs
+  std::vector<float> changed_;              // the row with bias and penalties
+  std::vector<uint64_t> words_;             // tokens that may come, by bits
+  std::vector<float> values_;               // logits of those
+  std::vector<int32_t> value_ids_;          // and which they are
 };
 
 } // namespace stomp

@@ -44,11 +44,8 @@ EngineCore::EngineCore(
                options.prefill_step_tokens)}) {
   const ExecutorInfo executor = executor_->info();
   numerics_ = executor.numerics;
-  const ModelCacheSpec spec = make_cache_spec(
-      model_->config,
-      options.block_tokens,
-      executor.element_bytes,
-      options.kv_bits);
+  const ModelCacheSpec spec =
+      make_cache_spec(model_->config, options.block_tokens, executor.kv);
   int context = model_->config.max_context;
   if (options.max_context > 0) {
     context = std::min(context, options.max_context);
@@ -68,6 +65,7 @@ EngineCore::EngineCore(
       *cache_,
       *executor_,
       std::move(disk),
+      options.disk_budget_bytes,
       AgentStore::Identity{
           model_->config.name, model_->fingerprint, numerics_});
 }
@@ -92,15 +90,20 @@ EngineStats EngineCore::stats() const {
   s.cache = use_;
   s.cache.indexed_blocks = cache_->indexed_blocks();
   s.active = static_cast<int>(active_.size());
-  s.waiting = static_cast<int>(waiting_.size());
+  s.waiting = waiting_.size();
   s.agents_hot = agents_->hot();
   s.steps = steps_;
   s.prefill_tokens = prefill_tokens_;
   s.decode_tokens = decode_tokens_;
   s.step_seconds = step_seconds_;
+  s.drafted_tokens = drafted_tokens_;
+  s.accepted_tokens = accepted_tokens_;
   s.preemptions = preemptions_;
   const AgentStore::Counters& c = agents_->counters();
   s.evictions_hot = c.evictions;
+  s.demotions = c.demotions;
+  s.disk_bytes = agents_->disk_bytes();
+  s.disk_shared_bytes = agents_->disk_shared_bytes();
   s.saves = c.saves;
   s.save_failures = c.failures;
   s.save_seconds = c.seconds;
@@ -168,7 +171,7 @@ void EngineCore::check(const Request& request) const {
   // Requests that find a place in the batch do not wait.
   const int places =
       std::max(0, options_.max_batch_size - static_cast<int>(active_.size()));
-  if (static_cast<int>(waiting_.size()) >= options_.max_queue + places) {
+  if (waiting_.size() >= options_.max_queue + places) {
     throw Error(
         Code::kQueueFull,
         "Already " + std::to_string(waiting_.size()) +
@@ -222,7 +225,7 @@ void EngineCore::submit(Request request) {
   seq->seed = seed_of(r.cache_salt);
   seq->agent = agents_->get(r.agent, seq->seed);
   by_id_[r.id] = seq.get();
-  waiting_.push_back(std::move(seq));
+  waiting_.push(std::move(seq));
 }
 
 void EngineCore::cancel(int32_t request) {
@@ -249,11 +252,11 @@ void EngineCore::set_batch_window(int milliseconds) {
 /// Of an idle engine; a batch that is full waits for nobody.
 std::optional<Clock::time_point> EngineCore::gathering_until() const {
   if (options_.batch_window_ms == 0 || !active_.empty() || waiting_.empty() ||
-      static_cast<int>(waiting_.size()) >= options_.max_batch_size) {
+      waiting_.size() >= options_.max_batch_size) {
     return std::nullopt;
   }
-  const Clock::time_point until = waiting_.front()->submitted +
-      std::chrono::milliseconds(options_.batch_window_ms);
+  const Clock::time_point until =
+      waiting_.oldest() + std::chrono::milliseconds(options_.batch_window_ms);
   return Clock::now() < until ? std::optional(until) : std::nullopt;
 }
 
@@ -302,6 +305,9 @@ void EngineCore::finish(
   event.logprobs = std::move(seq.logprobs);
   events_.finished.push_back(std::move(event));
   seq.phase = Phase::kDone;
+  if (seq.agent && !was_running) {
+    seq.agent->parked = false;
+  }
   finished_++;
   by_id_.erase(seq.request.id);
   restores_.erase(&seq);
@@ -319,29 +325,42 @@ void EngineCore::finish(
   }
 }
 
-void EngineCore::fail_all(const Error& error) {
-  for (auto* list : {&waiting_, &active_}) {
-    for (SequencePtr& seq : *list) {
-      if (seq->phase != Phase::kDone) {
-        finish(*seq, Finish::kError, error);
-      }
-    }
+void EngineCore::for_each(const std::function<void(Sequence&)>& f) {
+  waiting_.for_each(f);
+  for (const SequencePtr& seq : active_) {
+    f(*seq);
   }
+}
+
+void EngineCore::fail_all(const Error& error) {
+  for_each([&](Sequence& seq) {
+    if (seq.phase != Phase::kDone) {
+      finish(seq, Finish::kError, error);
+    }
+  });
   sweep();
   emit();
 }
 
-void EngineCore::sweep() {
-  for (auto* list : {&waiting_, &active_}) {
-    for (SequencePtr& seq : *list) {
-      if (seq->cancelled && seq->phase != Phase::kDone) {
-        finish(*seq, Finish::kCancelled);
-      }
-    }
-    std::erase_if(*list, [](const SequencePtr& seq) {
-      return seq->phase == Phase::kDone;
-    });
+void EngineCore::copy_blocks(Sequence& seq) {
+  try {
+    executor_->copy_blocks(copies_);
+  } catch (...) {
+    cache_->release(seq.agent->kv); // its last block holds who knows what
+    throw;
   }
+}
+
+void EngineCore::sweep() {
+  for_each([&](Sequence& seq) {
+    if (seq.cancelled && seq.phase != Phase::kDone) {
+      finish(seq, Finish::kCancelled);
+    }
+  });
+  waiting_.erase_done();
+  std::erase_if(active_, [](const SequencePtr& seq) {
+    return seq->phase == Phase::kDone;
+  });
 }
 
 void EngineCore::emit() {

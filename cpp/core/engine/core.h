@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cache/kv_cache.h"
+#include "engine/admission_queue.h"
 #include "engine/agent_store.h"
 #include "engine/chooser.h"
 #include "engine/engine.h"
@@ -65,8 +66,6 @@ class EngineCore {
   }
 
  private:
-  using SequencePtr = std::unique_ptr<Sequence>;
-
   // core.cc: life of a request
   uint64_t seed_of(const std::string& salt) const;
   void check(const Request& request) const;
@@ -75,14 +74,31 @@ class EngineCore {
   void prepare(Sequence& seq);
   std::optional<Clock::time_point> gathering_until() const;
   void finish(Sequence& seq, Finish reason, std::optional<Error> error = {});
+  void for_each(const std::function<void(Sequence&)>& f); // active, waiting
   void sweep(); // takes finished and cancelled sequences out
   void emit();
+  /// Runs a request's own work: what it throws ends that request alone. False
+  /// when it did.
+  template <class Work>
+  bool guarded(Sequence& seq, const Work& work) {
+    try {
+      work();
+      return true;
+    } catch (const std::exception& e) {
+      finish(seq, Finish::kError, as_error(e, Code::kGenerationFailed));
+      return false;
+    }
+  }
+  /// Makes copies_, all for the request's agent.
+  void copy_blocks(Sequence& seq);
 
   // admission.cc: waiting -> restoring -> prefill
   bool admit();
   enum class Admission { kAdmitted, kWait, kRefuse };
+  bool admit_next(Sequence& seq);
+  Admission find_place(Sequence& seq);
   Admission try_admit(Sequence& seq);
-  bool agent_is_free(const Sequence& seq) const;
+  void refuse(Sequence& seq);
   void plan_restore(Sequence& seq);
   void adopt(Sequence& seq);
   Admission make_room(const Sequence& seq);
@@ -94,10 +110,15 @@ class EngineCore {
   uint64_t changes() const;
   bool worth_another_try(const Sequence& seq) const;
   void note_standing(Sequence& seq) const;
-  void start(Sequence& seq);
+  void start(SequencePtr seq);
   bool restore();
   bool restore_blocks(Sequence& seq);
   void restored(Sequence& seq); // as far as it goes
+
+  // preemption.cc: back from the batch into the queue
+  bool preempt_behind(const Sequence& seq);
+  bool preempt_for(const Sequence& seq);
+  void preempt(std::list<SequencePtr>::iterator victim);
 
   // step.cc: one batch
   bool step();
@@ -108,16 +129,19 @@ class EngineCore {
   void share_more(Sequence& seq);
   /// Rows for each that is ready.
   std::span<int> plan();
-  bool reserve(Sequence& seq, int rows);
-  bool preempt_younger(const Sequence& seq);
+  void draft();
+  /// Fewer where there is no room for a draft.
+  bool reserve(Sequence& seq, int& rows);
   Slice slice_of(const Sequence& seq, int rows) const;
   void run();
-  void fail(const Error& error);
+  void fail(const Error& error, bool copied);
   /// Chooses the tokens that the executor did not.
   void sample();
   void advance(size_t part);
   void announce(Sequence& seq);
   void accept(Sequence& seq, const Choice& choice);
+  void answer(Sequence& seq, std::span<const Choice> choices);
+  void note_draft(Sequence& seq, int accepted);
   void begin_answer(Sequence& seq);
   void score(Sequence& seq, int rows, std::span<const float> logits);
 
@@ -132,8 +156,9 @@ class EngineCore {
 
   const std::shared_ptr<GrammarCache> grammars_;
   Scheduler scheduler_;
-  std::list<SequencePtr> waiting_; // in order of arrival
-  std::list<SequencePtr> active_;  // in order of admission
+  AdmissionQueue waiting_;
+  std::list<SequencePtr> active_; // by priority, then in order of admission
+  bool short_of_room_ = false;    // somebody's next step had to wait for blocks
   std::map<int32_t, Sequence*> by_id_;
   std::map<Sequence*, Restore> restores_;
 
@@ -150,7 +175,8 @@ class EngineCore {
   StepResult result_;             // likewise
   std::vector<size_t> sampled_;   // parts that wait for a token to be chosen
   std::vector<Chooser> choosers_; // one each
-  std::vector<const Choice*> choices_; // by part; null: the executor's
+  // By part; none: the executor's choice.
+  std::vector<std::span<const Choice>> choices_;
   StepEvents events_;
 
   bool shutting_down_ = false;
@@ -161,6 +187,8 @@ class EngineCore {
   uint64_t steps_ = 0;
   uint64_t prefill_tokens_ = 0;
   uint64_t decode_tokens_ = 0;
+  uint64_t drafted_tokens_ = 0;
+  uint64_t accepted_tokens_ = 0;
   uint64_t preemptions_ = 0;
   double step_seconds_ = 0;
 };

@@ -10,6 +10,7 @@
 #include "base/thread_name.h"
 #include "engine/core.h"
 #include "engine/form_worker.h"
+#include "engine/heartbeat.h"
 
 namespace stomp {
 
@@ -18,8 +19,8 @@ namespace {
 std::unique_ptr<Executor> make_executor(const EngineOptions& options) {
   ExecutorOptions executor;
   executor.threads = options.threads;
-  executor.max_step_tokens =
-      options.prefill_step_tokens + options.max_batch_size;
+  executor.max_step_tokens = options.prefill_step_tokens +
+      options.max_batch_size + (options.speculation ? kDraftRows : 0);
   executor.exact = options.exact;
   executor.kv_bits = options.kv_bits;
   return options.executor == "mlx"
@@ -123,12 +124,16 @@ struct Engine::Impl {
     }
     return_free_memory(); // what the load took and no longer needs
     ready(std::nullopt, core->info());
+    heartbeat_.beat();
     while (run_commands(*core)) {
       if (!work(*core)) {
         closing_step(*core);
+        heartbeat_.rest();
         sleep(core->kept_back_until());
       }
+      heartbeat_.beat();
     }
+    heartbeat_.rest();
   }
 
   /// Requests fail rather than the process, whatever is thrown.
@@ -184,6 +189,7 @@ struct Engine::Impl {
       std::make_shared<GrammarCache>();
   FormWorker forms_;
 
+  Heartbeat heartbeat_;
   Done closed_; // set while closing; engine thread only
 
   std::mutex mutex_; // guards what follows
@@ -276,6 +282,10 @@ void Engine::remove(const std::string& agent, Done done) {
 void Engine::stats(Reply<EngineStats> reply) {
   impl_->ask<EngineStats>(
       std::move(reply), [](EngineCore& core) { return core.stats(); });
+}
+
+double Engine::silent_ms() const {
+  return impl_->heartbeat_.silent_ms();
 }
 
 void Engine::set_vocabulary(

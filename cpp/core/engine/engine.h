@@ -30,7 +30,7 @@ struct EngineOptions {
   std::string mlx_library;      // path of the MLX executor's shared library
   int threads = 0;              // 0: by the machine
   bool exact = false;
-  int kv_bits = 16; // of keys and values in the pool: 16 or 8
+  int kv_bits = 16; // of keys and values in the pool: 16, 8 or 4
   int block_tokens = 64;
   size_t cache_budget_bytes = size_t{4096} << 20;
   int max_batch_size = 16;       // sequences in one step
@@ -39,13 +39,23 @@ struct EngineOptions {
   int max_agents = 0;            // idle agents kept in memory; 0: by budget
   int max_context = 0;           // tokens; 0: the model's
   int batch_window_ms = 0;       // see Engine::set_batch_window
+  bool speculation = true;       // draft answers where that pays
   std::string cache_dir;         // empty: agents are not kept on disk
+  // That the folder may hold, all models' together; 0: any number. The agents
+  // used longest ago go cold.
+  uint64_t disk_budget_bytes = 0;
 };
+
+/// Whose turn it is where not all can run. Low ones run too, see
+/// AdmissionQueue.
+enum class Priority : uint8_t { kHigh, kNormal, kLow };
+inline constexpr int kPriorities = 3;
 
 struct Request {
   int32_t id = 0;    // chosen by the caller, unique among live requests
   std::string agent; // empty: no agent; the cache is shared, not kept
-  std::vector<int32_t> prompt;   // whole prompt, cached part included
+  std::vector<int32_t> prompt; // whole prompt, cached part included
+  Priority priority = Priority::kNormal;
   int max_tokens = 0;            // 0: as many as the context allows
   std::vector<int32_t> stop_ids; // besides the model's end tokens
   bool ignore_eos = false;
@@ -79,6 +89,8 @@ struct Usage {
   int shared_tokens = 0;   // from blocks of others
   int restored_tokens = 0; // read back from disk
   int generated_tokens = 0;
+  int drafted_tokens = 0;    // computed ahead on speculation
+  int accepted_tokens = 0;   // of those, the answer's
   std::string miss_reason;   // why nothing, or less than hoped, was cached
   double queued_ms = 0;      // submit to admission
   double first_token_ms = 0; // submit to the first token
@@ -124,12 +136,12 @@ struct StepEvents {
   }
 };
 
-enum class AgentTier { kActive, kHot, kWarm };
+enum class AgentTier { kActive, kHot, kWarm, kCold };
 
 struct AgentInfo {
   std::string id;
   AgentTier tier = AgentTier::kHot; // active: in a request; hot: in the pool;
-  // warm: on disk only
+  // warm: on disk only; cold: only its transcript is
   int tokens = 0;
   int blocks = 0;
   size_t pool_bytes = 0; // shared blocks counted in full
@@ -163,8 +175,14 @@ struct EngineStats {
   uint64_t steps = 0;
   uint64_t prefill_tokens = 0; // computed
   uint64_t decode_tokens = 0;
+  uint64_t drafted_tokens = 0; // see Usage
+  uint64_t accepted_tokens = 0;
   uint64_t preemptions = 0;
   uint64_t evictions_hot = 0;
+  uint64_t demotions = 0;         // of agents on disk, to cold
+  uint64_t disk_bytes = 0;        // of all models' agents
+  uint64_t disk_shared_bytes = 0; // that this model's would have more if each
+  // had its own copy of what it shares
   uint64_t saves = 0;
   uint64_t save_failures = 0;
   double save_seconds = 0;
@@ -221,6 +239,9 @@ class Engine {
   /// From memory and disk.
   void remove(const std::string& agent, Done done);
   void stats(Reply<EngineStats> reply);
+  /// How long the engine has been at what it is doing, usually one step; 0 when
+  /// it has nothing to do. Answers at once, even when the engine hangs.
+  double silent_ms() const;
 
   /// The text of every token, for requests with a grammar: token i's ends at
   /// ends[i] in `bytes` and begins where the one before ends. Empty for

@@ -7,11 +7,12 @@ namespace stomp {
 namespace {
 
 /// The first block that the file has of each group, past all where it has none.
-std::vector<int> first_stored(const AgentFileHeader& header) {
+std::vector<int> first_stored(const AgentFileReader& file) {
+  const AgentFileHeader& header = file.header();
   const int blocks =
       header.spec.blocks_covering(static_cast<int>(header.tokens.size()));
   std::vector<int> first(header.spec.groups.size(), blocks);
-  for (const StoredBlock& block : header.blocks) {
+  for (const StoredBlock& block : file.blocks()) {
     first[block.group] = std::min(first[block.group], block.index);
   }
   return first;
@@ -23,10 +24,8 @@ Restore::Restore(
     std::unique_ptr<AgentFileReader> file,
     const ModelCacheSpec& spec,
     int tokens)
-    : file_(std::move(file)),
-      until_(tokens),
-      first_(first_stored(file_->header())) {
-  const std::vector<StoredBlock>& blocks = file_->header().blocks;
+    : file_(std::move(file)), until_(tokens), first_(first_stored(*file_)) {
+  const std::vector<StoredBlock>& blocks = file_->blocks();
   for (int g = 0; g < static_cast<int>(first_.size()); g++) {
     if (first_[g] > spec.first_block(g, tokens)) {
       until_ = 0;
@@ -53,13 +52,13 @@ bool Restore::reserve(KvCache& cache, CachedSequence& seq) const {
 int Restore::tokens_before(size_t n, const ModelCacheSpec& spec) const {
   return n == order_.size()
       ? until_
-      : file_->header().blocks[order_[n]].index * spec.block_tokens;
+      : file_->blocks()[order_[n]].index * spec.block_tokens;
 }
 
 size_t Restore::next_part(const ModelCacheSpec& spec, size_t max_bytes) const {
   size_t end = next_;
   for (size_t bytes = 0; end < order_.size() && bytes < max_bytes; end++) {
-    bytes += stored_block_bytes(spec, file_->header().blocks[order_[end]]);
+    bytes += stored_block_bytes(spec, file_->blocks()[order_[end]]);
   }
   return end;
 }
@@ -75,7 +74,7 @@ bool Restore::advance(
   executor.parallel(static_cast<int>(end - begin), [&](int i) {
     try {
       const size_t number = order_[begin + i];
-      const StoredBlock& block = file_->header().blocks[number];
+      const StoredBlock& block = file_->blocks()[number];
       const BlockId id = seq.table.blocks[block.group][block.index];
       executor.write_block(
           block.group, id, block.n_tokens, file_->block(number));

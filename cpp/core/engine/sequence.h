@@ -3,18 +3,17 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "cache/kv_cache.h"
 #include "engine/engine.h"
 #include "engine/guidance.h"
+#include "engine/speculation.h"
 
 namespace stomp {
-
-using Clock = std::chrono::steady_clock;
 
 struct Sequence;
 
@@ -35,6 +34,8 @@ struct Agent {
   std::string note;     // why its last restore failed; becomes a miss_reason
   bool removed = false; // by remove(), while a request or a save still ran
   Clock::time_point retry_at; // its last save failed: not before this
+  bool parked =
+      false; // its request was preempted, and can do without the cache
 
   bool dirty() const { return version != saved_version; }
 };
@@ -62,8 +63,9 @@ struct Sequence {
   int prompt_size = 0;
   bool cancelled = false;
 
-  std::vector<int32_t> ends;          // tokens that end the answer
-  std::unique_ptr<Guidance> guidance; // null: nothing to be guided by
+  std::vector<int32_t> ends;                // tokens that end the answer
+  std::unique_ptr<Guidance> guidance;       // null: nothing to be guided by
+  std::unique_ptr<Speculation> speculation; // null: none, or not answering yet
 
   Usage usage;
   bool announced = false;      // its start was told
@@ -72,6 +74,7 @@ struct Sequence {
   uint64_t seed = 0; // of the hash chain its prompt belongs to
   int adopted = -1;  // tokens taken over from the cache; -1: not looked yet
   bool preempted = false; // was in the batch before
+  double credit = 0;      // prompt tokens due to it, see Scheduler
   Standing waited;        // at the last try to admit it
 
   bool running() const {
@@ -83,14 +86,13 @@ struct Sequence {
   int cached() const { return agent->kv.table.n_tokens; }
   /// Tokens known but not yet in the cache.
   int pending() const { return static_cast<int>(tokens.size()) - cached(); }
+  /// Tokens that the next step computes on speculation.
+  int drafted() const {
+    return phase == Phase::kDecode && speculation ? speculation->drafted() : 0;
+  }
   int generated() const {
     return static_cast<int>(tokens.size()) - prompt_size;
   }
 };
-
-inline double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start)
-      .count();
-}
 
 } // namespace stomp

@@ -1,5 +1,6 @@
 // One batch: plan, reserve, submit, collect, take the tokens in.
 #include <algorithm>
+#include <array>
 
 #include "engine/core.h"
 
@@ -11,6 +12,9 @@ namespace {
 // 12 MB.
 constexpr int kScoreRows = 64;
 
+// Of prompts that are read at once, by priority.
+constexpr std::array<int, kPriorities> kWeights = {4, 2, 1};
+
 } // namespace
 
 void EngineCore::find_ready() {
@@ -19,9 +23,10 @@ void EngineCore::find_ready() {
     if (seq->phase == Phase::kDecode) {
       ready_.push_back(seq.get());
     } else if (seq->phase == Phase::kPrefill && !waits_for_prefix(*seq)) {
-      share_more(*seq);
-      announce(*seq);
-      ready_.push_back(seq.get());
+      if (guarded(*seq, [&] { share_more(*seq); })) {
+        announce(*seq);
+        ready_.push_back(seq.get());
+      }
     }
   }
 }
@@ -70,7 +75,7 @@ void EngineCore::share_more(Sequence& seq) {
   const int before = kv.table.n_tokens;
   copies_.clear();
   const int after = cache_->adopt(kv, seq.tokens, copies_);
-  executor_->copy_blocks(copies_);
+  copy_blocks(seq);
   if (!seq.preempted) {
     seq.usage.cached_tokens += after - before;
     seq.usage.shared_tokens += after - before;
@@ -78,18 +83,42 @@ void EngineCore::share_more(Sequence& seq) {
   }
 }
 
+/// What the answers bring beyond a token each.
+void EngineCore::draft() {
+  const auto answers = std::ranges::count_if(
+      ready_, [](const Sequence* seq) { return seq->phase == Phase::kDecode; });
+  const DraftTerms terms = scheduler_.draft_terms(static_cast<int>(answers));
+  int left = kDraftRows;
+  for (Sequence* seq : ready_) {
+    if (seq->phase == Phase::kDecode && seq->speculation) {
+      const int wanted = seq->limit - static_cast<int>(seq->tokens.size()) - 1;
+      seq->speculation->propose(seq->tokens, std::min(wanted, left), terms);
+      left -= seq->drafted();
+    }
+  }
+}
+
 std::span<int> EngineCore::plan() {
+  draft();
   loads_.clear();
   for (const Sequence* seq : ready_) {
     loads_.push_back(
         {.pending = seq->pending(),
          .decoding = seq->phase == Phase::kDecode,
-         .max_rows = seq->request.score ? kScoreRows : 0});
+         .drafted = seq->drafted(),
+         .max_rows = seq->request.score ? kScoreRows : 0,
+         .weight = kWeights[static_cast<int>(seq->request.priority)],
+         .credit = seq->credit});
   }
-  return scheduler_.plan(loads_);
+  const std::span<int> rows = scheduler_.plan(loads_);
+  for (size_t i = 0; i < ready_.size(); i++) {
+    ready_[i]->credit = loads_[i].credit;
+  }
+  return rows;
 }
 
 bool EngineCore::step() {
+  short_of_room_ = false;
   find_ready();
   if (ready_.empty()) {
     return false;
@@ -97,16 +126,15 @@ bool EngineCore::step() {
   emit(); // who begins hears of it before its prompt is computed
   const std::span<int> planned = plan();
   copies_.clear();
-  for (size_t i = 0; i < ready_.size(); i++) {
-    if (ready_[i]->running() && planned[i] > 0 &&
-        !reserve(*ready_[i], planned[i])) {
-      planned[i] = 0;
-    }
-  }
   batch_.clear();
   for (size_t i = 0; i < ready_.size(); i++) {
-    if (planned[i] > 0 && ready_[i]->running()) { // not preempted meanwhile
-      batch_.push_back({ready_[i], planned[i]});
+    Sequence& seq = *ready_[i];
+    bool fits = false;
+    if (planned[i] > 0 && seq.running()) { // not preempted meanwhile
+      guarded(seq, [&] { fits = reserve(seq, planned[i]); });
+    }
+    if (fits) {
+      batch_.push_back({&seq, planned[i]});
     }
   }
   if (batch_.empty()) {
@@ -116,61 +144,44 @@ bool EngineCore::step() {
   return true;
 }
 
-bool EngineCore::reserve(Sequence& seq, int rows) {
+/// Room is reserved in the order of the batch, so that those behind, who may be
+/// preempted for it, have reserved nothing yet.
+bool EngineCore::reserve(Sequence& seq, int& rows) {
+  if (seq.drafted() > 0 && !cache_->reserve(seq.agent->kv, rows, copies_)) {
+    seq.speculation->drop(); // nobody has to leave for a guess
+    rows = 1;
+  }
   while (!cache_->reserve(seq.agent->kv, rows, copies_)) {
     const AgentStore::Eviction eviction = agents_->evict_one(seq.agent.get());
     if (eviction == AgentStore::Eviction::kDone) {
       continue;
     }
-    if (preempt_younger(seq)) {
-      continue;
+    if (eviction == AgentStore::Eviction::kNobody) {
+      if (preempt_behind(seq)) {
+        continue;
+      }
+      if (active_.size() == 1) {
+        throw Error(
+            Code::kPoolExhausted,
+            "The cache pool is full and nothing can be evicted. The answer "
+            "so far is kept; raise --cache-budget-mb to go on.");
+      }
     }
-    if (eviction == AgentStore::Eviction::kNobody && active_.size() == 1) {
-      finish(
-          seq,
-          Finish::kError,
-          Error(
-              Code::kPoolExhausted,
-              "The cache pool is full and nothing can be evicted. The answer "
-              "so far is kept; raise --cache-budget-mb to go on."));
-    }
+    short_of_room_ = true;
     return false;
   }
   return true;
 }
 
-bool EngineCore::preempt_younger(const Sequence& seq) {
-  for (auto it = std::prev(active_.end()); it->get() != &seq; --it) {
-    Sequence& victim = **it;
-    if (victim.phase == Phase::kDone) {
-      continue;
-    }
-    // What it had computed stays in the index until somebody needs the
-    // blocks; it comes back at the head of the queue. Room for a step is
-    // reserved oldest first, so a victim has reserved nothing yet.
-    preemptions_++;
-    restores_.erase(&victim);
-    cache_->truncate(victim.agent->kv, victim.cached());
-    cache_->release(victim.agent->kv);
-    victim.agent->running = nullptr;
-    victim.phase = Phase::kWaiting;
-    victim.preempted = true;
-    victim.adopted = -1;
-    victim.logprobs.clear(); // it is scored anew from the first token
-    waiting_.splice(waiting_.begin(), active_, it);
-    return true;
-  }
-  return false;
-}
-
 Slice EngineCore::slice_of(const Sequence& seq, int rows) const {
   Slice slice;
-  slice.tokens =
-      std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows);
+  slice.tokens = seq.drafted() > 0
+      ? seq.speculation->rows()
+      : std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows);
   slice.position = seq.cached();
   slice.table = &seq.agent->kv.table;
   slice.decode = seq.phase == Phase::kDecode;
-  if (seq.request.score) {
+  if (seq.request.score || seq.drafted() > 0) {
     slice.output = Output::kAllLogits;
   } else if (rows == seq.pending()) {
     slice.output = seq.request.sampling.greedy() && !seq.guidance
@@ -182,33 +193,44 @@ Slice EngineCore::slice_of(const Sequence& seq, int rows) const {
 
 void EngineCore::run() {
   step_.slices.clear();
-  int decode_rows = 0;
-  int prefill_rows = 0;
+  Scheduler::Rows rows;
   for (const Part& part : batch_) {
     step_.slices.push_back(slice_of(*part.seq, part.rows));
-    (step_.slices.back().decode ? decode_rows : prefill_rows) += part.rows;
+    if (step_.slices.back().decode) {
+      rows.decode++;
+      rows.draft += part.rows - 1;
+    } else {
+      rows.prefill += part.rows;
+    }
   }
   const auto start = Clock::now();
+  bool copied = false;
   try {
     executor_->copy_blocks(copies_);
+    copied = true;
     executor_->collect(executor_->submit(step_), result_);
     sample();
     for (size_t i = 0; i < batch_.size(); i++) {
-      advance(i);
+      guarded(*batch_[i].seq, [&] { advance(i); });
     }
   } catch (const std::exception& e) {
-    fail(as_error(e, Code::kGenerationFailed));
+    fail(as_error(e, Code::kGenerationFailed), copied);
   }
   const double seconds = ms_since(start) / 1e3;
-  scheduler_.observe(decode_rows, prefill_rows, seconds);
+  scheduler_.observe(rows, seconds);
   steps_++;
-  prefill_tokens_ += prefill_rows;
-  decode_tokens_ += decode_rows;
+  prefill_tokens_ += rows.prefill;
+  decode_tokens_ += rows.decode;
   step_seconds_ += seconds;
 }
 
-void EngineCore::fail(const Error& error) {
+/// Those of the step, and nobody else. Without their copies the last blocks
+/// hold who knows what.
+void EngineCore::fail(const Error& error, bool copied) {
   for (const Part& part : batch_) {
+    if (!copied) {
+      cache_->release(part.seq->agent->kv);
+    }
     if (part.seq->phase != Phase::kDone) {
       finish(*part.seq, Finish::kError, error);
     }
@@ -218,46 +240,75 @@ void EngineCore::fail(const Error& error) {
 void EngineCore::sample() {
   sampled_.clear();
   for (size_t i = 0; i < batch_.size(); i++) {
-    if (step_.slices[i].output == Output::kLogits) {
+    const Output output = step_.slices[i].output;
+    const bool drafted = batch_[i].seq->drafted() > 0;
+    if (output == Output::kLogits || drafted) {
       sampled_.push_back(i);
     }
   }
   while (choosers_.size() < sampled_.size()) {
     choosers_.emplace_back().reserve(model_->config.vocab_size);
   }
+  choices_.assign(batch_.size(), {});
   executor_->parallel(static_cast<int>(sampled_.size()), [this](int n) {
     const size_t i = sampled_[n];
-    choosers_[n].choose(*batch_[i].seq, result_.logits[i], result_.tokens[i]);
+    Sequence& seq = *batch_[i].seq;
+    const std::span<const float> logits = result_.logits[i];
+    if (seq.drafted() > 0) {
+      const auto draft = seq.speculation->rows().subspan(1);
+      choices_[i] = choosers_[n].verify(seq, logits, draft);
+    } else {
+      const int32_t likeliest = result_.tokens[i];
+      choices_[i] = {&choosers_[n].choose(seq, logits, likeliest), 1};
+    }
   });
-  // In the order of the batch from here on.
-  choices_.assign(batch_.size(), nullptr);
-  for (size_t n = 0; n < sampled_.size(); n++) {
-    choices_[sampled_[n]] = &choosers_[n].choice();
-  }
 }
 
 void EngineCore::advance(size_t part) {
   Sequence& seq = *batch_[part].seq;
+  CachedSequence& kv = seq.agent->kv;
+  const std::span<const Choice> choices = choices_[part];
+  const std::span<const int32_t> tokens = seq.tokens;
   const int rows = batch_[part].rows;
-  const bool complete = rows == seq.pending();
+  seq.agent->version++;
+  if (seq.drafted() > 0) {
+    // Rows of tokens that the answer has not are as if never computed.
+    cache_->commit(kv, seq.speculation->rows().first(choices.size()));
+    note_draft(seq, static_cast<int>(choices.size()) - 1);
+    answer(seq, choices);
+    return;
+  }
   if (seq.request.score) {
     score(seq, rows, result_.logits[part]);
   }
-  cache_->commit(
-      seq.agent->kv,
-      std::span<const int32_t>(seq.tokens).subspan(seq.cached(), rows));
-  seq.agent->version++;
-  if (!complete) {
+  cache_->commit(kv, tokens.subspan(seq.cached(), rows));
+  if (seq.pending() > 0) {
     events_.events.push_back({seq.request.id, seq.cached(), seq.prompt_size});
   } else if (seq.request.score) {
     finish(seq, Finish::kStop);
-  } else if (choices_[part]) {
-    accept(seq, *choices_[part]);
+  } else if (!choices.empty()) {
+    answer(seq, choices);
   } else {
     Choice choice;
     choice.token = result_.tokens[part];
     choice.ends = seq.is_end(choice.token);
     accept(seq, choice);
+  }
+}
+
+void EngineCore::note_draft(Sequence& seq, int accepted) {
+  Speculation& speculation = *seq.speculation;
+  speculation.learn(accepted);
+  seq.usage.drafted_tokens += speculation.drafted();
+  seq.usage.accepted_tokens += accepted;
+  drafted_tokens_ += speculation.drafted();
+  accepted_tokens_ += accepted;
+  decode_tokens_ += accepted;
+}
+
+void EngineCore::answer(Sequence& seq, std::span<const Choice> choices) {
+  for (const Choice& choice : choices) {
+    accept(seq, choice); // only the last one can end it
   }
 }
 
@@ -296,6 +347,10 @@ void EngineCore::begin_answer(Sequence& seq) {
   seq.phase = Phase::kDecode;
   seq.tokens.reserve(seq.target);
   cache_->expect(seq.agent->kv, seq.target);
+  // A script is taken one token a step.
+  if (options_.speculation && !seq.speculation && seq.request.script.empty()) {
+    seq.speculation = std::make_unique<Speculation>(seq.target);
+  }
 }
 
 void EngineCore::score(Sequence& seq, int rows, std::span<const float> logits) {

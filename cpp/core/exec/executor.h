@@ -76,7 +76,7 @@ struct ExecutorInfo {
   // arithmetic differs never meet.
   std::string numerics;
   int threads = 0;
-  int element_bytes = 2; // of K and V in the pool
+  KvFormat kv; // of the pool; once a model is loaded
   // Rows of a prompt below which a step takes as long as with so many.
   int min_chunk_tokens = 4;
 };
@@ -91,7 +91,7 @@ struct ExecutorOptions {
   int threads = 0;           // 0: by the machine
   int max_step_tokens = 576; // rows a step may carry
   bool exact = false;        // numerics: exact
-  int kv_bits = 16;          // of the pool's K and V; 8 on the CPU only
+  int kv_bits = 16;          // of the pool's K and V: 16, 8 or 4
   // MLX: "cpu", "gpu", or empty for the best there is; "cpu:stock" is the CPU
   // with none but MLX's own operations, as GPUs run (for tests).
   std::string device;
@@ -142,8 +142,10 @@ class Executor {
   /// From within parallel(), blocks that differ may be written at once.
   ///
   /// One block to and from the neutral layout, see docs/format.md: for each
-  /// layer of the group in order, K as (n_tokens, n_kv_heads, key_dim), then V
-  /// as (n_tokens, n_kv_heads, value_dim), row-major, element_bytes each.
+  /// layer of the group in order K, then V. Each is (n_tokens, n_kv_heads,
+  /// dim) elements, row-major, or the codes in their place, followed by the
+  /// scales and, if there are any, the biases, (n_tokens, n_kv_heads, groups)
+  /// each. What is written is read again to the bit.
   /// Size of `bytes`: n_tokens * layers in group * token_layer_bytes.
   virtual void read_block(
       int group,
@@ -157,8 +159,8 @@ class Executor {
       std::span<const std::byte> bytes) = 0;
 };
 
-/// The CPU executor: always there. Throws kInvalidRequest for kv_bits that it
-/// does not have; the MLX executor does when it is to allocate such a pool.
+/// The CPU executor: always there. Throws kInvalidRequest for kv_bits that
+/// there are not, as the MLX executor does.
 std::unique_ptr<Executor> make_cpu_executor(const ExecutorOptions& options);
 
 /// The MLX executor, from the shared library `library_path` opened on demand.

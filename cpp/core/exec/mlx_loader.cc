@@ -49,6 +49,7 @@ F symbol(void* library, const std::string& path, const char* name) {
 std::unique_ptr<Executor> make_mlx_executor(
     const ExecutorOptions& options,
     const std::string& library_path) {
+  check_kv_bits(options.kv_bits);
   void* library = open_library(library_path);
   const auto seam =
       symbol<MlxSeamFunction>(library, library_path, kMlxSeamSymbol);

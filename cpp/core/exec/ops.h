@@ -30,6 +30,8 @@ concept DecoderOps = requires(
     const typename O::Embedding& table,
     const std::vector<const WeightMatrix*>& parts,
     const WeightMatrix& matrix,
+    const ExpertWeights& mixture,
+    const typename O::Experts& experts,
     const WeightVector& vector,
     int layer) {
   // Load time. Parts share cols; their rows are stacked in order.
@@ -41,6 +43,7 @@ concept DecoderOps = requires(
     ops.load_heads(vector, vector, vector)
   } -> std::same_as<typename O::HeadWeights>;
   { ops.load_embedding(matrix) } -> std::same_as<typename O::Embedding>;
+  { ops.load_experts(mixture) } -> std::same_as<typename O::Experts>;
 
   // Step time.
   /// Rows of the step's tokens, times the configuration's scale.
@@ -56,6 +59,10 @@ concept DecoderOps = requires(
   /// in @ w^T = (gate | up), the two parts of w, which have no biases: both
   /// under the configuration's activation.
   { ops.gated_linear(in, w) } -> std::same_as<typename O::Input>;
+  /// x += for each row the outputs of the experts that the router chooses for
+  /// it, each times the router's weight: gated and down linears, all with
+  /// their biases.
+  { ops.add_experts(x, in, experts) } -> std::same_as<void>;
   /// y = (q | k | v): norms of their heads, rope on q and k, append k and v to
   /// the layer's blocks, causal attention over them, within the layer's window
   /// if it has one: (N, n_heads * head_dim).

@@ -17,6 +17,7 @@ constexpr int kMaxHeads = 4096;
 constexpr int kMaxHeadDim = 4096;
 constexpr int kMaxVocab = 1 << 24;
 constexpr int kMaxContext = 1 << 28;
+constexpr int kMaxExperts = 1024;
 
 void require(bool good, const std::string& why) {
   if (!good) {
@@ -59,11 +60,24 @@ void validate_windows(const ModelConfig& config) {
   require_range(config.window, kMaxContext, "the sliding window");
 }
 
+void validate_moe(const MoeConfig& moe, int n_layers) {
+  if (moe.n_experts == 0) {
+    return;
+  }
+  require_range(moe.n_experts, kMaxExperts, "the number of experts");
+  require_range(
+      moe.n_chosen, moe.n_experts, "the number of experts for a token");
+  require_range(moe.d_ff, kMaxDim, "the feed-forward size of an expert");
+  require(
+      moe.dense.empty() || moe.dense.size() == static_cast<size_t>(n_layers),
+      "which layers have experts is not said of each");
+}
+
 } // namespace
 
 const std::vector<std::string>& supported_families() {
   static const std::vector<std::string> families = {
-      "llama", "qwen2", "qwen3", "gemma3"};
+      "llama", "qwen2", "qwen3", "qwen3_moe", "gemma3", "gpt_oss"};
   return families;
 }
 
@@ -90,6 +104,7 @@ void validate(const ModelConfig& config) {
     validate_rope(config.local_rope, config.head_dim);
   }
   validate_windows(config);
+  validate_moe(config.moe, config.n_layers);
   require_positive(config.query_scale(), "the scale of attention");
   require_positive(config.embedding_scale, "the scale of embeddings");
   for (const int32_t id : config.eos_ids) {

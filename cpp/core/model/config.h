@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/activation.h"
+#include "model/moe_config.h"
 
 namespace stomp {
 
@@ -35,6 +36,7 @@ struct ModelConfig {
   float rms_eps = 1e-5f;
   bool tied_embeddings = false;
   bool qkv_bias = false;   // q, k and v have biases
+  bool o_bias = false;     // so has o
   bool qk_norm = false;    // each head of q and k has a norm, before the rope
   bool post_norms = false; // norms of what attention and feed-forward yield
   bool sinks = false;      // each head has a score that nothing stands behind
@@ -43,6 +45,7 @@ struct ModelConfig {
   float attention_scale = 0; // of q . k; 0: 1 / sqrt(head_dim)
   int window = 0; // tokens that a sliding layer attends to, its own included
   std::vector<bool> sliding; // by layer; empty: none is
+  MoeConfig moe;
   RopeConfig rope;
   RopeConfig local_rope; // of sliding layers; without frequencies: as rope
   std::vector<int32_t> eos_ids;

@@ -2,6 +2,7 @@
 // exec/ops.h, written once and compiled by each executor.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "exec/ops.h"
@@ -28,9 +29,7 @@ class Decoder {
            ops.load_linear({&lw.o}),
            ops.load_norm(lw.o_norm),
            ops.load_norm(lw.ffn_norm),
-           ops.load_linear({&lw.gate, &lw.up}),
-           ops.load_linear({&lw.down}),
-           ops.load_norm(lw.down_norm)});
+           load_feed_forward(ops, lw)});
       progress(l + 1, n + 1);
     }
     final_norm_ = ops.load_norm(w.final_norm);
@@ -45,14 +44,20 @@ class Decoder {
       const Layer& layer = layers_[l];
       auto qkv = ops.linear(ops.rms_norm(x, layer.attention_norm), layer.qkv);
       ops.add_linear(x, ops.attend(qkv, layer.heads, l), layer.o, layer.o_norm);
-      auto gated =
-          ops.gated_linear(ops.rms_norm(x, layer.ffn_norm), layer.gate_up);
-      ops.add_linear(x, gated, layer.down, layer.down_norm);
+      add_feed_forward(
+          ops, x, ops.rms_norm(x, layer.ffn_norm), layer.feed_forward);
     }
     ops.logits(ops.final_norm(x, final_norm_), head_);
   }
 
  private:
+  /// Either a gated linear and one down, or experts.
+  struct FeedForward {
+    typename O::Linear gate_up;
+    typename O::Linear down;
+    typename O::Norm down_norm;
+    std::optional<typename O::Experts> experts;
+  };
   struct Layer {
     typename O::Norm attention_norm;
     typename O::Linear qkv;
@@ -60,10 +65,31 @@ class Decoder {
     typename O::Linear o;
     typename O::Norm o_norm;
     typename O::Norm ffn_norm;
-    typename O::Linear gate_up;
-    typename O::Linear down;
-    typename O::Norm down_norm;
+    FeedForward feed_forward;
   };
+
+  static FeedForward load_feed_forward(O& ops, const LayerWeights& w) {
+    if (!w.experts.empty()) {
+      return {{}, {}, {}, ops.load_experts(w.experts)};
+    }
+    return {
+        ops.load_linear({&w.gate, &w.up}),
+        ops.load_linear({&w.down}),
+        ops.load_norm(w.down_norm),
+        {}};
+  }
+
+  static void add_feed_forward(
+      O& ops,
+      typename O::Hidden& x,
+      const typename O::Input& in,
+      const FeedForward& w) {
+    if (w.experts) {
+      ops.add_experts(x, in, *w.experts);
+      return;
+    }
+    ops.add_linear(x, ops.gated_linear(in, w.gate_up), w.down, w.down_norm);
+  }
 
   typename O::Embedding embedding_;
   std::vector<Layer> layers_;

@@ -121,27 +121,32 @@ class Metadata {
   const std::string& family_;
 };
 
-std::string read_family(const GgufFile& file) {
+std::string read_architecture(const GgufFile& file) {
   const std::string none;
   const Metadata in(file, none);
   const auto family = in.string("general.architecture");
   if (!family) {
     in.fail("'general.architecture' is missing");
   }
-  const auto& known = supported_families();
-  if (std::count(known.begin(), known.end(), *family) == 0) {
-    throw unsupported_family(file.path(), *family);
-  }
   return *family;
+}
+
+/// The family under which we know an architecture.
+std::string family_of(const GgufFile& file, const std::string& architecture) {
+  const std::string family = architecture == "qwen3moe" ? "qwen3_moe"
+      : architecture == "gpt-oss"                       ? "gpt_oss"
+                                                        : architecture;
+  const auto& known = supported_families();
+  if (std::count(known.begin(), known.end(), family) == 0) {
+    throw unsupported_family(file.path(), architecture);
+  }
+  return family;
 }
 
 void refuse_variants(const Metadata& in, int head_dim) {
   const auto unsupported = [&](const std::string& why) {
     in.fail(why, Code::kModelUnsupported);
   };
-  if (in.integer(".expert_count").value_or(0) > 0) {
-    unsupported("'" + in.full(".expert_count") + "': mixtures of experts");
-  }
   const int value_length =
       in.integer(".attention.value_length").value_or(head_dim);
   if (value_length != head_dim) {
@@ -181,10 +186,17 @@ void apply_rope_factors(const Metadata& in, std::vector<float>& inv_freq) {
 void read_yarn(const Metadata& in, double theta, RopeConfig& rope) {
   YarnRope yarn;
   yarn.theta = theta;
+  // Of GPT-OSS's own configuration, which files do not repeat.
+  yarn.truncate = in.full(".") != "gpt-oss.";
   yarn.factor = in.number(".rope.scaling.factor").value_or(1);
   yarn.original_context = in.integer(".rope.scaling.original_context_length")
                               .value_or(in.required_integer(".context_length"));
-  if (yarn.factor <= 0 || yarn.original_context <= 0 || theta <= 1) {
+  yarn.beta_fast =
+      in.number(".rope.scaling.yarn_beta_fast").value_or(yarn.beta_fast);
+  yarn.beta_slow =
+      in.number(".rope.scaling.yarn_beta_slow").value_or(yarn.beta_slow);
+  if (yarn.factor <= 0 || yarn.original_context <= 0 || theta <= 1 ||
+      yarn.beta_slow <= 0 || yarn.beta_fast <= yarn.beta_slow) {
     in.fail("'" + in.full(".rope.scaling") + "': a figure is out of range");
   }
   scale_rope_yarn(rope.inv_freq, yarn);
@@ -248,23 +260,58 @@ void read_gemma(const Metadata& in, int head_dim, ModelConfig& m) {
 
 /// Every so many layers one sees everything, the others a window.
 void read_windows(const Metadata& in, ModelConfig& m) {
-  const int window = in.integer(".attention.sliding_window").value_or(0);
+  const std::string key = ".attention.sliding_window";
+  const int window = m.family == "gpt_oss" ? in.required_integer(key)
+                                           : in.integer(key).value_or(0);
   if (window == 0) {
     return;
   }
-  if (m.family != "gemma3") {
+  if (m.family != "gemma3" && m.family != "gpt_oss") {
     in.fail(
         "'" + in.full(".attention.sliding_window") +
             "' is not supported in this family",
         Code::kModelUnsupported);
   }
+  const int usual = m.family == "gemma3" ? 6 : 2;
   const int pattern =
-      in.same_for_all_layers(".attention.sliding_window_pattern").value_or(6);
+      in.same_for_all_layers(".attention.sliding_window_pattern")
+          .value_or(usual);
   m.window = window;
   m.sliding.resize(std::clamp(m.n_layers, 0, 1 << 16));
   for (size_t l = 0; l < m.sliding.size(); l++) {
     m.sliding[l] = pattern < 1 || (l + 1) % pattern != 0;
   }
+}
+
+void read_moe(const Metadata& in, ModelConfig& m) {
+  const bool gpt_oss = m.family == "gpt_oss";
+  MoeConfig& moe = m.moe;
+  if (!gpt_oss && m.family != "qwen3_moe") {
+    if (in.integer(".expert_count").value_or(0) > 0) {
+      in.fail(
+          "'" + in.full(".expert_count") +
+              "': this family has no mixtures of experts",
+          Code::kModelUnsupported);
+    }
+    return;
+  }
+  moe.n_experts = in.required_integer(".expert_count");
+  moe.n_chosen = in.required_integer(".expert_used_count");
+  moe.d_ff = in.required_integer(".expert_feed_forward_length");
+  moe.biases = gpt_oss;
+  if (moe.n_experts == 0) {
+    in.fail("'" + in.full(".expert_count") + "' is 0");
+  }
+}
+
+/// What sets the families apart that the metadata do not say.
+void set_family(ModelConfig& m) {
+  const bool gpt_oss = m.family == "gpt_oss";
+  m.qkv_bias = m.family == "qwen2" || gpt_oss;
+  m.o_bias = gpt_oss;
+  m.sinks = gpt_oss;
+  m.activation = gpt_oss ? Activation::kClampedSwiglu : Activation::kSilu;
+  m.qk_norm = m.family.starts_with("qwen3");
 }
 
 int read_vocab_size(const Metadata& in) {
@@ -305,10 +352,10 @@ std::vector<int32_t> read_eos(const Metadata& in) {
 
 ModelConfig config_from_gguf(const GgufFile& file) {
   ModelConfig m;
-  m.family = read_family(file);
-  m.qkv_bias = m.family == "qwen2";
-  m.qk_norm = m.family == "qwen3";
-  const Metadata in(file, m.family);
+  const std::string architecture = read_architecture(file);
+  m.family = family_of(file, architecture);
+  set_family(m);
+  const Metadata in(file, architecture);
   m.name = in.string("general.name").value_or("");
   m.n_layers = in.required_integer(".block_count");
   m.d_model = in.required_integer(".embedding_length");
@@ -341,6 +388,7 @@ ModelConfig config_from_gguf(const GgufFile& file) {
     read_gemma(in, head_dim, m);
   }
   read_windows(in, m);
+  read_moe(in, m);
   validate(m);
   return m;
 }

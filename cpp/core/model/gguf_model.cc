@@ -27,6 +27,8 @@ std::optional<WeightFormat> format_of(uint32_t type) {
       return WeightFormat::kQ4_1;
     case kGgmlQ8_0:
       return WeightFormat::kQ8_0;
+    case kGgmlMxfp4:
+      return WeightFormat::kMxfp4Blocks;
     default:
       return std::nullopt;
   }
@@ -39,28 +41,46 @@ class Tensors {
       : file_(file), family_(family) {}
 
   WeightMatrix matrix(const std::string& name, int rows, int cols) {
-    const GgufTensor& t =
-        take(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)});
-    WeightMatrix w;
-    w.format = supported_format(t);
-    w.rows = rows;
-    w.cols = cols;
-    w.data = t.data;
-    if (w.quantised()) {
-      w.bits = code_bits(w);
-      w.group = 32;
+    return matrix_of(
+        take(name, {static_cast<uint64_t>(cols), static_cast<uint64_t>(rows)}),
+        rows,
+        cols);
+  }
+
+  /// n of them, one behind the other in one tensor.
+  std::vector<WeightMatrix>
+  matrices(const std::string& name, int n, int rows, int cols) {
+    const GgufTensor& t = take(
+        name,
+        {static_cast<uint64_t>(cols),
+         static_cast<uint64_t>(rows),
+         static_cast<uint64_t>(n)});
+    const WeightMatrix all = matrix_of(t, n * rows, cols);
+    std::vector<WeightMatrix> parts;
+    parts.reserve(n);
+    for (int i = 0; i < n; i++) {
+      parts.push_back(rows_of(all, i * rows, rows));
     }
-    return w;
+    return parts;
   }
 
   WeightVector vector(const std::string& name, int size) {
     const GgufTensor& t = take(name, {static_cast<uint64_t>(size)});
-    const WeightFormat format = supported_format(t);
-    if (format != WeightFormat::kF32 && format != WeightFormat::kF16 &&
-        format != WeightFormat::kBF16) {
-      refuse_type(t, "a norm or bias is F32, F16 or BF16");
+    return to_vector(t.data, dense_format(t), size);
+  }
+
+  /// n of them, one behind the other in one tensor.
+  std::vector<WeightVector> vectors(const std::string& name, int n, int size) {
+    const GgufTensor& t =
+        take(name, {static_cast<uint64_t>(size), static_cast<uint64_t>(n)});
+    const WeightFormat format = dense_format(t);
+    const size_t step = t.bytes / n;
+    std::vector<WeightVector> all;
+    all.reserve(n);
+    for (int i = 0; i < n; i++) {
+      all.push_back(to_vector(t.data + i * step, format, size));
     }
-    return to_vector(t.data, format, size);
+    return all;
   }
 
   /// Read elsewhere, or of no consequence.
@@ -97,9 +117,32 @@ class Tensors {
   WeightFormat supported_format(const GgufTensor& t) const {
     const auto format = format_of(t.type);
     if (!format) {
-      refuse_type(t, "F32, F16, BF16, Q4_0, Q4_1 and Q8_0 are supported");
+      refuse_type(
+          t, "F32, F16, BF16, Q4_0, Q4_1, Q8_0 and MXFP4 are supported");
     }
     return *format;
+  }
+
+  WeightFormat dense_format(const GgufTensor& t) const {
+    const WeightFormat format = supported_format(t);
+    if (format != WeightFormat::kF32 && format != WeightFormat::kF16 &&
+        format != WeightFormat::kBF16) {
+      refuse_type(t, "a norm or bias is F32, F16 or BF16");
+    }
+    return format;
+  }
+
+  WeightMatrix matrix_of(const GgufTensor& t, int rows, int cols) const {
+    WeightMatrix w;
+    w.format = supported_format(t);
+    w.rows = rows;
+    w.cols = cols;
+    w.data = t.data;
+    if (w.quantised()) {
+      w.bits = code_bits(w);
+      w.group = 32;
+    }
+    return w;
   }
 
   const GgufTensor& take(
@@ -124,9 +167,11 @@ class Tensors {
   std::set<std::string_view> taken_; // names in file_
 };
 
-LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
-  const std::string p = "blk." + std::to_string(layer) + ".";
-  LayerWeights w;
+void load_attention(
+    Tensors& in,
+    const ModelConfig& c,
+    const std::string& p,
+    LayerWeights& w) {
   w.attention_norm = in.vector(p + "attn_norm.weight", c.d_model);
   w.q = in.matrix(p + "attn_q.weight", c.q_dim(), c.d_model);
   w.k = in.matrix(p + "attn_k.weight", c.kv_dim(), c.d_model);
@@ -140,11 +185,62 @@ LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
     w.q_norm = in.vector(p + "attn_q_norm.weight", c.head_dim);
     w.k_norm = in.vector(p + "attn_k_norm.weight", c.head_dim);
   }
+  if (c.sinks) {
+    w.sinks = in.vector(p + "attn_sinks.weight", c.n_heads);
+  }
   w.o = in.matrix(p + "attn_output.weight", c.d_model, c.q_dim());
-  w.ffn_norm = in.vector(p + "ffn_norm.weight", c.d_model);
+  if (c.o_bias) {
+    w.o.bias = in.vector(p + "attn_output.bias", c.d_model);
+  }
+}
+
+/// Matrices with their biases, if the mixture has some.
+std::vector<WeightMatrix> load_experts(
+    Tensors& in,
+    const MoeConfig& moe,
+    const std::string& name,
+    int rows,
+    int cols) {
+  auto all = in.matrices(name + ".weight", moe.n_experts, rows, cols);
+  if (moe.biases) {
+    auto biases = in.vectors(name + ".bias", moe.n_experts, rows);
+    for (int e = 0; e < moe.n_experts; e++) {
+      all[e].bias = std::move(biases[e]);
+    }
+  }
+  return all;
+}
+
+ExpertWeights
+load_mixture(Tensors& in, const ModelConfig& c, const std::string& p) {
+  const MoeConfig& moe = c.moe;
+  ExpertWeights w;
+  w.router = in.matrix(p + "ffn_gate_inp.weight", moe.n_experts, c.d_model);
+  if (moe.biases) {
+    w.router.bias = in.vector(p + "ffn_gate_inp.bias", moe.n_experts);
+  }
+  w.gate = load_experts(in, moe, p + "ffn_gate_exps", moe.d_ff, c.d_model);
+  w.up = load_experts(in, moe, p + "ffn_up_exps", moe.d_ff, c.d_model);
+  w.down = load_experts(in, moe, p + "ffn_down_exps", c.d_model, moe.d_ff);
+  return w;
+}
+
+LayerWeights load_layer(Tensors& in, const ModelConfig& c, int layer) {
+  const std::string p = "blk." + std::to_string(layer) + ".";
+  LayerWeights w;
+  load_attention(in, c, p, w);
+  // GPT-OSS's has the name of what it follows.
+  const bool gpt_oss = c.family == "gpt_oss";
+  w.ffn_norm = in.vector(
+      p + (gpt_oss ? "post_attention_norm" : "ffn_norm") + ".weight",
+      c.d_model);
   if (c.post_norms) {
     w.o_norm = in.vector(p + "post_attention_norm.weight", c.d_model);
     w.down_norm = in.vector(p + "post_ffw_norm.weight", c.d_model);
+  }
+  if (c.moe.in_layer(layer)) {
+    w.experts = load_mixture(in, c, p);
+    return w;
   }
   w.gate = in.matrix(p + "ffn_gate.weight", c.d_ff, c.d_model);
   w.up = in.matrix(p + "ffn_up.weight", c.d_ff, c.d_model);

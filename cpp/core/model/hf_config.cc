@@ -8,6 +8,7 @@
 #include "base/half.h"
 #include "model/hf_fields.h"
 #include "model/hf_layers.h"
+#include "model/hf_moe.h"
 #include "model/rope.h"
 #include "model/unsupported.h"
 
@@ -35,8 +36,12 @@ std::string family_of(const Fields& in) {
 void set_family(const std::string& family, HfConfig& config) {
   ModelConfig& m = config.model;
   m.family = family;
-  m.qkv_bias = family == "qwen2";
-  m.qk_norm = family == "qwen3" || family == "gemma3";
+  const bool gpt_oss = family == "gpt_oss";
+  m.qkv_bias = family == "qwen2" || gpt_oss;
+  m.o_bias = gpt_oss;
+  m.sinks = gpt_oss;
+  m.activation = gpt_oss ? Activation::kClampedSwiglu : Activation::kSilu;
+  m.qk_norm = family.starts_with("qwen3") || family == "gemma3";
   m.post_norms = family == "gemma3";
   config.norms_from_one = family == "gemma3";
 }
@@ -81,11 +86,14 @@ int figure(const Fields& in, const std::string& key, int otherwise) {
 }
 
 /// Things that would change the arithmetic and that we do not compute.
-void refuse_variants(const Fields& in) {
-  for (const char* key : {"attention_bias", "mlp_bias"}) {
-    if (in.boolean(key).value_or(false)) {
-      in.unsupported(std::string("'") + key + "' is not supported");
-    }
+void refuse_variants(const Fields& in, const ModelConfig& m) {
+  if (in.boolean("attention_bias").value_or(m.o_bias) != m.o_bias) {
+    in.unsupported(
+        std::string("'attention_bias' ") + (m.o_bias ? "false" : "true") +
+        " is not supported in this family");
+  }
+  if (in.boolean("mlp_bias").value_or(false)) {
+    in.unsupported("'mlp_bias' is not supported");
   }
   if (in.number("partial_rotary_factor", 1) != 1) {
     in.unsupported("'partial_rotary_factor' is not supported");
@@ -231,12 +239,26 @@ std::vector<int32_t> read_eos(const Fields& in) {
   return ids;
 }
 
-AffineFormat read_affine(const Fields& in, AffineFormat format) {
+MatrixFormat read_mxfp4(const Fields& in) {
+  if (in.integer("bits").value_or(4) != 4 ||
+      in.integer("group_size").value_or(32) != 32) {
+    in.fail("mxfp4 has 4 bits and groups of 32");
+  }
+  return {true, 4, 32};
+}
+
+/// What `in` leaves out is as in `usual`, if that is affine too.
+MatrixFormat read_format(const Fields& in, const MatrixFormat& usual) {
   const std::string mode = in.string("mode").value_or("affine");
+  if (mode == "mxfp4") {
+    return read_mxfp4(in);
+  }
   if (mode != "affine") {
     in.unsupported(
-        "quantisation mode '" + mode + "' is not supported, affine is");
+        "quantisation mode '" + mode +
+        "' is not supported; affine and mxfp4 are");
   }
+  MatrixFormat format = usual.mxfp4 ? MatrixFormat() : usual;
   format.bits = in.integer("bits").value_or(format.bits);
   format.group = in.integer("group_size").value_or(format.group);
   const auto one_of = [](int value, std::initializer_list<int> list) {
@@ -256,7 +278,8 @@ AffineFormat read_affine(const Fields& in, AffineFormat format) {
 }
 
 /// MLX writes "quantization", and a copy of it under "quantization_config";
-/// other tools write only the latter, with a quant_method.
+/// other tools write only the latter, with a quant_method. That of OpenAI's
+/// MXFP4 shows in the tensors' names.
 const Json* find_quantisation(const Fields& in) {
   const Json* json = in.find("quantization");
   if (json != nullptr) {
@@ -264,13 +287,17 @@ const Json* find_quantisation(const Fields& in) {
   }
   json = in.find("quantization_config");
   const Json* method = json != nullptr ? json->find("quant_method") : nullptr;
-  if (method != nullptr) {
+  if (method == nullptr) {
+    return json;
+  }
+  const std::string name =
+      method->string() != nullptr ? *method->string() : "?";
+  if (name != "mxfp4") {
     in.unsupported(
-        "quantisation method '" +
-        (method->string() != nullptr ? *method->string() : "?") +
+        "quantisation method '" + name +
         "' is not supported; use a GGUF, an MLX or a dense checkpoint");
   }
-  return json;
+  return nullptr;
 }
 
 void read_quantisation(const Fields& in, HfConfig& config) {
@@ -282,21 +309,21 @@ void read_quantisation(const Fields& in, HfConfig& config) {
     in.fail("'quantization' is not an object");
   }
   const Fields fields(*json, in.what() + ": quantization");
-  config.quantisation = read_affine(fields, {});
+  config.quantisation = read_format(fields, {});
   for (const auto& [key, value] : *json->members()) {
     if (value.is_object()) {
-      config.overrides[key] = read_affine(
+      config.overrides[key] = read_format(
           Fields(value, fields.what() + " of " + key), *config.quantisation);
     } else if (value.boolean() != nullptr) {
       config.overrides[key] = *value.boolean() ? config.quantisation
-                                               : std::optional<AffineFormat>();
+                                               : std::optional<MatrixFormat>();
     }
   }
 }
 
 } // namespace
 
-std::optional<AffineFormat> HfConfig::format_of(
+std::optional<MatrixFormat> HfConfig::format_of(
     const std::string& module) const {
   const auto it = overrides.find(module);
   return it != overrides.end() ? it->second : quantisation;
@@ -308,7 +335,7 @@ namespace {
 void read_model(const Fields& in, HfConfig& config) {
   ModelConfig& m = config.model;
   const Defaults usual = defaults_of(m.family);
-  refuse_variants(in);
+  refuse_variants(in, m);
   m.n_layers = in.required_integer("num_hidden_layers");
   m.d_model = in.required_integer("hidden_size");
   m.n_heads = figure(in, "num_attention_heads", usual.heads);
@@ -324,6 +351,7 @@ void read_model(const Fields& in, HfConfig& config) {
   m.rms_eps = static_cast<float>(in.number("rms_norm_eps", 1e-6));
   m.eos_ids = read_eos(in);
   read_layer_kinds(in, m);
+  read_moe(in, m);
   // Frequencies of an absurd head dimension would be computed before
   // validate() sees it.
   const int dim = std::clamp(m.head_dim, 0, 1 << 16);

@@ -10,8 +10,9 @@
 
 namespace stomp {
 
-/// MLX's affine quantisation of one matrix.
-struct AffineFormat {
+/// MLX's quantisation of one matrix.
+struct MatrixFormat {
+  bool mxfp4 = false; // else affine
   int bits = 4;
   int group = 64;
 };
@@ -20,12 +21,12 @@ struct HfConfig {
   ModelConfig model;
   std::optional<bool> tied;    // tie_word_embeddings, when the file has it
   bool norms_from_one = false; // norms' weights are what they have beyond 1
-  std::optional<AffineFormat> quantisation;
+  std::optional<MatrixFormat> quantisation;
   // By module path ("model.layers.0.mlp.up_proj"); none: left dense.
-  std::map<std::string, std::optional<AffineFormat>, std::less<>> overrides;
+  std::map<std::string, std::optional<MatrixFormat>, std::less<>> overrides;
 
   /// Of a module whose weights have scales; none when the file says nothing.
-  std::optional<AffineFormat> format_of(const std::string& module) const;
+  std::optional<MatrixFormat> format_of(const std::string& module) const;
 };
 
 /// `what` names the file in messages. Throws kModelInvalid and

@@ -42,6 +42,10 @@ std::vector<bool> usual(const Fields& in, const ModelConfig& model) {
     for (int l = 0; l < n; l++) {
       sliding[l] = pattern < 1 || (l + 1) % pattern != 0;
     }
+  } else if (model.family == "gpt_oss") {
+    for (int l = 1; l < n; l += 2) {
+      sliding[l] = false;
+    }
   } else if (model.family.starts_with("qwen")) {
     const int first = in.integer("max_window_layers").value_or(n);
     std::fill_n(sliding.begin(), std::min(first, n), false);
@@ -60,7 +64,7 @@ void read_layer_kinds(const Fields& in, ModelConfig& model) {
   std::vector<bool> sliding;
   if (layers != nullptr) {
     sliding = listed(in, *layers);
-  } else if (used && window) {
+  } else if (used && (window || model.family == "gpt_oss")) {
     sliding = usual(in, model);
   }
   if (std::count(sliding.begin(), sliding.end(), true) == 0) {

@@ -1,7 +1,9 @@
 #include "model/weights.h"
 
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "base/half.h"
 
@@ -33,19 +35,32 @@ size_t block_bytes(WeightFormat format) {
       return 20;
     case WeightFormat::kQ8_0:
       return 34;
+    case WeightFormat::kMxfp4Blocks:
+      return 17;
     default:
       return 0;
   }
 }
 
 size_t row_bytes(const WeightMatrix& w) {
-  if (w.format == WeightFormat::kAffine) {
+  if (w.packed()) {
     return static_cast<size_t>(w.cols) * w.bits / 8;
   }
   if (w.quantised()) {
     return w.cols / kGgufGroup * block_bytes(w.format);
   }
   return w.cols * element_bytes(w.format);
+}
+
+/// Of the scales that lie apart from the codes.
+size_t scale_row_bytes(const WeightMatrix& w) {
+  if (!w.packed()) {
+    return 0;
+  }
+  const size_t groups = w.cols / w.group;
+  return w.format == WeightFormat::kMxfp4
+      ? groups
+      : groups * element_bytes(w.scale_format);
 }
 
 float load_float(const std::byte* p, WeightFormat format, size_t i) {
@@ -103,6 +118,23 @@ struct ScaleBias {
   float bias;
 };
 
+/// Twice what each code of MXFP4 stands for, all of them from 0 on.
+constexpr int kMxfp4Zero = 12;
+constexpr std::array<uint8_t, 16> kMxfp4Codes =
+    {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+
+/// Replaces codes of MXFP4 by those; what the group's power of two makes of
+/// them is exact in f32, up to 2^124.
+ScaleBias mxfp4_group(std::byte exponent, uint8_t* codes) {
+  for (int i = 0; i < kGgufGroup; i++) {
+    codes[i] = kMxfp4Codes[codes[i]];
+  }
+  const auto e = std::to_integer<int>(exponent);
+  const float scale = e == 255 ? std::numeric_limits<float>::quiet_NaN()
+                               : std::ldexp(1.0f, e - 128);
+  return {scale, -kMxfp4Zero * scale};
+}
+
 /// One group's codes, and what turns them into weights. The biases -8d and
 /// -128d are exact in f32, and so is d * code: both forms of Q4_0 and Q8_0
 /// give the same weights to the bit.
@@ -115,6 +147,9 @@ ScaleBias gguf_group(WeightFormat format, const std::byte* p, uint8_t* codes) {
     case WeightFormat::kQ4_1:
       unpack_halves(p + 4, codes);
       return {d, f16_to_f32(load<uint16_t>(p + 2))};
+    case WeightFormat::kMxfp4Blocks:
+      unpack_halves(p + 1, codes);
+      return mxfp4_group(p[0], codes);
     default: // kQ8_0
       for (int j = 0; j < kGgufGroup; j++) {
         codes[j] = std::to_integer<uint8_t>(p[2 + j]) ^ 0x80;
@@ -124,13 +159,17 @@ ScaleBias gguf_group(WeightFormat format, const std::byte* p, uint8_t* codes) {
 }
 
 ScaleBias group_of(const WeightMatrix& w, int row, int index, uint8_t* codes) {
-  const std::byte* line = w.data + row_bytes(w) * row;
-  if (w.format != WeightFormat::kAffine) {
+  const size_t in_file = static_cast<size_t>(row) * w.row_step;
+  const std::byte* line = w.data + row_bytes(w) * in_file;
+  if (!w.packed()) {
     return gguf_group(w.format, line + block_bytes(w.format) * index, codes);
   }
   const size_t group_bytes = static_cast<size_t>(w.group) * w.bits / 8;
   unpack_affine(line + group_bytes * index, w.bits, w.group, codes);
-  const size_t i = static_cast<size_t>(w.cols / w.group) * row + index;
+  const size_t i = static_cast<size_t>(w.cols / w.group) * in_file + index;
+  if (w.format == WeightFormat::kMxfp4) {
+    return mxfp4_group(w.scales[i], codes);
+  }
   return {
       load_float(w.scales, w.scale_format, i),
       load_float(w.biases, w.scale_format, i)};
@@ -139,12 +178,31 @@ ScaleBias group_of(const WeightMatrix& w, int row, int index, uint8_t* codes) {
 } // namespace
 
 size_t WeightMatrix::bytes() const {
-  const size_t n_rows = rows;
-  size_t n = row_bytes(*this) * n_rows;
-  if (format == WeightFormat::kAffine) {
-    n += 2 * n_rows * (cols / group) * element_bytes(scale_format);
-  }
-  return n;
+  const size_t scales_of_row =
+      scale_row_bytes(*this) * (biases != nullptr ? 2 : 1);
+  return static_cast<size_t>(rows) * (row_bytes(*this) + scales_of_row);
+}
+
+std::array<std::span<const std::byte>, 3> file_ranges(const WeightMatrix& w) {
+  const size_t n = static_cast<size_t>(w.rows) * w.row_step;
+  const size_t scales = n * scale_row_bytes(w);
+  return {
+      {{w.data, n * row_bytes(w)},
+       {w.scales, scales},
+       {w.biases, w.biases != nullptr ? scales : 0}}};
+}
+
+WeightMatrix rows_of(const WeightMatrix& w, int first, int rows, int step) {
+  WeightMatrix part = w;
+  part.rows = rows;
+  part.row_step = w.row_step * step;
+  part.bias.clear();
+  const size_t before = static_cast<size_t>(first) * w.row_step;
+  part.data += before * row_bytes(w);
+  const size_t scales_before = before * scale_row_bytes(w);
+  part.scales += w.scales != nullptr ? scales_before : 0;
+  part.biases += w.biases != nullptr ? scales_before : 0;
+  return part;
 }
 
 void dequantise_row(const WeightMatrix& w, int row, float* out) {
@@ -179,12 +237,38 @@ void affine_row(
   }
 }
 
+void mxfp4_row(
+    const WeightMatrix& w,
+    int row,
+    uint8_t* codes,
+    uint8_t* exponents) {
+  const size_t in_file = static_cast<size_t>(row) * w.row_step;
+  const std::byte* line = w.data + row_bytes(w) * in_file;
+  const int groups = w.cols / kGgufGroup;
+  if (w.format == WeightFormat::kMxfp4) {
+    std::memcpy(codes, line, row_bytes(w));
+    std::memcpy(exponents, w.scales + groups * in_file, groups);
+    return;
+  }
+  std::array<uint8_t, kGgufGroup> group;
+  for (int g = 0; g < groups; g++, line += block_bytes(w.format)) {
+    exponents[g] = std::to_integer<uint8_t>(line[0]);
+    unpack_halves(line + 1, group.data());
+    for (int i = 0; i < kGgufGroup; i += 2) {
+      *codes++ = static_cast<uint8_t>(group[i] | group[i + 1] << 4);
+    }
+  }
+}
+
 int code_bits(const WeightMatrix& w) {
   switch (w.format) {
     case WeightFormat::kAffine:
       return w.bits;
     case WeightFormat::kQ8_0:
       return 8;
+    case WeightFormat::kMxfp4:
+    case WeightFormat::kMxfp4Blocks:
+      return 5;
     default:
       return 4;
   }

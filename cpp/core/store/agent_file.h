@@ -25,7 +25,22 @@ struct StoredBlock {
   int n_tokens = 0;
 };
 
+/// A run of full blocks of the global groups that lies in a segment's file:
+/// blocks [first, first + blocks), which may be fewer than it has.
+struct SegmentUse {
+  std::string name;
+  int first = 0;
+  int blocks = 0;
+};
+
+/// Of an agent's file, or of a segment: a run of full blocks, kept once for all
+/// agents whose conversations begin alike. A segment has the tokens from the
+/// beginning to the end of its blocks, no transcript, and no agent.
 struct AgentFileHeader {
+  bool segment = false;
+  // The agent's keys and values are gone for the sake of room on the disk, and
+  // its tokens with them; the transcript is all there is.
+  bool cold = false;
   std::string agent;
   std::string model;       // name, for people
   std::string fingerprint; // of the model
@@ -33,11 +48,29 @@ struct AgentFileHeader {
   uint64_t seed = 0;       // of its hash chain: model, numerics and cache salt
   ModelCacheSpec spec;
   std::vector<int32_t> tokens;
-  std::string transcript;          // opaque
-  std::vector<StoredBlock> blocks; // in file order
+  std::string transcript;           // opaque
+  std::vector<SegmentUse> segments; // from the first block on, without a gap
+  std::vector<StoredBlock> blocks;  // in file order, those of segments not
 };
 
-/// Bytes of a stored block in the neutral layout of Executor::read_block.
+/// Names of the prefixes that end with each of the first `blocks` blocks: a
+/// hash of everything that decides what is in them. A segment has the name of
+/// its whole prefix.
+std::vector<std::string> prefix_names(
+    const AgentFileHeader& header,
+    int blocks);
+
+/// What the agent's file at `path` uses; nothing if it cannot be read.
+std::vector<SegmentUse> segments_used(const std::string& path);
+
+std::string segment_file_name(const std::string& name);
+/// The reverse; nothing for other names.
+std::optional<std::string> segment_of_file_name(const std::string& file);
+
+/// What is left of an agent that goes cold.
+AgentFileHeader cold_header(const AgentFileHeader& header);
+
+/// Bytes of a stored block in the layout of Executor::read_block.
 size_t stored_block_bytes(const ModelCacheSpec& spec, const StoredBlock& b);
 
 /// Writes a file front to back; nothing is visible under `path` before
@@ -60,15 +93,18 @@ class AgentFileWriter {
   std::vector<std::byte> tokens_; // as they stand in the file
 };
 
-/// A mapped file whose header, token ids and checksums were verified; block
-/// bytes are verified as they are read.
+/// A mapped file whose header, token ids and checksums were verified, and those
+/// of the segments that it uses; block bytes are verified as they are read.
 class AgentFileReader {
  public:
-  /// Throws kCacheCorrupt saying what is wrong, kCachePersistence when the
-  /// file cannot be opened now, kIncompatibleCache for a later format.
-  explicit AgentFileReader(const std::string& path);
+  /// Segments are looked for in `segment_folder`; empty: there are none. Throws
+  /// kCacheCorrupt saying what is wrong, kCachePersistence when a file cannot
+  /// be opened now, kIncompatibleCache for a later format.
+  AgentFileReader(const std::string& path, const std::string& segment_folder);
 
   const AgentFileHeader& header() const { return header_; }
+  /// All there are: the file's own, then those of its segments.
+  const std::vector<StoredBlock>& blocks() const { return blocks_; }
   /// Whether the path still leads to this file, and nobody has written to it.
   bool current() const { return file_.file().current(); }
 
@@ -81,14 +117,25 @@ class AgentFileReader {
   /// another cache salt, whose tokens must not become known.
   bool fits_seed(uint64_t seed) const { return header_.seed == seed; }
 
-  /// Bytes of header().blocks[i]. Throws kCacheCorrupt on a bad checksum.
+  /// Bytes of blocks()[i]. Throws kCacheCorrupt on a bad checksum.
   std::span<const std::byte> block(size_t i) const;
 
  private:
+  /// Where a block's bytes are, and what they should come to.
+  struct Place {
+    std::span<const std::byte> bytes;
+    uint32_t crc = 0;
+  };
+
+  void place_own_blocks();
+  void open_segments(const std::string& folder);
+  void use(const SegmentUse& use, const AgentFileReader& segment);
+
   SafetensorsFile file_;
   AgentFileHeader header_;
-  std::vector<std::span<const std::byte>> blocks_;
-  std::vector<uint32_t> crcs_;
+  std::vector<StoredBlock> blocks_;
+  std::vector<Place> places_;                              // of those
+  std::vector<std::unique_ptr<AgentFileReader>> segments_; // mapped
 };
 
 } // namespace stomp

@@ -76,15 +76,6 @@ int lock_folder(const std::string& root) {
   return fd;
 }
 
-int64_t modified_ms(const std::string& path, uint64_t& bytes) {
-  struct stat s{};
-  if (::stat(path.c_str(), &s) != 0) {
-    return 0;
-  }
-  bytes = static_cast<uint64_t>(s.st_size);
-  return static_cast<int64_t>(s.st_mtime) * 1000;
-}
-
 bool ends_with(const std::string& text, const std::string& suffix) {
   return text.size() >= suffix.size() &&
       text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
@@ -241,8 +232,7 @@ struct DiskTier::Writer {
 
   // Engine thread only: the file under way.
   bool writing_ = false;
-  std::string agent_;
-  int tokens_ = 0;
+  AgentFileHeader under_way_;
 
   std::thread thread_; // last: starts when all else is there
 };
@@ -251,11 +241,12 @@ DiskTier::DiskTier(
     const std::string& root,
     const std::string& fingerprint,
     std::function<void()> wake)
-    : folder_(root + "/" + fingerprint) {
+    : folder_(root + "/" + fingerprint), segments_(folder_ + "/shared") {
   make_folder(folder_);
   lock_ = lock_folder(root);
   try {
     scan();
+    others_.emplace(root, folder_);
     writer_ = std::make_unique<Writer>(std::move(wake));
   } catch (...) {
     ::close(lock_);
@@ -280,13 +271,20 @@ void DiskTier::scan() {
     }
     if (const std::optional<std::string> agent = agent_of_file_name(name)) {
       Entry& entry = entries_[*agent];
-      entry.modified_ms = modified_ms(file.path().string(), entry.bytes);
+      entry.used_ms = file_time_ms(file.path().string(), entry.bytes);
     }
   }
   if (error) {
     throw Error(
         Code::kCachePersistence,
         "Cannot read the cache folder " + folder_ + ": " + error.message());
+  }
+  if (fs::exists(segments_.folder(), error)) {
+    std::map<std::string, std::vector<SegmentUse>> uses;
+    for (const auto& [agent, entry] : entries_) {
+      uses[agent] = segments_used(path_of(agent));
+    }
+    segments_.scan(uses);
   }
 }
 
@@ -297,12 +295,24 @@ std::string DiskTier::path_of(const std::string& agent) const {
 std::unique_ptr<AgentFileReader> DiskTier::open(const std::string& agent) {
   std::unique_ptr<AgentFileReader> kept = take_kept(agent);
   // Another program may have changed the folder.
-  return kept && kept->current() ? std::move(kept) : verified(agent);
+  if (!kept || !kept->current()) {
+    kept = verified(agent);
+  }
+  // Its time says when it was used, also to the next process.
+  ::utimensat(AT_FDCWD, path_of(agent).c_str(), nullptr, 0);
+  Entry& entry = entries_[agent];
+  entry.used_ms = file_time_ms(path_of(agent), entry.bytes);
+  return kept;
 }
 
 const AgentFileReader& DiskTier::look(const std::string& agent) {
-  kept_ = open(agent);
+  std::unique_ptr<AgentFileReader> kept = take_kept(agent);
+  kept_ = kept && kept->current() ? std::move(kept) : verified(agent);
   return *kept_;
+}
+
+std::unique_ptr<AgentFileReader> DiskTier::look_once(const std::string& agent) {
+  return verified(agent);
 }
 
 /// The kept file if it is this agent's, else null and left where it is.
@@ -312,13 +322,16 @@ std::unique_ptr<AgentFileReader> DiskTier::take_kept(const std::string& agent) {
 
 std::unique_ptr<AgentFileReader> DiskTier::verified(const std::string& agent) {
   try {
-    auto file = std::make_unique<AgentFileReader>(path_of(agent));
-    if (file->header().agent != agent) {
+    auto file =
+        std::make_unique<AgentFileReader>(path_of(agent), segments_.folder());
+    if (file->header().agent != agent || file->header().segment) {
       throw Error(
           Code::kCacheCorrupt,
           "the cache file belongs to agent '" + file->header().agent + "'");
     }
-    entries_[agent].tokens = static_cast<int>(file->header().tokens.size());
+    Entry& entry = entries_[agent];
+    entry.tokens = static_cast<int>(file->header().tokens.size());
+    entry.cold = file->header().cold;
     return file;
   } catch (const Error& error) {
     if (error.code() == Code::kCacheCorrupt) {
@@ -348,6 +361,9 @@ void DiskTier::set_aside(const std::string& agent) {
     fs::remove(path, error);
   }
   entries_.erase(agent);
+  bytes_.reset();
+  segments_.distrust(agent);
+  segments_.use(agent, {});
 }
 
 void DiskTier::remove(const std::string& agent) {
@@ -360,6 +376,8 @@ void DiskTier::remove(const std::string& agent) {
         "Cannot remove " + path_of(agent) + ": " + error.message());
   }
   entries_.erase(agent);
+  bytes_.reset();
+  segments_.use(agent, {});
   if (const int number = sync_directory(folder_); number != 0) {
     errno = number;
     throw persistence_error("Cannot flush the cache folder", folder_);
@@ -369,11 +387,18 @@ void DiskTier::remove(const std::string& agent) {
 void DiskTier::begin(AgentFileHeader header) {
   Writer& w = *writer_;
   w.writing_ = true;
-  w.agent_ = header.agent;
-  w.tokens_ = static_cast<int>(header.tokens.size());
+  w.under_way_ = header;
+  std::string path = path_of(header.agent);
+  if (header.segment) {
+    make_folder(segments_.folder());
+    sync_directory(folder_);
+    const int end =
+        static_cast<int>(header.tokens.size()) / header.spec.block_tokens;
+    path = segments_.path_of(prefix_names(header, end).back());
+  }
   {
     const std::lock_guard<std::mutex> lock(w.mutex_);
-    w.path_ = path_of(header.agent);
+    w.path_ = path;
     w.handed_over_ = 0;
     w.expected_ = header.blocks.size();
     w.result_.reset();
@@ -381,6 +406,29 @@ void DiskTier::begin(AgentFileHeader header) {
     w.header_ = std::make_unique<AgentFileHeader>(std::move(header));
   }
   w.changed_.notify_all();
+}
+
+uint64_t DiskTier::bytes() const {
+  if (!bytes_) {
+    bytes_ = segments_.bytes() + others_->bytes();
+    for (const auto& [agent, entry] : entries_) {
+      *bytes_ += entry.bytes;
+    }
+  }
+  return *bytes_;
+}
+
+std::optional<std::string> DiskTier::least_recent(
+    const std::function<bool(const std::string&)>& may_go) const {
+  const std::string* oldest = nullptr;
+  int64_t used = 0;
+  for (const auto& [agent, entry] : entries_) {
+    if (!entry.cold && (!oldest || entry.used_ms < used) && may_go(agent)) {
+      oldest = &agent;
+      used = entry.used_ms;
+    }
+  }
+  return oldest ? std::optional(*oldest) : std::nullopt;
 }
 
 bool DiskTier::writing() const {
@@ -425,14 +473,32 @@ std::optional<DiskTier::Result> DiskTier::poll() {
     return std::nullopt;
   }
   w.writing_ = false;
-  take_kept(w.agent_); // it may be the one from before
   if (!result->error) {
-    Entry& entry = entries_[w.agent_];
-    entry.modified_ms = modified_ms(path_of(w.agent_), entry.bytes);
-    entry.bytes = bytes;
-    entry.tokens = w.tokens_;
+    written(bytes);
+  } else {
+    take_kept(w.under_way_.agent);
   }
   return result;
+}
+
+/// The file under way is there now.
+void DiskTier::written(uint64_t bytes) {
+  const AgentFileHeader& h = writer_->under_way_;
+  bytes_.reset();
+  if (h.segment) {
+    const int end = static_cast<int>(h.tokens.size()) / h.spec.block_tokens;
+    const auto names = prefix_names(h, end);
+    const int first = h.blocks.front().index;
+    segments_.add(names.back(), {names.begin() + first, names.end()}, bytes);
+    return;
+  }
+  take_kept(h.agent); // it may be the one from before
+  Entry& entry = entries_[h.agent];
+  entry.used_ms = file_time_ms(path_of(h.agent), entry.bytes);
+  entry.bytes = bytes;
+  entry.tokens = static_cast<int>(h.tokens.size());
+  entry.cold = h.cold;
+  segments_.use(h.agent, h.segments);
 }
 
 } // namespace stomp

@@ -14,6 +14,8 @@
 
 #include "base/error.h"
 #include "store/agent_file.h"
+#include "store/other_caches.h"
+#include "store/segments.h"
 
 namespace stomp {
 
@@ -31,30 +33,49 @@ class DiskTier {
 
   struct Entry {
     uint64_t bytes = 0;
-    int64_t modified_ms = 0; // Unix time
-    int tokens = -1;         // -1: not known before the file is opened
+    int64_t used_ms = 0; // Unix time: written or restored last
+    int tokens = -1;     // -1: not known before the file is opened
+    bool cold = false;   // known to hold no keys and values
   };
   /// Agents that have a file, by id.
   const std::map<std::string, Entry>& entries() const { return entries_; }
+  Segments& segments() { return segments_; }
+  OtherCaches& others() {
+    bytes_.reset();
+    return *others_;
+  }
+  /// Of all that is in the folder of caches, other models' included.
+  uint64_t bytes() const;
+  /// The agent whose file was used longest ago, of those with keys and values
+  /// that may go.
+  std::optional<std::string> least_recent(
+      const std::function<bool(const std::string&)>& may_go) const;
   bool has(const std::string& agent) const { return entries_.count(agent); }
 
   /// Tokens in an agent's file; 0 when it cannot be read, which may also take
   /// the agent out of entries().
   int tokens(const std::string& agent);
+  /// Whether its file is known to hold no keys and values.
+  bool cold(const std::string& agent) const {
+    const auto found = entries_.find(agent);
+    return found != entries_.end() && found->second.cold;
+  }
 
-  /// Throws as AgentFileReader does; on kCacheCorrupt after setting the file
-  /// aside (renamed, kept).
+  /// For use: the agent counts as used now. Throws as AgentFileReader does; on
+  /// kCacheCorrupt after setting the file aside (renamed, kept).
   std::unique_ptr<AgentFileReader> open(const std::string& agent);
   /// As open(), but the file stays here, one at a time, for the open() that is
   /// likely to follow: a long cache's header takes milliseconds to verify. It
   /// is dropped when the agent's file is removed, set aside or replaced.
   const AgentFileReader& look(const std::string& agent);
+  /// As open(), but the agent does not count as used.
+  std::unique_ptr<AgentFileReader> look_once(const std::string& agent);
   /// Renames the file to *.corrupt: the agent starts cold.
   void set_aside(const std::string& agent);
   /// On disk, too, when it returns. Throws kCachePersistence.
   void remove(const std::string& agent);
 
-  // Writing, one file at a time:
+  // Writing, one file at a time, an agent's or a segment:
   //   begin, then push each block while room(), then poll until it is done.
   //   With abandon in the place of a block the file fails with that error.
   void begin(AgentFileHeader header);
@@ -77,8 +98,13 @@ class DiskTier {
   std::unique_ptr<AgentFileReader> take_kept(const std::string& agent);
   void scan();
 
+  void written(uint64_t bytes);
+
   std::string folder_;
-  int lock_ = -1; // file descriptor
+  Segments segments_;
+  std::optional<OtherCaches> others_;
+  mutable std::optional<uint64_t> bytes_; // see bytes(); empty: to be counted
+  int lock_ = -1;                         // file descriptor
   std::map<std::string, Entry> entries_;
   std::unique_ptr<AgentFileReader> kept_; // by look(), or null
   std::unique_ptr<Writer> writer_;

@@ -60,6 +60,7 @@ enum GgmlType : uint32_t {
   kGgmlQ4_1 = 3,
   kGgmlQ8_0 = 8,
   kGgmlBF16 = 30,
+  kGgmlMxfp4 = 39,
 };
 
 struct GgufTensor {

@@ -61,7 +61,7 @@ describe('a model that cannot be loaded', () => {
     [{ blockTokens: 17 }, 'INVALID_REQUEST', 'blockTokens'],
     [{ threads: -1 }, 'INVALID_REQUEST', 'threads'],
     [{ maxBatchSize: '4' }, 'INVALID_REQUEST', 'maxBatchSize'],
-    [{ kvBits: 4 }, 'UNSUPPORTED_FIELD', 'kvBits'],
+    [{ kvBits: 6 }, 'INVALID_REQUEST', 'kvBits'],
     [{ speed: 9 }, 'UNSUPPORTED_FIELD', 'speed'],
   ])('is refused with the options %j before anything is done', async (options, code, field) => {
     await expect(Engine.load('no-such-model', options as EngineOptions)).rejects.toEqual(

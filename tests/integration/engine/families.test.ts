@@ -11,7 +11,7 @@ interface Golden {
 // Where two tokens are nearly as likely, arithmetic of another precision may choose the other one.
 const doubtBelow = 0.25;
 
-describe.each(['families', 'tiny-llama'])('of golden/%s.json', (file) => {
+describe.each(['families', 'mixtures', 'tiny-llama'])('of golden/%s.json', (file) => {
   const golden = JSON.parse(readFileSync(fixture(`golden/${file}.json`), 'utf8')) as Golden;
 
   it.each(Object.keys(golden.models))('%s says what the reference says', async (name) => {

@@ -44,6 +44,7 @@ const engineOptions = {
   maxContext: 0,
   cacheDir: '',
   batchWindowMs: 0,
+  speculation: true,
 } as const;
 
 async function rig(): Promise<Rig> {

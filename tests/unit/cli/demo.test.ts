@@ -13,6 +13,8 @@ function usage(fields: Partial<Usage>): Usage {
     cachedTokens,
     computedTokens: promptTokens - cachedTokens,
     generatedTokens: 32,
+    draftedTokens: 0,
+    acceptedTokens: 0,
     ownTokens,
     sharedTokens,
     restoredTokens,

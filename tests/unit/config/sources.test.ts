@@ -157,11 +157,12 @@ describe('a bad value is refused with field, value, allowed and source', () => {
 
 describe('what this version does not have', () => {
   it('is refused with the reason', () => {
-    expect(failure({ args: ['--kv-bits', '4'] }).message).toContain('caches of 4 bits are not available');
+    expect(failure({ args: ['--model-alias', 'a*b'] }).message).toContain('a * stands at the end');
   });
 
   it('stops only the commands that would use it', () => {
-    expect(resolve({ command: 'models', env: { STOMP_KV_BITS: '4' } }).settings.kvBits).toBe(4);
+    const env = { STOMP_MODEL_ALIAS: 'a*b' };
+    expect(resolve({ command: 'models', env }).settings.modelAlias).toBe('a*b');
   });
 });
 

@@ -132,6 +132,8 @@ export class FakeCore implements Core {
       sharedTokens: 0,
       restoredTokens: 0,
       generatedTokens: 3,
+      draftedTokens: 0,
+      acceptedTokens: 0,
       missReason: '',
       queuedMs: 1,
       firstTokenMs: 2,

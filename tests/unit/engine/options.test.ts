@@ -14,12 +14,15 @@ describe('the options of an engine', () => {
       numerics: 'fast',
       blockTokens: 64,
       cacheBudgetMb: 4096,
+      diskBudgetMb: 20_480,
       maxBatchSize: 16,
       prefillStepTokens: 512,
       maxQueue: 256,
       maxAgentsInMemory: 0,
       maxContext: 0,
       batchWindowMs: 0,
+      speculation: 'auto',
+      watchdogMs: 120_000,
       script: undefined,
       cacheDir: join(homedir(), '.stomp-serve', 'caches'),
     });
@@ -39,6 +42,7 @@ describe('the options of an engine', () => {
     ['blockTokens', 65],
     ['blockTokens', 2048],
     ['cacheBudgetMb', 0],
+    ['diskBudgetMb', -1],
     ['cacheBudgetMb', Number.NaN],
     ['maxBatchSize', 65],
     ['maxBatchSize', 0],
@@ -50,6 +54,9 @@ describe('the options of an engine', () => {
     ['cacheDir', 7],
     ['cacheDir', 'a\0b'],
     ['kvBits', 5],
+    ['speculation', 'on'],
+    ['watchdogMs', -1],
+    ['kvBits', '8'],
     ['batchWindowMs', -1],
     ['batchWindowMs', 1001],
     ['batchWindowMs', 0.5],
@@ -66,13 +73,9 @@ describe('the options of an engine', () => {
     );
   });
 
-  it('name kvBits 4 as not supported yet, and take 16 and 8', () => {
-    expect(() => checkEngineOptions({ kvBits: 4 } as unknown as EngineOptions)).toThrow(
-      expect.objectContaining({ code: 'UNSUPPORTED_FIELD', message: expect.stringContaining('16 and 8') }),
-    );
+  it('take kvBits 16, 8 and 4, and 16 when not told', () => {
     expect(checkEngineOptions({}).kvBits).toBe(16);
-    expect(checkEngineOptions({ kvBits: 16 }).kvBits).toBe(16);
-    expect(checkEngineOptions({ kvBits: 8 }).kvBits).toBe(8);
+    for (const kvBits of [16, 8, 4] as const) expect(checkEngineOptions({ kvBits }).kvBits).toBe(kvBits);
   });
 
   it('refuse what they do not know by name', () => {

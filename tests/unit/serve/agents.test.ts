@@ -30,6 +30,8 @@ describe('generate', () => {
         cached_tokens: 0,
         computed_tokens: 7,
         generated_tokens: 3,
+        drafted_tokens: 0,
+        accepted_tokens: 0,
         own_tokens: 0,
         shared_tokens: 0,
         restored_tokens: 0,

@@ -174,6 +174,7 @@ const bodies: [name: string, body: unknown, code: string, param: string | null][
     'INVALID_REQUEST',
     'logit_bias',
   ],
+  ['a priority that there is not', { messages: hello, priority: 'urgent' }, 'INVALID_REQUEST', 'priority'],
   ['a long salt', { messages: hello, cache_salt: 'x'.repeat(257) }, 'INVALID_REQUEST', 'cache_salt'],
   ['a large penalty', { messages: hello, presence_penalty: 2.1 }, 'INVALID_REQUEST', 'presence_penalty'],
   ['storing', { messages: hello, store: true }, 'UNSUPPORTED_FIELD', 'store'],

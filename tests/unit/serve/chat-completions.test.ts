@@ -58,6 +58,7 @@ describe('a whole answer', () => {
       stop: ['END'],
       ignore_eos: true,
       cache_salt: 'team',
+      priority: 'low',
     });
     expect(engine.calls[0]?.options).toEqual({
       maxTokens: 12,
@@ -69,6 +70,7 @@ describe('a whole answer', () => {
       stop: ['END'],
       ignoreEos: true,
       cacheSalt: 'team',
+      priority: 'low',
       signal: expect.any(AbortSignal),
     });
   });

@@ -52,6 +52,7 @@ export class FakeEngine implements ServedEngine {
   readonly scripts: Script[] = [];
   cancelled = 0;
   statistics: Partial<EngineStats> = {};
+  stalledMs = 0;
 
   readonly info: EngineInfo = {
     model: 'tiny',
@@ -164,6 +165,11 @@ export class FakeEngine implements ServedEngine {
       prefillTokens: 0,
       decodeTokens: 0,
       evictionsHot: 0,
+      demotions: 0,
+      diskBytes: 0,
+      diskSharedBytes: 0,
+      draftedTokens: 0,
+      acceptedTokens: 0,
       preemptions: 0,
       saves: 0,
       saveFailures: 0,
@@ -258,6 +264,8 @@ const zeroUsage: Usage = {
   cachedTokens: 0,
   computedTokens: 0,
   generatedTokens: 0,
+  draftedTokens: 0,
+  acceptedTokens: 0,
   ownTokens: 0,
   sharedTokens: 0,
   restoredTokens: 0,

@@ -73,6 +73,18 @@ describe('readiness', () => {
   });
 });
 
+describe('a stalled engine', () => {
+  it('is not ready, and is not asked for its figures', async () => {
+    const { get, engine } = await start();
+    engine.stalledMs = 150_000;
+    engine.stats = () => new Promise(() => undefined);
+    const response = await get('/health/ready');
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ status: 'stalled' });
+    engine.stalledMs = 0;
+  });
+});
+
 describe('closing', () => {
   it('refuses new requests and lets running ones end', async () => {
     const { server, engine, get, post } = await start();
@@ -248,6 +260,7 @@ describe('metrics', () => {
       stomp_cache_miss_total: 'counter',
       stomp_pool_utilization_ratio: 'gauge',
       stomp_eviction_total: 'counter',
+      stomp_drafted_tokens_total: 'counter',
       stomp_agents_active: 'gauge',
       stomp_model_swap_duration_seconds: 'histogram',
       stomp_cache_persist_duration_seconds: 'histogram',

@@ -68,6 +68,8 @@ function usageBody(usage: Usage): object {
     cached_tokens: usage.cachedTokens,
     computed_tokens: usage.computedTokens,
     generated_tokens: usage.generatedTokens,
+    drafted_tokens: usage.draftedTokens,
+    accepted_tokens: usage.acceptedTokens,
     own_tokens: usage.ownTokens,
     shared_tokens: usage.sharedTokens,
     restored_tokens: usage.restoredTokens,

@@ -185,10 +185,9 @@ void Attention::append_prompts(const Layer& layer) {
   threads_.run((n + stride - 1) / stride, [&](int i, int) noexcept {
     const int end = std::min((i + 1) * stride, n);
     for (int row = first + i * stride; row < first + end; row++) {
-      const RopeTurns turns = layer.rope->at(step_->positions[row]);
       for (int h = 0; h < config_.n_heads; h++) {
         float* q = layer.qkv.row(row) + h * config_.head_dim;
-        kernels_.rotate(q, turns, config_.query_scale());
+        turn(layer, row, q, config_.query_scale());
       }
       for (int h = 0; h < config_.n_kv_heads; h++) {
         append_head(layer, row, h);
@@ -197,13 +196,22 @@ void Attention::append_prompts(const Layer& layer) {
   });
 }
 
+/// A query or key of the row as attention wants it.
+void Attention::turn(const Layer& layer, int row, float* head, float scale)
+    const {
+  kernels_.rotate(head, layer.rope->at(step_->positions[row]), scale);
+  if (pool_->spreads_keys()) {
+    kernels_.spread(head, config_.head_dim);
+  }
+}
+
 void Attention::append_head(const Layer& layer, int row, int kv_head) {
   const int dim = config_.head_dim;
   const int position = step_->positions[row];
   const Slice& slice = *step_->slices[step_->slice_of[row]].slice;
   float* k = layer.qkv.row(row) + layer.qkv.k + kv_head * dim;
   const float* v = layer.qkv.row(row) + layer.qkv.v + kv_head * dim;
-  kernels_.rotate(k, layer.rope->at(position), 1);
+  turn(layer, row, k, 1);
   pool_->append(*slice.table, layer.index, kv_head, position, k, v);
 }
 
@@ -244,7 +252,7 @@ void Attention::add_row(
     if (row < n_single_) {
       float* turned = scratch.turned.data() + static_cast<size_t>(i) * dim;
       std::copy_n(q, dim, turned);
-      kernels_.rotate(turned, layer.rope->at(position), config_.query_scale());
+      turn(layer, row, turned, config_.query_scale());
       scratch.q[i] = turned;
     }
   }

@@ -78,6 +78,7 @@ class Attention {
   };
 
   void append_prompts(const Layer& layer);
+  void turn(const Layer& layer, int row, float* head, float scale) const;
   void append_head(const Layer& layer, int row, int kv_head);
   void run_tiles(const Layer& layer);
   void run_spans(const Layer& layer);

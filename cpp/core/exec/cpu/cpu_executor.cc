@@ -20,14 +20,19 @@ namespace {
 
 // What a token's arithmetic is. Answers, and everything when numerics are
 // exact: int8 activations under a scale for each 32, exact sums within such a
-// group, f32 across groups; f32 attention over f16 K and V, 64 positions a
-// piece, 128 a span. Every kernel table computes just this. Prompts, where
-// there are matrix units and numerics are fast: bf16 throughout with f32 sums.
+// group, f32 across groups; f32 attention over f16 K and V, or over codes of
+// them, 64 positions a piece, 128 a span. Every kernel table computes just
+// this. Prompts, where there are matrix units and numerics are fast: bf16
+// throughout with f32 sums.
 constexpr const char* kExactNumerics = "cpu-int8-v1";
 constexpr const char* kTileNumerics = "cpu-int8-bf16-v1";
 // Widening all weights to bf16 takes as long as multiplying so many rows.
 constexpr int kTileChunkTokens = 64;
-constexpr int kElementBytes = 2;
+
+/// What a cache of so many bits adds to the numerics.
+const char* kv_name(int bits) {
+  return bits == 16 ? "-kv-f16" : bits == 8 ? "-kv-q8" : "-kv-q4";
+}
 
 std::string wanted_isa() {
   const char* name = std::getenv("STOMP_CPU_ISA");
@@ -59,9 +64,9 @@ class CpuExecutor : public Executor {
     info.device = "cpu";
     info.isa = kernels_.isa;
     info.numerics = std::string(tiles_ ? kTileNumerics : kExactNumerics) +
-        (kv_bits_ == 16 ? "-kv-f16" : "-kv-q8");
+        kv_name(kv_bits_);
     info.threads = threads_.size();
-    info.element_bytes = kElementBytes;
+    info.kv = cpu::kv_format(kv_bits_);
     if (tiles_) {
       info.min_chunk_tokens = kTileChunkTokens;
     }
@@ -97,7 +102,7 @@ class CpuExecutor : public Executor {
       const ModelCacheSpec& spec,
       const std::vector<int>& blocks_per_group) override {
     // The numerics id tells of the executor's.
-    if (spec.kv_bits != kv_bits_) {
+    if (spec.kv.bits != kv_bits_) {
       throw std::logic_error("a pool of other kv_bits than the executor's");
     }
     pool_ = cpu::KvPool(spec, blocks_per_group, kernels_);
@@ -273,14 +278,7 @@ class CpuExecutor : public Executor {
 } // namespace
 
 std::unique_ptr<Executor> make_cpu_executor(const ExecutorOptions& options) {
-  if (options.kv_bits != 16 && options.kv_bits != 8) {
-    throw Error(
-        Code::kInvalidRequest,
-        "the CPU executor keeps 16 or 8 bits of a key's or value's element, "
-        "not " +
-            std::to_string(options.kv_bits),
-        {{"kv_bits", std::to_string(options.kv_bits)}});
-  }
+  check_kv_bits(options.kv_bits);
   return std::make_unique<CpuExecutor>(options);
 }
 

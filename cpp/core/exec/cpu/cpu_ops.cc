@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <cassert>
 
+#include "exec/cpu/row_loop.h"
+
 namespace stomp::cpu {
 
 static_assert(DecoderOps<CpuOps>);
 
 namespace {
-
-// Elements of a row-wise operation below which the caller does it alone.
-constexpr int64_t kFewElements = 2048;
 
 // Logits kept from step to step: scoring a long prompt takes more, for once.
 constexpr size_t kKeptLogitsRows = 64;
@@ -37,20 +36,26 @@ CpuOps::CpuOps(
       max_rows_(max_rows),
       tiles_(tiles),
       attention_(config, kernels, threads, tiles),
-      runner_(kernels, threads) {}
+      runner_(kernels, threads),
+      experts_(config, kernels, threads, runner_) {}
 
 // ---- load ----
 
-CpuOps::Linear CpuOps::load_linear(
-    const std::vector<const WeightMatrix*>& parts) {
+CpuOps::Linear CpuOps::pack(const std::vector<const WeightMatrix*>& parts) {
   Linear linear(parts, threads_, weights_);
   any_quantised_ = any_quantised_ || linear.any_quantised();
   any_dense_ = any_dense_ || linear.any_dense();
+  weights_bytes_ += linear.bytes();
+  return linear;
+}
+
+CpuOps::Linear CpuOps::load_linear(
+    const std::vector<const WeightMatrix*>& parts) {
+  Linear linear = pack(parts);
   // One behind: the last to be loaded is the head, whose output has a place
   // of its own.
   widest_output_ = std::max(widest_output_, last_output_);
   last_output_ = linear.columns();
-  weights_bytes_ += linear.bytes();
   return linear;
 }
 
@@ -70,6 +75,16 @@ CpuOps::Embedding CpuOps::load_embedding(const WeightMatrix& matrix) {
   return matrix;
 }
 
+CpuOps::Experts CpuOps::load_experts(const ExpertWeights& weights) {
+  Experts experts;
+  experts.router = load_linear({&weights.router});
+  for (size_t e = 0; e < weights.gate.size(); e++) {
+    experts.gate_up.push_back(pack({&weights.gate[e], &weights.up[e]}));
+    experts.down.push_back(pack({&weights.down[e]}));
+  }
+  return experts;
+}
+
 void CpuOps::make_scratch() {
   if (hidden_) {
     return;
@@ -86,6 +101,7 @@ void CpuOps::make_scratch() {
   input_.reserve(max_rows_, widest, forms, scratch_);
   gated_.reserve(max_rows_, config_.d_ff, forms, scratch_);
   runner_.reserve(max_rows_, scratch_);
+  experts_.reserve(max_rows_, forms, scratch_);
 }
 
 size_t CpuOps::scratch_bytes() const {
@@ -103,22 +119,9 @@ void CpuOps::begin(const StepRows& step, StepLogits& logits) {
   attention_.begin(step);
 }
 
-/// Calls f(row, worker) for rows [0, n), on all threads when that pays.
 template <class F>
 void CpuOps::each_row(int n, int cols, F f) {
-  const int64_t elements = int64_t{n} * cols;
-  if (elements < kFewElements) {
-    for (int row = 0; row < n; row++) {
-      f(row, 0);
-    }
-    return;
-  }
-  const int stride = std::max(1, n / (threads_.size() * 8));
-  threads_.run((n + stride - 1) / stride, [&](int i, int worker) noexcept {
-    for (int row = i * stride; row < std::min((i + 1) * stride, n); row++) {
-      f(row, worker);
-    }
-  });
+  cpu::each_row(threads_, n, cols, f);
 }
 
 float* CpuOps::floats_of(const Input& in, int row, int worker) {
@@ -215,6 +218,11 @@ CpuOps::Input CpuOps::gated_linear(const Input& in, const Linear& w) {
   const Input out = gated_.rows(in.n, in.n_codes, config_.d_ff);
   runner_.gate(config_.activation, in, w, out);
   return out;
+}
+
+void CpuOps::add_experts(Hidden& x, const Input& in, const Experts& w) {
+  const Output scores = linear(in, w.router);
+  experts_.add(in, {scores.rows, scores.stride}, w, {x.rows, x.stride});
 }
 
 void CpuOps::norm_heads(const QkvRows& qkv, int n, const HeadWeights& heads) {

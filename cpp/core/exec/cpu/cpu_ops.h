@@ -13,6 +13,7 @@
 #include "base/aligned.h"
 #include "base/thread_pool.h"
 #include "exec/cpu/attention.h"
+#include "exec/cpu/experts.h"
 #include "exec/cpu/kernels.h"
 #include "exec/cpu/linear.h"
 #include "exec/cpu/packed_matrix.h"
@@ -39,6 +40,7 @@ class CpuOps {
     WeightVector q_norm, k_norm; // (head_dim); empty: none
     WeightVector sinks;          // (n_heads); empty: none
   };
+  using Experts = PackedExperts;
   using Embedding = WeightMatrix; // rows are read from the mapped file
   using Input = LinearRows;
 
@@ -77,6 +79,7 @@ class CpuOps {
       const WeightVector& k_norm,
       const WeightVector& sinks);
   Embedding load_embedding(const WeightMatrix& matrix);
+  Experts load_experts(const ExpertWeights& weights);
 
   /// REQUIRES: `step` and `logits` stay valid until the step's logits() has
   /// returned; at most max_rows rows.
@@ -90,10 +93,12 @@ class CpuOps {
   void
   add_linear(Hidden& x, const Input& in, const Linear& w, const Norm& norm);
   Input gated_linear(const Input& in, const Linear& w);
+  void add_experts(Hidden& x, const Input& in, const Experts& w);
   Input attend(Output& y, const HeadWeights& heads, int layer);
   void logits(const Input& in, const Linear& w);
 
  private:
+  Linear pack(const std::vector<const WeightMatrix*>& parts);
   void make_scratch();
   template <class F>
   void each_row(int n, int cols, F f);
@@ -111,6 +116,7 @@ class CpuOps {
   const bool tiles_;
   Attention attention_;
   LinearRunner runner_;
+  ExpertRunner experts_;
 
   // Settled at load.
   bool any_quantised_ = false;

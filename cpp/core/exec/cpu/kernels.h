@@ -25,7 +25,8 @@ inline constexpr int kGroup = 32;        // activations under one scale
 inline constexpr int kPieceTokens = 64;  // of K and V, attended together
 inline constexpr int kTileTokens = 16;   // of K, stored transposed
 inline constexpr int kKvGroup = 64;      // of a quantised head, one scale
-inline constexpr int kKvCodes = 127;     // largest code of such a group
+inline constexpr int kKvCodes = 127;     // largest of a group's 8-bit codes
+inline constexpr int kKvSmallCodes = 15; // and of its 4-bit codes
 
 // Tiles of the matrix units, bf16.
 inline constexpr int kTileRows = 16;
@@ -69,9 +70,10 @@ struct QuantisedRows {
 /// K = 4 * q + i, where the lowest bits are those of q = t * fields, the next
 /// of q + 1, and so on (fields = 8 / bits).
 struct QuantisedLayout {
-  int cols = 0;            // K; multiple of group
-  int bits = 4;            // of a code: 2, 4 or 8
-  int group = kGroup;      // multiple of kGroup
+  int cols = 0;       // K; multiple of group
+  int bits = 4;       // of a code: 2, 4 or 8
+  bool e2m1 = false;  // they are E2M1's, see code_forms.h; bits 4, centre 12
+  int group = kGroup; // multiple of kGroup
   bool f32_scales = false; // else f16, which must hold them exactly
   bool biases = false;     // stored; else they are -centre * scale
   int centre = 8;
@@ -115,22 +117,43 @@ struct LinearOutput {
   STOMP_INLINE LinearOutput from(int r) const { return {row(r), stride, add}; }
 };
 
+/// What an element of K or V is in the pool.
+enum class KvElement {
+  kF16,
+  kCode8, // int8: x = code * scale / kKvCodes, the scale a largest magnitude
+  kCode4, // 0 to kKvSmallCodes: x = code * scale + bias
+};
+
+/// Bytes of n elements. Codes of 4 bits lie two in a byte, the first in its
+/// low half.
+constexpr STOMP_INLINE int kv_bytes(KvElement element, int n) {
+  return element == KvElement::kF16  ? 2 * n
+      : element == KvElement::kCode8 ? n
+                                     : (n + 1) / 2;
+}
+
 /// Query rows of heads that share a KV head, against one piece of K and V.
 struct AttentionPiece {
   // Tiles of kTileTokens: K as (head_dim, kTileTokens), V as (kTileTokens,
-  // head_dim), f16 or int8 codes. Null where no row attends to any of the tile.
+  // head_dim); of 4-bit codes K is (head_dim / 2, kTileTokens) bytes, each of
+  // two dimensions. Null where no row attends to any of the tile.
   const void* k[kPieceTokens / kTileTokens] = {};
   const void* v[kPieceTokens / kTileTokens] = {};
-  // For codes, of each token and kKvGroup of head_dim the largest magnitude:
-  // x = code * top / kKvCodes. (groups, top_stride) f16, null for f16 tiles.
-  const uint16_t* k_tops[kPieceTokens / kTileTokens] = {};
-  const uint16_t* v_tops[kPieceTokens / kTileTokens] = {};
-  int top_stride = 0;
-  bool codes = false;
+  // For codes, of each token and kKvGroup of head_dim: (groups, scale_stride)
+  // f16, behind them as many biases if there are any. Null for f16 tiles.
+  const uint16_t* k_scales[kPieceTokens / kTileTokens] = {};
+  const uint16_t* v_scales[kPieceTokens / kTileTokens] = {};
+  int scale_stride = 0;
+  KvElement element = KvElement::kF16;
   int n_tokens = 0; // written ones, 1..kPieceTokens
   int position = 0; // of the first; multiple of kPieceTokens
   int head_dim = 0;
   const AttentionPiece* next = nullptr; // to fetch meanwhile, or null
+
+  /// How far behind its scale a bias lies.
+  STOMP_INLINE int biases_at() const {
+    return (head_dim + kKvGroup - 1) / kKvGroup * scale_stride;
+  }
 };
 
 /// The rows and their running softmax: out / sum is the result so far.
@@ -273,15 +296,26 @@ struct Kernels {
   /// Rotates a head of dim in place by the turns of a position, and scales it.
   void (*rotate)(float* head, const RopeTurns& turns, float scale);
   void (*to_f16)(const float* x, int n, uint16_t* out);
-  /// n elements of a key or value to codes; tops[g * top_stride] of each
-  /// kKvGroup. What comes back through f16 has the same codes and tops; so
-  /// that it can, a group below 2^-17 becomes zeros.
-  void (*quantise_kv)(
+  /// n elements of a key or value to codes of 8 bits; scales[g * stride] of
+  /// each kKvGroup. A group below 2^-17 becomes zeros.
+  void (*quantise_kv8)(
       const float* x,
       int n,
       int8_t* codes,
-      uint16_t* tops,
-      int top_stride);
+      uint16_t* scales,
+      int stride);
+  /// The same of 4 bits, with a bias for each scale. n is even.
+  void (*quantise_kv4)(
+      const float* x,
+      int n,
+      uint8_t* codes,
+      uint16_t* scales,
+      uint16_t* biases,
+      int stride);
+  /// Turns a head of n dimensions in place so that what a few of them have
+  /// more than the others is spread over all: by Hadamard matrices, as large as
+  /// n allows up to kKvGroup. Products of heads that were both turned stay.
+  void (*spread)(float* head, int n);
   ArgMax (*arg_max)(const float* x, int n);
 
   /// Rows times a block of quantised weights.

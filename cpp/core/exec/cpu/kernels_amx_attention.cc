@@ -44,6 +44,10 @@ STOMP_INLINE F32 codes_at(const void* tile, int i) {
   return from_i8(static_cast<const int8_t*>(tile) + i);
 }
 
+STOMP_INLINE const uint8_t* bytes_at(const void* tile, int i) {
+  return static_cast<const uint8_t*>(tile) + i;
+}
+
 STOMP_INLINE F32 halves_at(const void* tile, int i) {
   return from_f16(static_cast<const uint16_t*>(tile) + i);
 }
@@ -52,19 +56,35 @@ STOMP_INLINE F32 halves_at(const void* tile, int i) {
 void widen_k(const AttentionPiece& piece, int tile, std::byte* to) {
   const void* keys = piece.k[tile];
   F32 scale{};
+  F32 bias{};
   for (int d = 0; d < piece.head_dim; d += 2, to += kLineBytes) {
+    if (piece.element != KvElement::kF16 && d % kKvGroup == 0) {
+      const uint16_t* at =
+          piece.k_scales[tile] + d / kKvGroup * piece.scale_stride;
+      scale = from_f16(at);
+      if (piece.element == KvElement::kCode8) {
+        scale = scale * (1.0f / kKvCodes);
+      } else {
+        bias = from_f16(at + piece.biases_at());
+      }
+    }
     F32 even;
     F32 odd;
-    if (piece.codes) {
-      if (d % kKvGroup == 0) {
-        const int top = d / kKvGroup * piece.top_stride;
-        scale = from_f16(piece.k_tops[tile] + top) * (1.0f / kKvCodes);
+    switch (piece.element) {
+      case KvElement::kF16:
+        even = halves_at(keys, d * kTileTokens);
+        odd = halves_at(keys, (d + 1) * kTileTokens);
+        break;
+      case KvElement::kCode8:
+        even = codes_at(keys, d * kTileTokens) * scale;
+        odd = codes_at(keys, (d + 1) * kTileTokens) * scale;
+        break;
+      case KvElement::kCode4: {
+        const uint8_t* both = bytes_at(keys, d / 2 * kTileTokens);
+        even = fma(from_halves(both, false), scale, bias);
+        odd = fma(from_halves(both, true), scale, bias);
+        break;
       }
-      even = codes_at(keys, d * kTileTokens) * scale;
-      odd = codes_at(keys, (d + 1) * kTileTokens) * scale;
-    } else {
-      even = halves_at(keys, d * kTileTokens);
-      odd = halves_at(keys, (d + 1) * kTileTokens);
     }
     _mm512_storeu_si512(to, pairs_of(even, odd));
   }
@@ -81,13 +101,20 @@ widen_v(const AttentionPiece& piece, int first_token, int dim, std::byte* to) {
     }
     const int in_tile = token % kTileTokens;
     const int i = in_tile * piece.head_dim + dim;
-    if (!piece.codes) {
+    if (piece.element == KvElement::kF16) {
       return halves_at(values, i);
     }
-    const uint16_t* tops =
-        piece.v_tops[token / kTileTokens] + dim / kKvGroup * piece.top_stride;
-    const F32 scales = from_f16(tops) * (1.0f / kKvCodes);
-    return codes_at(values, i) * scales[in_tile];
+    const uint16_t* at = piece.v_scales[token / kTileTokens] +
+        dim / kKvGroup * piece.scale_stride;
+    const F32 scales = from_f16(at);
+    if (piece.element == KvElement::kCode8) {
+      return codes_at(values, i) * (scales * (1.0f / kKvCodes))[in_tile];
+    }
+    const F32 biases = from_f16(at + piece.biases_at());
+    return fma(
+        from_pairs(bytes_at(values, i / 2)),
+        splat(scales[in_tile]),
+        splat(biases[in_tile]));
   };
   for (int t = first_token; t < first_token + kTileK; t += 2) {
     _mm512_storeu_si512(to, pairs_of(row(t), row(t + 1)));
@@ -119,7 +146,7 @@ void widen(const AttentionPiece& piece, const Scratch& scratch) {
 class Ahead {
  public:
   STOMP_INLINE Ahead(const AttentionPiece& piece, int times)
-      : bytes_(piece.head_dim * kTileTokens * (piece.codes ? 1 : 2)) {
+      : bytes_(kv_bytes(piece.element, piece.head_dim * kTileTokens)) {
     for (int t = 0; piece.next && t < kTokenTiles; t++) {
       if (piece.next->k[t]) {
         tiles_[n_++] = static_cast<const std::byte*>(piece.next->k[t]);

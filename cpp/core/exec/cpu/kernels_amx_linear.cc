@@ -3,6 +3,7 @@
 #include "exec/cpu/affine.h"
 #include "exec/cpu/amx_kernels.h"
 #include "exec/cpu/amx_tiles.h"
+#include "exec/cpu/code_forms.h"
 
 namespace stomp::cpu::STOMP_KERNEL_ISA {
 
@@ -38,30 +39,31 @@ widen_quad(const U8& codes, const Affine& affine, uint16_t* panel) {
   _mm512_storeu_si512(panel + 2 * kBlockColumns, pairs_of(w[2], w[3]));
 }
 
-template <int Bits>
+template <class Form>
 STOMP_INLINE void
 widen_group(const std::byte* codes, const Affine& affine, uint16_t* panel) {
-  constexpr int kFields = 8 / Bits;
-  constexpr int kMask = (1 << Bits) - 1;
+  constexpr int kFields = 8 / Form::kBits;
+  constexpr int kMask = (1 << Form::kBits) - 1;
   STOMP_UNROLL
   for (int t = 0; t < kGroup / 4 / kFields; t++) {
     const U8 bytes = load<U8>(codes + t * kLineBytes);
     STOMP_UNROLL
     for (int f = 0; f < kFields; f++) {
-      widen_quad(low_bits(bytes, Bits * f, kMask), affine, panel);
+      const U8 codes_of_quad = low_bits(bytes, Form::kBits * f, kMask);
+      widen_quad(Form::values(codes_of_quad), affine, panel);
       panel += 4 * kBlockColumns;
     }
   }
 }
 
-template <int Bits>
+template <class Form>
 void widen(
     const QuantisedLayout& layout,
     const std::byte* block,
     int first_k,
     int n_k,
     uint16_t* panel) {
-  constexpr int kBytes = kBlockColumns * kGroup * Bits / 8;
+  constexpr int kBytes = kBlockColumns * kGroup * Form::kBits / 8;
   constexpr int kAhead = 2048;
   const int parts = layout.group / kGroup;
   const std::byte* affine = block;
@@ -71,7 +73,7 @@ void widen(
     fetch(codes + kAhead, kBytes);
     const Affine a =
         affine_at(layout, affine + k / parts * layout.affine_bytes(), 0);
-    widen_group<Bits>(codes, a, panel);
+    widen_group<Form>(codes, a, panel);
   }
 }
 
@@ -94,9 +96,10 @@ void widen_quantised(
     int first_k,
     int n_k,
     uint16_t* panel) {
-  const auto run = layout.bits == 8 ? widen<8>
-      : layout.bits == 4            ? widen<4>
-                                    : widen<2>;
+  const auto run = layout.e2m1 ? widen<E2m1>
+      : layout.bits == 8       ? widen<Plain<8>>
+      : layout.bits == 4       ? widen<Plain<4>>
+                               : widen<Plain<2>>;
   run(layout, block, first_k, n_k, panel);
 }
 
@@ -313,7 +316,7 @@ STOMP_INLINE void add_products(const TileRows& rows, int k) {
 
 /// R tiles of rows times a block. The units multiply one tile of K while the
 /// next is widened, in first-level cache.
-template <int Bits, int R>
+template <class Form, int R>
 void multiply_widening(
     const QuantisedLayout& layout,
     const std::byte* block,
@@ -325,7 +328,7 @@ void multiply_widening(
   alignas(64) uint16_t panel[kSlots][kTileElements];
   const auto widen_tile = [&](int k) __attribute__((always_inline)) {
     if (k < rows.k_tiles) {
-      widen<Bits>(layout, block, k, 1, panel[k % kSlots]);
+      widen<Form>(layout, block, k, 1, panel[k % kSlots]);
     }
   };
   _tile_zero(0);
@@ -346,7 +349,7 @@ void multiply_widening(
   store_sums<R>(out);
 }
 
-template <int Bits>
+template <class Form>
 void multiply_few(
     const QuantisedLayout& layout,
     const std::byte* block,
@@ -354,11 +357,11 @@ void multiply_few(
     int row_tiles,
     const LinearOutput& out) {
   static_assert(kFewTiles == 4);
-  constexpr decltype(&multiply_widening<Bits, 1>) kRun[] = {
-      multiply_widening<Bits, 1>,
-      multiply_widening<Bits, 2>,
-      multiply_widening<Bits, 3>,
-      multiply_widening<Bits, 4>};
+  constexpr decltype(&multiply_widening<Form, 1>) kRun[] = {
+      multiply_widening<Form, 1>,
+      multiply_widening<Form, 2>,
+      multiply_widening<Form, 3>,
+      multiply_widening<Form, 4>};
   kRun[row_tiles - 1](layout, block, rows, out);
 }
 
@@ -371,9 +374,10 @@ void multiply_quantised(
     int row_tiles,
     const LinearOutput& out) {
   const TilesInUse tiles;
-  const auto run = layout.bits == 8 ? multiply_few<8>
-      : layout.bits == 4            ? multiply_few<4>
-                                    : multiply_few<2>;
+  const auto run = layout.e2m1 ? multiply_few<E2m1>
+      : layout.bits == 8       ? multiply_few<Plain<8>>
+      : layout.bits == 4       ? multiply_few<Plain<4>>
+                               : multiply_few<Plain<2>>;
   run(layout, block, rows, row_tiles, out);
 }
 

@@ -6,6 +6,7 @@
 // fused. A row that does not attend to a position gives it the weight 0, which
 // changes no sum: what other rows share the call is of no consequence.
 #include "exec/cpu/kernels_parts.h"
+#include "exec/cpu/kv_lanes.h"
 
 namespace stomp::cpu::STOMP_KERNEL_ISA {
 
@@ -16,149 +17,8 @@ constexpr int kRows = kVectorBytes == 64 ? 6 : 2;
 constexpr int kVectors = 4; // of positions or dimensions, side by side
 constexpr int kStretch = kVectors * kLanes;
 
-// What a piece's elements must be multiplied by is left for when products have
-// been added up over a group of kKvGroup dimensions.
-
-/// Scales of kLanes tokens from `token` on, for one group of dimensions.
-STOMP_INLINE F32
-scales_at(const AttentionPiece& piece, const uint16_t* tops, int g, int token) {
-  if (!tops) {
-    return F32{};
-  }
-  return from_f16(tops + g * piece.top_stride + token % kTileTokens) *
-      (1.0f / kKvCodes);
-}
-
-/// The piece in f32: for rows enough to share the conversion.
-template <bool Codes>
-struct Widened {
-  static constexpr bool kCodes = Codes;
-  const AttentionPiece& piece;
-  const float* k; // (head_dim, kPieceTokens)
-  const float* v; // (kPieceTokens, padded)
-  int head_dim;
-  int padded;
-  int n_tokens;
-
-  STOMP_INLINE void fetch_k(int) const {}
-  STOMP_INLINE void fetch_v(int) const {}
-  STOMP_INLINE F32 k_lanes(int d, int token) const {
-    return load<F32>(k + d * kPieceTokens + token);
-  }
-  STOMP_INLINE F32 v_lanes(int token, int d) const {
-    return load<F32>(v + token * padded + d);
-  }
-};
-
-/// kLanes elements of the pool.
-STOMP_INLINE F32 elements(const uint16_t* p) {
-  return from_f16(p);
-}
-STOMP_INLINE F32 elements(const int8_t* p) {
-  return from_i8(p);
-}
-
-template <bool Codes>
-struct ElementOf {
-  using Type = uint16_t;
-};
-template <>
-struct ElementOf<true> {
-  using Type = int8_t;
-};
-
-/// The piece as it lies in the pool: for a few rows, which convert it as they
-/// go. REQUIRES: all tiles there are, head_dim a multiple of kBlockColumns.
-template <bool Codes>
-struct Stored {
-  static constexpr bool kCodes = Codes;
-  using Element = typename ElementOf<Codes>::Type;
-  static constexpr int kLine = 64 / sizeof(Element);
-  const AttentionPiece& piece;
-  const AttentionPiece& next; // to fetch, line by line, meanwhile
-  int head_dim;
-  int padded;
-  int n_tokens;
-
-  STOMP_INLINE static const Element* at(const void* tile, int i) {
-    return static_cast<const Element*>(tile) + i;
-  }
-  STOMP_INLINE void fetch_k(int d) const {
-    if (d * kTileTokens % kLine == 0) {
-      STOMP_UNROLL
-      for (int i = 0; i < kPieceTokens / kTileTokens; i++) {
-        __builtin_prefetch(at(next.k[i], d * kTileTokens));
-      }
-    }
-  }
-  STOMP_INLINE void fetch_v(int token) const {
-    const int row = (token % kTileTokens) * head_dim;
-    for (int d = 0; d < head_dim; d += kLine) {
-      __builtin_prefetch(at(next.v[token / kTileTokens], row + d));
-    }
-  }
-  STOMP_INLINE F32 k_lanes(int d, int token) const {
-    const int i = d * kTileTokens + token % kTileTokens;
-    return elements(at(piece.k[token / kTileTokens], i));
-  }
-  STOMP_INLINE F32 v_lanes(int token, int d) const {
-    const int i = (token % kTileTokens) * head_dim + d;
-    return elements(at(piece.v[token / kTileTokens], i));
-  }
-};
-
-/// One row of V; lanes past head_dim become zero.
-template <class Element>
-STOMP_INLINE void
-widen_v(const Element* from, int head_dim, int padded, float* to) {
-  int d = 0;
-  for (; d + kLanes <= head_dim; d += kLanes) {
-    store(to + d, elements(from + d));
-  }
-  if (d < head_dim) {
-    Element rest[kLanes] = {};
-    __builtin_memcpy(rest, from + d, (head_dim - d) * sizeof(Element));
-    store(to + d, elements(rest));
-    d += kLanes;
-  }
-  for (; d < padded; d++) {
-    to[d] = 0;
-  }
-}
-
-template <class Element>
-void widen_k(const Element* from, int head_dim, float* to) {
-  for (int d = 0; d < head_dim; d++, to += kPieceTokens) {
-    STOMP_UNROLL
-    for (int i = 0; i < kTileTokens; i += kLanes) {
-      store(to + i, from ? elements(from + d * kTileTokens + i) : F32{});
-    }
-  }
-}
-
-/// Tiles that are not there become zeros: with weight 0 they add nothing.
-template <class Element>
-void widen(const AttentionPiece& piece, int padded, float* k, float* v) {
-  const int dim = piece.head_dim;
-  for (int tile = 0; tile * kTileTokens < kPieceTokens; tile++) {
-    const int first = tile * kTileTokens;
-    if (piece.next && piece.next->k[tile]) {
-      const int bytes = dim * kTileTokens * static_cast<int>(sizeof(Element));
-      fetch(piece.next->k[tile], bytes);
-      fetch(piece.next->v[tile], bytes);
-    }
-    widen_k(static_cast<const Element*>(piece.k[tile]), dim, k + first);
-    const auto* values = static_cast<const Element*>(piece.v[tile]);
-    for (int t = 0; t < kTileTokens && first + t < piece.n_tokens; t++) {
-      float* to = v + (first + t) * padded;
-      if (values) {
-        widen_v(values + t * dim, dim, padded, to);
-      } else {
-        __builtin_memset(to, 0, padded * sizeof(float));
-      }
-    }
-  }
-}
+// A head of 1024 dimensions is the largest there is.
+constexpr int kMostGroups = 1024 / kKvGroup;
 
 /// acc[r] += dimensions [d, end) of q[r] . K for kStretch positions.
 template <int R, class Piece>
@@ -188,13 +48,39 @@ STOMP_INLINE void add_scores(
   }
 }
 
+STOMP_INLINE F32 plus(const F32& a, const F32& b) {
+  return a + b;
+}
+
+/// The sum of each group of a query, which a group's bias is multiplied by.
+STOMP_INLINE void group_sums(const float* q, int head_dim, float* sums) {
+  for (int first = 0; first < head_dim; first += kKvGroup, sums++) {
+    const int left = head_dim - first;
+    const int n = left < kKvGroup ? left : kKvGroup;
+    float own[kKvGroup] = {};
+    __builtin_memcpy(own, q + first, n * sizeof(float));
+    Wide total = Wide::at(own);
+    STOMP_UNROLL
+    for (int i = 16; i < kKvGroup; i += 16) {
+      total = each(
+          [](const F32& a, const F32& b)
+              __attribute__((always_inline)) { return plus(a, b); },
+          total,
+          Wide::at(own + i));
+    }
+    *sums = sum(total);
+  }
+}
+
 /// The same for codes: group after group of dimensions, each with its scales.
 template <int R, class Piece>
 STOMP_INLINE void add_scaled_scores(
     const Piece& piece,
     const float* const (&q)[R],
+    const float (*sums)[kMostGroups],
     int at,
     F32 (&acc)[R][kVectors]) {
+  constexpr KvElement kElement = Piece::kElement;
   for (int d = 0; d < piece.head_dim; d += kKvGroup) {
     const int left = piece.head_dim - d;
     const int end = left < kKvGroup ? piece.head_dim : d + kKvGroup;
@@ -203,11 +89,19 @@ STOMP_INLINE void add_scaled_scores(
     STOMP_UNROLL
     for (int i = 0; i < kVectors; i++) {
       const int token = at + i * kLanes;
-      const uint16_t* tops = piece.piece.k_tops[token / kTileTokens];
-      const F32 scale = scales_at(piece.piece, tops, d / kKvGroup, token);
+      const uint16_t* scales = piece.piece.k_scales[token / kTileTokens];
+      const int g = d / kKvGroup;
+      const F32 scale = scales_at<kElement>(piece.piece, scales, g, token);
       STOMP_UNROLL
       for (int r = 0; r < R; r++) {
         acc[r][i] = fma(own[r][i], scale, acc[r][i]);
+      }
+      if constexpr (kElement == KvElement::kCode4) {
+        const F32 bias = biases_at(piece.piece, scales, g, token);
+        STOMP_UNROLL
+        for (int r = 0; r < R; r++) {
+          acc[r][i] = fma(bias, splat(sums[r][g]), acc[r][i]);
+        }
       }
     }
   }
@@ -217,10 +111,15 @@ STOMP_INLINE void add_scaled_scores(
 template <int R, class Piece>
 STOMP_INLINE void
 scores(const Piece& piece, const float* const (&q)[R], float* weights) {
+  constexpr bool kBiased = Piece::kElement == KvElement::kCode4;
+  float sums[kBiased ? R : 1][kMostGroups];
+  for (int r = 0; kBiased && r < R; r++) {
+    group_sums(q[r], piece.head_dim, sums[r]);
+  }
   for (int at = 0; at < kPieceTokens; at += kStretch) {
     F32 acc[R][kVectors] = {};
-    if constexpr (Piece::kCodes) {
-      add_scaled_scores(piece, q, at, acc);
+    if constexpr (Piece::kElement != KvElement::kF16) {
+      add_scaled_scores(piece, q, sums, at, acc);
     } else {
       add_scores(piece, q, at, 0, piece.head_dim, acc);
     }
@@ -261,10 +160,6 @@ STOMP_INLINE float largest(const float* weights) {
       });
 }
 
-STOMP_INLINE F32 plus(const F32& a, const F32& b) {
-  return a + b;
-}
-
 /// Turns a row's scores into weights relative to the largest score so far and
 /// returns what the row's earlier outputs must be multiplied by.
 float softmax_step(float* weights, float& top, float& total) {
@@ -285,12 +180,14 @@ float softmax_step(float* weights, float& top, float& total) {
   return factor;
 }
 
-/// out[r] = out[r] * factor[r] + weights[r] . V, for N vectors of dimensions.
+/// out[r] = out[r] * factor[r] + added[r] + weights[r] . V, for N vectors of
+/// dimensions. Nothing is added but for codes that have biases.
 template <int R, int N, class Piece>
 STOMP_INLINE void mix_stretch(
     const Piece& piece,
     const float* weights,
     const float* factor,
+    const float* added,
     int dim,
     float* out) {
   F32 acc[R][N];
@@ -300,6 +197,9 @@ STOMP_INLINE void mix_stretch(
     for (int i = 0; i < N; i++) {
       acc[r][i] =
           load<F32>(out + r * piece.padded + dim + i * kLanes) * factor[r];
+      if constexpr (Piece::kElement == KvElement::kCode4) {
+        acc[r][i] += splat(added[r]);
+      }
     }
   }
   for (int t = 0; t < piece.n_tokens; t++) {
@@ -331,6 +231,7 @@ STOMP_INLINE void mix_stretch(
 
 /// out = weights times the scales of V in one group of dimensions. Positions
 /// that were never written have no scales, and take no part.
+template <KvElement E>
 STOMP_INLINE void scale_weights(
     const AttentionPiece& piece,
     const float* weights,
@@ -338,8 +239,8 @@ STOMP_INLINE void scale_weights(
     int g,
     float* out) {
   for (int t = 0; t < piece.n_tokens; t += kLanes) {
-    const uint16_t* tops = piece.v_tops[t / kTileTokens];
-    const F32 scale = scales_at(piece, tops, g, t);
+    const uint16_t* scales = piece.v_scales[t / kTileTokens];
+    const F32 scale = scales_at<E>(piece, scales, g, t);
     for (int r = 0; r < n; r++) {
       const int i = r * kPieceTokens + t;
       store(out + i, load<F32>(weights + i) * scale);
@@ -347,14 +248,52 @@ STOMP_INLINE void scale_weights(
   }
 }
 
+/// added[r] = weights[r] . biases of V in one group of dimensions.
+STOMP_INLINE void weigh_biases(
+    const AttentionPiece& piece,
+    const float* weights,
+    int n,
+    int g,
+    float* added) {
+  float biases[kPieceTokens];
+  STOMP_UNROLL
+  for (int t = 0; t < kPieceTokens; t += kLanes) {
+    const uint16_t* scales = piece.v_scales[t / kTileTokens];
+    store(biases + t, biases_at(piece, scales, g, t));
+  }
+  for (int t = piece.n_tokens; t < kPieceTokens; t++) {
+    biases[t] = 0;
+  }
+  for (int r = 0; r < n; r++) {
+    Wide total = Wide::zero();
+    STOMP_UNROLL
+    for (int t = 0; t < kPieceTokens; t += 16) {
+      total = each(
+          [](const F32& w, const F32& bias, const F32& so_far)
+              __attribute__((always_inline)) { return fma(w, bias, so_far); },
+          Wide::at(weights + r * kPieceTokens + t),
+          Wide::at(biases + t),
+          total);
+    }
+    added[r] = sum(total);
+  }
+}
+
 template <int R, class Piece>
 STOMP_INLINE void
 mix(const Piece& piece, const float* weights, const float* factor, float* out) {
-  float scaled[Piece::kCodes ? R * kPieceTokens : 1];
+  constexpr KvElement kElement = Piece::kElement;
+  constexpr bool kCodes = kElement != KvElement::kF16;
+  float scaled[kCodes ? R * kPieceTokens : 1];
+  float added[R] = {};
   const auto own = [&](int dim) __attribute__((always_inline)) {
-    if constexpr (Piece::kCodes) {
+    if constexpr (kCodes) {
+      const int g = dim / kKvGroup;
       if (dim % kKvGroup == 0) {
-        scale_weights(piece.piece, weights, R, dim / kKvGroup, scaled);
+        scale_weights<kElement>(piece.piece, weights, R, g, scaled);
+        if constexpr (kElement == KvElement::kCode4) {
+          weigh_biases(piece.piece, weights, R, g, added);
+        }
       }
       return scaled;
     } else {
@@ -363,10 +302,10 @@ mix(const Piece& piece, const float* weights, const float* factor, float* out) {
   };
   int dim = 0;
   for (; dim + kStretch <= piece.padded; dim += kStretch) {
-    mix_stretch<R, kVectors>(piece, own(dim), factor, dim, out);
+    mix_stretch<R, kVectors>(piece, own(dim), factor, added, dim, out);
   }
   for (; dim < piece.padded; dim += kLanes) {
-    mix_stretch<R, 1>(piece, own(dim), factor, dim, out);
+    mix_stretch<R, 1>(piece, own(dim), factor, added, dim, out);
   }
 }
 
@@ -435,7 +374,7 @@ bool as_stored(const AttentionPiece& piece, int n_rows) {
       whole(piece);
 }
 
-template <bool Codes>
+template <KvElement E>
 void attend_as(
     const AttentionPiece& piece,
     const AttentionRows& rows,
@@ -445,12 +384,12 @@ void attend_as(
   if (as_stored(piece, rows.n)) {
     const bool more = piece.next && whole(*piece.next);
     const AttentionPiece& next = more ? *piece.next : piece;
-    const Stored<Codes> stored{piece, next, dim, padded, piece.n_tokens};
+    const Stored<E> stored{piece, next, dim, padded, piece.n_tokens};
     return attend_all(stored, piece.position, rows);
   }
   float* v = scratch + static_cast<size_t>(kPieceTokens) * padded;
-  widen<typename ElementOf<Codes>::Type>(piece, padded, scratch, v);
-  const Widened<Codes> widened{piece, scratch, v, dim, padded, piece.n_tokens};
+  widen<E>(piece, padded, scratch, v);
+  const Widened<E> widened{piece, scratch, v, dim, padded, piece.n_tokens};
   attend_all(widened, piece.position, rows);
 }
 
@@ -460,7 +399,14 @@ void attend_piece(
     const AttentionPiece& piece,
     const AttentionRows& rows,
     float* scratch) {
-  (piece.codes ? attend_as<true> : attend_as<false>)(piece, rows, scratch);
+  switch (piece.element) {
+    case KvElement::kF16:
+      return attend_as<KvElement::kF16>(piece, rows, scratch);
+    case KvElement::kCode8:
+      return attend_as<KvElement::kCode8>(piece, rows, scratch);
+    case KvElement::kCode4:
+      return attend_as<KvElement::kCode4>(piece, rows, scratch);
+  }
 }
 
 void merge_rows(

@@ -2,6 +2,7 @@
 // within a group, then two fused f32 additions a group in ascending K.
 // See lanes.h for how this is compiled, kernels.h for how a block is packed.
 #include "exec/cpu/affine.h"
+#include "exec/cpu/code_forms.h"
 #include "exec/cpu/dot_products.h"
 #include "exec/cpu/kernels_parts.h"
 
@@ -12,20 +13,22 @@ namespace {
 // Bytes of a block that one K of four takes in one column part.
 constexpr int kRowBytes = kBlockColumns * 4;
 
-/// Codes of `Bits` bits, of kGroup K: rows of kRowBytes, `kFields` quads of K
-/// in each byte.
-template <int Bits>
+/// Codes of one form, of kGroup K: rows of kRowBytes, `kFields` quads of K in
+/// each byte.
+template <class Form>
 struct Packing {
-  static constexpr int kFields = 8 / Bits;
+  static constexpr int kBits = Form::kBits;
+  static constexpr int kFields = 8 / kBits;
   static constexpr int kRows = kGroup / 4 / kFields;
   static constexpr int kBytes = kRows * kRowBytes;
 
   STOMP_INLINE static U8 field(const U8& bytes, int f) {
-    if constexpr (Bits == 8) {
-      return bytes;
+    if constexpr (kBits == 8) {
+      return Form::values(bytes);
     } else {
-      return (U8)((U16)bytes >> (Bits * f)) &
-          static_cast<uint8_t>((1 << Bits) - 1);
+      return Form::values(
+          (U8)((U16)bytes >> (kBits * f)) &
+          static_cast<uint8_t>((1 << kBits) - 1));
     }
   }
 };
@@ -46,13 +49,13 @@ STOMP_INLINE void add_row(
 #if defined(__AVX512BW__)
 
 /// Row by row: the group's codes stay in registers, of which there are enough.
-template <int Bits, int R>
+template <class Form, int R>
 STOMP_INLINE void add_group(
     const std::byte* codes,
     const Affine& affine,
     const QuantisedRows& group,
     F32 (&acc)[R]) {
-  using P = Packing<Bits>;
+  using P = Packing<Form>;
   U8 fields[kGroup / 4];
   STOMP_UNROLL
   for (int q = 0; q < kGroup / 4; q++) {
@@ -61,7 +64,7 @@ STOMP_INLINE void add_group(
   }
   STOMP_UNROLL
   for (int r = 0; r < R; r++) {
-    Dots<Bits> dots;
+    Dots<Form::kValueBits> dots;
     STOMP_UNROLL
     for (int q = 0; q < kGroup / 4; q++) {
       dots.add(fields[q], group.codes + r * kGroup + 4 * q);
@@ -73,14 +76,14 @@ STOMP_INLINE void add_group(
 #else
 
 /// Four K at a time: their codes stay in a register while all rows pass by.
-template <int Bits, int R>
+template <class Form, int R>
 STOMP_INLINE void add_group(
     const std::byte* codes,
     const Affine& affine,
     const QuantisedRows& group,
     F32 (&acc)[R]) {
-  using P = Packing<Bits>;
-  Dots<Bits> dots[R];
+  using P = Packing<Form>;
+  Dots<Form::kValueBits> dots[R];
   STOMP_UNROLL
   for (int t = 0; t < P::kRows; t++) {
     const U8 bytes = load<U8>(codes + t * kRowBytes);
@@ -103,7 +106,7 @@ STOMP_INLINE void add_group(
 #endif
 
 /// R rows times kLanes columns.
-template <int Bits, int R>
+template <class Form, int R>
 STOMP_INLINE void tile_columns(
     const QuantisedLayout& layout,
     const std::byte* block,
@@ -125,8 +128,8 @@ STOMP_INLINE void tile_columns(
         fetch(block + kAhead, fetched);
         block += fetched;
       }
-      add_group<Bits, R>(codes, a, in, acc);
-      codes += Packing<Bits>::kBytes;
+      add_group<Form, R>(codes, a, in, acc);
+      codes += Packing<Form>::kBytes;
       in = in.next_group();
     }
   }
@@ -137,14 +140,14 @@ STOMP_INLINE void tile_columns(
   }
 }
 
-template <int Bits, int R>
+template <class Form, int R>
 void tile(
     const QuantisedLayout& layout,
     const std::byte* block,
     const QuantisedRows& in,
     const LinearOutput& out) {
   for (int column = 0; column < kBlockColumns; column += kLanes) {
-    tile_columns<Bits, R>(layout, block, in, column, out);
+    tile_columns<Form, R>(layout, block, in, column, out);
   }
 }
 
@@ -162,15 +165,15 @@ constexpr int kMostRows = 16;
 constexpr int kMostRows = 4;
 #endif
 
-template <int Bits, int... I>
+template <class Form, int... I>
 Tile tile_of(int rows, Numbers<I...>) {
-  static constexpr Tile kTiles[] = {tile<Bits, I + 1>...};
+  static constexpr Tile kTiles[] = {tile<Form, I + 1>...};
   return kTiles[rows - 1];
 }
 
 /// As few tiles of rows as can be, of about the same size. Each unpacks the
 /// codes anew: in registers that costs less than fetching them unpacked.
-template <int Bits>
+template <class Form>
 void linear(
     const QuantisedLayout& layout,
     const std::byte* block,
@@ -180,7 +183,7 @@ void linear(
   int r = 0;
   for (int tiles = (n_rows + kMostRows - 1) / kMostRows; tiles > 0; tiles--) {
     const int some = (n_rows - r) / tiles;
-    const Tile run = tile_of<Bits>(some, UpTo<kMostRows>{});
+    const Tile run = tile_of<Form>(some, UpTo<kMostRows>{});
     run(layout, block, rows.from(r), out.from(r));
     r += some;
   }
@@ -194,9 +197,10 @@ void linear_quantised(
     const QuantisedRows& rows,
     int n_rows,
     const LinearOutput& out) {
-  const auto run = layout.bits == 8 ? linear<8>
-      : layout.bits == 4            ? linear<4>
-                                    : linear<2>;
+  const auto run = layout.e2m1 ? linear<E2m1>
+      : layout.bits == 8       ? linear<Plain<8>>
+      : layout.bits == 4       ? linear<Plain<4>>
+                               : linear<Plain<2>>;
   run(layout, block, rows, n_rows, out);
 }
 

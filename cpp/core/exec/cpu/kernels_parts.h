@@ -17,12 +17,20 @@ void activate(
 void quantise_row(const float* x, const QuantisedRows& out);
 void rotate(float* head, const RopeTurns& turns, float scale);
 void to_f16(const float* x, int n, uint16_t* out);
-void quantise_kv(
+void quantise_kv8(
     const float* x,
     int n,
     int8_t* codes,
-    uint16_t* tops,
-    int top_stride);
+    uint16_t* scales,
+    int stride);
+void quantise_kv4(
+    const float* x,
+    int n,
+    uint8_t* codes,
+    uint16_t* scales,
+    uint16_t* biases,
+    int stride);
+void spread(float* head, int n);
 ArgMax arg_max(const float* x, int n);
 
 void linear_quantised(

@@ -96,24 +96,6 @@ STOMP_INLINE int quantise_group(const float* x, float inverse, int8_t* codes) {
       }));
 }
 
-STOMP_INLINE uint16_t f16_of(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  const uint32_t magnitude = bits & 0x7fffffffu;
-  // Half an ulp less one, plus the last kept bit, rounds to even.
-  const uint32_t normal =
-      (magnitude - 0x38000000u + 0x0fffu + ((magnitude >> 13) & 1u)) >> 13;
-  float denormal;
-  __builtin_memcpy(&denormal, &magnitude, sizeof denormal);
-  denormal += 0.5f;
-  uint32_t tiny;
-  __builtin_memcpy(&tiny, &denormal, sizeof tiny);
-  uint32_t out = magnitude < 0x38800000u ? tiny - 0x3f000000u : normal;
-  out = magnitude >= 0x47800000u ? 0x7c00u : out;
-  out = magnitude > 0x7f800000u ? 0x7e00u : out;
-  return static_cast<uint16_t>(((bits >> 16) & 0x8000u) | out);
-}
-
 } // namespace
 
 void rms_norm(const float* x, const float* w, int n, float eps, float* out) {
@@ -170,8 +152,6 @@ void quantise_row(const float* x, const QuantisedRows& out) {
 
 namespace {
 
-typedef uint64_t U64 __attribute__((vector_size(kVectorBytes)));
-
 /// Every lane's neighbour.
 STOMP_INLINE F32 swapped(const F32& x) {
   const U64 pairs = (U64)x;
@@ -220,70 +200,6 @@ void rotate_halves(float* x, const RopeTurns& turns, float scale) {
 
 void rotate(float* head, const RopeTurns& turns, float scale) {
   (turns.interleaved ? rotate_neighbours : rotate_halves)(head, turns, scale);
-}
-
-void to_f16(const float* x, int n, uint16_t* out) {
-  for (int i = 0; i < n; i++) {
-    out[i] = f16_of(x[i]);
-  }
-}
-
-namespace {
-
-float f32_of(uint16_t half) {
-  uint16_t lanes[kLanes] = {half};
-  return from_f16(lanes)[0];
-}
-
-/// Largest magnitude of n values, a NaN above all, as in largest().
-uint32_t largest_bits(const float* x, int n) {
-  int32_t top = 0;
-  for (int i = 0; i < n; i++) {
-    int32_t bits;
-    __builtin_memcpy(&bits, x + i, sizeof bits);
-    bits &= 0x7fffffff;
-    top = bits > top ? bits : top;
-  }
-  return static_cast<uint32_t>(top);
-}
-
-// Below, f16 is too coarse for multiples of top / kKvCodes to be found again:
-// they are 2^-24 apart, and half of that is half a code at 127 * 2^-24.
-constexpr float kLeastTop = 0x1p-17f;
-
-} // namespace
-
-void quantise_kv(
-    const float* x,
-    int n,
-    int8_t* codes,
-    uint16_t* tops,
-    int top_stride) {
-  for (int first = 0; first < n; first += kKvGroup, tops += top_stride) {
-    const int left = n - first;
-    const int some = left < kKvGroup ? left : kKvGroup;
-    const uint32_t bits = largest_bits(x + first, some);
-    float top;
-    __builtin_memcpy(&top, &bits, sizeof top);
-    // As it will be read: the largest value is then a whole code, and codes
-    // that went through f16 are found again.
-    *tops = f16_of(top);
-    float read = f32_of(*tops);
-    if (read < kLeastTop) {
-      *tops = 0;
-      read = 0;
-    }
-    const float inverse = read > 0 ? static_cast<float>(kKvCodes) / read : 0.0f;
-    for (int i = 0; i < some; i++) {
-      const float shifted = x[first + i] * inverse + 12582912.0f;
-      int32_t code;
-      __builtin_memcpy(&code, &shifted, sizeof code);
-      code -= 0x4b400000;
-      code = code > kKvCodes ? kKvCodes : code;
-      code = code < -kKvCodes ? -kKvCodes : code;
-      codes[first + i] = static_cast<int8_t>(code);
-    }
-  }
 }
 
 namespace {

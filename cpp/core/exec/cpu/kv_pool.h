@@ -3,11 +3,10 @@
 //
 // One buffer per layer group, block after block; within a block, layer after
 // layer of the group, KV head after KV head: K, then V, of block_tokens tokens,
-// as f16 or as int8 codes. K lies in tiles of kTileTokens tokens, (head_dim,
+// as f16 or as codes. K lies in tiles of kTileTokens tokens, (head_dim,
 // kTileTokens), so that scores of neighbouring positions are neighbouring
-// lanes; V is (block_tokens, head_dim). Codes are followed by what they are
-// multiples of: (groups, block_tokens) f16 of K, then of V, see
-// AttentionPiece::k_tops.
+// lanes; V is (block_tokens, head_dim). Codes are followed by their scales and,
+// if they have any, biases, (groups, block_tokens) f16 each: of K, then of V.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +21,9 @@
 
 namespace stomp::cpu {
 
+/// How this executor keeps elements of so many bits.
+KvFormat kv_format(int bits);
+
 class KvPool {
  public:
   KvPool() = default;
@@ -33,6 +35,9 @@ class KvPool {
       const Kernels& kernels);
 
   const ModelCacheSpec& spec() const { return spec_; }
+  /// Whether keys are kept spread (Kernels::spread), so that 4 bits suffice:
+  /// append() takes them and queries meet them so.
+  bool spreads_keys() const { return element_ == KvElement::kCode4; }
   size_t bytes() const;
   /// The group a layer belongs to.
   int group_of(int layer) const { return places_[layer].group; }
@@ -75,41 +80,31 @@ class KvPool {
   struct Head {
     std::byte* k;
     std::byte* v;
-    uint16_t* k_tops; // null for f16
-    uint16_t* v_tops;
+    uint16_t* k_scales; // null for f16
+    uint16_t* v_scales;
   };
 
-  bool codes() const { return spec_.kv_bits == 8; }
-  size_t element_bytes() const { return codes() ? 1 : 2; }
-  int top_groups() const; // 0 for f16
+  bool codes() const { return element_ != KvElement::kF16; }
+  size_t half_bytes(int n_tokens) const;
   size_t head_bytes() const;
   size_t block_bytes(int group) const;
   Head head(int group, BlockId id, int layer_index, int kv_head) const;
-  void put(const Head& head, int token, const float* k, const float* v);
-  void get_codes(const Head& head, int token, uint16_t* k, uint16_t* v) const;
-  void read_halves(
-      const Head& from,
-      int n,
-      uint16_t* k,
-      uint16_t* v,
-      size_t row) const;
-  void read_codes(const Head& from, int n, uint16_t* k, uint16_t* v, size_t row)
+  void put_halves(const Head& to, int token, const float* k, const float* v);
+  void put_codes(const Head& to, int token, const float* k, const float* v);
+  void quantise(const float* x, std::byte* codes, uint16_t* scales) const;
+  void read_keys(const Head& from, int n, std::byte* rows) const;
+  void write_keys(const std::byte* rows, int n, const Head& to);
+  size_t scale_place(int n, int token, int kv_head, int row) const;
+  void read_scales(const uint16_t* scales, int n, int kv_head, std::byte* to)
       const;
-  void write_halves(
-      const Head& to,
-      int n,
-      const uint16_t* k,
-      const uint16_t* v,
-      size_t row);
-  void write_codes(
-      const Head& to,
-      int n,
-      const uint16_t* k,
-      const uint16_t* v,
-      size_t row);
+  void write_scales(const std::byte* from, int n, int kv_head, uint16_t* scales)
+      const;
   void check(int group, BlockId id, int n_tokens, size_t bytes) const;
 
   ModelCacheSpec spec_;
+  KvElement element_ = KvElement::kF16;
+  int row_bytes_ = 0;  // of one token's K or V of one head, without scales
+  int scale_rows_ = 0; // scales, and biases if any, of such a row
   const Kernels* kernels_ = nullptr;
   std::vector<LayerPlace> places_;  // by layer
   std::vector<int> capacity_;       // by group, blocks

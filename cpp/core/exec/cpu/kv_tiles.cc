@@ -70,32 +70,54 @@ void turn(
   }
 }
 
+/// The same of bytes, of which there are few.
+void turn(
+    const uint8_t* from,
+    size_t from_stride,
+    int n,
+    int dim,
+    uint8_t* to,
+    size_t to_stride) {
+  for (int d = 0; d < dim; d++) {
+    for (int i = 0; i < n; i++) {
+      to[d * to_stride + i] = from[i * from_stride + d];
+    }
+  }
+}
+
 } // namespace
 
+template <class Element>
 void rows_to_tiles(
-    const uint16_t* rows,
+    const Element* rows,
     size_t stride,
     int n,
     int dim,
-    uint16_t* tiles) {
+    Element* tiles) {
   for (int t = 0; t < n; t += kTileTokens) {
     const int some = std::min(kTileTokens, n - t);
-    uint16_t* tile = tiles + static_cast<size_t>(t) * dim;
+    Element* tile = tiles + static_cast<size_t>(t) * dim;
     turn(rows + t * stride, stride, some, dim, tile, kTileTokens);
   }
 }
 
+template <class Element>
 void tiles_to_rows(
-    const uint16_t* tiles,
+    const Element* tiles,
     int n,
     int dim,
-    uint16_t* rows,
+    Element* rows,
     size_t stride) {
   for (int t = 0; t < n; t += kTileTokens) {
     const int some = std::min(kTileTokens, n - t);
-    const uint16_t* tile = tiles + static_cast<size_t>(t) * dim;
+    const Element* tile = tiles + static_cast<size_t>(t) * dim;
     turn(tile, kTileTokens, dim, some, rows + t * stride, stride);
   }
 }
+
+template void rows_to_tiles(const uint16_t*, size_t, int, int, uint16_t*);
+template void rows_to_tiles(const uint8_t*, size_t, int, int, uint8_t*);
+template void tiles_to_rows(const uint16_t*, int, int, uint16_t*, size_t);
+template void tiles_to_rows(const uint8_t*, int, int, uint8_t*, size_t);
 
 } // namespace stomp::cpu

@@ -8,20 +8,23 @@
 namespace stomp::cpu {
 
 /// Rows (n, dim), `stride` elements apart, into tiles one after the other.
-/// Places of a tile past the last token are left as they are.
+/// Places of a tile past the last token are left as they are. Of uint16_t and,
+/// for codes, uint8_t.
+template <class Element>
 void rows_to_tiles(
-    const uint16_t* rows,
+    const Element* rows,
     size_t stride,
     int n,
     int dim,
-    uint16_t* tiles);
+    Element* tiles);
 
 /// The reverse; what lies between the rows is left as it is.
+template <class Element>
 void tiles_to_rows(
-    const uint16_t* tiles,
+    const Element* tiles,
     int n,
     int dim,
-    uint16_t* rows,
+    Element* rows,
     size_t stride);
 
 } // namespace stomp::cpu

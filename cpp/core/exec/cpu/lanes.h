@@ -63,6 +63,8 @@ typedef int8_t I8 __attribute__((vector_size(kVectorBytes)));
 typedef uint8_t U8 __attribute__((vector_size(kVectorBytes)));
 typedef uint16_t H16 __attribute__((vector_size(kVectorBytes / 2)));
 typedef int8_t Q8 __attribute__((vector_size(kVectorBytes / 4)));
+typedef uint8_t UQ8 __attribute__((vector_size(kVectorBytes / 4)));
+typedef uint64_t U64 __attribute__((vector_size(kVectorBytes)));
 
 template <class V>
 STOMP_INLINE V load(const void* p) {
@@ -152,6 +154,38 @@ STOMP_INLINE F32 from_i8(const int8_t* p) {
   const I32 wide = __builtin_convertvector(load<Q8>(p), I32);
 #endif
   return __builtin_convertvector(wide, F32);
+}
+
+/// kLanes codes of 4 bits: the low or the high halves of so many bytes.
+STOMP_INLINE F32 from_halves(const uint8_t* p, bool high) {
+#if defined(__AVX512F__)
+  const auto wide = (U32)_mm512_maskz_cvtepu8_epi32(0xffff, load<__m128i>(p));
+#elif defined(__AVX2__)
+  const auto wide = (U32)_mm256_cvtepu8_epi32(
+      _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__ARM_NEON)
+  const uint8x8_t four = vcreate_u8(load<uint32_t>(p));
+  const auto wide = (U32)vmovl_u16(vget_low_u16(vmovl_u8(four)));
+#else
+  const U32 wide = __builtin_convertvector(load<UQ8>(p), U32);
+#endif
+  const U32 code = wide >> (high ? 4u : 0u) & 15u;
+  return __builtin_convertvector((I32)code, F32);
+}
+
+/// kLanes codes of 4 bits, two in each byte.
+STOMP_INLINE F32 from_pairs(const uint8_t* p) {
+#if defined(__AVX512F__)
+  const auto wide = (U64)_mm512_maskz_cvtepu8_epi64(
+      0xff, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+  const auto wide =
+      (U64)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(load<int32_t>(p)));
+#else
+  const U64 wide = {p[0], p[1]};
+#endif
+  const auto code = (I32)((wide | wide << 28) & 0x0000000f0000000fu);
+  return __builtin_convertvector(code, F32);
 }
 
 /// Brings what lies at `p` closer: its pages the processor does not foresee.

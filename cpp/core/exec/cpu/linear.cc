@@ -53,42 +53,6 @@ Range piece_of(int row_tiles, int i, int n) {
 
 } // namespace
 
-// ---- rows ----
-
-void RowBuffers::reserve(
-    int max_rows,
-    int cols,
-    const RowForms& forms,
-    PageArena& arena) {
-  // Tiles of rows are read whole.
-  const size_t rows = round_up(max_rows, kTileRows) + kTileRows;
-  const size_t padded = round_up(cols, kTileK);
-  if (forms.floats) {
-    floats_ = arena.take_array<float>(rows * cols);
-  }
-  if (forms.codes) {
-    codes_ = arena.take_array<int8_t>(rows * padded);
-    scales_ = arena.take_array<float>(rows * padded / kGroup);
-    sums_ = arena.take_array<float>(rows * padded / kGroup);
-  }
-  if (forms.tiles) {
-    tiles_ = arena.take_array<uint16_t>(rows * padded);
-  }
-}
-
-LinearRows RowBuffers::rows(int n, int n_codes, int cols) const {
-  LinearRows rows;
-  rows.n = n;
-  rows.n_codes = n_codes;
-  rows.cols = cols;
-  rows.floats = floats_;
-  if (cols % kGroup == 0) {
-    rows.codes = {codes_, scales_, sums_, cols, n_codes};
-  }
-  rows.tiles = {tiles_, ceil_div(cols, kTileK)};
-  return rows;
-}
-
 // ---- runner ----
 
 struct LinearRunner::Scratch {

@@ -21,6 +21,15 @@ bool symmetric(const WeightMatrix& w) {
 }
 
 QuantisedLayout quantised_layout(const WeightMatrix& w) {
+  if (w.mxfp4()) {
+    return {
+        .cols = w.cols,
+        .bits = 4,
+        .e2m1 = true,
+        .group = w.group,
+        .f32_scales = true,
+        .centre = 12};
+  }
   const int bits = code_bits(w);
   return {
       .cols = w.cols,
@@ -50,6 +59,15 @@ struct AffineRow {
   std::vector<float> biases;
 };
 
+/// The codes of E2M1 for what affine_row makes of them.
+uint8_t e2m1_code(uint8_t value) {
+  constexpr uint8_t kNone = 0;
+  constexpr uint8_t kCodes[25] = {
+      15, kNone, kNone, kNone, 14, kNone, 13, kNone, 12,    11,    10, 9, 0, 1,
+      2,  3,     4,     kNone, 5,  kNone, 6,  kNone, kNone, kNone, 7};
+  return kCodes[value];
+}
+
 /// Puts a column's codes where kernels.h says. REQUIRES: zeros there.
 void pack_codes(
     const QuantisedLayout& layout,
@@ -62,8 +80,8 @@ void pack_codes(
     const int quad = k / 4;
     std::byte* row = block + layout.codes_at() +
         static_cast<size_t>(quad / fields) * kRowBytes;
-    row[column * 4 + k % 4] |= std::byte{codes[k]}
-        << (quad % fields * layout.bits);
+    const uint8_t code = layout.e2m1 ? e2m1_code(codes[k]) : codes[k];
+    row[column * 4 + k % 4] |= std::byte{code} << (quad % fields * layout.bits);
   }
 }
 
@@ -152,15 +170,11 @@ void fill(const WeightMatrix& w, PackedPart& part, ThreadPool& threads) {
 
 /// Gives the file's pages back once they are packed.
 void release(const WeightMatrix& w) {
-  const size_t all = w.bytes();
-  if (w.format != WeightFormat::kAffine) {
-    release_file_pages(w.data, all);
-    return;
+  for (const std::span<const std::byte> range : file_ranges(w)) {
+    if (!range.empty()) {
+      release_file_pages(range.data(), range.size());
+    }
   }
-  const size_t codes = static_cast<size_t>(w.rows) * w.cols * w.bits / 8;
-  release_file_pages(w.data, codes);
-  release_file_pages(w.scales, (all - codes) / 2);
-  release_file_pages(w.biases, (all - codes) / 2);
 }
 
 } // namespace

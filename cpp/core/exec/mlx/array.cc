@@ -82,6 +82,14 @@ void Arrays::add(const Array& array) {
   check(mlx_vector_array_append_value(handle_, array.get()), "list an array");
 }
 
+std::vector<Array> Arrays::all() const {
+  std::vector<Array> arrays(mlx_vector_array_size(handle_));
+  for (size_t i = 0; i < arrays.size(); i++) {
+    check(mlx_vector_array_get(arrays[i].out(), handle_, i), "unpack a list");
+  }
+  return arrays;
+}
+
 void evaluate(const Arrays& arrays) {
   check(mlx_eval(arrays.get()), "compute a step");
 }

@@ -72,7 +72,10 @@ class Arrays {
   ~Arrays() { mlx_vector_array_free(handle_); }
 
   void add(const Array& array);
+  std::vector<Array> all() const;
   mlx_vector_array get() const { return handle_; }
+  /// For the result argument of an mlx-c function.
+  mlx_vector_array* out() { return &handle_; }
 
  private:
   mlx_vector_array handle_;

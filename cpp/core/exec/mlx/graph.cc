@@ -197,8 +197,7 @@ Array Graph::quantized_matmul(
     const Array& codes,
     const Array& scales,
     const Array& biases,
-    int group,
-    int bits) const {
+    const Quantisation& how) const {
   Array y;
   check(
       mlx_quantized_matmul(
@@ -208,20 +207,35 @@ Array Graph::quantized_matmul(
           scales.get(),
           biases.get(),
           true,
-          mlx_optional_int{group, true},
-          mlx_optional_int{bits, true},
-          "affine",
+          mlx_optional_int{how.group, true},
+          mlx_optional_int{how.bits, true},
+          how.mode(),
           stream_),
       "multiply quantised matrices");
   return y;
+}
+
+std::vector<Array> Graph::quantize(const Array& a, int group, int bits) const {
+  Arrays triple;
+  check(
+      mlx_quantize(
+          triple.out(),
+          a.get(),
+          mlx_optional_int{group, true},
+          mlx_optional_int{bits, true},
+          "affine",
+          kNone,
+          stream_),
+      "quantise");
+  return triple.all();
 }
 
 Array Graph::dequantize(
     const Array& codes,
     const Array& scales,
     const Array& biases,
-    int group,
-    int bits) const {
+    const Quantisation& how,
+    mlx_dtype dtype) const {
   Array y;
   check(
       mlx_dequantize(
@@ -229,13 +243,102 @@ Array Graph::dequantize(
           codes.get(),
           scales.get(),
           biases.get(),
-          mlx_optional_int{group, true},
-          mlx_optional_int{bits, true},
-          "affine",
+          mlx_optional_int{how.group, true},
+          mlx_optional_int{how.bits, true},
+          how.mode(),
           kNone,
-          mlx_optional_dtype{},
+          mlx_optional_dtype{dtype, true},
           stream_),
       "dequantise");
+  return y;
+}
+
+Array Graph::gather_matmul(
+    const Array& x,
+    const Array& transposed,
+    const Array& which,
+    bool sorted) const {
+  Array y;
+  check(
+      mlx_gather_mm(
+          y.out(),
+          x.get(),
+          transposed.get(),
+          kNone,
+          which.get(),
+          sorted,
+          stream_),
+      "multiply chosen matrices");
+  return y;
+}
+
+Array Graph::gather_quantized_matmul(
+    const Array& x,
+    const Array& codes,
+    const Array& scales,
+    const Array& biases,
+    const Array& which,
+    const Quantisation& how,
+    bool sorted) const {
+  Array y;
+  check(
+      mlx_gather_qmm(
+          y.out(),
+          x.get(),
+          codes.get(),
+          scales.get(),
+          biases.get(),
+          kNone,
+          which.get(),
+          true,
+          mlx_optional_int{how.group, true},
+          mlx_optional_int{how.bits, true},
+          how.mode(),
+          sorted,
+          stream_),
+      "multiply chosen quantised matrices");
+  return y;
+}
+
+Array Graph::softmax(const Array& a) const {
+  Array y;
+  check(mlx_softmax_axis(y.out(), a.get(), -1, true, stream_), "normalise");
+  return y;
+}
+
+Array Graph::argsort(const Array& a) const {
+  Array y;
+  check(mlx_argsort_axis(y.out(), a.get(), -1, stream_), "sort");
+  return y;
+}
+
+Array Graph::top_k(const Array& a, int k) const {
+  const auto last = static_cast<int>(mlx_array_ndim(a.get())) - 1;
+  const int n = a.dim(last);
+  Array order;
+  check(
+      mlx_argpartition_axis(order.out(), a.get(), n - k, last, stream_),
+      "choose experts");
+  return slice(order, last, n - k, n);
+}
+
+Array Graph::take_along(const Array& a, const Array& indices) const {
+  Array y;
+  check(
+      mlx_take_along_axis(y.out(), a.get(), indices.get(), -1, stream_),
+      "gather");
+  return y;
+}
+
+Array Graph::floor_divide(const Array& a, const Array& b) const {
+  Array y;
+  check(mlx_floor_divide(y.out(), a.get(), b.get(), stream_), "divide");
+  return y;
+}
+
+Array Graph::sum(const Array& a, int axis) const {
+  Array y;
+  check(mlx_sum_axis(y.out(), a.get(), axis, false, stream_), "add");
   return y;
 }
 

@@ -9,6 +9,15 @@
 
 namespace stomp::mlx_exec {
 
+/// How MLX packs codes: in affine triples, or as MXFP4 without biases.
+struct Quantisation {
+  int group = 0;
+  int bits = 0;
+  bool mxfp4 = false;
+
+  const char* mode() const { return mxfp4 ? "mxfp4" : "affine"; }
+};
+
 class Graph {
  public:
   explicit Graph(mlx_stream stream) : stream_(stream) {}
@@ -59,20 +68,50 @@ class Graph {
       const Array& mask,
       const Array& sinks) const;
 
-  /// Affine triples as MLX packs them.
+  /// x @ w^T. Here and below `biases` is empty for MXFP4.
   Array quantized_matmul(
       const Array& x,
       const Array& codes,
       const Array& scales,
       const Array& biases,
-      int group,
-      int bits) const;
+      const Quantisation& how) const;
+  /// a (..., width), width a multiple of `group`: the affine triple, where 32
+  /// bits hold 32 / bits codes, the first lowest, and scales are of a's type.
+  std::vector<Array> quantize(const Array& a, int group, int bits) const;
   Array dequantize(
       const Array& codes,
       const Array& scales,
       const Array& biases,
-      int group,
-      int bits) const;
+      const Quantisation& how,
+      mlx_dtype dtype) const;
+
+  // One matrix of several for each row: x (..., 1, cols), `which` (...) says
+  // which of axis 0 of the weights; `sorted`: in ascending order.
+  /// x @ w^T, w (n, rows, cols) given as its transpose.
+  Array gather_matmul(
+      const Array& x,
+      const Array& transposed,
+      const Array& which,
+      bool sorted) const;
+  Array gather_quantized_matmul(
+      const Array& x,
+      const Array& codes,
+      const Array& scales,
+      const Array& biases,
+      const Array& which,
+      const Quantisation& how,
+      bool sorted) const;
+
+  /// Of the last axis.
+  Array softmax(const Array& a) const;
+  /// Indices that sort the last axis, ascending.
+  Array argsort(const Array& a) const;
+  /// Indices of the k largest values of the last axis, in any order.
+  Array top_k(const Array& a, int k) const;
+  /// Values at `indices` of the last axis.
+  Array take_along(const Array& a, const Array& indices) const;
+  Array floor_divide(const Array& a, const Array& b) const;
+  Array sum(const Array& a, int axis) const;
 
  private:
   mlx_stream stream_; // borrowed from Device

@@ -29,7 +29,7 @@ KvPool::KvPool(
     : graph_(graph),
       spec_(std::move(spec)),
       blocks_(std::move(blocks_per_group)),
-      dtype_(dtype),
+      codec_(graph, spec_.kv, dtype),
       in_place_(in_place),
       group_of_(spec_.n_layers),
       layers_(spec_.n_layers) {
@@ -43,8 +43,11 @@ KvPool::KvPool(
     for (int layer : spec_.groups[g].layers) {
       group_of_[layer] = static_cast<int>(g);
       for (Part part : kParts) {
-        layers_[layer].pool[index(part)] = uninitialised(
-            {static_cast<int>(slots), spec_.n_kv_heads, dim(part)}, dtype);
+        for (const KvCodec::Plane& plane : codec_.planes(dim(part))) {
+          layers_[layer].pool[index(part)].push_back(uninitialised(
+              {static_cast<int>(slots), spec_.n_kv_heads, plane.width},
+              plane.dtype));
+        }
       }
     }
   }
@@ -54,50 +57,68 @@ int KvPool::dim(Part part) const {
   return part == Part::kKeys ? spec_.key_dim : spec_.value_dim;
 }
 
-size_t KvPool::row_bytes(Part part) const {
-  return size_t(spec_.n_kv_heads) * dim(part) * mlx_dtype_size(dtype_);
-}
-
 size_t KvPool::bytes() const {
   size_t total = 0;
   for (const Layer& layer : layers_) {
-    total += layer.pool[0].bytes() + layer.pool[1].bytes();
+    for (Part part : kParts) {
+      for (const Array& plane : layer.pool[index(part)]) {
+        total += plane.bytes();
+      }
+    }
   }
   return total;
 }
 
-const Array& KvPool::current(int layer, Part part) const {
-  const Array& next = layers_[layer].next[index(part)];
+const Planes& KvPool::current(int layer, Part part) const {
+  const Planes& next = layers_[layer].next[index(part)];
   return next.empty() ? layers_[layer].pool[index(part)] : next;
 }
 
-Array KvPool::append(
-    int layer,
-    Part part,
-    const Array& rows,
-    const Array& slots) {
-  const Array packed = graph_.contiguous(rows);
-  const Array& target = current(layer, part);
-  Array value = in_place_ ? append_in_place(graph_, target, packed, slots)
-                          : append_by_scatter(graph_, target, packed, slots);
+Planes
+KvPool::append(int layer, Part part, const Array& rows, const Array& slots) {
+  return put(layer, part, codec_.pack(rows), slots);
+}
+
+/// append() of rows that were packed, planes that are row-contiguous.
+Planes
+KvPool::put(int layer, Part part, const Planes& packed, const Array& slots) {
+  const Planes& target = current(layer, part);
+  const auto add = in_place_ ? append_in_place : append_by_scatter;
+  Planes value;
+  for (size_t i = 0; i < packed.size(); i++) {
+    value.push_back(add(graph_, target[i], packed[i], slots));
+  }
   layers_[layer].next[index(part)] = value;
   return value;
 }
 
 Array KvPool::gather(
-    const Array& value,
+    const Planes& value,
     const Array& blocks,
     int begin,
     int end) const {
-  const int heads = value.dim(1);
-  const int width = value.dim(2);
+  Planes taken;
+  for (const Array& plane : value) {
+    taken.push_back(gather_plane(plane, blocks, begin, end));
+  }
+  return graph_.transpose(codec_.unpack(taken), {0, 2, 1, 3});
+}
+
+/// (1, end - begin, kv_heads, width)
+Array KvPool::gather_plane(
+    const Array& plane,
+    const Array& blocks,
+    int begin,
+    int end) const {
+  const int heads = plane.dim(1);
+  const int width = plane.dim(2);
   const int block = spec_.block_tokens;
   const Array by_block =
-      graph_.reshape(value, {value.dim(0) / block, block, heads, width});
+      graph_.reshape(plane, {plane.dim(0) / block, block, heads, width});
   const Array taken = graph_.take(by_block, blocks);
   const Array tokens =
       graph_.reshape(taken, {1, blocks.dim(0) * block, heads, width});
-  return graph_.transpose(graph_.slice(tokens, 1, begin, end), {0, 2, 1, 3});
+  return graph_.slice(tokens, 1, begin, end);
 }
 
 void KvPool::settle(Arrays& started) {
@@ -108,24 +129,25 @@ void KvPool::settle(Arrays& started) {
   }
   for (Layer& layer : layers_) {
     for (Part part : kParts) {
-      Array& next = layer.next[index(part)];
+      Planes& next = layer.next[index(part)];
       if (next.empty()) {
         continue;
       }
-      started.add(next);
-      if (in_place_) {
-        next = Array();
-      } else {
+      for (const Array& plane : next) {
+        started.add(plane);
+      }
+      if (!in_place_) {
         layer.pool[index(part)] = std::move(next);
       }
+      next.clear();
     }
   }
 }
 
 void KvPool::abandon() {
   for (Layer& layer : layers_) {
-    layer.next[0] = Array();
-    layer.next[1] = Array();
+    layer.next[0].clear();
+    layer.next[1].clear();
   }
 }
 
@@ -143,8 +165,8 @@ void KvPool::check_block(int group, BlockId id, int n_tokens, size_t bytes)
     throw Error(
         Code::kInvalidRequest, "the cache has no such block or tokens in it");
   }
-  const size_t expected = n_tokens * spec_.groups[group].layers.size() *
-      (row_bytes(Part::kKeys) + row_bytes(Part::kValues));
+  const size_t expected =
+      n_tokens * spec_.groups[group].layers.size() * spec_.token_layer_bytes();
   if (bytes != expected) {
     throw Error(
         Code::kInvalidRequest,
@@ -165,15 +187,18 @@ void KvPool::copy(std::span<const BlockCopy> copies) {
   const Undo undo{*this};
   for (const BlockCopy& c : copies) {
     const std::vector<int>& layers = spec_.groups.at(c.group).layers;
-    const size_t bytes = c.n_tokens * layers.size() *
-        (row_bytes(Part::kKeys) + row_bytes(Part::kValues));
+    const size_t bytes = c.n_tokens * layers.size() * spec_.token_layer_bytes();
     check_block(c.group, c.src, c.n_tokens, bytes);
     check_block(c.group, c.dst, c.n_tokens, bytes);
     const Array from = Array::from_ints(slots_of(c.src, c.n_tokens));
     const Array to = Array::from_ints(slots_of(c.dst, c.n_tokens));
     for (int layer : layers) {
       for (Part part : kParts) {
-        append(layer, part, graph_.take(current(layer, part), from), to);
+        Planes taken;
+        for (const Array& plane : current(layer, part)) {
+          taken.push_back(graph_.contiguous(graph_.take(plane, from)));
+        }
+        put(layer, part, taken, to);
       }
     }
   }
@@ -191,16 +216,17 @@ void KvPool::read(
   Arrays all;
   for (int layer : spec_.groups[group].layers) {
     for (Part part : kParts) {
-      rows.push_back(
-          graph_.contiguous(graph_.take(current(layer, part), slots)));
-      all.add(rows.back());
+      for (const Array& plane : current(layer, part)) {
+        rows.push_back(graph_.contiguous(graph_.take(plane, slots)));
+        all.add(rows.back());
+      }
     }
   }
   evaluate(all);
   std::byte* to = bytes.data();
-  for (const Array& part : rows) {
-    std::memcpy(to, part.host(), part.bytes());
-    to += part.bytes();
+  for (const Array& plane : rows) {
+    std::memcpy(to, plane.host(), plane.bytes());
+    to += plane.bytes();
   }
 }
 
@@ -215,10 +241,13 @@ void KvPool::write(
   const std::byte* from = bytes.data();
   for (int layer : spec_.groups[group].layers) {
     for (Part part : kParts) {
-      const Array rows = Array::from_bytes(
-          from, {n_tokens, spec_.n_kv_heads, dim(part)}, dtype_);
-      append(layer, part, rows, slots);
-      from += rows.bytes();
+      Planes planes;
+      for (const KvCodec::Plane& plane : codec_.planes(dim(part))) {
+        planes.push_back(Array::from_bytes(
+            from, {n_tokens, spec_.n_kv_heads, plane.width}, plane.dtype));
+        from += planes.back().bytes();
+      }
+      put(layer, part, planes, slots);
     }
   }
   start_pending();

@@ -1,7 +1,7 @@
-// The pool's bytes: for each layer one array of K and one of V, row-major
-// (blocks * block_tokens, kv_heads, dim). Engine thread only.
+// The pool's bytes: for each layer the planes of K and those of V (kv_codec.h),
+// row-major (blocks * block_tokens, kv_heads, width). Engine thread only.
 //
-// Writes are values: append() yields what the layer's array is from then on,
+// Writes are values: append() yields what the layer's planes are from then on,
 // and readers depend on it. Where the device allows it the value shares the
 // pool's buffer and pool_ never changes; elsewhere settle() makes the new
 // value the pool. In both cases a stream runs in order, so that a step never
@@ -12,7 +12,7 @@
 
 #include "cache/block_table.h"
 #include "cache/cache_spec.h"
-#include "exec/mlx/graph.h"
+#include "exec/mlx/kv_codec.h"
 
 namespace stomp::mlx_exec {
 
@@ -29,16 +29,19 @@ class KvPool {
       bool in_place);
 
   const ModelCacheSpec& spec() const { return spec_; }
+  /// Whether keys are kept spread, see KeySpread: whoever appends them and
+  /// whoever looks for them does that.
+  bool spreads_keys() const { return spec_.kv.bits == 4; }
   const std::vector<int>& blocks_per_group() const { return blocks_; }
   int group_of(int layer) const { return group_of_[layer]; }
   size_t bytes() const;
 
-  /// The layer's array with rows (N, kv_heads, dim) at slots (N).
-  Array append(int layer, Part part, const Array& rows, const Array& slots);
+  /// The layer's planes with rows (N, kv_heads, dim) at slots (N).
+  Planes append(int layer, Part part, const Array& rows, const Array& slots);
 
   /// Tokens [begin, end) of those in blocks (n) of what append() yielded, as
   /// (1, kv_heads, end - begin, dim).
-  Array gather(const Array& value, const Array& blocks, int begin, int end)
+  Array gather(const Planes& value, const Array& blocks, int begin, int end)
       const;
 
   /// All values appended since the last settle(), for the caller to start. On
@@ -62,13 +65,18 @@ class KvPool {
 
  private:
   struct Layer {
-    Array pool[2]; // by Part
-    Array next[2]; // appended, not settled; else empty
+    Planes pool[2]; // by Part
+    Planes next[2]; // appended, not settled; else empty
   };
 
   int dim(Part part) const;
-  size_t row_bytes(Part part) const;
-  const Array& current(int layer, Part part) const;
+  const Planes& current(int layer, Part part) const;
+  Planes put(int layer, Part part, const Planes& packed, const Array& slots);
+  Array gather_plane(
+      const Array& plane,
+      const Array& blocks,
+      int begin,
+      int end) const;
   void check_block(int group, BlockId id, int n_tokens, size_t bytes) const;
   std::vector<int32_t> slots_of(BlockId id, int n_tokens) const;
   void start_pending();
@@ -76,7 +84,7 @@ class KvPool {
   Graph graph_;
   ModelCacheSpec spec_;
   std::vector<int> blocks_;
-  mlx_dtype dtype_;
+  KvCodec codec_;
   bool in_place_;
   std::vector<int> group_of_;
   std::vector<Layer> layers_;

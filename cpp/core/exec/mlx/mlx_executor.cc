@@ -11,6 +11,14 @@ namespace {
 // intermediate arrays.
 constexpr size_t kMaxPending = 4;
 
+/// Whether any of its weights are MXFP4, as of models that were made in bf16:
+/// what their layers yield may be beyond f16.
+bool has_mxfp4(const ModelWeights& w) {
+  const ExpertWeights& experts = w.layers.back().experts;
+  return w.embedding.mxfp4() || w.layers.back().q.mxfp4() ||
+      (!experts.empty() && experts.down[0].mxfp4());
+}
+
 /// GPUs compute in the format the weights were made for.
 mlx_dtype compute_dtype(const Device& device, const Model& model) {
   if (!device.gpu()) {
@@ -19,8 +27,8 @@ mlx_dtype compute_dtype(const Device& device, const Model& model) {
   const WeightMatrix& w = model.weights.embedding;
   const WeightFormat format =
       w.format == WeightFormat::kAffine ? w.scale_format : w.format;
-  const bool wide =
-      format == WeightFormat::kBF16 || format == WeightFormat::kF32;
+  const bool wide = format == WeightFormat::kBF16 ||
+      format == WeightFormat::kF32 || has_mxfp4(model.weights);
   return wide ? MLX_BFLOAT16 : MLX_FLOAT16;
 }
 
@@ -33,6 +41,11 @@ const char* dtype_name(mlx_dtype dtype) {
     default:
       return "f32";
   }
+}
+
+/// What a cache of so many bits adds to the numerics.
+const char* kv_name(int bits) {
+  return bits == 16 ? "" : bits == 8 ? "-kv-q8" : "-kv-q4";
 }
 
 } // namespace
@@ -52,9 +65,9 @@ ExecutorInfo MlxExecutor::info() const {
   info.isa = "MLX " + mlx_runtime_version() + ", " + dtype_name(dtype_);
   info.numerics = std::string("mlx-") +
       (device_.gpu() ? device_.name().substr(4) + "-" : "") +
-      dtype_name(dtype_) + "-v1";
+      dtype_name(dtype_) + "-v1" + kv_name(options_.kv_bits);
   info.threads = 1;
-  info.element_bytes = static_cast<int>(mlx_dtype_size(dtype_));
+  info.kv = kv_;
   return info;
 }
 
@@ -76,6 +89,7 @@ void MlxExecutor::load(
     std::shared_ptr<const Model> model,
     const std::function<void(double)>& progress) {
   dtype_ = compute_dtype(device_, *model);
+  kv_ = kv_format(options_.kv_bits, model->config.head_dim, dtype_);
   vocab_size_ = model->config.vocab_size;
   ops_.emplace(graph_, model->config, dtype_);
   decoder_.emplace(*ops_, *model, [&](int done, int total) {
@@ -88,18 +102,11 @@ void MlxExecutor::load(
 void MlxExecutor::allocate_pool(
     const ModelCacheSpec& spec,
     const std::vector<int>& blocks_per_group) {
-  if (spec.kv_bits != 16) {
+  if (!ops_ || !spec.kv.same_as(kv_)) {
     throw Error(
         Code::kInvalidRequest,
-        "the MLX executor keeps keys and values unquantised: leave out "
-        "--kv-bits, or take --executor cpu",
-        {{"kv_bits", std::to_string(spec.kv_bits)}});
-  }
-  if (!ops_ || spec.element_bytes != info().element_bytes) {
-    throw Error(
-        Code::kInvalidRequest,
-        "the cache's element size is not the executor's; load a model first "
-        "and take element_bytes from info()");
+        "the cache's elements are not the executor's; load a model first and "
+        "take what info() says of them");
   }
   pool_.emplace(graph_, spec, blocks_per_group, dtype_, device_.in_place());
   ops_->use_pool(*pool_);

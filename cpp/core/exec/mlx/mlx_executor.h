@@ -63,6 +63,7 @@ class MlxExecutor : public Executor {
   Device device_;
   Graph graph_;
   mlx_dtype dtype_ = MLX_FLOAT32;
+  KvFormat kv_{4};
   std::optional<MlxOps> ops_;
   std::optional<Decoder<MlxOps>> decoder_;
   std::optional<KvPool> pool_;

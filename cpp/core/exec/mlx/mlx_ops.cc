@@ -32,6 +32,13 @@ MlxOps::Rope MlxOps::load_rope(const RopeConfig& config) const {
       Array::from_floats(periods), scalar(config.scale), config.interleaved};
 }
 
+void MlxOps::use_pool(KvPool& pool) {
+  pool_ = &pool;
+  if (pool.spreads_keys()) {
+    spread_.emplace(graph_, pool.spec().kv.group, dtype_);
+  }
+}
+
 MlxOps::Linear MlxOps::load_linear(
     const std::vector<const WeightMatrix*>& parts) {
   Linear linear{loader_.load(parts), {}};
@@ -64,6 +71,12 @@ MlxOps::Norm MlxOps::load_norm(const WeightVector& vector) {
 
 MlxOps::Embedding MlxOps::load_embedding(const WeightMatrix& matrix) {
   return loader_.load({&matrix});
+}
+
+MlxOps::Experts MlxOps::load_experts(const ExpertWeights& weights) {
+  return {
+      load_linear({&weights.router}),
+      load_expert_stacks(graph_, loader_, weights)};
 }
 
 void MlxOps::begin(const StepPlan& plan, const TokensOf& tokens_of) {
@@ -117,7 +130,7 @@ MlxOps::Result MlxOps::take_result() {
 }
 
 MlxOps::Hidden MlxOps::embed(const Embedding& table) {
-  const Array x = lookup(graph_, table, tokens_);
+  const Array x = lookup(graph_, table, tokens_, dtype_);
   return embedding_scale_.empty() ? x : graph_.multiply(x, embedding_scale_);
 }
 
@@ -180,8 +193,11 @@ MlxOps::Heads MlxOps::split(
   // in one call, each by its own position.
   const Array heads =
       graph_.reshape(graph_.slice(y, 1, 0, turned * dim), {n, turned, 1, dim});
-  const Array qk =
+  Array qk =
       graph_.reshape(rotated(normed(heads, weights), rope), {n, turned, dim});
+  if (spread_) {
+    qk = (*spread_)(qk);
+  }
   const Array v = graph_.slice(y, 1, turned * dim, (turned + kv_heads) * dim);
   return {
       graph_.slice(qk, 1, 0, q_heads),
@@ -194,8 +210,8 @@ Array MlxOps::attend_span(
     const Span& span,
     int group,
     const View& view,
-    const Array& keys,
-    const Array& values,
+    const Planes& keys,
+    const Planes& values,
     const Array& sinks) const {
   const int begin = span.keys[group].skipped();
   const int end = begin + span.length - span.keys[group].first;
@@ -220,8 +236,8 @@ MlxOps::attend(const Output& y, const HeadWeights& weights, int layer) {
   const bool local = config_.two_ropes() && config_.slides(layer);
   const Heads heads = split(y, weights, local ? local_rope_ : rope_);
   const int group = pool_->group_of(layer);
-  const Array keys = pool_->append(layer, Part::kKeys, heads.k, slots_[group]);
-  const Array values =
+  const Planes keys = pool_->append(layer, Part::kKeys, heads.k, slots_[group]);
+  const Planes values =
       pool_->append(layer, Part::kValues, heads.v, slots_[group]);
   result_.last_rows = heads.v;
   std::vector<Array> outputs;
@@ -254,6 +270,11 @@ MlxOps::Input MlxOps::gated_linear(const Input& in, const Linear& w) {
   const Array gate = graph_.slice(y, 1, 0, half);
   const Array up = graph_.slice(y, 1, half, 2 * half);
   return activated(graph_, config_.activation, gate, up);
+}
+
+void MlxOps::add_experts(Hidden& x, const Input& in, const Experts& w) {
+  const Array scores = multiply(in, w.router);
+  x = graph_.add(x, mix_experts(graph_, config_, in, scores, w.stacks));
 }
 
 void MlxOps::logits(const Input& in, const Linear& w) {

@@ -4,8 +4,10 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "exec/mlx/experts.h"
 #include "exec/mlx/kv_pool.h"
 #include "exec/mlx/step_plan.h"
 #include "exec/mlx/weights.h"
@@ -28,6 +30,10 @@ class MlxOps {
     Array sinks;          // (n_heads); empty: none
   };
   using Embedding = MatrixList;
+  struct Experts {
+    Linear router;
+    ExpertStacks stacks;
+  };
 
   /// The tokens (n) int32 that slices of an earlier step chose, still lazy.
   using TokensOf =
@@ -45,7 +51,7 @@ class MlxOps {
 
   size_t weight_bytes() const { return loader_.bytes(); }
   /// REQUIRES: `pool` outlives the steps.
-  void use_pool(KvPool& pool) { pool_ = &pool; }
+  void use_pool(KvPool& pool);
 
   Linear load_linear(const std::vector<const WeightMatrix*>& parts);
   Norm load_norm(const WeightVector& vector);
@@ -54,6 +60,7 @@ class MlxOps {
       const WeightVector& k_norm,
       const WeightVector& sinks);
   Embedding load_embedding(const WeightMatrix& matrix);
+  Experts load_experts(const ExpertWeights& weights);
 
   /// REQUIRES: `plan` outlives the step.
   void begin(const StepPlan& plan, const TokensOf& tokens_of);
@@ -66,6 +73,7 @@ class MlxOps {
   void
   add_linear(Hidden& x, const Input& in, const Linear& w, const Norm& norm);
   Input gated_linear(const Input& in, const Linear& w);
+  void add_experts(Hidden& x, const Input& in, const Experts& w);
   Input attend(const Output& y, const HeadWeights& heads, int layer);
   void logits(const Input& in, const Linear& w);
 
@@ -97,8 +105,8 @@ class MlxOps {
       const Span& span,
       int group,
       const View& view,
-      const Array& keys,
-      const Array& values,
+      const Planes& keys,
+      const Planes& values,
       const Array& sinks) const;
 
   Graph graph_;
@@ -109,6 +117,7 @@ class MlxOps {
   Rope local_rope_;       // of sliding layers, if they have their own
   Array embedding_scale_; // (1); empty: 1
   KvPool* pool_ = nullptr;
+  std::optional<KeySpread> spread_; // if the pool keeps keys so
 
   // The step under construction.
   const StepPlan* plan_ = nullptr;

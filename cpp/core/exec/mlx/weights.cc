@@ -44,18 +44,25 @@ Array concatenate(
 }
 
 bool same_kind(const Matrix& a, const Matrix& b) {
-  return a.bits == b.bits && a.group == b.group;
+  return a.bits == b.bits && a.group == b.group &&
+      a.biases.empty() == b.biases.empty();
 }
 
 } // namespace
 
 size_t Matrix::bytes() const {
-  return bits ? codes.bytes() + scales.bytes() + biases.bytes() : dense.bytes();
+  if (!bits) {
+    return dense.bytes();
+  }
+  return codes.bytes() + scales.bytes() + (biases.empty() ? 0 : biases.bytes());
 }
 
 Matrix WeightLoader::upload(const WeightMatrix& w) const {
   if (w.format == WeightFormat::kAffine) {
     return upload_affine(w);
+  }
+  if (w.mxfp4()) {
+    return upload_mxfp4(w);
   }
   if (w.quantised()) {
     return repack(w);
@@ -78,6 +85,27 @@ Matrix WeightLoader::upload_affine(const WeightMatrix& w) const {
       graph_.cast(Array::from_bytes(w.scales, groups, stored), dtype_);
   matrix.biases =
       graph_.cast(Array::from_bytes(w.biases, groups, stored), dtype_);
+  return matrix;
+}
+
+Matrix WeightLoader::upload_mxfp4(const WeightMatrix& w) const {
+  Matrix matrix;
+  matrix.bits = 4;
+  matrix.group = 32;
+  const int groups = w.cols / 32;
+  std::vector<uint8_t> codes(size_t(w.rows) * w.cols / 2);
+  std::vector<uint8_t> exponents(size_t(w.rows) * groups);
+  for (int row = 0; row < w.rows; row++) {
+    mxfp4_row(
+        w,
+        row,
+        &codes[size_t(row) * w.cols / 2],
+        &exponents[size_t(row) * groups]);
+  }
+  matrix.codes =
+      Array::from_bytes(codes.data(), {w.rows, w.cols / 8}, MLX_UINT32);
+  matrix.scales =
+      Array::from_bytes(exponents.data(), {w.rows, groups}, MLX_UINT8);
   return matrix;
 }
 
@@ -113,10 +141,12 @@ Matrix WeightLoader::stack(const std::vector<Matrix>& parts) const {
   if (matrix.bits) {
     matrix.codes = concatenate(graph_, parts, &Matrix::codes);
     matrix.scales = concatenate(graph_, parts, &Matrix::scales);
-    matrix.biases = concatenate(graph_, parts, &Matrix::biases);
     all.add(matrix.codes);
     all.add(matrix.scales);
-    all.add(matrix.biases);
+    if (!parts[0].biases.empty()) {
+      matrix.biases = concatenate(graph_, parts, &Matrix::biases);
+      all.add(matrix.biases);
+    }
   } else {
     matrix.dense = concatenate(graph_, parts, &Matrix::dense);
     matrix.transposed = graph_.transpose(matrix.dense, {1, 0});
@@ -152,6 +182,33 @@ MatrixList WeightLoader::load(const std::vector<const WeightMatrix*>& parts) {
   return list;
 }
 
+Matrix WeightLoader::load_stack(const std::vector<WeightMatrix>& matrices) {
+  std::vector<Matrix> parts;
+  for (const WeightMatrix& w : matrices) {
+    parts.push_back(upload(w));
+    if (!same_kind(parts[0], parts.back())) {
+      throw Error(
+          Code::kModelUnsupported,
+          "the experts of a layer are quantised in several ways, which the "
+          "MLX executor does not support; take --executor cpu");
+    }
+  }
+  Matrix all = stack(parts);
+  bytes_ += all.bytes();
+  const auto n = static_cast<int>(matrices.size());
+  for (Array Matrix::* member :
+       {&Matrix::codes, &Matrix::scales, &Matrix::biases, &Matrix::dense}) {
+    Array& array = all.*member;
+    if (!array.empty()) {
+      array = graph_.reshape(array, {n, array.dim(0) / n, array.dim(1)});
+    }
+  }
+  if (!all.bits) {
+    all.transposed = graph_.transpose(all.dense, {0, 2, 1});
+  }
+  return all;
+}
+
 Array WeightLoader::load_vector(const WeightVector& vector) {
   const Array array = graph_.cast(Array::from_floats(vector), dtype_);
   array.wait();
@@ -164,13 +221,17 @@ Array apply(const Graph& graph, const Array& x, const MatrixList& matrices) {
   for (const Matrix& w : matrices) {
     outputs.push_back(
         w.bits ? graph.quantized_matmul(
-                     x, w.codes, w.scales, w.biases, w.group, w.bits)
+                     x, w.codes, w.scales, w.biases, w.quantisation())
                : graph.matmul(x, w.transposed));
   }
   return graph.concatenate(outputs, 1);
 }
 
-Array lookup(const Graph& graph, const MatrixList& w, const Array& indices) {
+Array lookup(
+    const Graph& graph,
+    const MatrixList& w,
+    const Array& indices,
+    mlx_dtype dtype) {
   const Matrix& table = w.at(0);
   if (!table.bits) {
     return graph.take(table.dense, indices);
@@ -178,9 +239,9 @@ Array lookup(const Graph& graph, const MatrixList& w, const Array& indices) {
   return graph.dequantize(
       graph.take(table.codes, indices),
       graph.take(table.scales, indices),
-      graph.take(table.biases, indices),
-      table.group,
-      table.bits);
+      table.biases.empty() ? Array() : graph.take(table.biases, indices),
+      table.quantisation(),
+      dtype);
 }
 
 } // namespace stomp::mlx_exec

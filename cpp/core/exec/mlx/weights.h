@@ -1,5 +1,6 @@
-// Weights as MLX holds them: affine triples or dense matrices, in the device's
-// number format. Made once at load, then immutable. Engine thread only.
+// Weights as MLX holds them: affine triples, MXFP4 or dense matrices, scales
+// and dense ones in the device's number format. Made once at load, then
+// immutable. Engine thread only.
 #pragma once
 
 #include <cstddef>
@@ -10,15 +11,19 @@
 
 namespace stomp::mlx_exec {
 
-/// Rows of one kind. `bits` 0: dense.
+/// Rows of one kind, or several matrices of it one behind the other on an axis
+/// of their own. `bits` 0: dense.
 struct Matrix {
   int bits = 0;
   int group = 0;
-  Array codes;          // quantised: (rows, cols * bits / 32) uint32
-  Array scales, biases; // quantised: (rows, cols / group)
-  Array dense;          // (rows, cols)
-  Array transposed;     // a view of `dense`, for matmul
+  Array codes;      // quantised: (rows, cols * bits / 32) uint32
+  Array scales;     // quantised: (rows, cols / group); of MXFP4 uint8
+  Array biases;     // affine: as scales; empty: MXFP4
+  Array dense;      // (rows, cols)
+  Array transposed; // a view of `dense`, for matmul
 
+  /// How its codes are read.
+  Quantisation quantisation() const { return {group, bits, biases.empty()}; }
   size_t bytes() const;
 };
 
@@ -35,6 +40,9 @@ class WeightLoader {
   /// embeddings) is shared, not loaded again.
   MatrixList load(const std::vector<const WeightMatrix*>& parts);
   Array load_vector(const WeightVector& vector);
+  /// The matrices on an axis of their own: (n, rows, cols). Throws
+  /// kModelUnsupported unless all are in one format. REQUIRES: equal shapes.
+  Matrix load_stack(const std::vector<WeightMatrix>& matrices);
 
   /// Bytes on the device of all that was loaded.
   size_t bytes() const { return bytes_; }
@@ -42,6 +50,7 @@ class WeightLoader {
  private:
   Matrix upload(const WeightMatrix& w) const;
   Matrix upload_affine(const WeightMatrix& w) const;
+  Matrix upload_mxfp4(const WeightMatrix& w) const;
   Matrix repack(const WeightMatrix& w) const;
   Matrix stack(const std::vector<Matrix>& parts) const;
 
@@ -55,7 +64,12 @@ class WeightLoader {
 /// x (n, cols) @ w^T.
 Array apply(const Graph& graph, const Array& x, const MatrixList& matrices);
 
-/// Rows `indices` of the matrix. REQUIRES: one matrix, indices in range.
-Array lookup(const Graph& graph, const MatrixList& w, const Array& indices);
+/// Rows `indices` of the matrix, as numbers of `dtype`, which dense ones have
+/// already. REQUIRES: one matrix, indices in range.
+Array lookup(
+    const Graph& graph,
+    const MatrixList& w,
+    const Array& indices,
+    mlx_dtype dtype);
 
 } // namespace stomp::mlx_exec

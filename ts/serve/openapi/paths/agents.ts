@@ -112,7 +112,7 @@ export const agentPaths: PathGroup = {
 export const agentSchemas: Readonly<Record<string, Schema>> = {
   Agent: object({
     agent_id: name,
-    tier: choice('Where its cache is', 'active', 'hot', 'warm'),
+    tier: choice('Where its cache is', 'active', 'hot', 'warm', 'cold'),
     tokens: tokens('In its cache'),
     blocks: tokens('Of the pool'),
     pool_bytes: tokens('Of memory; shared blocks count in full'),

@@ -26,6 +26,7 @@ export const samplingMembers: Readonly<Record<string, Schema>> = {
   'stop?': anyOf(stop, list(stop, { maxItems: 16 })),
   'ignore_eos?': flag("Do not end at the model's own end tokens"),
   'cache_salt?': text('Caches are shared only under one salt', { maxLength: 256 }),
+  'priority?': choice('Whose turn it is where not all can run', 'high', 'normal', 'low'),
 };
 
 const name = text('Of a tool', { pattern: '^[A-Za-z0-9_.-]{1,128}$' });
