@@ -87,6 +87,7 @@ describe('what is counted', () => {
       'tiny-llama-f32-sharded',
       'tiny-llama-mlx-mixed',
     ];
+    expect(modelOf('tiny-gpt_oss-mxfp4')).toBe(modelOf('tiny-gpt_oss.MXFP4.gguf'));
     expect(forms.map(modelOf)).toEqual(['tiny-qwen2-yarn', 'tiny-qwen2-yarn', 'tiny-llama', 'tiny-llama']);
   });
 
