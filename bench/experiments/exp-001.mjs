@@ -13,7 +13,8 @@ export const about = {
 };
 
 /** `tiny-qwen2` of `tiny-qwen2-mlx4` and `tiny-qwen2.Q8_0.gguf`. */
-export const modelOf = (name) => name.replace(/(-(bf16|f16|f32-sharded|mlx\d|mlx-mixed)|\.\w+\.gguf)$/, '');
+export const modelOf = (name) =>
+  name.replace(/(-(bf16|f16|f32-sharded|mlx\d|mlx-mixed|mixed|mxfp4|original)|\.\w+\.gguf)$/, '');
 
 /** Keys and values of 16 bits in all layers, as the configuration has them; undefined for a single file. */
 function configured(path) {

@@ -1,4 +1,7 @@
 // An experiment runs in a process of its own, and so does each part of it that must find nothing in memory.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { results } from '../child.mjs';
 
@@ -13,8 +16,16 @@ const patienceMs = 1_200_000;
  * @returns {Promise<object>} what the experiment or its phase returned
  */
 export async function inProcess(task) {
-  const args = [`${here}trial.mjs`, JSON.stringify(task)];
-  const found = await results(process.execPath, args, { cwd: here, timeoutMs: patienceMs });
-  if (found.length !== 1) throw new Error(`EXP-${task.id} printed ${found.length} results instead of one`);
-  return found[0];
+  // Conversations of many thousand tokens are too long for an argument.
+  const scratch = mkdtempSync(join(tmpdir(), 'stomp-task-'));
+  try {
+    const path = join(scratch, 'task.json');
+    writeFileSync(path, JSON.stringify(task));
+    const args = [`${here}trial.mjs`, path];
+    const found = await results(process.execPath, args, { cwd: here, timeoutMs: patienceMs });
+    if (found.length !== 1) throw new Error(`EXP-${task.id} printed ${found.length} results instead of one`);
+    return found[0];
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }

@@ -5,7 +5,7 @@ import { digits } from '../report.mjs';
  * @typedef {object} Entry
  * @property {string} id `001`
  * @property {{ question: string, method: string, target: string }} about
- * @property {import('./verdict.mjs').Finding | { verdict: 'failed', why: string, figures: [] }} finding
+ * @property {import('./verdict.mjs').Finding | { verdict: 'failed', why: string, figures: [] }} [finding] none: not run
  * @property {{ machine: string, date: string }} [on] where and when it was found
  */
 

@@ -1,7 +1,9 @@
-// One experiment or one phase of it. Argument: the task as JSON (processes.mjs); the result is one line of JSON.
+// One experiment or one phase of it. Argument: a file with the task as JSON (processes.mjs); the result is one line of
+// JSON.
+import { readFileSync } from 'node:fs';
 import { load } from './list.mjs';
 
-const task = JSON.parse(process.argv[2]);
+const task = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 const { run, phases } = await load(task.id);
 const found = await (task.phase === undefined ? run(task) : phases[task.phase](task));
 process.stdout.write(`${JSON.stringify(found)}\n`);
