@@ -101,7 +101,7 @@ struct Bench {
   }
 
   void run() {
-    for (int idle = 0; idle < 200;) {
+    for (int idle = 0; idle < 20000;) { // or it hangs
       idle = core->work() ? 0 : idle + 1;
       if (idle && !core->agents().saving()) {
         return;

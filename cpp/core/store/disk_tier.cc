@@ -6,17 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
-#include <condition_variable>
 #include <cstring>
-#include <deque>
 #include <filesystem>
-#include <fstream>
-#include <mutex>
-#include <thread>
 
 #include "base/sync.h"
-#include "base/thread_name.h"
 #include "store/safetensors_writer.h"
 
 namespace stomp {
@@ -26,8 +19,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr char kSuffix[] = ".safetensors";
-// Blocks handed over and not yet written.
-constexpr size_t kQueueBytes = size_t{16} << 20;
 
 Error persistence_error(const std::string& what, const std::string& path) {
   return Error(
@@ -126,118 +117,6 @@ std::optional<std::string> agent_of_file_name(const std::string& name) {
   return agent_file_name(agent) == name ? std::optional(agent) : std::nullopt;
 }
 
-// The writer thread and its queue.
-struct DiskTier::Writer {
-  explicit Writer(std::function<void()> wake)
-      : wake_(std::move(wake)), thread_([this] { main(); }) {}
-
-  ~Writer() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      stop_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-
-  void main() {
-    name_thread("stomp-disk");
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (true) {
-      changed_.wait(lock, [this] { return stop_ || header_ != nullptr; });
-      if (!header_) {
-        return;
-      }
-      const auto start = std::chrono::steady_clock::now();
-      const std::unique_ptr<AgentFileHeader> header = std::move(header_);
-      Result result;
-      try {
-        write(*header, lock);
-      } catch (const std::exception& error) {
-        if (!lock.owns_lock()) {
-          lock.lock();
-        }
-        result.error = as_error(error, Code::kCachePersistence);
-        drain(lock);
-      }
-      result.seconds = std::chrono::duration<double>(
-                           std::chrono::steady_clock::now() - start)
-                           .count();
-      blocks_.clear();
-      queued_bytes_ = 0;
-      result_ = result;
-      wake_();
-    }
-  }
-
-  /// REQUIRES: lock held; holds it on return, may or may not on a throw.
-  void write(
-      const AgentFileHeader& header,
-      std::unique_lock<std::mutex>& lock) {
-    lock.unlock();
-    AgentFileWriter file(path_, header);
-    for (size_t i = 0; i < header.blocks.size(); i++) {
-      lock.lock();
-      changed_.wait(
-          lock, [this] { return stop_ || abandoned_ || !blocks_.empty(); });
-      if (abandoned_) {
-        throw *abandoned_;
-      }
-      if (blocks_.empty()) {
-        throw Error(
-            Code::kCachePersistence,
-            "The engine stopped before " + path_ + " was written.");
-      }
-      const std::vector<std::byte> block = std::move(blocks_.front());
-      blocks_.pop_front();
-      queued_bytes_ -= block.size();
-      handed_over_++;
-      lock.unlock();
-      wake_();
-      file.append_block(block);
-    }
-    written_bytes_ = file.finish();
-    lock.lock();
-  }
-
-  /// After a failure, takes the blocks that the engine still sends.
-  void drain(std::unique_lock<std::mutex>& lock) {
-    while (handed_over_ < expected_ && !abandoned_) {
-      changed_.wait(
-          lock, [this] { return stop_ || abandoned_ || !blocks_.empty(); });
-      if (blocks_.empty()) {
-        return;
-      }
-      handed_over_ += blocks_.size();
-      blocks_.clear();
-      queued_bytes_ = 0;
-      lock.unlock();
-      wake_();
-      lock.lock();
-    }
-  }
-
-  std::function<void()> wake_;
-  std::mutex mutex_; // guards what follows, down to result_
-  std::condition_variable changed_;
-  bool stop_ = false;
-  std::unique_ptr<AgentFileHeader> header_; // of the file to begin
-  std::string path_;
-  std::deque<std::vector<std::byte>> blocks_;
-  size_t queued_bytes_ = 0;
-  size_t handed_over_ = 0; // blocks taken from the queue
-  size_t expected_ = 0;    // blocks of the file
-  std::optional<Error> abandoned_;
-  uint64_t written_bytes_ = 0;
-  std::optional<Result> result_;
-
-  // Engine thread only: the file under way.
-  bool writing_ = false;
-  AgentFileHeader under_way_;
-
-  std::thread thread_; // last: starts when all else is there
-};
-
 DiskTier::DiskTier(
     const std::string& root,
     const std::string& fingerprint,
@@ -248,7 +127,7 @@ DiskTier::DiskTier(
   try {
     scan();
     others_.emplace(root, folder_);
-    writer_ = std::make_unique<Writer>(std::move(wake));
+    writer_ = std::make_unique<DiskWriter>(std::move(wake));
   } catch (...) {
     ::close(lock_);
     throw;
@@ -390,9 +269,7 @@ void DiskTier::remove(const std::string& agent) {
 }
 
 void DiskTier::begin(AgentFileHeader header) {
-  Writer& w = *writer_;
-  w.writing_ = true;
-  w.under_way_ = header;
+  under_way_ = header;
   std::string path = path_of(header.agent);
   if (header.segment) {
     make_folder(segments_.folder());
@@ -401,16 +278,7 @@ void DiskTier::begin(AgentFileHeader header) {
         static_cast<int>(header.tokens.size()) / header.spec.block_tokens;
     path = segments_.path_of(prefix_names(header, end).back());
   }
-  {
-    const std::lock_guard<std::mutex> lock(w.mutex_);
-    w.path_ = path;
-    w.handed_over_ = 0;
-    w.expected_ = header.blocks.size();
-    w.result_.reset();
-    w.abandoned_.reset();
-    w.header_ = std::make_unique<AgentFileHeader>(std::move(header));
-  }
-  w.changed_.notify_all();
+  writer_->begin(std::move(path), std::move(header));
 }
 
 uint64_t DiskTier::bytes() const {
@@ -444,59 +312,27 @@ void DiskTier::let_stay(const std::string& agent) {
   }
 }
 
-bool DiskTier::writing() const {
-  return writer_->writing_;
-}
-
-bool DiskTier::room() const {
-  const std::lock_guard<std::mutex> lock(writer_->mutex_);
-  return writer_->queued_bytes_ < kQueueBytes;
-}
-
 void DiskTier::push(std::vector<std::byte> block) {
-  {
-    const std::lock_guard<std::mutex> lock(writer_->mutex_);
-    writer_->queued_bytes_ += block.size();
-    writer_->blocks_.push_back(std::move(block));
-  }
-  writer_->changed_.notify_all();
+  writer_->push(std::move(block));
 }
 
 void DiskTier::abandon(Error why) {
-  {
-    const std::lock_guard<std::mutex> lock(writer_->mutex_);
-    writer_->abandoned_ = std::move(why);
-  }
-  writer_->changed_.notify_all();
+  writer_->abandon(std::move(why));
 }
 
 std::optional<DiskTier::Result> DiskTier::poll() {
-  Writer& w = *writer_;
-  if (!w.writing_) {
-    return std::nullopt;
-  }
-  std::optional<Result> result;
-  uint64_t bytes = 0;
-  {
-    const std::lock_guard<std::mutex> lock(w.mutex_);
-    result.swap(w.result_);
-    bytes = w.written_bytes_;
-  }
-  if (!result) {
-    return std::nullopt;
-  }
-  w.writing_ = false;
-  if (!result->error) {
-    written(bytes);
-  } else {
-    take_kept(w.under_way_.agent);
+  std::optional<Result> result = writer_->poll();
+  if (result && !result->error) {
+    written(result->bytes);
+  } else if (result) {
+    take_kept(under_way_.agent);
   }
   return result;
 }
 
 /// The file under way is there now.
 void DiskTier::written(uint64_t bytes) {
-  const AgentFileHeader& h = writer_->under_way_;
+  const AgentFileHeader& h = under_way_;
   bytes_.reset();
   if (h.segment) {
     const int end = static_cast<int>(h.tokens.size()) / h.spec.block_tokens;

@@ -1,7 +1,5 @@
-// The folder of agent files of one model, and the thread that writes them.
-//
-// All methods are for the engine thread; the writer thread only takes blocks
-// from a bounded queue, and calls `wake` when it took one or is done.
+// The folder of agent files of one model: which there are, and what is read,
+// written and removed. Engine thread only; `wake` is called on the writer's.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +12,7 @@
 
 #include "base/error.h"
 #include "store/agent_file.h"
+#include "store/disk_writer.h"
 #include "store/other_caches.h"
 #include "store/segments.h"
 
@@ -86,20 +85,14 @@ class DiskTier {
   //   begin, then push each block while room(), then poll until it is done.
   //   With abandon in the place of a block the file fails with that error.
   void begin(AgentFileHeader header);
-  bool writing() const;
-  bool room() const;
+  bool room() const { return writer_->room(); }
   void push(std::vector<std::byte> block);
   void abandon(Error why);
-  struct Result {
-    std::optional<Error> error;
-    double seconds = 0;
-  };
+  using Result = DiskWriter::Result;
   /// Set once, when the file begun last is on disk or has failed.
   std::optional<Result> poll();
 
  private:
-  struct Writer;
-
   std::string path_of(const std::string& agent) const;
   std::unique_ptr<AgentFileReader> verified(const std::string& agent);
   std::unique_ptr<AgentFileReader> take_kept(const std::string& agent);
@@ -114,7 +107,8 @@ class DiskTier {
   int lock_ = -1;                         // file descriptor
   std::map<std::string, Entry> entries_;
   std::unique_ptr<AgentFileReader> kept_; // by look(), or null
-  std::unique_ptr<Writer> writer_;
+  std::unique_ptr<DiskWriter> writer_;
+  AgentFileHeader under_way_; // of the file begun last
 };
 
 /// Takes an agent of the model out of a folder of caches that no engine uses,
