@@ -19,7 +19,18 @@ export class Watchdog {
 
   constructor(options: WatchdogOptions) {
     this.#options = options;
-    if (options.limitMs > 0) this.#timer = setInterval(() => this.#look(), options.limitMs / 4).unref();
+    if (options.limitMs > 0) this.#timer = this.#begin(options.limitMs / 4);
+  }
+
+  /** An engine that nobody holds any more may go: the timer does not keep it. */
+  #begin(everyMs: number): NodeJS.Timeout {
+    const self = new WeakRef<Watchdog>(this);
+    const timer = setInterval(() => {
+      const dog = self.deref();
+      if (dog) dog.#look();
+      else clearInterval(timer);
+    }, everyMs);
+    return timer.unref();
   }
 
   /** How long the engine has been at one step, once that is too long; else 0. */
