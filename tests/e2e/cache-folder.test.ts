@@ -25,7 +25,8 @@ it('copied elsewhere, it serves another server as it served the first', async ()
     const turn = await there.turn(agent, 'And what else');
     expect(turn.usage.restored_tokens).toBeGreaterThan(0);
     expect(turn.text).toBe(expected.text);
-    expect(turn.usage).toEqual(expected.usage);
+    const { cached_tokens, restored_tokens, miss_reason } = expected.usage;
+    expect(turn.usage).toMatchObject({ cached_tokens, restored_tokens, miss_reason });
   }
 });
 

@@ -149,6 +149,7 @@ class AgentStore {
       const;
   bool held_by_others(const BlockTable& table, int number) const;
   bool make_room_on_disk();
+  bool on_disk_only(const std::string& id) const;
   bool demote(const std::string& id);
   void demoted(const DiskTier::Result& result);
   AgentFileHeader snapshot(Job& job);

@@ -13,16 +13,19 @@ bool AgentStore::make_room_on_disk() {
   if (others.drop_one_aside()) {
     return true;
   }
-  const auto own = disk_->least_recent([this](const std::string& id) {
-    const std::shared_ptr<Agent> agent = find(id);
-    return !agent || (!agent->busy() && agent->kv.table.n_tokens == 0);
-  });
+  const auto own = disk_->least_recent(
+      [this](const std::string& id) { return on_disk_only(id); });
   const auto other = others.oldest_use();
   if (other && (!own || *other < disk_->entries().at(*own).used_ms)) {
     counters_.demotions += others.demote_oldest() ? 1 : 0;
     return true;
   }
   return own && demote(*own);
+}
+
+bool AgentStore::on_disk_only(const std::string& id) const {
+  const std::shared_ptr<Agent> agent = find(id);
+  return !agent || (!agent->busy() && agent->kv.table.n_tokens == 0);
 }
 
 /// An agent that is in use keeps its file whatever the budget says.

@@ -239,6 +239,9 @@ void check_coverage(const AgentFileHeader& h) {
 /// A segment's blocks are full, those of global groups, and end with its
 /// tokens.
 void check_segment(const AgentFileHeader& h) {
+  if (h.blocks.empty() || !h.segments.empty()) {
+    corrupt("a segment has blocks and no segments");
+  }
   const auto n_tokens = static_cast<int64_t>(h.tokens.size());
   const int64_t end = n_tokens / h.spec.block_tokens;
   std::vector<int64_t> next(h.spec.groups.size(), -1);
@@ -251,10 +254,9 @@ void check_segment(const AgentFileHeader& h) {
     }
     expected = int64_t{b.index} + 1;
   }
-  const bool ends = std::all_of(
-      next.begin(), next.end(), [&](int64_t n) { return n < 0 || n == end; });
-  if (!ends || h.blocks.empty() || end * h.spec.block_tokens != n_tokens ||
-      !h.segments.empty()) {
+  const bool ends =
+      std::ranges::all_of(next, [&](int64_t n) { return n < 0 || n == end; });
+  if (!ends || end * h.spec.block_tokens != n_tokens) {
     corrupt("its blocks do not end with its tokens");
   }
 }

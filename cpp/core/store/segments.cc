@@ -10,6 +10,29 @@ namespace stomp {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+/// Names of the prefixes that the blocks of a segment end; none for one that
+/// cannot be read or is another than its name says: those who use it tell.
+std::vector<std::string> prefixes_in(
+    const std::string& path,
+    const std::string& name) {
+  try {
+    const AgentFileReader reader(path, "");
+    const AgentFileHeader& h = reader.header();
+    const int end = static_cast<int>(h.tokens.size()) / h.spec.block_tokens;
+    const auto all = prefix_names(h, end);
+    if (!h.segment || all.empty() || all.back() != name) {
+      return {};
+    }
+    return {all.begin() + reader.blocks().front().index, all.end()};
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+} // namespace
+
 void Segments::scan(const std::map<std::string, std::string>& files) {
   read_folder();
   for (const auto& [agent, path] : files) {
@@ -43,26 +66,13 @@ void Segments::read_folder() {
   }
 }
 
-/// A segment that cannot be read is left to those who use it: they say so.
 void Segments::read(const std::string& file) {
   const std::string path = folder_ + "/" + file;
   const std::string name = *segment_of_file_name(file);
-  segments_[name]; // known, so that it goes when nobody uses it
-  try {
-    const AgentFileReader reader(path, "");
-    const AgentFileHeader& h = reader.header();
-    const int end = static_cast<int>(h.tokens.size()) / h.spec.block_tokens;
-    const auto all = prefix_names(h, end);
-    if (!h.segment || all.empty() || all.back() != name) {
-      return;
-    }
-    const int first = reader.blocks().front().index;
-    add(name,
-        {all.begin() + first, all.end()},
-        static_cast<uint64_t>(fs::file_size(path)));
-  } catch (const std::exception&) {
-    // Not to be used anew.
-  }
+  std::error_code gone;
+  const uint64_t bytes = fs::file_size(path, gone);
+  // Known in any case, so that it goes when nobody uses it.
+  add(name, prefixes_in(path, name), gone ? 0 : bytes);
 }
 
 std::vector<SegmentUse> Segments::covering(
