@@ -30,7 +30,7 @@ struct Wide : Bench {
     finish(submit(agent, words(kLong, seed), 1));
     save(agent);
     core->agents().evict(agent, {});
-    core->clear_caches(false, {}, [](std::optional<Error>) {});
+    core->clear_caches(false, {}, [](const std::optional<Error>&) {});
   }
 
   /// The most that one turn writes, until `done`; how many turns had a token

@@ -109,6 +109,10 @@ void SchedulerSimulator::disturb() {
   if (options_.faults && one_in(300)) {
     bench_.executor->fail_copies = 1;
   }
+  disturb_agents();
+}
+
+void SchedulerSimulator::disturb_agents() {
   AgentStore& agents = bench_.core->agents();
   const std::string agent = some_agent();
   if (agent.empty() || !agents.known(agent)) {

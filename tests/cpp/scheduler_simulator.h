@@ -58,6 +58,7 @@ class SchedulerSimulator {
 
   void arrive();
   void disturb();
+  void disturb_agents();
   void remove(const std::string& agent);
   void fork(const std::string& parent, const std::string& child);
   void turn();

@@ -71,24 +71,7 @@ class TokenExecutor : public Executor {
       for (int p = 0; p < end; p++) {
         held_.push_back(*slot(*s.table, p));
       }
-      const bool wants = s.output != Output::kNone;
-      std::vector<float>& logits = flight.logits[flight.tokens.size()];
-      flight.tokens.push_back(wants ? next(held_) : -1);
-      logits.clear();
-      if (s.output == Output::kLogits) {
-        logits.assign(vocab_, 0.0f);
-        logits[flight.tokens.back()] = 1.0f;
-        if (spoil && spoil(s)) {
-          logits[0] = std::numeric_limits<float>::quiet_NaN();
-        }
-      } else if (s.output == Output::kAllLogits) {
-        logits.assign(vocab_ * s.tokens.size(), 0.0f);
-        for (size_t i = 0; s.decode && i < s.tokens.size(); i++) {
-          const size_t known = held_.size() - s.tokens.size() + i + 1;
-          const int32_t token = next(std::span(held_).first(known));
-          logits[i * vocab_ + token] = 1.0f;
-        }
-      }
+      answer(s, flight);
     }
     max_rows = std::max(max_rows, rows);
     return ticket_;
@@ -167,6 +150,30 @@ class TokenExecutor : public Executor {
   std::string numerics = "tokens";
 
  private:
+  struct Flight;
+
+  /// What the slice wants, by the tokens in held_.
+  void answer(const Slice& s, Flight& flight) {
+    const bool wants = s.output != Output::kNone;
+    std::vector<float>& logits = flight.logits[flight.tokens.size()];
+    flight.tokens.push_back(wants ? next(held_) : -1);
+    logits.clear();
+    if (s.output == Output::kLogits) {
+      logits.assign(vocab_, 0.0f);
+      logits[flight.tokens.back()] = 1.0f;
+      if (spoil && spoil(s)) {
+        logits[0] = std::numeric_limits<float>::quiet_NaN();
+      }
+    } else if (s.output == Output::kAllLogits) {
+      logits.assign(vocab_ * s.tokens.size(), 0.0f);
+      for (size_t i = 0; s.decode && i < s.tokens.size(); i++) {
+        const size_t known = held_.size() - s.tokens.size() + i + 1;
+        const int32_t token = next(std::span(held_).first(known));
+        logits[i * vocab_ + token] = 1.0f;
+      }
+    }
+  }
+
   int32_t* slot(const BlockTable& table, int position) {
     const BlockId id = table.blocks[0].at(position / spec_.block_tokens);
     if (id == kNoBlock) {

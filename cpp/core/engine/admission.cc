@@ -181,6 +181,13 @@ void EngineCore::plan_restore(Sequence& seq) {
     agent.note = "the agent's cache belongs to another cache salt";
     return;
   }
+  begin_restore(seq, std::move(file));
+}
+
+/// The longest beginning of the prompt that the file has, if it is worth it.
+void EngineCore::begin_restore(
+    Sequence& seq,
+    std::unique_ptr<AgentFileReader> file) {
   const int common = std::min(
       common_prefix(file->header().tokens, seq.tokens),
       static_cast<int>(seq.tokens.size()) - 1);
@@ -192,7 +199,7 @@ void EngineCore::plan_restore(Sequence& seq) {
         "token " +
         std::to_string(common);
   }
-  if (common <= cache_->match(agent.kv, seq.tokens).shared) {
+  if (common <= cache_->match(seq.agent->kv, seq.tokens).shared) {
     return;
   }
   Restore restore(std::move(file), cache_->spec(), common);

@@ -100,6 +100,7 @@ class EngineCore {
   Admission try_admit(Sequence& seq);
   void refuse(Sequence& seq);
   void plan_restore(Sequence& seq);
+  void begin_restore(Sequence& seq, std::unique_ptr<AgentFileReader> file);
   void adopt(Sequence& seq);
   Admission make_room(const Sequence& seq);
   int promised(int group) const; // blocks that active sequences may take

@@ -180,6 +180,18 @@ float softmax_step(float* weights, float& top, float& total) {
   return factor;
 }
 
+template <int R, int N, class Piece>
+STOMP_INLINE void
+store_stretch(const Piece& piece, const F32 (&acc)[R][N], int dim, float* out) {
+  STOMP_UNROLL
+  for (int r = 0; r < R; r++) {
+    STOMP_UNROLL
+    for (int i = 0; i < N; i++) {
+      store(out + r * piece.padded + dim + i * kLanes, acc[r][i]);
+    }
+  }
+}
+
 /// out[r] = out[r] * factor[r] + added[r] + weights[r] . V, for N vectors of
 /// dimensions. Nothing is added but for codes that have biases.
 template <int R, int N, class Piece>
@@ -215,18 +227,14 @@ STOMP_INLINE void mix_stretch(
     for (int r = 0; r < R; r++) {
       STOMP_UNROLL
       for (int i = 0; i < N; i++) {
+        // The analyser does not see that a weight is there for every token.
+        // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage)
         acc[r][i] =
             fma(lanes[i], splat(weights[r * kPieceTokens + t]), acc[r][i]);
       }
     }
   }
-  STOMP_UNROLL
-  for (int r = 0; r < R; r++) {
-    STOMP_UNROLL
-    for (int i = 0; i < N; i++) {
-      store(out + r * piece.padded + dim + i * kLanes, acc[r][i]);
-    }
-  }
+  store_stretch<R, N>(piece, acc, dim, out);
 }
 
 /// out = weights times the scales of V in one group of dimensions. Positions

@@ -362,6 +362,9 @@ void KvPool::read_scales(
     int n,
     int kv_head,
     std::byte* to) const {
+  if (scales == nullptr) {
+    return; // there are none of this kind
+  }
   for (int row = 0; row < scale_rows_; row++) {
     for (int t = 0; t < n; t++) {
       const size_t i = static_cast<size_t>(row) * spec_.block_tokens + t;
@@ -376,6 +379,9 @@ void KvPool::write_scales(
     int n,
     int kv_head,
     uint16_t* scales) const {
+  if (scales == nullptr) {
+    return; // there are none of this kind
+  }
   for (int row = 0; row < scale_rows_; row++) {
     for (int t = 0; t < n; t++) {
       const size_t i = static_cast<size_t>(row) * spec_.block_tokens + t;
