@@ -236,6 +236,15 @@ void check_coverage(const AgentFileHeader& h) {
   }
 }
 
+/// Full, of a global group, and block number `expected` of it; -1: any.
+bool goes_on(
+    const ModelCacheSpec& spec,
+    const StoredBlock& b,
+    int64_t expected) {
+  return spec.groups[b.group].kind == AttentionKind::kGlobal &&
+      (expected < 0 || b.index == expected) && b.n_tokens == spec.block_tokens;
+}
+
 /// A segment's blocks are full, those of global groups, and end with its
 /// tokens.
 void check_segment(const AgentFileHeader& h) {
@@ -247,9 +256,7 @@ void check_segment(const AgentFileHeader& h) {
   std::vector<int64_t> next(h.spec.groups.size(), -1);
   for (const StoredBlock& b : h.blocks) {
     int64_t& expected = next[b.group];
-    const bool global = h.spec.groups[b.group].kind == AttentionKind::kGlobal;
-    if (!global || (expected >= 0 && b.index != expected) ||
-        b.n_tokens != h.spec.block_tokens) {
+    if (!goes_on(h.spec, b, expected)) {
       corrupt("its blocks are no run of full ones");
     }
     expected = int64_t{b.index} + 1;
