@@ -228,9 +228,10 @@ STOMP_INLINE void mix_stretch(
       STOMP_UNROLL
       for (int i = 0; i < N; i++) {
         // The analyser does not see that a weight is there for every token.
-        // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage)
+        // NOLINTBEGIN(clang-analyzer-core.CallAndMessage)
         acc[r][i] =
             fma(lanes[i], splat(weights[r * kPieceTokens + t]), acc[r][i]);
+        // NOLINTEND(clang-analyzer-core.CallAndMessage)
       }
     }
   }
