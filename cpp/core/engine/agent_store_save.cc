@@ -207,9 +207,8 @@ void AgentStore::finish_file(const DiskTier::Result& result) {
 std::optional<AgentFileHeader> AgentStore::share(
     const Job& job,
     AgentFileHeader& header) const {
-  const int full =
-      static_cast<int>(header.tokens.size()) / header.spec.block_tokens;
-  const std::vector<std::string> names = prefix_names(header, full);
+  const std::vector<std::string> names = prefix_names(header);
+  const int full = static_cast<int>(names.size());
   header.segments = disk_->segments().covering(names);
   int begun = 0;
   for (const SegmentUse& use : header.segments) {

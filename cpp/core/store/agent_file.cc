@@ -265,7 +265,7 @@ std::optional<std::string> segment_of_file_name(const std::string& file) {
       : std::nullopt;
 }
 
-std::vector<std::string> prefix_names(const AgentFileHeader& h, int blocks) {
+std::vector<std::string> prefix_names(const AgentFileHeader& h) {
   Sha256 prefix;
   prefix.update(h.fingerprint);
   prefix.update_u64(h.fingerprint.size());
@@ -278,7 +278,7 @@ std::vector<std::string> prefix_names(const AgentFileHeader& h, int blocks) {
   }
   const size_t size = h.spec.block_tokens;
   std::vector<std::string> names;
-  for (int i = 0; i < blocks; i++) {
+  for (size_t i = 0; (i + 1) * size <= h.tokens.size(); i++) {
     prefix.update(std::as_bytes(std::span(h.tokens).subspan(i * size, size)));
     Sha256 here = prefix;
     names.push_back(hex(here.finish(), kNameDigits / 2));

@@ -53,12 +53,9 @@ struct AgentFileHeader {
   std::vector<StoredBlock> blocks;  // in file order, those of segments not
 };
 
-/// Names of the prefixes that end with each of the first `blocks` blocks: a
-/// hash of everything that decides what is in them. A segment has the name of
-/// its whole prefix.
-std::vector<std::string> prefix_names(
-    const AgentFileHeader& header,
-    int blocks);
+/// Names of the prefixes that end with each full block: a hash of everything
+/// that decides what is in them. A segment has the name of its whole prefix.
+std::vector<std::string> prefix_names(const AgentFileHeader& header);
 
 /// What the agent's file at `path` uses, its seal unchecked: nothing when it is
 /// damaged. Not known of a file that cannot be opened just now, or of a later

@@ -68,11 +68,6 @@ int lock_folder(const std::string& root) {
   return fd;
 }
 
-bool ends_with(const std::string& text, const std::string& suffix) {
-  return text.size() >= suffix.size() &&
-      text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
-}
-
 } // namespace
 
 std::string agent_file_name(const std::string& agent) {
@@ -98,7 +93,7 @@ std::string agent_file_name(const std::string& agent) {
 }
 
 std::optional<std::string> agent_of_file_name(const std::string& name) {
-  if (!ends_with(name, kSuffix) || name.front() == '.') {
+  if (!name.ends_with(kSuffix) || name.front() == '.') {
     return std::nullopt;
   }
   const std::string stem = name.substr(0, name.size() + 1 - sizeof kSuffix);
@@ -274,9 +269,8 @@ void DiskTier::begin(AgentFileHeader header) {
   if (header.segment) {
     make_folder(segments_.folder());
     sync_directory(folder_);
-    const int end =
-        static_cast<int>(header.tokens.size()) / header.spec.block_tokens;
-    path = segments_.path_of(prefix_names(header, end).back());
+    prefixes_ = prefix_names(header);
+    path = segments_.path_of(prefixes_.back());
   }
   writer_->begin(std::move(path), std::move(header));
 }
@@ -335,10 +329,9 @@ void DiskTier::written(uint64_t bytes) {
   const AgentFileHeader& h = under_way_;
   bytes_.reset();
   if (h.segment) {
-    const int end = static_cast<int>(h.tokens.size()) / h.spec.block_tokens;
-    const auto names = prefix_names(h, end);
     const int first = h.blocks.front().index;
-    segments_.add(names.back(), {names.begin() + first, names.end()}, bytes);
+    segments_.add(
+        prefixes_.back(), {prefixes_.begin() + first, prefixes_.end()}, bytes);
     return;
   }
   take_kept(h.agent); // it may be the one from before

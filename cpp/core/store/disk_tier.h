@@ -108,7 +108,8 @@ class DiskTier {
   std::map<std::string, Entry> entries_;
   std::unique_ptr<AgentFileReader> kept_; // by look(), or null
   std::unique_ptr<DiskWriter> writer_;
-  AgentFileHeader under_way_; // of the file begun last
+  AgentFileHeader under_way_;         // of the file begun last
+  std::vector<std::string> prefixes_; // of its blocks, if it is a segment
 };
 
 /// Takes an agent of the model out of a folder of caches that no engine uses,

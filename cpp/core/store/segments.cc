@@ -20,8 +20,7 @@ std::vector<std::string> prefixes_in(
   try {
     const AgentFileReader reader(path, "");
     const AgentFileHeader& h = reader.header();
-    const int end = static_cast<int>(h.tokens.size()) / h.spec.block_tokens;
-    const auto all = prefix_names(h, end);
+    const auto all = prefix_names(h);
     if (!h.segment || all.empty() || all.back() != name) {
       return {};
     }
