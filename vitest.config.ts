@@ -17,6 +17,8 @@ const project = (name: string, testTimeout: number) => ({
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    // What a test waits for comes late where others use the machine.
+    expect: { poll: { timeout: 15_000 } },
     projects: [
       project('unit', 20_000),
       project('integration', 120_000),

@@ -92,7 +92,7 @@ describe('a load that is aborted half way', () => {
         () => 'loaded',
         (error: StompError) => error.code,
       );
-    await expect.poll(again, { timeout: 10_000 }).toBe('loaded');
+    await expect.poll(again).toBe('loaded');
   });
 });
 

@@ -155,7 +155,7 @@ describe('locks', () => {
         maasl.locks.acquire(both, { agentId: 'bob', sessionId: 's2', maxWaitMs }),
         maasl.locks.acquire('code:/z', { agentId: 'cid', sessionId: '\u001b[2J', maxWaitMs }),
       ].map((promise) => promise.catch((error: StompError) => error.code));
-      await vi.waitFor(async () => expect(await maasl.locks.waiting()).toHaveLength(2));
+      await expect.poll(() => maasl.locks.waiting()).toHaveLength(2);
       const { code, out } = await stomp('locks');
       expect(code).toBe(0);
       expect(out).toMatch(/^KEY +HOLDER +SESSION +TOKEN +HELD +TTL LEFT +WAITING$/m);

@@ -104,7 +104,7 @@ export function mirrorSuite(where: string, start: () => Bench): void {
 
     it('writes the use of a tool by itself before long, and when it is closed', async () => {
       mirror.toolUsed('append_entry', 'A');
-      await expect.poll(() => existsSync(path), { timeout: 10_000 }).toBe(true);
+      await expect.poll(() => existsSync(path)).toBe(true);
       mirror.toolUsed('read_recent', 'A');
       await mirror.close();
       expect(

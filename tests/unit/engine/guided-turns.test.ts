@@ -1,5 +1,5 @@
 /** Turns that ask for more than text: log-probabilities, scripts, seeds; and what is known of them early. */
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { ChatOptions, GenerationChunk } from '../../../ts/engine/types.js';
 import { Vocabulary } from '../../../ts/engine/vocabulary.js';
 import { type Rig, rig } from './fake-core.js';
@@ -184,7 +184,7 @@ describe('a turn of a form', () => {
     await new Promise((resolve) => setImmediate(resolve));
     cancelled?.cancel();
     expect((await cancelled?.result)?.finishReason).toBe('cancelled');
-    await vi.waitFor(() => expect(r.core.requests).toHaveLength(2), 15_000);
+    await expect.poll(() => r.core.requests).toHaveLength(2);
     await r.settle(Promise.all([first?.result, last?.result]));
     expect(r.core.compiled).toHaveLength(2);
     await r.turns.close();

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { ChatOptions, Generation, GenerationChunk } from '../../../ts/engine/types.js';
 import { textOf } from '../../chunks.js';
 import { type Rig, rig } from './fake-core.js';
@@ -26,7 +26,7 @@ async function collect(generation: Generation): Promise<GenerationChunk[]> {
 const lastPrompt = () => r.tokenizer.decode([...(r.core.requests.at(-1)?.prompt ?? [])]);
 const later = () => new Promise((resolve) => setTimeout(resolve, 5));
 /** Once the engine has been asked. */
-const begun = () => vi.waitFor(() => expect(r.core.requests).not.toHaveLength(0), 10_000);
+const begun = () => expect.poll(() => r.core.requests).not.toHaveLength(0);
 
 describe('a turn', () => {
   it('streams text and ends with a result that says the same', async () => {
@@ -130,7 +130,7 @@ describe('a turn', () => {
     for (const [name, generation] of Object.entries({ first, second, other })) {
       void generation.result.then(() => order.push(name));
     }
-    await vi.waitFor(() => expect(r.core.requests.map((request) => request.agent)).toEqual(['ann', 'bob']));
+    await expect.poll(() => r.core.requests.map((request) => request.agent)).toEqual(['ann', 'bob']);
     await r.settle(Promise.all([first.result, second.result, other.result]));
     expect(order.at(-1)).toBe('second');
     expect(lastPrompt()).toContain('<s>user one</s><s>assistant hello there</s><s>user two</s>');
@@ -365,18 +365,16 @@ describe('a turn that fails', () => {
 describe('saves in the background', () => {
   it('happen after every turn', async () => {
     await r.settle(chat('ann', 'one').result);
-    await vi.waitFor(() => expect(r.core.saves).toEqual(['ann']), 10_000);
+    await expect.poll(() => r.core.saves).toEqual(['ann']);
     await r.settle(chat('ann', 'two').result);
-    await vi.waitFor(() => expect(r.core.saves).toEqual(['ann', 'ann']), 10_000);
+    await expect.poll(() => r.core.saves).toEqual(['ann', 'ann']);
     expect(r.core.saved.get('ann')).toContain('two');
   });
 
   it('become warnings when they fail, and are tried again', async () => {
     r.core.saveError = { code: 'CACHE_PERSISTENCE', message: 'disk full', fields: {} };
     await r.settle(chat('ann', 'one').result);
-    await vi.waitFor(() =>
-      expect(r.warnings).toMatchObject([{ code: 'CACHE_PERSISTENCE', message: 'disk full' }]),
-    );
+    await expect.poll(() => r.warnings).toMatchObject([{ code: 'CACHE_PERSISTENCE', message: 'disk full' }]);
     await expect(r.conversations.save('ann')).rejects.toMatchObject({
       code: 'CACHE_PERSISTENCE',
       status: 507,

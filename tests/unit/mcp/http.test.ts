@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { McpHttp, type McpHttpOptions } from '../../../ts/mcp/index.js';
 import { openGuard } from '../guard/open-guard.js';
 
@@ -119,7 +119,7 @@ describe('sessions', () => {
     const session = { 'mcp-session-id': id };
     const params = { name: 'lock_acquire', arguments: { keys: ['k'], max_wait_ms: 60_000 } };
     const response = await send({ id: 7, method: 'tools/call', params }, session);
-    await vi.waitFor(async () => expect(await guard.maasl.locks.waiting()).toHaveLength(1));
+    await expect.poll(() => guard.maasl.locks.waiting()).toHaveLength(1);
     const cancelled = { id: undefined, method: 'notifications/cancelled', params: { requestId: 7 } };
     expect((await send(cancelled, session)).status).toBe(202);
     expect(await response.text()).not.toContain('"id":7');
@@ -133,7 +133,7 @@ describe('sessions', () => {
     await guard.maasl.locks.acquire('k', { agentId: 'other', sessionId: 'other' });
     const params = { name: 'lock_acquire', arguments: { keys: ['k'], max_wait_ms: 60_000 } };
     const waiters = async (count: number) =>
-      vi.waitFor(async () => expect(await guard.maasl.locks.waiting()).toHaveLength(count));
+      expect.poll(() => guard.maasl.locks.waiting()).toHaveLength(count);
     const leaving = new AbortController();
     await send({ id: 2, method: 'tools/call', params }, session, leaving.signal);
     const told = await send({ id: 3, method: 'tools/call', params }, session);
