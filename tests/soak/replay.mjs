@@ -39,6 +39,7 @@ for (const journal of journals) {
     ...options,
     cacheDir: null,
     speculation: 'off',
+    threads: 0,
     cacheBudgetMb: 2048,
   });
   for (const entry of turnsOf(journal)) {
