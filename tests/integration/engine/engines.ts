@@ -22,6 +22,11 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
+/** A prompt of so many tokens, none of them a marker, of which another seed's differs from the first token on. */
+export function promptIds(length: number, seed = 0): number[] {
+  return Array.from({ length }, (_, i) => 20 + ((i * 37 + i * i * 11 + seed * 101) % 480));
+}
+
 /** A folder that is gone after the test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'stomp-engine-'));
