@@ -1,5 +1,5 @@
 /** Engines for tests: small models, folders of their own, closed when the test is over. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +31,23 @@ export function promptIds(length: number, seed = 0): number[] {
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'stomp-engine-'));
   folders.push(folder);
+  return folder;
+}
+
+/** Changes a file of JSON. */
+export function editJson<T>(path: string, edit: (value: T) => void): void {
+  const value = JSON.parse(readFileSync(path, 'utf8')) as T;
+  edit(value);
+  writeFileSync(path, JSON.stringify(value));
+}
+
+/** The tiny model as a folder of its own, with room for lists of tools, which are long in so small a vocabulary. */
+export function roomyModel(): string {
+  const folder = join(temporaryFolder(), 'model');
+  cpSync(fixture('models/tiny-llama-bf16'), folder, { recursive: true });
+  editJson<Record<string, unknown>>(join(folder, 'config.json'), (config) => {
+    config['max_position_embeddings'] = 2048;
+  });
   return folder;
 }
 
