@@ -166,3 +166,23 @@ TEST("admission: what has ended is dropped, whoever is left goes on") {
   const Ids left = q.all();
   CHECK(std::set<int>(left.begin(), left.end()) == std::set<int>({1, 3, 5, 6}));
 }
+
+TEST("admission: who cancels requests does not put off others of the line") {
+  Queue q;
+  const int patient = q.push("", 10);
+  for (int i = 0; i < 20; i++) {
+    q.push("agent" + std::to_string(i), 10);
+    const int regretted = q.push("", 10);
+    q.queue.for_each([&](Sequence& seq) {
+      if (seq.request.id == regretted) {
+        seq.phase = Phase::kDone;
+      }
+    });
+    q.queue.erase_done();
+    if (q.take() == patient) {
+      CHECK_EQUAL(i, 0);
+      return;
+    }
+  }
+  CHECK(false); // passed by everybody
+}

@@ -183,10 +183,11 @@ inline std::vector<int32_t> words(int n, int seed) {
   return v;
 }
 
-inline std::vector<int32_t> answer(std::vector<int32_t> prompt, int n) {
+inline std::vector<int32_t>
+answer(std::vector<int32_t> prompt, int n, int vocab = kVocab) {
   std::vector<int32_t> out;
   for (int i = 0; i < n; i++) {
-    out.push_back(TokenExecutor::expected(prompt, kVocab));
+    out.push_back(TokenExecutor::expected(prompt, vocab));
     prompt.push_back(out.back());
   }
   return out;

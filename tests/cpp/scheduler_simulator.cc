@@ -190,7 +190,9 @@ void SchedulerSimulator::hear(StepEvents& events) {
   }
 }
 
-/// Nobody waits for longer than the lines before it and its class allow.
+/// Nobody waits for much longer than the lines before it and its class allow.
+/// Only first steps are seen here, not turns, so the bound has room to spare;
+/// admission_simulation_tests.cc holds the queue to the exact one.
 void SchedulerSimulator::hear_start(Live& live) {
   live.started = true;
   starts_++;

@@ -90,11 +90,11 @@ Sequence* AdmissionQueue::next() {
     if (!is_free(seq)) {
       continue; // behind its agent's earlier request; keeps its place
     }
-    if (current->deficit >= cost(seq)) {
-      return &seq;
+    if (current->deficit < cost(seq)) {
+      current->deficit += kQuantumTokens;
     }
-    current->deficit += kQuantumTokens;
-    if (current->deficit >= cost(seq)) {
+    current->in_turn = current->deficit >= cost(seq);
+    if (current->in_turn) {
       return &seq;
     }
     flows.splice(flows.end(), flows, current);
@@ -130,7 +130,7 @@ SequencePtr AdmissionQueue::take(Sequence& seq) {
 }
 
 /// A flow has lost requests: it may be at its end, or less urgent than it was,
-/// or its turn is over.
+/// or its turn is over. One that only waits for its turn keeps its place.
 void AdmissionQueue::settle(int from, Flows::iterator flow) {
   Flows& flows = classes_[from];
   if (flow->requests.empty()) {
@@ -141,7 +141,10 @@ void AdmissionQueue::settle(int from, Flows::iterator flow) {
   for (const SequencePtr& seq : flow->requests) {
     highest = std::min(highest, rank(*seq));
   }
-  if (highest != from || flow->deficit < cost(*flow->requests.front())) {
+  const bool over =
+      flow->in_turn && flow->deficit < cost(*flow->requests.front());
+  if (highest != from || over) {
+    flow->in_turn = false;
     Flows& to = classes_[highest];
     to.splice(to.end(), flows, flow);
   }

@@ -56,6 +56,7 @@ class AdmissionQueue {
     std::string agent;
     std::deque<SequencePtr> requests;
     int64_t deficit = 0; // tokens that its turns were worth and it did not take
+    bool in_turn = false; // was first, and has not moved to the end since
   };
   using Flows = std::list<Flow>;
 

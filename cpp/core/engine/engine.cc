@@ -14,8 +14,6 @@
 
 namespace stomp {
 
-namespace {
-
 std::unique_ptr<Executor> make_executor(const EngineOptions& options) {
   ExecutorOptions executor;
   executor.threads = options.threads;
@@ -28,8 +26,6 @@ std::unique_ptr<Executor> make_executor(const EngineOptions& options) {
       : make_cpu_executor(executor);
 }
 
-} // namespace
-
 struct Engine::Impl {
   using Command = std::function<void(EngineCore&)>;
 
@@ -37,8 +33,10 @@ struct Engine::Impl {
       EngineOptions options,
       std::function<void(double)> progress,
       Reply<EngineInfo> ready,
-      OnStep on_step)
-      : thread_([this,
+      OnStep on_step,
+      MakeExecutor make)
+      : make_executor_(std::move(make)),
+        thread_([this,
                  options = std::move(options),
                  progress = std::move(progress),
                  ready = std::move(ready),
@@ -109,7 +107,7 @@ struct Engine::Impl {
     std::unique_ptr<EngineCore> core;
     try {
       std::shared_ptr<const Model> model = open_model(options.model_path);
-      std::unique_ptr<Executor> executor = make_executor(options);
+      std::unique_ptr<Executor> executor = make_executor_(options);
       executor->load(model, progress);
       core = std::make_unique<EngineCore>(
           options,
@@ -189,6 +187,7 @@ struct Engine::Impl {
       std::make_shared<GrammarCache>();
   FormWorker forms_;
 
+  const MakeExecutor make_executor_;
   Heartbeat heartbeat_;
   Done closed_; // set while closing; engine thread only
 
@@ -205,12 +204,14 @@ Engine::Engine(
     EngineOptions options,
     std::function<void(double)> progress,
     Reply<EngineInfo> ready,
-    OnStep on_step)
+    OnStep on_step,
+    MakeExecutor make)
     : impl_(std::make_unique<Impl>(
           std::move(options),
           std::move(progress),
           std::move(ready),
-          std::move(on_step))) {}
+          std::move(on_step),
+          std::move(make))) {}
 
 Engine::~Engine() = default;
 

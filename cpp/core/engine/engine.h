@@ -198,6 +198,9 @@ struct EngineInfo {
   ExecutorInfo executor;
 };
 
+/// The executor that the options name. Throws what its own maker throws.
+std::unique_ptr<Executor> make_executor(const EngineOptions& options);
+
 class Engine {
  public:
   /// May move out what it wants to keep; the rest is dropped, and the memory
@@ -206,6 +209,9 @@ class Engine {
   template <class T>
   using Reply = std::function<void(std::optional<Error>, T)>;
   using Done = std::function<void(std::optional<Error>)>;
+  /// What makes the executor, on the engine thread.
+  using MakeExecutor =
+      std::function<std::unique_ptr<Executor>(const EngineOptions&)>;
 
   /// Starts the engine thread and loads there. `ready` is called once; after
   /// an error the engine is good for nothing but destruction.
@@ -213,7 +219,8 @@ class Engine {
       EngineOptions options,
       std::function<void(double)> progress,
       Reply<EngineInfo> ready,
-      OnStep on_step);
+      OnStep on_step,
+      MakeExecutor make = make_executor);
   /// Stops at once; close() first to save.
   ~Engine();
 

@@ -1,7 +1,7 @@
 /** Many agents from one long parent. */
 import { expect, it } from 'vitest';
 import { defaultModel } from '../../../ts/engine/models/known-models.js';
-import { load } from './engines.js';
+import { load, promptIds } from './engines.js';
 
 it('sixteen forks of a parent of 6K tokens take one more block each, once they say something of their own', async () => {
   const engine = await load(defaultModel, { threads: 0, blockTokens: 64, cacheBudgetMb: 512 });
@@ -9,7 +9,7 @@ it('sixteen forks of a parent of 6K tokens take one more block each, once they s
     const [pool] = (await engine.stats()).pool;
     return pool ? pool.capacity - pool.free - pool.cached : 0;
   };
-  const ids = Array.from({ length: 6144 }, (_, i) => 100 + ((i * 37 + i * i * 11) % 40_000));
+  const ids = promptIds(6144);
   const options = { maxTokens: 2, ignoreEos: true };
   await engine.agent('parent').generate(ids, { ...options, maxTokens: 1 }).result;
   const alone = await used();
@@ -18,7 +18,7 @@ it('sixteen forks of a parent of 6K tokens take one more block each, once they s
   for (const id of forks) await engine.agent('parent').fork(id);
   expect(await used()).toBe(alone);
   const answers = await Promise.all(
-    forks.map((id, i) => engine.agent(id).generate([...ids, 200 + i], options).result),
+    forks.map((id, i) => engine.agent(id).generate([...ids, 1000 + i], options).result),
   );
   for (const { usage } of answers) expect(usage.cachedTokens).toBe(6144);
   expect(await used()).toBe(alone + 16);

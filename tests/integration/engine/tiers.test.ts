@@ -4,12 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Engine } from '../../../ts/engine/engine.js';
 import type { EngineOptions } from '../../../ts/engine/types.js';
-import { load, temporaryFolder, tinyModel } from './engines.js';
+import { load, promptIds, temporaryFolder, tinyModel } from './engines.js';
 
 const answerOptions = { maxTokens: 8, ignoreEos: true } as const;
-
-const prompt = (length: number, seed = 0) =>
-  Array.from({ length }, (_, i) => 20 + ((i * 37 + i * i * 11 + seed * 101) % 200));
 
 const open = (cacheDir: string, options: EngineOptions = {}) =>
   load(tinyModel, { numerics: 'exact', cacheDir, ...options });
@@ -27,10 +24,10 @@ function modelFolder(cacheDir: string): string {
 /** A family that begins alike, saved. */
 async function saveFamily(cacheDir: string): Promise<void> {
   const engine = await open(cacheDir);
-  await answer(engine, 'parent', prompt(200));
+  await answer(engine, 'parent', promptIds(200));
   for (const id of ['a', 'b']) {
     await engine.agent('parent').fork(id);
-    await answer(engine, id, [...prompt(200), ...prompt(20, id.charCodeAt(0))]);
+    await answer(engine, id, [...promptIds(200), ...promptIds(20, id.charCodeAt(0))]);
   }
   await engine.close();
 }
@@ -47,7 +44,7 @@ describe('agents on disk', () => {
     // The parent may have been saved before anybody shared its beginning.
     expect([segment, 2 * segment]).toContain(stats.diskSharedBytes);
     expect(stats.diskBytes).toBeGreaterThan(segment);
-    const ids = [...prompt(200), ...prompt(20, 'b'.charCodeAt(0))];
+    const ids = [...promptIds(200), ...promptIds(20, 'b'.charCodeAt(0))];
     expect((await answer(engine, 'b', ids)).usage.restoredTokens).toBe(219);
   });
 
@@ -59,7 +56,7 @@ describe('agents on disk', () => {
     for (const name of readdirSync(copy, { recursive: true, encoding: 'utf8' }))
       utimesSync(join(copy, name), 1, 1);
     const [left, taken] = [await open(cacheDir), await open(copy)];
-    const ids = [...prompt(200), ...prompt(20, 'a'.charCodeAt(0)), 30, 31];
+    const ids = [...promptIds(200), ...promptIds(20, 'a'.charCodeAt(0)), 30, 31];
     const [here, there] = [await answer(left, 'a', ids), await answer(taken, 'a', ids)];
     expect(there.usage.restoredTokens).toBeGreaterThanOrEqual(220);
     expect(there.tokens).toEqual(here.tokens);
@@ -68,18 +65,18 @@ describe('agents on disk', () => {
   it('keep within their budget: files set aside go first, then caches, never transcripts', async () => {
     const cacheDir = temporaryFolder();
     const first = await open(cacheDir);
-    await answer(first, 'old', prompt(300));
+    await answer(first, 'old', promptIds(300));
     await first.close();
     const folder = modelFolder(cacheDir);
     const aside = join(folder, 'x.safetensors.corrupt');
     writeFileSync(aside, Buffer.alloc(2 << 20));
     const unlimited = await open(cacheDir, { diskBudgetMb: 0 });
-    await answer(unlimited, 'new', prompt(20));
+    await answer(unlimited, 'new', promptIds(20));
     await unlimited.close();
     expect(existsSync(aside)).toBe(true);
 
     const limited = await open(cacheDir, { diskBudgetMb: 1 });
-    await answer(limited, 'new', prompt(30));
+    await answer(limited, 'new', promptIds(30));
     await limited.agent('new').save();
     await expect.poll(() => existsSync(aside)).toBe(false);
     expect(await limited.agent('old').info()).toMatchObject({ tier: 'warm' });
@@ -89,11 +86,11 @@ describe('agents on disk', () => {
     mkdirSync(join(cacheDir, 'other'));
     writeFileSync(join(cacheDir, 'other', 'y.safetensors'), Buffer.alloc(2 << 20));
     const full = await open(cacheDir, { diskBudgetMb: 1 });
-    await answer(full, 'new', prompt(40));
+    await answer(full, 'new', promptIds(40));
     await full.agent('new').save();
     await expect.poll(async () => (await full.agent('old').info())?.tier).toBe('cold');
     expect((await full.stats()).demotions).toBe(1);
-    const again = await answer(full, 'old', prompt(300));
+    const again = await answer(full, 'old', promptIds(300));
     expect(again.usage).toMatchObject({
       restoredTokens: 0,
       missReason: expect.stringContaining('room on the disk'),

@@ -1,12 +1,11 @@
 /** Calls that are forced or strict, in the manner of every family, through the real core: all are valid calls. */
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Engine } from '../../../ts/engine/engine.js';
 import { defaultModel } from '../../../ts/engine/models/known-models.js';
 import type { ChatOptions, GenerationResult } from '../../../ts/engine/types.js';
 import * as templates from '../../unit/engine/tools/templates.js';
-import { fixture, load, temporaryFolder } from './engines.js';
+import { editJson, load, roomyModel } from './engines.js';
 
 interface TokenizerFile {
   model: { vocab: Record<string, number>; merges: unknown[] };
@@ -15,21 +14,11 @@ interface TokenizerFile {
 
 /** The tiny model with this template; the markers take the places of the tokens that were merged last. */
 function familyModel(template: string, markers: readonly string[], special: boolean): string {
-  const folder = join(temporaryFolder(), 'model');
-  cpSync(fixture('models/tiny-llama-bf16'), folder, { recursive: true });
-  const change = <T>(name: string, edit: (value: T) => void) => {
-    const path = join(folder, name);
-    const value = JSON.parse(readFileSync(path, 'utf8')) as T;
-    edit(value);
-    writeFileSync(path, JSON.stringify(value));
-  };
-  change<Record<string, unknown>>('tokenizer_config.json', (config) => {
+  const folder = roomyModel();
+  editJson<Record<string, unknown>>(join(folder, 'tokenizer_config.json'), (config) => {
     config['chat_template'] = template;
   });
-  change<Record<string, unknown>>('config.json', (config) => {
-    config['max_position_embeddings'] = 2048; // lists of tools are long in so small a vocabulary
-  });
-  change<TokenizerFile>('tokenizer.json', ({ model, added_tokens }) => {
+  editJson<TokenizerFile>(join(folder, 'tokenizer.json'), ({ model, added_tokens }) => {
     const known = new Set(added_tokens.map(({ content }) => content));
     const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special };
     for (const content of markers.filter((marker) => !known.has(marker))) {

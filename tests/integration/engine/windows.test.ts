@@ -5,14 +5,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Engine } from '../../../ts/engine/engine.js';
 import type { EngineOptions } from '../../../ts/engine/types.js';
-import { fixture, load, temporaryFolder } from './engines.js';
+import { fixture, load, promptIds, temporaryFolder } from './engines.js';
 
 const model = fixture('models/tiny-gemma3_text-bf16');
 const options = { maxTokens: 12, ignoreEos: true } as const;
-
-/** A prompt of so many tokens, none of them a marker. */
-const prompt = (length: number, seed = 0) =>
-  Array.from({ length }, (_, i) => 20 + ((i * 37 + i * i * 11 + seed * 101) % 480));
 
 const open = (changes: EngineOptions = {}) => load(model, { numerics: 'exact', ...changes });
 
@@ -26,7 +22,7 @@ const used = async (engine: Engine) =>
 describe.each(['cpu', 'mlx'] as const)('windows on the %s executor', (executor) => {
   it('hold their tokens and no more', async () => {
     const engine = await open({ executor });
-    await answer(engine, 'a', prompt(400));
+    await answer(engine, 'a', promptIds(400));
     const [global, sliding] = await used(engine);
     expect(global).toBe(Math.ceil(411 / 16)); // the last token was not computed
     expect(sliding).toBeLessThanOrEqual(Math.ceil(20 / 16) + 1);
@@ -36,10 +32,10 @@ describe.each(['cpu', 'mlx'] as const)('windows on the %s executor', (executor) 
     const engine = await open({ executor, cacheBudgetMb: 1, prefillStepTokens: 32, maxContext: 500 });
     const [global, sliding] = (await engine.stats()).pool;
     expect(sliding?.capacity).toBeLessThan(global?.capacity ?? 0);
-    const long = prompt(440);
+    const long = promptIds(440);
     const alone = await answer(engine, 'a', long);
     const all = await Promise.all(
-      ['b', 'c', 'd', 'e', 'f', 'g'].map((id, i) => answer(engine, id, prompt(440, i))),
+      ['b', 'c', 'd', 'e', 'f', 'g'].map((id, i) => answer(engine, id, promptIds(440, i))),
     );
     expect(all[0]?.tokens).toEqual(alone.tokens);
   });
@@ -47,9 +43,9 @@ describe.each(['cpu', 'mlx'] as const)('windows on the %s executor', (executor) 
   it('go on after an eviction, in another process, and in a fork, as if computed at once', async () => {
     const cacheDir = temporaryFolder();
     const first = await open({ executor, cacheDir });
-    const ids = prompt(120);
+    const ids = promptIds(120);
     const begun = await answer(first, 'a', ids);
-    const longer = [...ids, ...begun.tokens, ...prompt(30, 5)];
+    const longer = [...ids, ...begun.tokens, ...promptIds(30, 5)];
     await first.agent('a').evict();
     await first.agent('a').fork('b');
     const forked = await answer(first, 'b', longer);
@@ -66,14 +62,14 @@ describe.each(['cpu', 'mlx'] as const)('windows on the %s executor', (executor) 
 
   it('say why a shorter prompt finds nothing', async () => {
     const engine = await open({ executor, cacheDir: temporaryFolder() });
-    const ids = prompt(200);
+    const ids = promptIds(200);
     await answer(engine, 'a', ids);
     await engine.agent('a').evict();
     await engine.clearCaches();
-    const other = await answer(engine, 'a', [...ids.slice(0, 60), ...prompt(20, 9)]);
+    const other = await answer(engine, 'a', [...ids.slice(0, 60), ...promptIds(20, 9)]);
     expect(other.usage.cachedTokens).toBe(0);
     expect(other.usage.missReason).toMatch(/at token 60.*sliding windows have passed/);
-    const cold = await answer(await open({ executor }), 'x', [...ids.slice(0, 60), ...prompt(20, 9)]);
+    const cold = await answer(await open({ executor }), 'x', [...ids.slice(0, 60), ...promptIds(20, 9)]);
     expect(other.tokens).toEqual(cold.tokens);
   });
 });
