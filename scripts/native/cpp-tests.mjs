@@ -88,6 +88,8 @@ export function runProgram(program, args, env) {
   return { passed, failed: Math.max(failed, 1) };
 }
 
+const suppressions = (name) => `suppressions=${join(root, 'tests', 'cpp', name)}`;
+
 /** The default model's file, for the tests that judge by it; brought when it is not there yet. */
 async function defaultModelFile() {
   if (!existsSync(join(root, 'dist'))) throw new Error('dist is missing: run npm run build:ts first');
@@ -106,9 +108,9 @@ export async function runCppTests({ sanitize = '' } = {}) {
   const env = {
     STOMP_TEST_MODEL: process.env.STOMP_TEST_MODEL || (await defaultModelFile()),
     ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
-    LSAN_OPTIONS: `suppressions=${join(root, 'tests', 'cpp', 'lsan.supp')}`,
+    LSAN_OPTIONS: suppressions('lsan.supp'),
     UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
-    TSAN_OPTIONS: 'halt_on_error=1',
+    TSAN_OPTIONS: `halt_on_error=1:${suppressions('tsan.supp')}`,
   };
   const programs = ['stomp_tests'];
   if (existsSync(join(tree, 'mlx'))) programs.push('stomp_mlx_tests');

@@ -12,6 +12,8 @@ export class Agents {
   #current = new Map();
   /** Looked after since this process began: what is on disk of them is whole. */
   #seen = new Set();
+  /** Had a turn since: the engine has all that the journal has of them. */
+  #asked = new Set();
   #next = 0;
 
   /** Goes on where the journal ends. */
@@ -56,6 +58,7 @@ export class Agents {
     this.#count('restored', usage.restoredTokens > 0 ? 1 : 0);
     this.#count('tokens', tokens.length + usage.computedTokens);
     this.#count('accepted drafts', usage.acceptedTokens);
+    this.#asked.add(id);
     this.#write({ type: 'turn', id, model, added, options, tokens, whole: true });
   }
 
@@ -71,6 +74,7 @@ export class Agents {
     }
     const { tokens, finishReason } = await generation.result;
     if (tokens.length === 0) return; // it may not have begun
+    this.#asked.add(id);
     this.#write({ type: 'turn', id, model, added, options, tokens, whole: finishReason !== 'cancelled' });
   }
 
@@ -82,7 +86,7 @@ export class Agents {
     const { length } = this.#tokensOf(id);
     if (length === 0) return;
     await engine.agent(id).save();
-    this.#write({ type: 'saved', id, length });
+    if (this.#asked.has(id)) this.#write({ type: 'saved', id, length });
   }
 
   /** A new conversation goes on from this one; both do. */
@@ -90,12 +94,24 @@ export class Agents {
     if (this.#tokensOf(id).length === 0) return;
     const slot = slotOf(id);
     const to = this.#newId(slot);
-    await engine.agent(id).fork(to);
+    if (!(await this.#isForked(engine.agent(id), to))) return;
     this.#write({ type: 'fork', id: to, from: id });
     this.#seen.add(to);
     await this.turn(engine, model, to);
     await this.end(engine, model, id);
     this.#current.set(keyOf(slot, model), to);
+  }
+
+  /** All may be running, and leave no room to bring the parent back from disk: that is said, and can be tried again. */
+  async #isForked(agent, to) {
+    try {
+      await agent.fork(to);
+      return true;
+    } catch (error) {
+      if (error.code !== 'POOL_EXHAUSTED') throw error;
+      this.#count('no room to fork');
+      return false;
+    }
   }
 
   async end(engine, model, id) {
@@ -120,6 +136,7 @@ export class Agents {
   #forget(model, id) {
     this.#write({ type: 'end', id });
     this.#seen.delete(id);
+    this.#asked.delete(id);
     this.#current.delete(keyOf(slotOf(id), model));
   }
 

@@ -67,7 +67,7 @@ async function takeTurns() {
   const [first, ...others] = task.models;
   for (let round = 0; !stopping(); round++) {
     await registry.swap(round % 2 ? others[(round >> 1) % others.length] : first);
-    await withEngine((engine) => agents.tidy(engine));
+    await gate.alone(() => withEngine((engine) => agents.tidy(engine)));
     await pause(task.roundMs);
     await gate.alone(() => withEngine(look));
   }
