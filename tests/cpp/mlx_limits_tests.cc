@@ -157,8 +157,8 @@ TEST(
   CHECK_ERROR(executor("cpu", 6), Code::kInvalidRequest);
 }
 
-// AddressSanitizer's allocator ends the process instead.
-#ifndef __SANITIZE_ADDRESS__
+// The allocators of sanitizers end the process instead.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST("mlx: a pool beyond the machine is refused") {
   if (!built()) {
     return;
