@@ -4,7 +4,6 @@ import { apply, read, write } from './journal.mjs';
 import { between, operationOf, turnOf } from './work.mjs';
 
 export class Agents {
-  #counts = {};
   #path;
   #random;
   #conversations = new Map();
@@ -32,15 +31,7 @@ export class Agents {
     const id = this.#conversationOf(model, slot);
     if (!(await this.#isThere(engine, id))) return this.#forget(model, id);
     const operation = operationOf(this.#random, this.#tokensOf(id).length, engine.info.contextTokens);
-    this.#count(operation);
     await this[operation](engine, model, id);
-  }
-
-  /** Turns answered, cancelled, restored from disk, …: how often each, since the last time this was asked. */
-  takeCounts() {
-    const counts = this.#counts;
-    this.#counts = {};
-    return counts;
   }
 
   /** Forgets what an earlier process left on disk and the journal does not know. */
@@ -55,11 +46,8 @@ export class Agents {
     const { tokens, usage } = await this.#ask(engine, id, added, options).result;
     if (tokens.length !== options.maxTokens)
       throw new Error(`${id}: ${tokens.length} tokens instead of ${options.maxTokens}`);
-    this.#count('restored', usage.restoredTokens > 0 ? 1 : 0);
-    this.#count('tokens', tokens.length + usage.computedTokens);
-    this.#count('accepted drafts', usage.acceptedTokens);
     this.#asked.add(id);
-    this.#write({ type: 'turn', id, model, added, options, tokens, whole: true });
+    this.#write({ type: 'turn', id, model, added, options, tokens, whole: true, ...figures(usage) });
   }
 
   /** A turn that is told to end before its answer has. */
@@ -72,14 +60,17 @@ export class Agents {
       left -= tokens.length;
       if (left <= 0) break;
     }
-    const { tokens, finishReason } = await generation.result;
+    const { tokens, finishReason, usage } = await generation.result;
     if (tokens.length === 0) return; // it may not have begun
     this.#asked.add(id);
-    this.#write({ type: 'turn', id, model, added, options, tokens, whole: finishReason !== 'cancelled' });
+    const whole = finishReason !== 'cancelled';
+    this.#write({ type: 'turn', id, model, added, options, tokens, whole, ...figures(usage) });
   }
 
   async evict(engine, _model, id) {
-    if (this.#tokensOf(id).length > 0) await engine.agent(id).evict();
+    if (this.#tokensOf(id).length === 0) return;
+    await engine.agent(id).evict();
+    this.#write({ type: 'evicted', id });
   }
 
   async save(engine, _model, id) {
@@ -109,7 +100,7 @@ export class Agents {
       return true;
     } catch (error) {
       if (error.code !== 'POOL_EXHAUSTED') throw error;
-      this.#count('no room to fork');
+      this.#write({ type: 'no room', id: agent.id });
       return false;
     }
   }
@@ -129,7 +120,7 @@ export class Agents {
     const found = (await agent.transcript()).tokens;
     if (!isDeepStrictEqual(found.slice(0, saved), tokens.slice(0, saved)))
       throw new Error(`${id}: of ${saved} tokens that were saved not all are there; found ${found.length}`);
-    this.#count('found again');
+    this.#write({ type: 'found', id });
     return true;
   }
 
@@ -163,11 +154,12 @@ export class Agents {
     write(this.#path, entry);
     apply(this.#conversations, entry);
   }
-
-  #count(what, more = 1) {
-    this.#counts[what] = (this.#counts[what] ?? 0) + more;
-  }
 }
 
+const figures = ({ restoredTokens, computedTokens, acceptedTokens }) => ({
+  restored: restoredTokens,
+  computed: computedTokens,
+  accepted: acceptedTokens,
+});
 const keyOf = (slot, model) => `${slot} ${model}`;
 const slotOf = (id) => id.split('-')[0];

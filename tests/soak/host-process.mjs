@@ -10,8 +10,6 @@ const program = fileURLToPath(new URL('host.mjs', import.meta.url));
 export class Host {
   looks = [];
   kills = 0;
-  /** What its agents did; of a life that was cut, up to the last look. */
-  counts = new Map();
   #name;
   #path;
   #child;
@@ -62,11 +60,9 @@ export class Host {
     });
   }
 
-  #hear({ type, counts, ...found }) {
+  #hear({ type, ...found }) {
     if (type === 'look') this.looks.push(found);
     else this.#eventLoopMs = found.eventLoopMs;
-    for (const [what, count] of Object.entries(counts))
-      this.counts.set(what, (this.counts.get(what) ?? 0) + count);
   }
 
   async kill() {

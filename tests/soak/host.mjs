@@ -58,8 +58,7 @@ async function look(engine, model) {
   const held = pool.map(({ capacity, free }) => capacity - free);
   const left = { active, waiting, liveGenerations, held: Math.max(...held) };
   if (Object.values(left).some((count) => count !== 0)) throw new Error(`left over: ${JSON.stringify(left)}`);
-  const counts = agents.takeCounts();
-  process.send({ type: 'look', counts, model, memory, preemptions, evictionsHot, demotions });
+  process.send({ type: 'look', model, memory, preemptions, evictionsHot, demotions });
 }
 
 /** The first of the models is at work every other time. */
@@ -97,7 +96,7 @@ try {
     p99: delay.percentile(99) / 1e6,
     max: delay.max / 1e6,
   };
-  process.send({ type: 'end', counts: agents.takeCounts(), eventLoopMs });
+  process.send({ type: 'end', eventLoopMs });
   process.removeAllListeners('disconnect');
   process.disconnect();
 } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * Twelve agents at work for an hour, in two processes: `npm run soak [-- --minutes 60] [--seed 1] [--share 0.05]`.
+ * Twelve agents at work for an hour, in two processes: `npm run soak [-- --minutes 60] [--seed 1] [--share 0.2]`.
  *
  * In both, agents of different habits ask, cancel, fork, save, are evicted and end, under a cache and a disk that are
  * too small for them, while three models of different families take turns. The first process lives to the end: its
@@ -19,6 +19,7 @@ import { parseArgs } from 'node:util';
 import { median } from '../../bench/statistics.mjs';
 import { defaultModel } from '../../dist/index.js';
 import { Host } from './host-process.mjs';
+import { read, summary } from './journal.mjs';
 import { between, randomOf } from './work.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -50,7 +51,7 @@ function options() {
       minutes: { type: 'string', default: '60' },
       seconds: { type: 'string' },
       seed: { type: 'string', default: '1' },
-      share: { type: 'string', default: '0.05' },
+      share: { type: 'string', default: '0.2' },
       folder: { type: 'string' },
     },
   });
@@ -67,7 +68,7 @@ function options() {
 async function weather(steady, killed, { seconds, seed }) {
   const random = randomOf(seed);
   const end = performance.now() + seconds * 1000;
-  const period = Math.min(60_000, seconds * 250);
+  const period = Math.min(60_000, Math.max(8_000, seconds * 250));
   let told = performance.now();
   for (let left = end - performance.now(); left > 0; left = end - performance.now()) {
     await new Promise((resolve) => setTimeout(resolve, Math.min(left, between(random, period / 4, period))));
@@ -105,7 +106,7 @@ function judgeMemory(steady) {
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 
 function judgeWork(name, host) {
-  const figures = [...host.counts].map(([what, count]) => `${what} ${count}`);
+  const figures = Object.entries(summary(read(host.journal))).map(([what, count]) => `${what} ${count}`);
   judge(`${name} process`, host.looks.length > 0, figures.join(', '));
   const of = (key) => sum(host.looks.map((look) => look[key]));
   console.log(
