@@ -61,7 +61,8 @@ export interface Provider {
   /**
    * Asks, and tells what comes as it comes. Passing failures are tried again, as `Retry-After` says.
    * @throws StompError PROVIDER_FAILED when it goes wrong for good, PROVIDER_LIMITED when the account's limit does not
-   *   end soon, PROVIDER_KEY_MISSING, CANCELLED by the signal
+   *   end soon, PROVIDER_KEY_MISSING, PROVIDER_MISSING when its client library is not installed,
+   *   CANCELLED by the signal
    */
   send(request: ProviderRequest, onEvent: (event: ProviderEvent) => void): Promise<ProviderAnswer>;
   /** Removes what it has left with the provider, such as cached content. May be called again. */
