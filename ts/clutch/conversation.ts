@@ -33,6 +33,8 @@ export interface ToolResult {
   readonly output: string;
   /** It was refused or went wrong; `output` says why. */
   readonly failed: boolean;
+  /** Where in `output` a block begins that says how files have changed; it is cut off when a newer one comes. */
+  readonly refreshAt?: number;
 }
 
 export interface UserMessage {

@@ -1,5 +1,6 @@
 /** What a tool of a run is: it says what it would do before anything is done, and does exactly that. */
 import type { ToolSpec } from '../conversation.js';
+import type { PathRules } from '../paths.js';
 
 /** For whom a tool works, and where. */
 export interface ToolScope {
@@ -8,6 +9,8 @@ export interface ToolScope {
   readonly sessionId: string;
   /** Canonical; relative paths start here. */
   readonly baseDir: string;
+  /** Which files and folders the run may touch. */
+  readonly paths: PathRules;
   readonly signal: AbortSignal;
 }
 
@@ -37,13 +40,22 @@ export interface RunTool extends ToolSpec {
    */
   readonly kind: 'read' | 'write' | 'ask';
   /**
-   * Reads arguments that the model or a person has written into a payload.
-   * @throws StompError INVALID_REQUEST, PATH_DENIED: told to whoever wrote them
+   * Reads arguments that the model has written into a payload: paths resolved, defaults filled in.
+   * @throws StompError INVALID_REQUEST, PATH_DENIED: told to the model
    */
   prepare(args: unknown, scope: ToolScope): Promise<Payload>;
+  /**
+   * The payload with what a person has changed of it.
+   * @param edits the changed fields
+   * @throws as `prepare`: told to the person
+   */
+  edit(payload: Payload, edits: Payload, scope: ToolScope): Promise<Payload>;
   /** For the gate; called again after an edit. @throws as `prepare` */
   preview(payload: Payload, scope: ToolScope): Promise<Preview>;
-  /** Does what the payload says. Failures that the model should know of are outcomes, not errors. */
+  /**
+   * Does what the payload says. Failures that the model should know of are outcomes, not errors.
+   * @throws StompError CANCELLED by the signal
+   */
   run(payload: Payload, scope: ToolScope): Promise<Outcome>;
 }
 
