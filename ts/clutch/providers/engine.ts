@@ -3,9 +3,11 @@ import type { Engine } from '../../engine/engine.js';
 import type { Lease } from '../../engine/leases.js';
 import type { ModelStatus } from '../../engine/model-status.js';
 import type { ChatMessage, ChatOptions, Generation } from '../../engine/types.js';
+import { StompError } from '../../errors.js';
 import { checkModel } from '../../serve/model-name.js';
 import type { AssistantMessage, Message } from '../conversation.js';
 import { type AnswerSink, keptFor, type ProviderAdapter } from './adapter.js';
+import { estimateRequest } from './estimate.js';
 import type { ProviderAnswer, ProviderRequest } from './provider.js';
 
 /** What is used of a `ModelRegistry`, or of a server's source of engines. */
@@ -51,7 +53,11 @@ export class EngineAdapter implements ProviderAdapter {
     const { agentId } = request;
     const messages = messagesOf(request, this.#setup.name);
     return this.#leased(unstoppable, ({ engine }) =>
-      engine.countTokens(messages, { agentId, tools: request.tools }),
+      engine.countTokens(messages, { agentId, tools: request.tools }).catch((error: unknown) => {
+        // Of what is much too long the engine tells the least that it can be.
+        if (!(error instanceof StompError) || error.code !== 'CONTEXT_OVERFLOW') throw error;
+        return Math.max(estimateRequest(request), Number(error.fields['promptTokens']));
+      }),
     );
   }
 

@@ -181,7 +181,7 @@ const adapters: Readonly<Record<ProviderKind, (context: OpenContext) => Provider
         min: 1,
         max: 1_000_000,
       }),
-      now: (systems.clock ?? systemClock).now,
+      now: () => (systems.clock ?? systemClock).now(),
       onWarning: systems.onWarning ?? ((warning) => process.emitWarning(warning)),
     }),
   'gemini-cli': ({ options, systems, defaultModel, key }) =>
