@@ -54,17 +54,21 @@ export interface Provider {
   readonly defaultModel: string;
   /** Requests at a time; more wait. */
   readonly maxConcurrent: number;
-  /** Beyond so many tokens the oldest turns of a conversation are left out. */
-  historyTokens(model: string): Promise<number>;
+  /** Beyond so many tokens of a request its oldest turns are left out. */
+  historyTokens(request: Pick<ProviderRequest, 'model' | 'maxTokens'>): Promise<number>;
   /** Of texts and messages as this provider counts them, or a fair guess that is rather too high. */
   countTokens(request: Omit<ProviderRequest, 'signal'>): Promise<number>;
   /**
-   * Asks, and tells what comes as it comes. Passing failures are tried again, as `Retry-After` says.
+   * Asks, and tells what comes as it comes. Passing failures are tried again, as `Retry-After` says. What is beyond
+   * `historyTokens` is left out.
    * @throws StompError PROVIDER_FAILED when it goes wrong for good, PROVIDER_LIMITED when the account's limit does not
    *   end soon, PROVIDER_KEY_MISSING, PROVIDER_MISSING when its client library is not installed,
-   *   CANCELLED by the signal
+   *   CANCELLED by the signal, SHUTTING_DOWN once it is being closed; from the own engine, what its turns throw
    */
   send(request: ProviderRequest, onEvent: (event: ProviderEvent) => void): Promise<ProviderAnswer>;
-  /** Removes what it has left with the provider, such as cached content. May be called again. */
+  /**
+   * Ends what is still being asked and removes what was left with the provider, such as cached content. May be called
+   * again.
+   */
   close(): Promise<void>;
 }
