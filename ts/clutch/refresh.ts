@@ -7,13 +7,12 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { sha256 } from '../guard/file-text.js';
 import { canonicalPath } from '../paths.js';
-import type { Message, ToolMessage, ToolResult } from './conversation.js';
+import { refreshHeading } from './refresh-blocks.js';
 import { cutOutput } from './tools/limits.js';
 import { countLines, unifiedDiff } from './unified-diff.js';
 
 /** Files up to so many lines are shown in full. */
 export const fullLines = 200;
-export const refreshHeading = '[SYSTEM: FILES UPDATED]';
 
 const mostFileBytes = 1 << 20;
 /** Of one file in a block. */
@@ -153,44 +152,4 @@ interface StampStats {
 
 function stampText({ mtimeNs, ctimeNs, size, ino }: StampStats): string {
   return [mtimeNs, ctimeNs, size, ino].join(' ');
-}
-
-/** The conversation with a block on its last tool result, and without those before. */
-export function withRefresh(messages: readonly Message[], block: string): Message[] {
-  const last = messages.at(-1);
-  const result = last?.role === 'tool' ? last.results.at(-1) : undefined;
-  if (last?.role !== 'tool' || !result) {
-    throw new TypeError('A conversation is refreshed after the results of a round.');
-  }
-  const refreshed: ToolResult = {
-    ...result,
-    output: `${result.output}\n\n${block}`,
-    refreshAt: result.output.length,
-  };
-  const message: ToolMessage = { ...last, results: [...last.results.slice(0, -1), refreshed] };
-  return [...stripped(messages.slice(0, -1)), message];
-}
-
-/** Without all blocks but the newest, which says what the others said. Messages without one are the same objects. */
-export function stripStaleRefreshes(messages: readonly Message[]): Message[] {
-  const newest = messages.findLastIndex(
-    ({ role, ...rest }) => role === 'tool' && 'results' in rest && rest.results.some(hasRefresh),
-  );
-  return newest < 0 ? [...messages] : [...stripped(messages.slice(0, newest)), ...messages.slice(newest)];
-}
-
-function stripped(messages: readonly Message[]): Message[] {
-  return messages.map((message) => {
-    if (message.role !== 'tool' || !message.results.some(hasRefresh)) return message;
-    return { ...message, results: message.results.map(withoutRefresh) };
-  });
-}
-
-function hasRefresh({ refreshAt }: ToolResult): boolean {
-  return refreshAt !== undefined;
-}
-
-function withoutRefresh(result: ToolResult): ToolResult {
-  const { refreshAt, ...rest } = result;
-  return refreshAt === undefined ? result : { ...rest, output: result.output.slice(0, refreshAt) };
 }

@@ -11,13 +11,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Message } from '../../../ts/clutch/conversation.js';
-import {
-  refresh,
-  stripStaleRefreshes,
-  type TrackedFile,
-  track,
-  withRefresh,
-} from '../../../ts/clutch/refresh.js';
+import { refresh, type TrackedFile, track } from '../../../ts/clutch/refresh.js';
+import { stripStaleRefreshes, withRefresh } from '../../../ts/clutch/refresh-blocks.js';
 
 const lines = (count: number) => Array.from({ length: count }, (_, at) => `line ${at + 1}\n`).join('');
 

@@ -1,13 +1,11 @@
 /** Texts and conversations made to fit what a provider takes. Pure, but for `fitHistory`, which has tokens counted. */
-import type { Message, ToolMessage, ToolResult } from '../conversation.js';
+import type { Message } from '../conversation.js';
+import { stripStaleRefreshes } from '../refresh-blocks.js';
 import { estimateMessage } from './estimate.js';
 import type { Provider, ProviderRequest } from './provider.js';
 
 /** Longest block of system text. */
 export const systemBlockChars = 120_000;
-
-/** Begins what a run appends to the last result of a round when files have changed. */
-export const refreshMark = '[SYSTEM: FILES UPDATED]';
 
 /** In pieces that give the text again when joined; at line ends where there are any, never within a character. */
 export function splitText(text: string, maxChars = systemBlockChars): string[] {
@@ -27,29 +25,6 @@ function pieceEnd(text: string, start: number, maxChars: number): number {
   if (line > start) return line;
   const isSplit = /^[\uDC00-\uDFFF]/.test(text.slice(limit, limit + 1)) && maxChars > 1;
   return isSplit ? limit - 1 : limit;
-}
-
-/** Takes the refreshes out of all results but those of the newest tool message that has one. */
-export function stripStaleRefreshes(messages: readonly Message[]): Message[] {
-  const newest = messages.findLastIndex((message) => message.role === 'tool' && refreshAt(message) >= 0);
-  return messages.map((message, index) =>
-    message.role === 'tool' && index < newest ? withoutRefresh(message) : message,
-  );
-}
-
-/** Where the refresh begins in the last result; -1: there is none. It stands on lines of its own. */
-function refreshAt({ results }: ToolMessage): number {
-  const output = results.at(-1)?.output ?? '';
-  if (output.startsWith(`${refreshMark}\n`)) return 0;
-  return output.lastIndexOf(`\n${refreshMark}\n`);
-}
-
-function withoutRefresh(message: ToolMessage): ToolMessage {
-  const start = refreshAt(message);
-  const last = message.results.at(-1);
-  if (start < 0 || !last) return message;
-  const stripped: ToolResult = { ...last, output: last.output.slice(0, start).trimEnd() };
-  return { ...message, results: [...message.results.slice(0, -1), stripped] };
 }
 
 /**

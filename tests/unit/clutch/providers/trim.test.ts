@@ -3,13 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Message, ToolMessage } from '../../../../ts/clutch/conversation.js';
 import { estimateMessage } from '../../../../ts/clutch/providers/estimate.js';
-import {
-  dropOldestTurns,
-  fitHistory,
-  refreshMark,
-  splitText,
-  stripStaleRefreshes,
-} from '../../../../ts/clutch/providers/trim.js';
+import { dropOldestTurns, fitHistory, splitText } from '../../../../ts/clutch/providers/trim.js';
 import { request } from './doubles.js';
 
 let calls = 0;
@@ -85,31 +79,6 @@ describe('turns that are dropped', () => {
   });
 });
 
-describe('refreshes that are stale', () => {
-  const refreshed = (text: string): ToolMessage => ({
-    role: 'tool',
-    results: [
-      { id: 'a', name: 'look', output: `${text}\n\n${refreshMark}\n\nfirst result keeps it`, failed: false },
-      { id: 'b', name: 'look', output: `${text}\n\n${refreshMark}\n\n+new line`, failed: false },
-    ],
-  });
-
-  it('go from the last result of each round but the newest that has one', () => {
-    const messages: Message[] = [refreshed('one'), refreshed('two'), { role: 'user', text: refreshMark }];
-    const [first, second, third] = stripStaleRefreshes(messages) as [ToolMessage, ToolMessage, Message];
-    expect(first.results.map(({ output }) => output)).toEqual([refreshed('one').results[0]?.output, 'one']);
-    expect([second, third]).toEqual(messages.slice(1));
-  });
-
-  it('leave what merely speaks of them', () => {
-    const talk: Message = {
-      role: 'tool',
-      results: [{ id: 'a', name: 'look', output: `It says ${refreshMark} there`, failed: false }],
-    };
-    expect(stripStaleRefreshes([talk, refreshed('new')])[0]).toEqual(talk);
-  });
-});
-
 describe('a history', () => {
   const provider = (limit: number) => ({
     historyTokens: async () => limit,
@@ -124,14 +93,14 @@ describe('a history', () => {
   });
 
   it('loses nothing but stale refreshes where that is enough', async () => {
-    const stale = `${'x'.repeat(10)}\n\n${refreshMark}\n\n${'y'.repeat(3000)}`;
+    const stale = { output: `${'x'.repeat(10)}${'y'.repeat(3000)}`, refreshAt: 10 };
     const messages = [...turn([5, 5], true)];
     const tool = messages[2] as ToolMessage;
-    messages[2] = { ...tool, results: tool.results.map((one) => ({ ...one, output: stale })) };
+    messages[2] = { ...tool, results: tool.results.map((one) => ({ ...one, ...stale })) };
     const newest = messages[4] as ToolMessage;
     messages[4] = {
       ...newest,
-      results: newest.results.map((one) => ({ ...one, output: `${refreshMark}\n` })),
+      results: newest.results.map((one) => ({ ...one, refreshAt: one.output.length })),
     };
     const kept = await fitHistory(provider(500), request({ messages }));
     expect(kept).toHaveLength(messages.length);
