@@ -4,7 +4,7 @@ import { StompError } from '../errors.js';
 import { Maasl } from '../guard/index.js';
 import { canonicalPath } from '../paths.js';
 import type { Storage } from '../storage/storage.js';
-import { type ContextClock, contextClock } from './clock.js';
+import { type WallClock, wallClock } from '../storage/wall-clock.js';
 import { CurrentProjects } from './current-projects.js';
 import { migrateLegacyState } from './legacy.js';
 import { unfinishedLogs } from './log-rows.js';
@@ -55,7 +55,7 @@ export interface ContextParts {
   readonly roots: readonly string[];
   /** The database and the state file, where they are files: no log may take their place. */
   readonly ownFiles: readonly string[];
-  readonly clock: ContextClock;
+  readonly clock: WallClock;
   readonly sessions: Sessions;
   readonly current: CurrentProjects;
   readonly projects: Projects;
@@ -120,7 +120,7 @@ async function partsOver(maasl: Maasl, ownsMaasl: boolean, checked: Checked): Pr
   const { storage } = maasl;
   if (!storage) refuse('maasl', maasl, 'a guard with a database');
   await storage.migrate(contextMigrations);
-  const clock = contextClock(storage, now);
+  const clock = wallClock(storage, now);
   const sessions = new Sessions(storage, clock, rules);
   const log = await openLog(options, maasl, roots);
   const projects = new Projects(storage, clock);

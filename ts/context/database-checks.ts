@@ -1,7 +1,7 @@
 /** Checks of the tables of sessions, current projects and logs. */
 import { type Migration, type Row, rows, type Storage, type Work } from '../storage/storage.js';
+import type { WallClock } from '../storage/wall-clock.js';
 import type { Check, Finding } from './check.js';
-import type { ContextClock } from './clock.js';
 import { entryStatuses } from './entry.js';
 import { recordEvent, textOf } from './events.js';
 import type { StateMirror } from './mirror.js';
@@ -11,7 +11,7 @@ export interface DatabaseChecksOptions {
   readonly storage: Storage;
   /** All that the tables were made by. */
   readonly migrations: readonly Migration[];
-  readonly clock: ContextClock;
+  readonly clock: WallClock;
   /** Left out: there is no state file. */
   readonly mirror?: StateMirror;
 }
@@ -142,7 +142,7 @@ function indexCheck(storage: Storage, migrations: readonly Migration[]): Check {
 const longOverMs = 3_600_000;
 
 /** Sessions that are still called active though their lease is long over, or another one has begun. */
-function sessionCheck(storage: Storage, clock: ContextClock): Check {
+function sessionCheck(storage: Storage, clock: WallClock): Check {
   return checkOf(storage, 'sessions', function* () {
     const at = yield* clock.now();
     const over = yield* rows(
@@ -185,7 +185,7 @@ function* expire({ id, agent_id }: Row, reason: 'lease' | 'superseded', at: numb
 }
 
 /** Versions that are behind their events: they would be given twice. */
-function versionCheck(storage: Storage, clock: ContextClock): Check {
+function versionCheck(storage: Storage, clock: WallClock): Check {
   return checkOf(storage, 'versions', function* () {
     const found = yield* rows(
       `SELECT e.agent_id, max(e.actual_version) AS latest, p.version FROM agent_project_events AS e
@@ -204,7 +204,7 @@ function versionCheck(storage: Storage, clock: ContextClock): Check {
   });
 }
 
-function* raise(agentId: string, version: number, clock: ContextClock): Work<string> {
+function* raise(agentId: string, version: number, clock: WallClock): Work<string> {
   yield* lockAgent(agentId);
   const raised = yield* rows(
     'UPDATE agent_projects SET version = ? WHERE agent_id = ? AND version < ? RETURNING agent_id',
@@ -234,7 +234,7 @@ function* raise(agentId: string, version: number, clock: ContextClock): Work<str
 }
 
 /** Current projects of projects and sessions that there are not. */
-function referenceCheck(storage: Storage, clock: ContextClock): Check {
+function referenceCheck(storage: Storage, clock: WallClock): Check {
   return checkOf(storage, 'references', function* () {
     const projects = yield* rows(
       `SELECT agent_id, project_name, version FROM agent_projects AS a WHERE project_name IS NOT NULL
@@ -260,7 +260,7 @@ function referenceCheck(storage: Storage, clock: ContextClock): Check {
 }
 
 /** As if the project had just been deleted: the version stays. */
-function* clearProject({ agent_id, project_name, version }: Row, clock: ContextClock): Work<string> {
+function* clearProject({ agent_id, project_name, version }: Row, clock: WallClock): Work<string> {
   const [agentId, from] = [String(agent_id), String(project_name)];
   yield* lockAgent(agentId);
   const cleared = yield* rows(

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { StompError } from '../errors.js';
 import { type Row, rows, type SqlValue, type Storage, type Work } from '../storage/storage.js';
-import type { ContextClock } from './clock.js';
+import type { WallClock } from '../storage/wall-clock.js';
 import type { Meta } from './entry.js';
 import { projectNotFound } from './errors.js';
 import { recordEvent } from './events.js';
@@ -15,9 +15,9 @@ const columns = 'name, root, progress_log_path, description, tags, meta, created
 
 export class Projects {
   readonly #storage: Storage;
-  readonly #clock: ContextClock;
+  readonly #clock: WallClock;
 
-  constructor(storage: Storage, clock: ContextClock) {
+  constructor(storage: Storage, clock: WallClock) {
     this.#storage = storage;
     this.#clock = clock;
   }

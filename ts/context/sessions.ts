@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { StompError } from '../errors.js';
 import { type Row, rows, type SqlValue, type Storage, type Work } from '../storage/storage.js';
-import type { ContextClock } from './clock.js';
+import type { WallClock } from '../storage/wall-clock.js';
 import type { Meta } from './entry.js';
 import { recordEvent, textOf } from './events.js';
 import type { AgentSession } from './types.js';
@@ -36,9 +36,9 @@ const columns = 'id, agent_id, started_at, last_active_at, expires_at, status, r
 export class Sessions {
   readonly rules: SessionRules;
   readonly #storage: Storage;
-  readonly #clock: ContextClock;
+  readonly #clock: WallClock;
 
-  constructor(storage: Storage, clock: ContextClock, rules: SessionRules) {
+  constructor(storage: Storage, clock: WallClock, rules: SessionRules) {
     this.#storage = storage;
     this.#clock = clock;
     this.rules = rules;

@@ -6,7 +6,7 @@ import type { ServedModel } from './service.js';
  * An alias that ends in `*` stands for every name that begins like it. A request without a name gets the one model there is.
  * @throws StompError MODEL_NOT_FOUND
  */
-export function checkModel(name: string | undefined, model: ServedModel): void {
+export function checkModel(name: string | undefined, model: Pick<ServedModel, 'id' | 'aliases'>): void {
   if (name === undefined || name === model.id) return;
   if (model.aliases.some((alias) => isMeant(alias, name))) return;
   const allowed = [model.id, ...model.aliases].join(', ');

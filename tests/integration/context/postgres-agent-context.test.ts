@@ -1,11 +1,11 @@
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { contextClock } from '../../../ts/context/clock.js';
 import { listEvents } from '../../../ts/context/events.js';
 import { Projects } from '../../../ts/context/projects.js';
 import { contextMigrations } from '../../../ts/context/schema.js';
 import { Sessions } from '../../../ts/context/sessions.js';
 import { PostgresStorage } from '../../../ts/storage/postgres.js';
+import { wallClock } from '../../../ts/storage/wall-clock.js';
 import { postgresDatabase } from '../../servers/databases.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
 import { Relay } from '../../servers/relay.js';
@@ -32,7 +32,7 @@ it('a session is begun, and a project deleted, once, when the answer to the comm
   };
   try {
     await storage.migrate(contextMigrations);
-    const clock = contextClock(storage);
+    const clock = wallClock(storage);
     const sessions = new Sessions(storage, clock, { ttlMs: 60_000, maxActive: 10, startsPerMinute: 10 });
     const projects = new Projects(storage, clock);
     const place = { root: tmpdir(), progress_log_path: '/log.md' };

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { contextClock } from '../../../ts/context/clock.js';
 import { databaseChecks } from '../../../ts/context/database-checks.js';
 import { runChecks } from '../../../ts/context/doctor.js';
+import { wallClock } from '../../../ts/storage/wall-clock.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
 import { postgresBench } from '../../unit/context/bench.js';
 import { doctorSuite } from '../../unit/context/doctor.suite.js';
@@ -20,7 +20,7 @@ it('finds indexes of PostgreSQL that are not valid, and makes them anew', async 
   await bench.damage(
     "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'agent_sessions_agent'::regclass",
   );
-  const checks = databaseChecks({ storage, migrations: [], clock: contextClock(storage) });
+  const checks = databaseChecks({ storage, migrations: [], clock: wallClock(storage) });
   expect((await runChecks(checks)).findings).toMatchObject([
     { check: 'structure', problem: 'The index agent_sessions_agent is not valid.', repair: null },
   ]);

@@ -2,12 +2,12 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Check } from '../../../ts/context/check.js';
-import { contextClock } from '../../../ts/context/clock.js';
 import { databaseChecks } from '../../../ts/context/database-checks.js';
 import { runChecks } from '../../../ts/context/doctor.js';
 import { StateMirror } from '../../../ts/context/mirror.js';
 import { contextMigrations } from '../../../ts/context/schema.js';
 import type { Storage } from '../../../ts/storage/storage.js';
+import { wallClock } from '../../../ts/storage/wall-clock.js';
 import { addProject, addSession, all, type Bench, run, setProject } from './bench.js';
 import { fill } from './transfer.suite.js';
 
@@ -28,7 +28,7 @@ export function doctorSuite(where: string, start: () => Bench): void {
       checks = databaseChecks({
         storage,
         migrations: contextMigrations,
-        clock: contextClock(storage, () => now),
+        clock: wallClock(storage, () => now),
         mirror: new StateMirror({ storage, path }),
       });
       await addProject(storage, 'a');
@@ -152,7 +152,7 @@ export function doctorSuite(where: string, start: () => Bench): void {
       const logs = databaseChecks({
         storage: filled,
         migrations: [],
-        clock: contextClock(filled, () => now),
+        clock: wallClock(filled, () => now),
       }).filter(({ name }) => name === 'logs');
       expect((await runChecks(logs)).findings[0]).toMatchObject({ subject: 'A', repair: null });
       const { findings } = await runChecks(logs, { repair: true });

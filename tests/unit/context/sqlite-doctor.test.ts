@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { contextClock } from '../../../ts/context/clock.js';
 import { databaseChecks } from '../../../ts/context/database-checks.js';
 import { runChecks } from '../../../ts/context/doctor.js';
+import { wallClock } from '../../../ts/storage/wall-clock.js';
 import { addSession, sqliteBench } from './bench.js';
 import { doctorSuite } from './doctor.suite.js';
 
@@ -16,7 +16,7 @@ it('finds indexes of SQLite that do not belong to their tables, and makes them a
     "UPDATE sqlite_master SET sql = replace(sql, '(agent_id, started_at)', '(id, started_at)') WHERE name = 'agent_sessions_agent'",
   );
   const storage = await bench.open();
-  const checks = databaseChecks({ storage, migrations: [], clock: contextClock(storage) });
+  const checks = databaseChecks({ storage, migrations: [], clock: wallClock(storage) });
   const found = await runChecks(checks);
   expect(found.findings.length).toBeGreaterThan(0);
   expect(found.findings.every(({ problem }) => problem.includes('agent_sessions_agent'))).toBe(true);
@@ -35,7 +35,7 @@ it('says what cannot be repaired', async () => {
     'PRAGMA ignore_check_constraints = ON',
     "INSERT INTO agent_sessions VALUES ('x', 'A', 1, 1, 1, 'asleep', NULL, '{}')",
   );
-  const checks = databaseChecks({ storage, migrations: [], clock: contextClock(storage) });
+  const checks = databaseChecks({ storage, migrations: [], clock: wallClock(storage) });
   const report = await runChecks(checks, { repair: true });
   expect(report).toMatchObject({ ok: false, repaired: 0 });
   expect(report.findings).toMatchObject([

@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { refuse } from '../../arguments.js';
 import { StompError } from '../../errors.js';
-import { type Migration, rows, type Statement, type Storage, type Work } from '../../storage/storage.js';
+import { type Migration, rows, type Storage, type Work } from '../../storage/storage.js';
+import { wallClock } from '../../storage/wall-clock.js';
 import { isLine } from '../symbols/given-address.js';
 import type { Amendment, Intent, Reservation } from '../types.js';
 import { maxNameLength } from './fields.js';
@@ -198,7 +199,7 @@ export class SqlRecordStore implements RecordStore {
   /** @returns whether it was given; undefined while somebody else has it */
   *#take(owner: string): Work<true | undefined> {
     const { repository, aloneMs } = this.#options;
-    const now = clockOf(this.#storage);
+    const now = wallClock(this.#storage).expression();
     const [row] = yield* rows(
       // One that runs for much longer than any was set by a clock that has been put back since.
       `INSERT INTO reservation_locks (repository, owner, until_ms) VALUES (?, ?, ${now.sql} + ?)
@@ -223,12 +224,6 @@ export class SqlRecordStore implements RecordStore {
     // What is written is written; what cannot be given back now runs out.
     await this.#storage.write(remove).catch(() => undefined);
   }
-}
-
-/** Milliseconds since 1970 by one clock for all that use the database. */
-function clockOf({ dialect }: Storage): Statement {
-  if (dialect === 'sqlite') return { sql: '?', params: [Date.now()] };
-  return { sql: '(extract(epoch FROM clock_timestamp()) * 1000)::bigint', params: [] };
 }
 
 function overtaken(repository: string): StompError {

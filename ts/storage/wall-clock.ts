@@ -1,7 +1,7 @@
-/** The time by which leases run: that of the database's machine, or of whoever opened the context. */
-import { rows, type Statement, type Storage, type Work } from '../storage/storage.js';
+/** The time of day by which leases and deadlines run: that of the database's machine, or of whoever opened it. */
+import { rows, type Statement, type Storage, type Work } from './storage.js';
 
-export interface ContextClock {
+export interface WallClock {
   /** Milliseconds since 1970, as a part of a statement. */
   expression(): Statement;
   /** The same within a transaction. */
@@ -12,7 +12,7 @@ export interface ContextClock {
  * @param given replaces the clock, for tests and simulations. Without it SQLite has the clock of its only machine, and
  *   PostgreSQL its own for all of them.
  */
-export function contextClock({ dialect }: Pick<Storage, 'dialect'>, given?: () => number): ContextClock {
+export function wallClock({ dialect }: Pick<Storage, 'dialect'>, given?: () => number): WallClock {
   if (!given && dialect === 'postgres') return databaseClock;
   const now = given ?? Date.now;
   return {
@@ -24,7 +24,7 @@ export function contextClock({ dialect }: Pick<Storage, 'dialect'>, given?: () =
   };
 }
 
-const databaseClock: ContextClock = {
+const databaseClock: WallClock = {
   expression: () => ({ sql: '(extract(epoch FROM clock_timestamp()) * 1000)::bigint', params: [] }),
   *now() {
     const [row] = yield* rows(`SELECT ${databaseClock.expression().sql} AS now`);

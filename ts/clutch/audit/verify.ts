@@ -1,0 +1,106 @@
+/** Whether the audit of a session is as it was written. */
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { sha256 } from '../../guard/file-text.js';
+import { type ChainHead, chainStart, type EntryFormat, nextHead, type SealedEntry } from './chain.js';
+import { filesOfChain } from './chained-file.js';
+import { type AuditFile, type AuditHeads, auditFiles } from './run-audit.js';
+
+/** Something that is not as it was written. */
+export interface AuditFault {
+  /** In the folder. */
+  readonly file: string;
+  /** Number of the entry at which it shows; 0 for a whole file. */
+  readonly seq: number;
+  readonly problem: string;
+}
+
+export interface AuditReport {
+  readonly faults: readonly AuditFault[];
+  /** How many entries were found, in all files. */
+  readonly entries: number;
+}
+
+interface PlacedEntry extends SealedEntry {
+  readonly file: string;
+}
+
+/**
+ * Finds lines that were changed, taken out, put in or brought into another order, and scripts that were changed.
+ * @param heads what `RunAudit.sync` gave at some time: without them, lines missing at the very end cannot be noticed
+ */
+export function verifyAudit(folder: string, heads?: AuditHeads): AuditReport {
+  const reports = (Object.keys(auditFiles) as AuditFile[]).map((file) => {
+    const { name, format } = auditFiles[file];
+    const { entries, faults } = readChain(join(folder, name), format);
+    const scripts = file === 'cli' ? scriptFaults(folder, entries) : [];
+    const missing = headFault(name, entries, heads?.[file]);
+    return { entries: entries.length, faults: [...faults, ...chainFaults(entries), ...missing, ...scripts] };
+  });
+  return {
+    faults: reports.flatMap((report) => report.faults),
+    entries: reports.reduce((sum, report) => sum + report.entries, 0),
+  };
+}
+
+function readChain(path: string, format: EntryFormat): { entries: PlacedEntry[]; faults: AuditFault[] } {
+  const entries: PlacedEntry[] = [];
+  const faults: AuditFault[] = [];
+  for (const one of filesOfChain(path)) {
+    const text = readFileSync(one, 'utf8');
+    const file = basename(one);
+    const read = format.read(text);
+    entries.push(...read.entries.map((entry) => ({ ...entry, file })));
+    if (read.length < text.length) {
+      const seq = (entries.at(-1)?.seq ?? 0) + 1;
+      faults.push({ file, seq, problem: 'What follows is no entry, or only a part of one.' });
+    }
+  }
+  return { entries, faults };
+}
+
+/** After a fault the chain is taken up where it goes on, so that each is told once. */
+function chainFaults(entries: readonly PlacedEntry[]): AuditFault[] {
+  let head: ChainHead = chainStart;
+  return entries.flatMap((entry) => {
+    const problem = problemAfter(head, entry);
+    head = { seq: entry.seq, hash: entry.hash };
+    return problem === undefined ? [] : [{ file: entry.file, seq: entry.seq, problem }];
+  });
+}
+
+function problemAfter(before: ChainHead, entry: SealedEntry): string | undefined {
+  if (entry.seq !== before.seq + 1) return `Entry ${before.seq + 1} should stand here.`;
+  return nextHead(before, entry.body).hash === entry.hash
+    ? undefined
+    : 'It, or what stands before it, was changed.';
+}
+
+function headFault(file: string, entries: readonly SealedEntry[], head: ChainHead | undefined): AuditFault[] {
+  if (!head || head.seq === 0) return [];
+  const found = entries.find(({ seq }) => seq === head.seq);
+  if (found?.hash === head.hash) return [];
+  return [
+    { file, seq: head.seq, problem: 'The entry that is known to have been here is missing or another.' },
+  ];
+}
+
+interface ScriptLine {
+  readonly kind?: unknown;
+  readonly file?: unknown;
+  readonly sha256?: unknown;
+}
+
+function scriptFaults(folder: string, entries: readonly SealedEntry[]): AuditFault[] {
+  return entries.flatMap(({ body, seq }) => {
+    const { kind, file, sha256: written } = JSON.parse(body) as ScriptLine;
+    if (kind !== 'script' || typeof file !== 'string') return [];
+    // A name from a file that somebody may have changed.
+    const name = join('scripts', basename(file));
+    const path = join(folder, name);
+    if (!existsSync(path)) return [{ file: name, seq, problem: 'The script is missing.' }];
+    return sha256(readFileSync(path)) === written
+      ? []
+      : [{ file: name, seq, problem: 'The script was changed.' }];
+  });
+}
