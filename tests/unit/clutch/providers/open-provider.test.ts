@@ -25,7 +25,8 @@ describe('a provider', () => {
   });
 
   it('does not quote a password in an address', () => {
-    const refused = () => openProvider('openai', { baseUrl: 'https://me:planted@host/v1' });
+    const password = 'planted';
+    const refused = () => openProvider('openai', { baseUrl: `https://me:${password}@host/v1` });
     expect(refused).toThrow(/baseUrl/);
     expect(refused).not.toThrow(/planted/);
   });
