@@ -44,17 +44,22 @@ describe('a server over stdio', () => {
   });
 
   it('tells what went wrong as an outcome, and what it does not understand', async () => {
-    const { tools } = await overStdio({ timeoutMs: 100 });
+    const { tools } = await overStdio();
     const { scope } = await openScope();
     expect(await call(named(tools, 'box__fail'), {}, scope)).toEqual({
       output: 'it went wrong',
       failed: true,
     });
     expect(await call(named(tools, 'box__look'), { at: 1 }, scope)).toMatchObject({ failed: true });
-    expect(await call(named(tools, 'box__hang'), {}, scope)).toMatchObject({ failed: true });
     await expect(named(tools, 'box__look').prepare([], scope)).rejects.toMatchObject({
       code: 'INVALID_REQUEST',
     });
+  });
+
+  it('that does not answer in time is waited for no longer', async () => {
+    const { tools } = await overStdio({ timeoutMs: 100 });
+    const { scope } = await openScope();
+    expect(await call(named(tools, 'box__hang'), {}, scope)).toMatchObject({ failed: true });
   });
 
   it('gets the environment of a run and what it is given, and nothing else', async () => {
