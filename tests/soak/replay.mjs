@@ -42,13 +42,14 @@ for (const journal of journals) {
     threads: 0,
     cacheBudgetMb: 2048,
   });
+  const there = new Set();
   for (const entry of turnsOf(journal)) {
-    if (entry.type === 'turn') await again(engine, entry);
-    else
-      await engine
-        .agent(entry.id)
-        .remove()
-        .catch(() => undefined); // it never had a turn with this model
+    if (entry.type === 'turn') {
+      await again(engine, entry);
+      there.add(entry.id);
+    } else if (there.delete(entry.id)) {
+      await engine.agent(entry.id).remove();
+    }
   }
   await engine.close();
 }

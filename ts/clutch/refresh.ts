@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { sha256 } from '../guard/file-text.js';
+import { sha256 } from '../file-text.js';
 import { canonicalPath } from '../paths.js';
 import { refreshHeading } from './refresh-blocks.js';
 import { cutOutput } from './tools/limits.js';

@@ -20,6 +20,16 @@ export function* rows(sql: string, ...params: SqlValue[]): Work<readonly Row[]> 
   return yield { sql, params };
 }
 
+/** Of a column that may be null. */
+export function textOrNone(value: SqlValue | undefined): string | undefined {
+  return value === null || value === undefined ? undefined : String(value);
+}
+
+/** Of a column that may be null. */
+export function numberOrNone(value: SqlValue | undefined): number | undefined {
+  return value === null || value === undefined ? undefined : Number(value);
+}
+
 export interface Migration {
   readonly name: string;
   /** One statement each; `?` is no parameter here. */

@@ -3,7 +3,6 @@
  * the same chain. Entries are handed to the operating system as they come, so the end of the process loses none; a
  * power cut loses what came after the last `sync`.
  */
-import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -16,6 +15,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { StompError } from '../../errors.js';
+import { sha256 } from '../../file-text.js';
 import { numbersFrom, renameToFree, syncFolder } from '../../storage/log-file.js';
 import { type ChainHead, chainStart, type EntryFormat, nextHead } from './chain.js';
 
@@ -143,7 +143,7 @@ function openToAppend(path: string): number {
 }
 
 function tornPart(bytes: Buffer): { bytes: number; sha256: string } {
-  return { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  return { bytes: bytes.length, sha256: sha256(bytes) };
 }
 
 function writing<T>(path: string, work: () => T): T {

@@ -1,7 +1,7 @@
 /** What one run's session leaves behind for those who want to know what happened: everything, but for secrets. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sha256 } from '../../guard/file-text.js';
+import { sha256 } from '../../file-text.js';
 import { syncFolder } from '../../storage/log-file.js';
 import { type ChainHead, type EntryFormat, jsonLines, markdownEntries } from './chain.js';
 import { ChainedFile } from './chained-file.js';

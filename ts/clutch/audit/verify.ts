@@ -1,7 +1,7 @@
 /** Whether the audit of a session is as it was written. */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { sha256 } from '../../guard/file-text.js';
+import { sha256 } from '../../file-text.js';
 import { type ChainHead, chainStart, type EntryFormat, nextHead, type SealedEntry } from './chain.js';
 import { filesOfChain } from './chained-file.js';
 import { type AuditFile, type AuditHeads, auditFiles } from './run-audit.js';

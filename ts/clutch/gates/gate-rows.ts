@@ -1,5 +1,5 @@
 /** Gates as rows. Every change of one is a single statement that says what it must find. */
-import { type Row, rows, type SqlValue, type Work } from '../../storage/storage.js';
+import { numberOrNone, type Row, rows, type SqlValue, textOrNone, type Work } from '../../storage/storage.js';
 import type { Gate, GateKind, GateStatus } from './gate.js';
 
 export function* insertGate(gate: Gate): Work<void> {
@@ -120,11 +120,8 @@ export function* abortGates(runId: string, by: string, now: number): Work<Gate[]
 /** When the next one's time is over; undefined while none waits. */
 export function* nextDeadline(): Work<number | undefined> {
   const [row] = yield* rows("SELECT min(deadline_at) AS next FROM clutch_gates WHERE status = 'pending'");
-  return typeof row?.next === 'number' || typeof row?.next === 'bigint' ? Number(row.next) : undefined;
+  return numberOrNone(row?.next);
 }
-
-const textOrNone = (value: SqlValue | undefined) => (value === null ? undefined : String(value));
-const numberOrNone = (value: SqlValue | undefined) => (value === null ? undefined : Number(value));
 
 function gateOf(row: Row): Gate {
   return {

@@ -1,5 +1,5 @@
 /** What a person holds: something a run would do, as it is shown, until it is decided. */
-import { createHash } from 'node:crypto';
+import { sha256 } from '../../file-text.js';
 import type { Payload, Preview } from '../tools/run-tool.js';
 
 /**
@@ -47,9 +47,7 @@ export interface Shown {
 }
 
 export function digestOf({ kind, payload, preview }: Shown): string {
-  return createHash('sha256')
-    .update(JSON.stringify([kind, payload, preview]))
-    .digest('hex');
+  return sha256(JSON.stringify([kind, payload, preview]));
 }
 
 /** Whether what it holds may run. */

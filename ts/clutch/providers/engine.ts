@@ -1,10 +1,10 @@
 /** Our own engine, in this process. An agent's cache is found by its id, so a conversation that grows costs its end. */
 import type { Engine } from '../../engine/engine.js';
 import type { Lease } from '../../engine/leases.js';
+import { checkModel } from '../../engine/model-name.js';
 import type { ModelStatus } from '../../engine/model-status.js';
 import type { ChatMessage, ChatOptions, Generation } from '../../engine/types.js';
 import { StompError } from '../../errors.js';
-import { checkModel } from '../../serve/model-name.js';
 import type { AssistantMessage, Message } from '../conversation.js';
 import { type AnswerSink, keptFor, type ProviderAdapter } from './adapter.js';
 import { estimateRequest } from './estimate.js';

@@ -2,7 +2,7 @@
  * What calls of tools did. `proposed` is written when the model asks; `started` before anything is done, and only once;
  * `ended` with what came of it. One that a crash has left `started` may have been done or not.
  */
-import { type Row, rows, type Work } from '../../storage/storage.js';
+import { type Row, rows, textOrNone, type Work } from '../../storage/storage.js';
 import type { Outcome, Payload, RunTool } from '../tools/run-tool.js';
 
 /** Which call: of the n-th message, at this place. */
@@ -99,7 +99,7 @@ function effectOf(row: Row): Effect {
     tool: String(row.tool),
     kind: row.kind as Effect['kind'],
     payload: JSON.parse(String(row.payload)),
-    gateId: row.gate_id === null ? undefined : String(row.gate_id),
+    gateId: textOrNone(row.gate_id),
     state: row.state as Effect['state'],
     outcome: row.outcome === null ? undefined : JSON.parse(String(row.outcome)),
   };

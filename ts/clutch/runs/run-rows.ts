@@ -3,7 +3,7 @@
  * raises the epoch, and all that the one before writes with the old one finds nothing.
  */
 import { StompError } from '../../errors.js';
-import { type Row, rows, type SqlValue, type Work } from '../../storage/storage.js';
+import { numberOrNone, type Row, rows, textOrNone, type Work } from '../../storage/storage.js';
 import type { Message } from '../conversation.js';
 import type { Run, RunError, RunState, RunStatus } from './run.js';
 
@@ -151,8 +151,6 @@ export function* messagesOf(runId: string): Work<Message[]> {
   return found.map(({ body }) => JSON.parse(String(body)));
 }
 
-const textOrNone = (value: SqlValue | undefined) => (value === null ? undefined : String(value));
-
 function runOf(row: Row): Run {
   return {
     id: String(row.id),
@@ -167,6 +165,6 @@ function runOf(row: Row): Run {
     error: row.error === null ? undefined : JSON.parse(String(row.error)),
     createdAt: Number(row.created_at),
     updatedAt: Number(row.updated_at),
-    endedAt: row.ended_at === null ? undefined : Number(row.ended_at),
+    endedAt: numberOrNone(row.ended_at),
   };
 }

@@ -1,5 +1,5 @@
 /** What has happened, in the order in which it was committed: clients that were away go on where they were. */
-import { type Row, rows, type Storage, type Work } from '../../storage/storage.js';
+import { type Row, rows, type Storage, textOrNone, type Work } from '../../storage/storage.js';
 
 /** Told to everybody who listens for events. */
 export const eventChannel = 'clutch_events';
@@ -49,7 +49,7 @@ function eventOf(row: Row): StoredEvent {
   return {
     seq: Number(row.seq),
     type: String(row.type),
-    runId: row.run_id === null ? undefined : String(row.run_id),
+    runId: textOrNone(row.run_id),
     at: Number(row.created_at),
     body: JSON.parse(String(row.body)),
   };

@@ -5,7 +5,7 @@
 import { lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { StompError } from '../../errors.js';
-import { editedText, sha256, textOf } from '../../guard/file-text.js';
+import { editedText, sha256, textOf } from '../../file-text.js';
 import type { FileCall, FileGuard } from '../../guard/files.js';
 import type { NullableTextSchema, TextSchema } from '../../tools/parameters.js';
 import { text, whole } from '../../tools/shapes.js';

@@ -1,9 +1,9 @@
 /** `POST /v1/agents/{id}/generate`: a turn of a named agent, whole or as a stream. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { checkModel } from '../../engine/model-name.js';
 import type { ChatOptions, Generation } from '../../engine/types.js';
 import { StompError } from '../../errors.js';
 import { Fields } from '../fields.js';
-import { checkModel } from '../model-name.js';
 import { CHAT_FIELD_NAMES, readChatOptions } from '../openai/chat-options.js';
 import { readMessages } from '../openai/messages.js';
 import { resource } from '../resource.js';

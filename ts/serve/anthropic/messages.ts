@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { checkAgentId } from '../../engine/agent-id.js';
+import { checkModel } from '../../engine/model-name.js';
 import { type FieldNames, renamed } from '../field-names.js';
 import { announceAgent, resolveAgent } from '../identity.js';
-import { checkModel } from '../model-name.js';
 import { resource } from '../resource.js';
 import type { Service } from '../service.js';
 import { runTurn } from '../turn.js';

@@ -1,8 +1,8 @@
 /** `POST /v1/completions`. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { checkModel } from '../../engine/model-name.js';
 import type { Generation } from '../../engine/types.js';
 import { announceAgent, type NamedTurn, resolveAgent } from '../identity.js';
-import { checkModel } from '../model-name.js';
 import { resource } from '../resource.js';
 import { optionsOfChoice } from '../sampling.js';
 import type { ServedEngine, Service } from '../service.js';

@@ -3,8 +3,8 @@
  * has two meanings.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { checkModel } from '../../engine/model-name.js';
 import { modelInfo, modelPage } from '../anthropic/model-info.js';
-import { checkModel } from '../model-name.js';
 import { resource } from '../resource.js';
 import type { Service } from '../service.js';
 

@@ -7,7 +7,13 @@ import {
   type ProviderOptions,
   type ProviderSystems,
 } from '../../../../ts/clutch/providers/open-provider.js';
-import type { Provider, ProviderEvent, ProviderRequest } from '../../../../ts/clutch/providers/provider.js';
+import type {
+  Provider,
+  ProviderAnswer,
+  ProviderEvent,
+  ProviderRequest,
+  ProviderUsage,
+} from '../../../../ts/clutch/providers/provider.js';
 import type { RetryClock } from '../../../../ts/clutch/providers/retry.js';
 
 export interface Asked {
@@ -112,6 +118,17 @@ export function open(name: string, options: ProviderOptions = {}, systems: Provi
   const provider = openProvider(name, options, { environment: {}, clock: new InstantClock(), ...systems });
   cleanUps.push(() => provider.close());
   return provider;
+}
+
+/** What a double says that says "It " and then "rains.". */
+export const rainEvents: ProviderEvent[] = [
+  { type: 'text', text: 'It ' },
+  { type: 'text', text: 'rains.' },
+];
+
+/** The answer that it comes to. */
+export function rain(usage: ProviderUsage): ProviderAnswer {
+  return { text: 'It rains.', reasoning: '', calls: [], finish: 'stop', usage };
 }
 
 export const weather = {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Message } from '../../../../ts/clutch/conversation.js';
-import { deaf, listener, open, request, weather } from './doubles.js';
+import { deaf, listener, open, rain, rainEvents, request, weather } from './doubles.js';
 
 const command = join(import.meta.dirname, 'fake-gemini.mjs');
 let home: string;
@@ -56,17 +56,8 @@ describe("Gemini's program", () => {
       request({ context: ['A file.'], messages: [{ role: 'user', text }] }),
       onEvent,
     );
-    expect(heard).toEqual([
-      { type: 'text', text: 'It ' },
-      { type: 'text', text: 'rains.' },
-    ]);
-    expect(answer).toEqual({
-      text: 'It rains.',
-      reasoning: '',
-      calls: [],
-      finish: 'stop',
-      usage: { input: 9, cached: 4, output: 3 },
-    });
+    expect(heard).toEqual(rainEvents);
+    expect(answer).toEqual(rain({ input: 9, cached: 4, output: 3 }));
     const [call] = calls();
     expect(call).toMatchObject({ prompt: text, system: 'Be brief.\n\nA file.' });
     expect(call?.args.join(' ')).toContain('--output-format stream-json --model m --approval-mode default');

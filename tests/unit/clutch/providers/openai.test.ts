@@ -1,7 +1,19 @@
 /** OpenAI's chat completions and DeepSeek's, against a server that says what their references say. */
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../../ts/clutch/providers/retry.js';
-import { deaf, events, HttpDouble, InstantClock, json, listener, open, request, weather } from './doubles.js';
+import {
+  deaf,
+  events,
+  HttpDouble,
+  InstantClock,
+  json,
+  listener,
+  open,
+  rain,
+  rainEvents,
+  request,
+  weather,
+} from './doubles.js';
 
 interface Delta {
   content?: string;
@@ -41,17 +53,8 @@ describe('a chat completion', () => {
     const server = await HttpDouble.start(events(said));
     const { heard, onEvent } = listener();
     const answer = await openAi(server.url).send(request({ context: ['A file.'] }), onEvent);
-    expect(heard).toEqual([
-      { type: 'text', text: 'It ' },
-      { type: 'text', text: 'rains.' },
-    ]);
-    expect(answer).toEqual({
-      text: 'It rains.',
-      reasoning: '',
-      calls: [],
-      finish: 'stop',
-      usage: { input: 30, cached: 20, output: 7 },
-    });
+    expect(heard).toEqual(rainEvents);
+    expect(answer).toEqual(rain({ input: 30, cached: 20, output: 7 }));
     expect(server.asked[0]).toMatchObject({
       path: '/v1/chat/completions',
       headers: { 'x-agent-id': 'ada' },

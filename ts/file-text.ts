@@ -1,7 +1,7 @@
 /** The content of files as text. Pure. */
 import { createHash } from 'node:crypto';
-import { checkChoice, checkInteger, refuse } from '../arguments.js';
-import { StompError } from '../errors.js';
+import { checkChoice, checkInteger, refuse } from './arguments.js';
+import { StompError } from './errors.js';
 
 /** Lower-case hex. */
 export function sha256(bytes: Buffer | string): string {

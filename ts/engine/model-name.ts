@@ -1,12 +1,15 @@
 /** The name by which requests ask for the model. Pure. */
 import { StompError } from '../errors.js';
-import type { ServedModel } from './service.js';
+import type { ModelStatus } from './model-status.js';
 
 /**
  * An alias that ends in `*` stands for every name that begins like it. A request without a name gets the one model there is.
  * @throws StompError MODEL_NOT_FOUND
  */
-export function checkModel(name: string | undefined, model: Pick<ServedModel, 'id' | 'aliases'>): void {
+export function checkModel(
+  name: string | undefined,
+  model: { readonly id: string } & Pick<ModelStatus, 'aliases'>,
+): void {
   if (name === undefined || name === model.id) return;
   if (model.aliases.some((alias) => isMeant(alias, name))) return;
   const allowed = [model.id, ...model.aliases].join(', ');
