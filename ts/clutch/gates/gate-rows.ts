@@ -4,12 +4,13 @@ import type { Gate, GateKind, GateStatus } from './gate.js';
 
 export function* insertGate(gate: Gate): Work<void> {
   yield* rows(
-    `INSERT INTO clutch_gates (id, run_id, ticket_id, kind, status, revision, proposed, payload, preview, digest,
-       requester, created_at, deadline_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+    `INSERT INTO clutch_gates (id, run_id, ticket_id, kind, tool, status, revision, proposed, payload, preview, digest,
+       requester, created_at, deadline_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
     gate.id,
     gate.runId,
     gate.ticketId ?? null,
     gate.kind,
+    gate.tool ?? null,
     gate.status,
     gate.revision,
     JSON.stringify(gate.proposed),
@@ -129,6 +130,7 @@ function gateOf(row: Row): Gate {
     runId: String(row.run_id),
     ticketId: textOrNone(row.ticket_id),
     kind: row.kind as GateKind,
+    tool: textOrNone(row.tool),
     status: row.status as GateStatus,
     revision: Number(row.revision),
     proposed: JSON.parse(String(row.proposed)),

@@ -19,6 +19,8 @@ export interface Gate {
   /** Of a track. */
   readonly ticketId: string | undefined;
   readonly kind: GateKind;
+  /** Of a call. */
+  readonly tool: string | undefined;
   readonly status: GateStatus;
   /** Rises when what is shown changes; a decision names the one that was seen. */
   readonly revision: number;

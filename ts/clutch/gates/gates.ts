@@ -6,8 +6,10 @@ import { randomUUID } from 'node:crypto';
 import { StompError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { WallClock } from '../../storage/wall-clock.js';
-import { eventChannel, type NewEvent, recordEvents } from '../store/events.js';
+import type { NewEvent } from '../events/event.js';
+import { eventChannel, recordEvents } from '../store/events.js';
 import type { Payload, Preview } from '../tools/run-tool.js';
+import { approvalWire, ruleWire } from '../wire.js';
 import { digestOf, type Gate, type GateKind } from './gate.js';
 import {
   abortGates,
@@ -40,6 +42,8 @@ export interface GateRequest {
   readonly runId: string;
   readonly ticketId?: string | undefined;
   readonly kind: GateKind;
+  /** Of a call. */
+  readonly tool?: string | undefined;
   readonly payload: Payload;
   readonly preview: Preview;
   readonly requester: string;
@@ -154,7 +158,7 @@ export class Gates {
       if (before.status !== 'pending' || before.digest === digest) return before;
       const gate = yield* showAgain(before, { ...shown, digest });
       if (!gate) return before;
-      yield* recordEvents(storage, [{ ...openedEvent(gate), type: 'gate_changed', at: yield* clock.now() }]);
+      yield* recordEvents(storage, [gateEvent('gate_changed', gate, yield* clock.now())]);
       return gate;
     });
   }
@@ -307,6 +311,7 @@ function gateOf(request: GateRequest, now: number): Gate {
   return {
     ...shown,
     ticketId: request.ticketId,
+    tool: request.tool,
     status: 'pending',
     revision: 1,
     proposed: request.payload,
@@ -325,15 +330,19 @@ function statusOf({ decision, edits }: Decision): 'approved' | 'edited' | 'rejec
 }
 
 function openedEvent(gate: Gate): NewEvent {
-  return { type: 'gate_opened', runId: gate.runId, at: gate.createdAt, body: { gate } };
+  return gateEvent('gate_opened', gate, gate.createdAt);
 }
 
 function decidedEvent(gate: Gate): NewEvent {
-  return { type: 'gate_decided', runId: gate.runId, at: gate.decidedAt ?? gate.createdAt, body: { gate } };
+  return gateEvent('gate_decided', gate, gate.decidedAt ?? gate.createdAt);
+}
+
+function gateEvent(type: 'gate_opened' | 'gate_changed' | 'gate_decided', gate: Gate, at: number): NewEvent {
+  return { type, run_id: gate.runId, at, body: { approval: approvalWire(gate) } };
 }
 
 function ruleEvent(type: 'rule_made' | 'rule_revoked', rule: Rule, at: number): NewEvent {
-  return { type, runId: rule.runId, at, body: { rule } };
+  return { type, run_id: rule.runId, at, body: { rule: ruleWire(rule) } };
 }
 
 /** Why a gate cannot be decided by somebody who has seen this revision of it. */

@@ -22,8 +22,24 @@ export type RunStatus = (typeof runStatuses)[number];
 export const gatePolicies = ['all', 'step', 'none'] as const;
 export type GatePolicy = (typeof gatePolicies)[number];
 
+/** A part of a track, which a run of its own works on. */
+export interface Ticket {
+  /** `[A-Za-z0-9_.-]`, 1 to 64 characters; unique in the track. */
+  readonly id: string;
+  readonly role: string;
+  readonly prompt: string;
+  /** Tickets that must be done before. */
+  readonly dependsOn: readonly string[];
+}
+
+/** `blocked`: one that it depends on is not done and never will be. */
+export const ticketStatuses = ['waiting', 'running', 'done', 'failed', 'rejected', 'blocked'] as const;
+export type TicketStatus = (typeof ticketStatuses)[number];
+
 /** What a run is asked for; it does not change. */
 export interface RunRequest {
+  /** Of a track, which begins a run for each and asks no model itself. */
+  readonly tickets?: readonly Ticket[];
   readonly prompt: string;
   /** Documents that the model is to know, as Markdown. */
   readonly stableMd: string;
@@ -53,6 +69,10 @@ export interface RunState {
   readonly usage: { readonly input: number; readonly cached: number; readonly output: number };
   /** Why it ended before the model had: `rounds`: it asked for tools in every one it was given. */
   readonly stopped?: 'rounds' | 'length';
+  /** The model's last words, once it is done. */
+  readonly output?: string;
+  /** By id, those that have begun. */
+  readonly tickets?: Readonly<Record<string, { readonly status: TicketStatus; readonly runId?: string }>>;
 }
 
 export const freshState: RunState = {

@@ -1,31 +1,20 @@
-/** What has happened, in the order in which it was committed: clients that were away go on where they were. */
-import { type Row, rows, type Storage, textOrNone, type Work } from '../../storage/storage.js';
+/** Events as rows, in the order in which they were committed: clients that were away go on where they were. */
+import { type Row, rows, type Storage, type Work } from '../../storage/storage.js';
+import type { ClutchEvent, NewEvent } from '../events/event.js';
 
 /** Told to everybody who listens for events. */
 export const eventChannel = 'clutch_events';
-
-export interface StoredEvent {
-  /** From 1, without gaps. */
-  readonly seq: number;
-  readonly type: string;
-  /** None where it is of no run. */
-  readonly runId: string | undefined;
-  readonly at: number;
-  readonly body: Readonly<Record<string, unknown>>;
-}
-
-export type NewEvent = Omit<StoredEvent, 'seq'>;
 
 /** The last thing that a transaction does: from here on others wait for its commit. */
 export function* recordEvents(storage: Storage, events: readonly NewEvent[]): Work<void> {
   if (events.length === 0) return;
   const [row] = yield* rows('UPDATE clutch_last_event SET seq = seq + ? RETURNING seq', events.length);
   const first = Number(row?.seq) - events.length + 1;
-  for (const [i, { type, runId, at, body }] of events.entries()) {
+  for (const [i, { type, run_id, at, body }] of events.entries()) {
     yield* rows(
       'INSERT INTO clutch_events (seq, run_id, type, body, created_at) VALUES (?, ?, ?, ?, ?)',
       first + i,
-      runId ?? null,
+      run_id,
       type,
       JSON.stringify(body),
       at,
@@ -35,7 +24,7 @@ export function* recordEvents(storage: Storage, events: readonly NewEvent[]): Wo
 }
 
 /** In order, those after a number. */
-export function* eventsAfter(seq: number, limit: number): Work<StoredEvent[]> {
+export function* eventsAfter(seq: number, limit: number): Work<ClutchEvent[]> {
   const found = yield* rows('SELECT * FROM clutch_events WHERE seq > ? ORDER BY seq LIMIT ?', seq, limit);
   return found.map(eventOf);
 }
@@ -45,12 +34,12 @@ export function* lastEvent(): Work<number> {
   return Number(row?.seq);
 }
 
-function eventOf(row: Row): StoredEvent {
+function eventOf(row: Row): ClutchEvent {
   return {
     seq: Number(row.seq),
-    type: String(row.type),
-    runId: textOrNone(row.run_id),
+    type: row.type,
+    run_id: String(row.run_id),
     at: Number(row.created_at),
     body: JSON.parse(String(row.body)),
-  };
+  } as ClutchEvent;
 }

@@ -19,6 +19,11 @@ function tables(name: string, integer: string): string[] {
        run_id ${name} NOT NULL, n ${integer} NOT NULL, body TEXT NOT NULL, created_at ${integer} NOT NULL,
        PRIMARY KEY (run_id, n)
      )`,
+    // Files that the model was given: their text as it was then, and how they were at the last look.
+    `CREATE TABLE clutch_files (
+       run_id ${name} NOT NULL, position ${integer} NOT NULL, path TEXT NOT NULL, given TEXT NOT NULL,
+       latest TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (run_id, position)
+     )`,
     // One row for each call of a tool: written before it is carried out, so that nothing is done twice unnoticed.
     `CREATE TABLE clutch_effects (
        run_id ${name} NOT NULL, n ${integer} NOT NULL, position ${integer} NOT NULL, tool ${name} NOT NULL,
@@ -27,7 +32,7 @@ function tables(name: string, integer: string): string[] {
        started_at ${integer}, ended_at ${integer}, PRIMARY KEY (run_id, n, position)
      )`,
     `CREATE TABLE clutch_gates (
-       id ${name} PRIMARY KEY, run_id ${name} NOT NULL, ticket_id ${name}, kind TEXT NOT NULL,
+       id ${name} PRIMARY KEY, run_id ${name} NOT NULL, ticket_id ${name}, kind TEXT NOT NULL, tool ${name},
        status TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'edited', 'rejected', 'expired', 'aborted')),
        revision ${integer} NOT NULL, proposed TEXT NOT NULL, payload TEXT NOT NULL, preview TEXT NOT NULL,
        digest TEXT NOT NULL, requester ${name} NOT NULL, created_at ${integer} NOT NULL,
@@ -46,7 +51,7 @@ function tables(name: string, integer: string): string[] {
     `CREATE TABLE clutch_last_event (only_row ${integer} PRIMARY KEY CHECK (only_row = 1), seq ${integer} NOT NULL)`,
     'INSERT INTO clutch_last_event (only_row, seq) VALUES (1, 0)',
     `CREATE TABLE clutch_events (
-       seq ${integer} PRIMARY KEY, run_id ${name}, type ${name} NOT NULL, body TEXT NOT NULL, created_at ${integer} NOT NULL
+       seq ${integer} PRIMARY KEY, run_id ${name} NOT NULL, type ${name} NOT NULL, body TEXT NOT NULL, created_at ${integer} NOT NULL
      )`,
   ];
 }
