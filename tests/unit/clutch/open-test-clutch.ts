@@ -21,14 +21,14 @@ export class TestClutch {
   readonly root: string;
   readonly model: ScriptedModel;
   readonly warnings: unknown[] = [];
-  readonly #options: ClutchOptions;
+  readonly options: ClutchOptions;
   clutch!: Clutch;
 
   private constructor(folder: string, model: ScriptedModel, options: Omit<ClutchOptions, 'onWarning'>) {
     this.folder = folder;
     this.root = join(folder, 'root');
     this.model = model;
-    this.#options = { ...options, onWarning: (warning) => this.warnings.push(warning) };
+    this.options = { ...options, onWarning: (warning) => this.warnings.push(warning) };
   }
 
   /** @param storageIn replaces the database in the test's folder */
@@ -68,7 +68,7 @@ export class TestClutch {
 
   /** As after a start of the process; without `close` before, as after its end without warning. */
   async reopen(): Promise<void> {
-    this.clutch = await openClutch(this.#options);
+    this.clutch = await openClutch(this.options);
   }
 
   start(prompt: string, input: RunInput = {}): Promise<Run> {

@@ -77,6 +77,7 @@ export class Runs implements Children {
   /** Takes over what others have left, now and from now on. */
   async open(): Promise<void> {
     this.#forget = this.#systems.bus.on('run_changed', ({ run_id }) => this.#wakeUps.tell(run_id));
+    await this.#systems.bus.started();
     await this.#freeDead();
     await this.#lookForOrphans();
     this.#repeat(lookMs, () => this.#lookForOrphans());
