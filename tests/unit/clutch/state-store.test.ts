@@ -204,5 +204,6 @@ describe('the state of the clutch', () => {
     const started = store.start();
     await store.close();
     await expect(started).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+    storage.isAway = false;
   });
 });
