@@ -13,6 +13,7 @@ import type { McpServer } from './tools/mcp.js';
 import type { ShellOptions } from './tools/shell.js';
 import type { RunDetailWire } from './wire.js';
 
+/** What a clutch rests on, and what its runs have that say nothing. */
 export interface ClutchOptions {
   /** Where runs, gates and events are kept: an address, or a storage that whoever opened it closes. */
   readonly storage: string | Storage;
@@ -72,6 +73,7 @@ export interface RunInput {
   readonly sessionId?: string | undefined;
 }
 
+/** Which runs to list. */
 export interface RunFilter {
   readonly status?: Run['status'] | undefined;
   readonly parentId?: string | undefined;
@@ -79,6 +81,7 @@ export interface RunFilter {
   readonly limit?: number | undefined;
 }
 
+/** An open clutch. Whoever opened it closes it, before the guard. */
 export interface Clutch {
   readonly gates: Gates;
   /** All that happens, in order, from where one was. */

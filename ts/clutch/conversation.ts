@@ -37,11 +37,13 @@ export interface ToolResult {
   readonly refreshAt?: number;
 }
 
+/** What the model is asked. */
 export interface UserMessage {
   readonly role: 'user';
   readonly text: string;
 }
 
+/** What the model has said, and the calls that it asks for. */
 export interface AssistantMessage {
   readonly role: 'assistant';
   readonly text: string;
@@ -59,4 +61,5 @@ export interface ToolMessage {
   readonly results: readonly ToolResult[];
 }
 
+/** One message of a conversation. */
 export type Message = UserMessage | AssistantMessage | ToolMessage;

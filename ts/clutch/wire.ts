@@ -9,6 +9,7 @@ import type { Rule } from './gates/rules.js';
 import type { Effect } from './runs/effect-rows.js';
 import type { Run, Ticket, TicketStatus } from './runs/run.js';
 
+/** Tokens of all answers of a run. */
 export interface UsageWire {
   readonly input_tokens: number;
   /** The part of them that was not computed anew. */
@@ -34,6 +35,7 @@ export interface RunChangeWire {
   readonly ended_at?: number;
 }
 
+/** A ticket, and what has become of it. */
 export interface TicketWire {
   readonly id: string;
   readonly role: string;
@@ -44,6 +46,7 @@ export interface TicketWire {
   readonly run_id?: string;
 }
 
+/** A run. */
 export interface RunWire extends RunChangeWire {
   readonly object: 'run';
   readonly agent_id: string;
@@ -80,6 +83,7 @@ export interface RunDetailWire extends RunWire {
   readonly calls: readonly CallWire[];
 }
 
+/** A gate. */
 export interface ApprovalWire {
   readonly object: 'approval';
   readonly id: string;
@@ -105,6 +109,7 @@ export interface ApprovalWire {
   readonly reason?: string;
 }
 
+/** A rule. */
 export interface RuleWire {
   readonly object: 'rule';
   readonly id: string;

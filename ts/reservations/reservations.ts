@@ -59,6 +59,7 @@ export interface ReservationsOptions {
   readonly store?: RecordStore | undefined;
   /** A `Maasl`, for reservations that also lock. */
   readonly guard?: ReservationGuard | undefined;
+  /** For tests. @default the time of this machine */
   readonly now?: (() => Date) | undefined;
 }
 
@@ -83,6 +84,7 @@ const mostHeldTold = 1000;
 // So long an expiry is waited for at once; timers take no more than 24 days.
 const longestPauseMs = 3600_000;
 
+/** The reservations of one repository. */
 export class Reservations {
   readonly #store: RecordStore;
   readonly #leases: ReservationLeases;

@@ -14,6 +14,7 @@ import { EventTail } from './event-tail.js';
 import { EventWriter } from './event-writer.js';
 import { Retention } from './retention.js';
 
+/** Where events are kept, and how many. */
 export interface EventBusOptions {
   /** Migrated already. */
   readonly storage: Storage;
@@ -32,6 +33,7 @@ export interface EventBusOptions {
   readonly onWarning: (error: unknown) => void;
 }
 
+/** Is called with each event, in order. */
 export type EventListener<T extends EventType | '*'> = (
   event: ClutchEvent<T extends EventType ? T : EventType>,
 ) => unknown;
@@ -39,6 +41,7 @@ export type EventListener<T extends EventType | '*'> = (
 const most = 10_000_000;
 const longestMs = 2 ** 31 - 1;
 
+/** The way in and the way out of events. */
 export class EventBus {
   readonly #storage: Storage;
   readonly #graceMs: number;

@@ -43,9 +43,10 @@ export interface EventBodies {
   readonly rule_revoked: { readonly rule: RuleWire };
 }
 
+/** What an event may be. */
 export type EventType = keyof EventBodies;
 
-/** @param T its type: one of all, where nothing is said */
+/** Something that has happened. @param T its type: one of all, where nothing is said */
 export type ClutchEvent<T extends EventType = EventType> = {
   readonly [K in T]: {
     /** From 1, without gaps, in the order in which they were committed. */

@@ -29,6 +29,7 @@ export interface StateStoreOptions {
   readonly onWarning: (error: unknown) => void;
 }
 
+/** The state of a clutch, kept up to date. */
 export class StateStore {
   readonly #options: StateStoreOptions;
   readonly #over = new AbortController();

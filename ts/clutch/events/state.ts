@@ -79,6 +79,8 @@ const mostActivity = 50;
 const longestLive = 65_536;
 const longestItem = 2000;
 
+/** The state before anything has happened. */
+/** The state before anything has happened. */
 export function emptyState(): ClutchState {
   return { seq: 0, runs: {}, approvals: {}, rules: {} };
 }

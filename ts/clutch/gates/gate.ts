@@ -7,12 +7,15 @@ import type { Payload, Preview } from '../tools/run-tool.js';
  * `ask`: a question to the person, whose answer is the edit.
  */
 export const gateKinds = ['confirm', 'step', 'spawn', 'ask'] as const;
+/** What a gate holds. */
 export type GateKind = (typeof gateKinds)[number];
 
 /** `edited`: approved, with changes. */
 export const gateStatuses = ['pending', 'approved', 'edited', 'rejected', 'expired', 'aborted'] as const;
+/** What has become of a gate. */
 export type GateStatus = (typeof gateStatuses)[number];
 
+/** Something that waits, or has waited, for a person. */
 export interface Gate {
   readonly id: string;
   readonly runId: string;

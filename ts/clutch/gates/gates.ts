@@ -52,6 +52,7 @@ export interface GateRequest {
   readonly timeoutMs: number;
 }
 
+/** What a person decides at a gate. */
 export interface Decision {
   /** `abort`: rejected, and the whole run with it. */
   readonly decision: 'approve' | 'reject' | 'abort';
@@ -70,6 +71,7 @@ const longestTimerMs = 2 ** 31 - 1;
 /** How long to wait before the database is asked again where it was out of reach. */
 const retryMs = 1000;
 
+/** All gates of a storage. */
 export class Gates {
   readonly #options: GatesOptions;
   readonly #wakeUps = new WakeUps();

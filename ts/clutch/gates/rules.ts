@@ -1,6 +1,7 @@
 /** Decisions that a person has made for more than one call: this tool, in this folder, for this run. */
 import { type Row, rows, type Work } from '../../storage/storage.js';
 
+/** A decision that counts for later calls of a run as well. */
 export interface Rule {
   readonly id: string;
   readonly runId: string;

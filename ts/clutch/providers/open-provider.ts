@@ -14,8 +14,10 @@ import { type RetryClock, systemClock } from './retry.js';
 
 /** In whose form a provider is asked. */
 export const providerKinds = ['engine', 'openai', 'deepseek', 'anthropic', 'gemini', 'gemini-cli'] as const;
+/** In whose form a provider is asked. */
 export type ProviderKind = (typeof providerKinds)[number];
 
+/** How a provider is reached, and within which limits. */
 export interface ProviderOptions {
   /** @default the provider's name */
   readonly kind?: ProviderKind | undefined;

@@ -34,6 +34,7 @@ export interface ProviderUsage {
   readonly output: number;
 }
 
+/** A complete answer. */
 export interface ProviderAnswer {
   readonly text: string;
   /** What the model thought before it spoke; empty where the provider does not tell. */

@@ -2,6 +2,7 @@
 import type { StompErrorCode } from '../../errors.js';
 import type { AuditHeads } from '../audit/run-audit.js';
 
+/** What a run may be at. */
 export const runStatuses = [
   'idle',
   'sending',
@@ -21,6 +22,7 @@ export type RunStatus = (typeof runStatuses)[number];
  * at once; `none`: nothing.
  */
 export const gatePolicies = ['all', 'step', 'none'] as const;
+/** What of a run waits for a person. */
 export type GatePolicy = (typeof gatePolicies)[number];
 
 /** A part of a track, which a run of its own works on. */
@@ -35,6 +37,7 @@ export interface Ticket {
 
 /** `blocked`: one that it depends on is not done and never will be. */
 export const ticketStatuses = ['waiting', 'running', 'done', 'failed', 'rejected', 'blocked'] as const;
+/** What has become of a ticket. */
 export type TicketStatus = (typeof ticketStatuses)[number];
 
 /** What a run is asked for; it does not change. */
@@ -94,6 +97,7 @@ export interface RunError {
   readonly message: string;
 }
 
+/** A run as its row has it. */
 export interface Run {
   readonly id: string;
   readonly agentId: string;

@@ -60,6 +60,7 @@ function tables(name: string, integer: string): string[] {
   ];
 }
 
+/** Bring a database to the tables of the clutch. */
 export const clutchMigrations: readonly Migration[] = [
   {
     name: 'clutch-1',

@@ -13,6 +13,7 @@ import { defineTool } from './define-tool.js';
 import { isPublicAddress } from './public-address.js';
 import type { RunTool } from './run-tool.js';
 
+/** What runs may fetch. */
 export interface FetchOptions {
   /** Names and addresses that may be fetched from although they are not public. @default none */
   readonly privateHosts?: readonly string[];

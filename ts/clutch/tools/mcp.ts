@@ -15,6 +15,7 @@ import { outcomeOf } from './define-tool.js';
 import { processEnvironment } from './environment.js';
 import type { Outcome, Payload, RunTool, ToolSource } from './run-tool.js';
 
+/** An MCP server whose tools runs have. */
 export interface McpServer {
   /** `[A-Za-z0-9_-]`, 1 to 24 characters: the names of its tools begin with it. */
   readonly name: string;

@@ -9,6 +9,7 @@ import { processEnvironment } from './environment.js';
 import { BothEnds } from './limits.js';
 import type { Outcome, RunTool, ToolScope } from './run-tool.js';
 
+/** What scripts of runs are given. */
 export interface ShellOptions {
   /** Further variables of this process's environment that scripts get. @default none */
   readonly environment?: readonly string[];

@@ -14,6 +14,7 @@ import type { RecordStore, Records } from './store.js';
 import { patiently } from './store-lock.js';
 import { endedRecords, type RecordKey, RecordList, textToWrite } from './stored.js';
 
+/** Which database, and for which repository. */
 export interface SqlStoreOptions {
   readonly storage: Storage;
   /** The same for all clones that work together. */

@@ -11,9 +11,13 @@ export interface Records {
 
 /** Written once, never changed. */
 export interface RecordStore {
+  /** All that there is now. @throws StompError DB_BUSY */
   read(): Promise<Records>;
+  /** @throws StompError DB_BUSY */
   addReservation(reservation: Reservation): Promise<void>;
+  /** @throws StompError DB_BUSY */
   addIntent(intent: Intent): Promise<void>;
+  /** @throws StompError DB_BUSY */
   addAmendment(amendment: Amendment): Promise<void>;
   /**
    * Runs `work` while nobody else, in any process, is inside of `alone` for the same store.
@@ -24,5 +28,6 @@ export interface RecordStore {
   archive(endedBefore: Date): Promise<number>;
   /** Resolves when something may have changed, or after a while. */
   changed(signal?: AbortSignal): Promise<void>;
+  /** Gives back what it holds. May be called again. */
   close(): Promise<void>;
 }
