@@ -1,5 +1,6 @@
 /** Runs, with a real client library, a guard, files and scripts; only the model says what the test has written. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../../ts/clutch/audit/verify.js';
 import { TestClutch } from './open-test-clutch.js';
@@ -267,5 +268,38 @@ describe('abort', () => {
     const gate = await test.gate();
     await test.clutch.gates.decide(gate.id, { decision: 'abort', revision: 1, by: 'eve' });
     expect((await test.clutch.ended(id)).status).toBe('aborted');
+  });
+});
+
+describe('secrets', () => {
+  it('are in no file of the audit, wherever they come from', async () => {
+    const planted = 'correct-horse-battery-staple';
+    const calls = [write('notes.txt', `remember ${planted}`), script(`echo ${planted}; cat notes.txt`)];
+    const test = await TestClutch.open(turns({ text: `I know ${planted}.`, calls }), { secrets: [planted] });
+    const { id } = await test.start(`The word is ${planted}`, { gate: 'none' });
+    await test.clutch.ended(id);
+    expect(test.read('notes.txt')).toContain(planted);
+    await test.clutch.close();
+    const folder = `${test.folder}/audit/${id}`;
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8', withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'));
+    expect(files.length).toBeGreaterThan(4);
+    expect(files.join('\n')).toContain('[redacted]');
+    expect(files.join('\n')).not.toContain(planted);
+    await test.reopen();
+  });
+
+  it('of the environment do not reach scripts', async () => {
+    process.env.STOMP_TEST_API_KEY = 'planted-in-the-environment';
+    try {
+      const test = await TestClutch.open(turns({ calls: [script('env')] }));
+      const { id } = await test.start('Go', { gate: 'none' });
+      await test.clutch.ended(id);
+      expect(test.lastResults[0]).toContain('PATH=');
+      expect(test.lastResults[0]).not.toContain('STOMP_TEST_API_KEY');
+    } finally {
+      delete process.env.STOMP_TEST_API_KEY;
+    }
   });
 });

@@ -7,7 +7,7 @@ import { StompError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { WallClock } from '../../storage/wall-clock.js';
 import type { NewEvent } from '../events/event.js';
-import { eventChannel, recordEvents } from '../store/events.js';
+import { recordEvents } from '../store/events.js';
 import type { Payload, Preview } from '../tools/run-tool.js';
 import { WakeUps } from '../wake-up.js';
 import { approvalWire, ruleWire } from '../wire.js';
@@ -67,6 +67,8 @@ export interface Decision {
   readonly by: string;
 }
 
+/** Told to everybody who waits for a decision. */
+const decisionChannel = 'clutch_decisions';
 const longestTimerMs = 2 ** 31 - 1;
 /** How long to wait before the database is asked again where it was out of reach. */
 const retryMs = 1000;
@@ -142,6 +144,7 @@ export class Gates {
         events.push(ruleEvent('rule_made', rule, at));
       }
       yield* recordEvents(storage, events);
+      yield* storage.notify(decisionChannel);
       return { gate, at, claimed: true };
     });
     if (!decided.gate) return notFound(id);
@@ -171,12 +174,12 @@ export class Gates {
    * @throws what the signal gives as its reason; StompError APPROVAL_NOT_FOUND, SHUTTING_DOWN
    */
   async settled(id: string, signal: AbortSignal): Promise<Gate> {
-    await this.#listen();
     for (;;) {
       signal.throwIfAborted();
       if (this.#closed) throw new StompError('SHUTTING_DOWN', 'The gates are closed.');
       const wait = this.#wakeUps.wait(id, signal);
       try {
+        await this.#listen();
         const gate = await this.get(id).catch((error: unknown) => this.#awayFor(error));
         if (gate && gate.status !== 'pending') return gate;
         await wait.told;
@@ -192,6 +195,7 @@ export class Gates {
     const aborted = await storage.write(function* () {
       const gates = yield* abortGates(runId, by, yield* clock.now());
       yield* recordEvents(storage, gates.map(decidedEvent));
+      if (gates.length > 0) yield* storage.notify(decisionChannel);
       return gates;
     });
     for (const { id } of aborted) this.#wakeUps.tell(id);
@@ -223,6 +227,7 @@ export class Gates {
     const expired = await storage.write(function* () {
       const gates = yield* expireGates(yield* clock.now());
       yield* recordEvents(storage, gates.map(decidedEvent));
+      if (gates.length > 0) yield* storage.notify(decisionChannel);
       return gates;
     });
     for (const { id } of expired) this.#wakeUps.tell(id);
@@ -263,7 +268,7 @@ export class Gates {
   }
 
   async #listen(): Promise<void> {
-    this.#unlisten ??= this.#options.storage.listen(eventChannel, () => this.#wakeUps.tellAll());
+    this.#unlisten ??= this.#options.storage.listen(decisionChannel, () => this.#wakeUps.tellAll());
     try {
       await this.#unlisten;
     } catch (error) {
