@@ -1,0 +1,23 @@
+/** The approver token. It comes in the fragment of the address, which no server sees, and stays in this tab. */
+
+const key = 'stomp-approver-token';
+
+export interface TokenPlace {
+  readonly location: Pick<Location, 'hash' | 'pathname' | 'search'>;
+  readonly history: Pick<History, 'replaceState'>;
+  readonly storage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
+}
+
+/** Takes it out of the address bar, where others could read it, or remembers it from before. */
+export function takeToken({ location, history, storage }: TokenPlace): string | undefined {
+  const token = new URLSearchParams(location.hash.slice(1)).get('token')?.trim();
+  if (!token) return storage.getItem(key) ?? undefined;
+  storage.setItem(key, token);
+  history.replaceState(null, '', `${location.pathname}${location.search}`);
+  return token;
+}
+
+export function keepToken(storage: TokenPlace['storage'], token: string | undefined): void {
+  if (token === undefined) storage.removeItem(key);
+  else storage.setItem(key, token);
+}

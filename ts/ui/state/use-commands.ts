@@ -1,0 +1,23 @@
+/** Keys, for the part of the page that knows what to do. */
+import { useEffect, useRef } from 'preact/hooks';
+import { type Command, commandOf, focusOf } from '../keys.js';
+
+export type Handlers = Partial<Record<Command, () => void>>;
+
+export function useCommands(handlers: Handlers): void {
+  const latest = useRef(handlers);
+  latest.current = handlers;
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      if (event.defaultPrevented) return;
+      const target = event.target instanceof Element ? event.target : null;
+      const command = commandOf(event, focusOf(target));
+      const handler = command && latest.current[command];
+      if (!handler) return;
+      event.preventDefault();
+      handler();
+    };
+    document.addEventListener('keydown', pressed);
+    return () => document.removeEventListener('keydown', pressed);
+  }, []);
+}
