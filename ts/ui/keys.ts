@@ -35,13 +35,6 @@ export function commandOf(pressed: Pressed, focus: Focus): Command | undefined {
   return pressed.repeat && !moves.includes(command) ? undefined : command;
 }
 
-export function focusOf(target: Element | null): Focus {
-  if (!target) return 'page';
-  if (target.closest('dialog')) return 'dialog';
-  if (target.closest('input:not([type=checkbox], [type=radio]), textarea, select')) return 'field';
-  return target.closest('[data-scroll], [role=tablist], [type=radio]') ? 'scroll' : 'page';
-}
-
 /** For the help. */
 export const keyHelp: readonly (readonly [keys: string, meaning: string])[] = [
   ['j or ↓', 'next approval'],

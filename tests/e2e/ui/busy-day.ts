@@ -1,14 +1,9 @@
-/** Six agents at work, four of which wait for the person. */
+/** Six agents at work, five of which wait for the person. */
 import type { ClutchModel } from './clutch-model.js';
 
 export function busyDay(model: ClutchModel): void {
   const now = Date.now();
-  const begun = (
-    id: string,
-    prompt: string,
-    status: 'sending' | 'awaiting_approval' | 'running_tool',
-    min: number,
-  ) =>
+  const begun = (id: string, prompt: string, status: 'sending' | 'awaiting_approval', min: number) =>
     model.start({
       id,
       agent_id: id,
@@ -57,7 +52,7 @@ export function busyDay(model: ClutchModel): void {
   );
   const reviewer = begun('reviewer', 'Review the changes of today', 'sending', 7);
   const writer = begun('writer', 'Write down how refunds work', 'awaiting_approval', 5);
-  begun('migrator', 'Add the tables for the payment service', 'running_tool', 15);
+  const migrator = begun('migrator', 'Add the tables for the payment service', 'awaiting_approval', 15);
 
   model.ask(builder, {
     created_at: now - 240_000,
@@ -106,6 +101,32 @@ export function busyDay(model: ClutchModel): void {
       question: 'Are partial refunds allowed after 30 days?',
       choices: ['Yes, always', 'Only for defects', 'No'],
       answer: null,
+    },
+  });
+  model.ask(migrator, {
+    created_at: now - 10_000,
+    kind: 'step',
+    preview: {
+      title: '2 calls: Create /home/ann/shop/sql/pay.sql (2 lines, 61 bytes); Run a script in /home/ann/shop',
+    },
+    payload: {
+      ticket_id: 'schema',
+      calls: [
+        {
+          position: 0,
+          tool: 'write_file',
+          payload: {
+            path: '/home/ann/shop/sql/pay.sql',
+            content: 'CREATE TABLE payments (\n  id TEXT PRIMARY KEY\n);\n',
+            expected_sha256: null,
+          },
+        },
+        {
+          position: 1,
+          tool: 'run_script',
+          payload: { script: 'npm run migrate', base_dir: '/home/ann/shop', timeout_s: 60 },
+        },
+      ],
     },
   });
   model.emit('request_start', reviewer.id, {

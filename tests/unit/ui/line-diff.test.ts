@@ -23,7 +23,9 @@ describe('the diff of an edit', () => {
   });
 
   it('names only fields that change, and where they are in a step', () => {
-    const call = (script: string) => ({ calls: [{ tool: 'run_script', payload: { script, timeout_s: 60 } }] });
+    const call = (script: string) => ({
+      calls: [{ tool: 'run_script', payload: { script, timeout_s: 60 } }],
+    });
     const diff = payloadDiff(call('ls'), call('pwd'));
     expect(diff.map(({ label }) => label)).toEqual(['calls › 0 › payload › script']);
     expect(diff.map(({ lines }) => drawn(lines))).toEqual([['-ls', '+pwd']]);
@@ -34,7 +36,9 @@ describe('the diff of an edit', () => {
   });
 
   it('has all lines of the new text, and those of the old one, when nothing is left out', () => {
-    const text = fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { maxLength: 6 }).map((lines) => lines.join('\n'));
+    const text = fc
+      .array(fc.constantFrom('a', 'b', 'c', 'd'), { maxLength: 6 })
+      .map((lines) => lines.join('\n'));
     fc.assert(
       fc.property(text, text, (before, after) => {
         const lines = textDiff(before, after);

@@ -93,7 +93,9 @@ describe('the approver token', () => {
     const shown: string[] = [];
     return {
       location: { hash, pathname: '/ui/', search: '' },
-      history: { replaceState: (_: unknown, __: string, url?: string | URL | null) => shown.push(String(url)) },
+      history: {
+        replaceState: (_: unknown, __: string, url?: string | URL | null) => shown.push(String(url)),
+      },
       storage: {
         getItem: (key: string) => store.get(key) ?? null,
         setItem: (key: string, value: string) => void store.set(key, value),

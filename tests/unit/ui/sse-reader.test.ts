@@ -47,7 +47,9 @@ describe('the reader of server-sent events', () => {
     const sizes = fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 });
     await fc.assert(
       fc.asyncProperty(fc.array(text), end, sizes, async (texts, ending, cuts) => {
-        const bytes = Buffer.from(texts.map((data, at) => `id: ${at}${ending}data: ${data}${ending}${ending}`).join(''));
+        const bytes = Buffer.from(
+          texts.map((data, at) => `id: ${at}${ending}data: ${data}${ending}${ending}`).join(''),
+        );
         const chunks: Uint8Array[] = [];
         for (let from = 0, n = 0; from < bytes.length; n++) {
           const size = cuts[n % cuts.length] ?? 1;

@@ -2,10 +2,15 @@
 
 const key = 'stomp-approver-token';
 
+/** What is used of the browser. */
 export interface TokenPlace {
-  readonly location: Pick<Location, 'hash' | 'pathname' | 'search'>;
-  readonly history: Pick<History, 'replaceState'>;
-  readonly storage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
+  readonly location: { readonly hash: string; readonly pathname: string; readonly search: string };
+  readonly history: { replaceState(data: null, unused: '', url: string): void };
+  readonly storage: {
+    getItem(key: string): string | null;
+    setItem(key: string, value: string): void;
+    removeItem(key: string): void;
+  };
 }
 
 /** Takes it out of the address bar, where others could read it, or remembers it from before. */

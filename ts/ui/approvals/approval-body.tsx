@@ -44,13 +44,21 @@ export function ApprovalBody({ shown, isFixed }: ApprovalBodyProps) {
 
 function Content({ approval, editing }: { readonly approval: ApprovalWire; readonly editing: Editing }) {
   const payload: Payload = approval.payload;
-  if (approval.kind === 'ask') return <Question payload={payload} {...editing} />;
+  if (approval.kind === 'ask') {
+    const { question, choices, answer, ...about } = payload;
+    return (
+      <>
+        <Question payload={payload} {...editing} />
+        <PayloadFields fields={fieldsOf(about)} {...editing} isFixed />
+      </>
+    );
+  }
   const calls = callsOf(payload);
   if (!calls) return <PayloadFields fields={fieldsOf(payload)} {...editing} />;
-  const { calls: _, ...rest } = payload;
+  const { calls: _, ...about } = payload;
   return (
     <>
-      <PayloadFields fields={fieldsOf(rest)} {...editing} />
+      <PayloadFields fields={fieldsOf(about)} {...editing} isFixed />
       <StepCalls calls={calls} {...editing} />
     </>
   );

@@ -14,6 +14,8 @@ export interface Field {
   readonly kind: FieldKind;
   /** As it stands in the field. */
   readonly shown: string;
+  /** It says what the approval belongs to, and cannot be another. */
+  readonly isFixed: boolean;
 }
 
 /** What stands in fields that were touched, by their keys. */
@@ -31,8 +33,6 @@ export interface Reading {
 /** A call within a step. */
 export interface StepCall {
   readonly tool: string;
-  readonly title: string | undefined;
-  readonly diff: string | undefined;
   /** Where its arguments are in the payload. */
   readonly path: Path;
   readonly payload: Payload;
@@ -55,6 +55,7 @@ export function fieldsOf(payload: Payload, base: Path = []): Field[] {
       label: name.replaceAll('_', ' '),
       kind: kindOf(name, value),
       shown: shownOf(value),
+      isFixed: name === 'ticket_id',
     };
   });
 }
@@ -76,36 +77,21 @@ export function callsOf(payload: Payload): StepCall[] | undefined {
   if (!Array.isArray(calls) || !calls.every(isCall)) return undefined;
   return calls.map((call, index) => ({
     tool: call.tool,
-    title: textOr(call.title ?? call.preview?.title),
-    diff: textOr(call.diff ?? call.preview?.diff),
     path: ['calls', index, 'payload'],
     payload: call.payload,
   }));
 }
 
-interface RawCall {
-  readonly tool: string;
-  readonly payload: Payload;
-  readonly title?: unknown;
-  readonly diff?: unknown;
-  readonly preview?: { readonly title?: unknown; readonly diff?: unknown };
-}
-
-function isCall(value: unknown): value is RawCall {
-  const { tool, payload } = (value ?? {}) as Partial<RawCall>;
+function isCall(value: unknown): value is Pick<StepCall, 'tool' | 'payload'> {
+  const { tool, payload } = (value ?? {}) as Partial<StepCall>;
   return typeof tool === 'string' && typeof payload === 'object' && payload !== null;
 }
 
-function textOr(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
-}
-
-/** All fields that a person may change. */
+/** All fields that a person may change: of a step, those of its calls. */
 export function editableOf(payload: Payload): Field[] {
   const calls = callsOf(payload);
-  if (!calls) return fieldsOf(payload);
-  const { calls: _, ...rest } = payload;
-  return [...fieldsOf(rest), ...calls.flatMap((call) => fieldsOf(call.payload, call.path))];
+  const fields = calls ? calls.flatMap((call) => fieldsOf(call.payload, call.path)) : fieldsOf(payload);
+  return fields.filter(({ isFixed }) => !isFixed);
 }
 
 export function readDraft(payload: Payload, draft: Draft): Reading {

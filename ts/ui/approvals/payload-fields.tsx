@@ -24,6 +24,7 @@ function PayloadField({ field, draft, reading, isFixed, onEdit }: Editing & { re
   const id = useId();
   const written = draft[field.key] ?? field.shown;
   const problem = reading.problems[field.key];
+  const cannotChange = isFixed || field.isFixed;
   const hidden = hiddenCharacters(written);
   const hints = [problem, hidden.length > 0 && 'hidden'].some(Boolean) ? `${id}-hints` : undefined;
   return (
@@ -36,7 +37,7 @@ function PayloadField({ field, draft, reading, isFixed, onEdit }: Editing & { re
         id={id}
         field={field}
         written={written}
-        isFixed={isFixed}
+        isFixed={cannotChange}
         described={hints}
         isWrong={problem !== undefined}
         onEdit={(text) => onEdit(field.key, text)}
@@ -68,7 +69,7 @@ const mostRows = 24;
 function FieldInput({ id, field, written, isFixed, described, isWrong, onEdit }: FieldInputProps) {
   const common = {
     id,
-    'data-editable': true,
+    'data-editable': isFixed ? undefined : true,
     'aria-describedby': described,
     'aria-invalid': isWrong,
     spellcheck: false,

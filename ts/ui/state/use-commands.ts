@@ -1,6 +1,6 @@
 /** Keys, for the part of the page that knows what to do. */
 import { useEffect, useRef } from 'preact/hooks';
-import { type Command, commandOf, focusOf } from '../keys.js';
+import { type Command, commandOf, type Focus } from '../keys.js';
 
 export type Handlers = Partial<Record<Command, () => void>>;
 
@@ -20,4 +20,11 @@ export function useCommands(handlers: Handlers): void {
     document.addEventListener('keydown', pressed);
     return () => document.removeEventListener('keydown', pressed);
   }, []);
+}
+
+function focusOf(target: Element | null): Focus {
+  if (!target) return 'page';
+  if (target.closest('dialog')) return 'dialog';
+  if (target.closest('input:not([type=checkbox], [type=radio]), textarea, select')) return 'field';
+  return target.closest('[data-scroll], [role=tablist], [type=radio]') ? 'scroll' : 'page';
 }
