@@ -20,5 +20,5 @@ export function openBrowser(): Promise<Browser> {
   if (executablePath === undefined)
     throw new Error('There is no Chromium: install one, or name it in CHROMIUM_PATH.');
   // Only pages of these tests are opened; in containers the sandbox has no rights to work.
-  return chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] });
 }

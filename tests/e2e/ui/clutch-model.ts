@@ -1,7 +1,7 @@
 /** What the server knows, in memory, with the types, the events and the refusals of the real one. */
 import { createHash, randomUUID } from 'node:crypto';
 import type { ClutchEvent, EventBodies, EventType } from '../../../ts/clutch/events/event.js';
-import { type ClutchState, emptyState, reduce, type SystemSample } from '../../../ts/clutch/events/state.js';
+import { type ClutchState, emptyState, reduce } from '../../../ts/clutch/events/state.js';
 import type { ApprovalWire, RuleWire, RunWire } from '../../../ts/clutch/wire.js';
 
 export interface Resolve {
@@ -45,8 +45,10 @@ export class ClutchModel {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  sample(system: SystemSample): void {
-    this.state = { ...this.state, system };
+  /** As a server with a new database. */
+  forget(): void {
+    this.state = emptyState();
+    this.events.length = 0;
   }
 
   start(given: Partial<RunWire> = {}): RunWire {

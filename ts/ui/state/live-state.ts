@@ -100,12 +100,12 @@ export class LiveState {
     }
   }
 
-  /** What was missed comes as events; only a server that knows less than this page has begun anew. */
+  /** What was missed comes as events, unless the server has begun anew, with another database. */
   async #catchUp(signal: AbortSignal): Promise<void> {
     const now = await this.#api.json<ClutchState>('/v1/state', { signal });
     this.#draw();
     const mine = this.state.get();
-    if (mine === undefined || now.seq < mine.seq) this.state.set(now);
+    if (mine === undefined || !continues(now, mine)) this.state.set(now);
     else if (now.system) this.state.set({ ...mine, system: now.system });
   }
 
@@ -154,4 +154,10 @@ export class LiveState {
       this.#retry = over;
     });
   }
+}
+
+/** A server that knows less than this page, or nothing of a run that went on here, is not the one that was left. */
+function continues(now: ClutchState, before: ClutchState): boolean {
+  const goingOn = Object.values(before.runs).filter(({ ended_at }) => ended_at === undefined);
+  return now.seq >= before.seq && goingOn.every(({ id }) => Object.hasOwn(now.runs, id));
 }
