@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { unifiedDiff } from '../../../ts/clutch/unified-diff.js';
 import { hiddenCharacters } from '../../../ts/ui/approvals/hidden-characters.js';
 import { type DiffLine, payloadDiff, textDiff, unifiedLines } from '../../../ts/ui/approvals/line-diff.js';
 
@@ -54,7 +55,7 @@ describe('the diff of an edit', () => {
 
 describe('a unified diff', () => {
   it('has signs where its lines have them, and lines about itself', () => {
-    const diff = '--- a\n+++ b\n@@ -1,2 +1,2 @@\n one\n--- two\n+++ 2\n\\ No newline at end of file\n';
+    const diff = `--- a\n+++ b\n@@ -1,2 +1,2 @@\n one\n--- two\n+++ 2\n\\ No newline at end of file\n`;
     expect(drawn(unifiedLines(diff))).toEqual([
       '~--- a',
       '~+++ b',
@@ -64,6 +65,30 @@ describe('a unified diff', () => {
       '+++ 2',
       '~\\ No newline at end of file',
     ]);
+  });
+
+  it('of several files takes no header of the next one for a change', () => {
+    const one = '--- a\n+++ a\n@@ -3 +3 @@\n-x\n+y\n';
+    expect(drawn(unifiedLines(`${one}\n${one}`))).toEqual([
+      ...['~--- a', '~+++ a', '~@@ -3 +3 @@', '-x', '+y', '~'],
+      ...['~--- a', '~+++ a', '~@@ -3 +3 @@', '-x', '+y'],
+    ]);
+  });
+
+  it('shows what the clutch writes, line for line', () => {
+    const text = fc.array(fc.constantFrom('a', '-- a', '++ b', '@@ -1 +1 @@', ''), { maxLength: 8 });
+    fc.assert(
+      fc.property(text, text, (before, after) => {
+        const ended = (lines: readonly string[]) => lines.map((line) => `${line}\n`).join('');
+        const lines = unifiedLines(unifiedDiff('f', ended(before), ended(after)));
+        fc.pre(before.join() !== after.join());
+        const side = (sign: string) =>
+          lines.filter((line) => line.sign === sign || line.sign === ' ').map((line) => line.text);
+        expect(ended(before)).toContain(ended(side('-')));
+        expect(ended(after)).toContain(ended(side('+')));
+        expect(lines.filter((line) => line.sign === '~' && line.text.startsWith('---'))).toHaveLength(1);
+      }),
+    );
   });
 });
 

@@ -20,16 +20,39 @@ const contextLines = 3;
 /** A comparison takes time with the square of it; beyond, all of the old makes room for all of the new. */
 const mostEdits = 1000;
 
-const signs: Readonly<Record<string, Sign>> = { '+': '+', '-': '-', ' ': ' ' };
+const hunk = /^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@/;
 
+/** Lines of a hunk that are still to come, of the old text and of the new one. */
+interface Rest {
+  readonly old: number;
+  readonly now: number;
+}
+
+/** Of one file or of several. A hunk says how many lines it has: what looks like a header within is none. */
 export function unifiedLines(diff: string): DiffLine[] {
-  const lines = diff.replace(/\n$/, '').split('\n');
-  let inHunk = false;
-  return lines.map((line) => {
-    inHunk ||= line.startsWith('@@');
-    const sign = inHunk ? signs[line[0] ?? ' '] : undefined;
-    return sign === undefined ? { sign: '~', text: line } : { sign, text: line.slice(1) };
-  });
+  let rest: Rest = { old: 0, now: 0 };
+  return diff
+    .replace(/\n$/, '')
+    .split('\n')
+    .map((line) => {
+      const sign = rest.old > 0 || rest.now > 0 ? signOf(line) : '~';
+      rest = sign === '~' ? (begunBy(line) ?? rest) : less(rest, sign);
+      return sign === '~' ? { sign, text: line } : { sign, text: line.slice(1) };
+    });
+}
+
+function begunBy(line: string): Rest | undefined {
+  const begun = hunk.exec(line);
+  return begun ? { old: Number(begun[1] ?? 1), now: Number(begun[2] ?? 1) } : undefined;
+}
+
+function less({ old, now }: Rest, sign: Sign): Rest {
+  return { old: sign === '+' ? old : old - 1, now: sign === '-' ? now : now - 1 };
+}
+
+function signOf(line: string): Sign {
+  if (line === '') return ' ';
+  return line.startsWith('+') || line.startsWith('-') || line.startsWith(' ') ? (line[0] as Sign) : '~';
 }
 
 /** Field by field; a field that is only in one of them is there in whole. */
