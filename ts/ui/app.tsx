@@ -18,6 +18,8 @@ export function App({ services }: { readonly services: Services }) {
   const state = useStore(services.live.state);
   const [dialog, setDialog] = useState<'help' | 'start'>();
   useCommands({ help: () => setDialog('help') });
+  // A dialog says late that it is closed: by then another one may be open.
+  const closed = (which: typeof dialog) => () => setDialog((now) => (now === which ? undefined : now));
   useTitle(state);
   return (
     <ServicesContext.Provider value={services}>
@@ -35,8 +37,8 @@ export function App({ services }: { readonly services: Services }) {
           <p class="empty">Reading what there is…</p>
         </main>
       )}
-      {dialog === 'help' ? <Help onClose={() => setDialog(undefined)} /> : null}
-      {dialog === 'start' ? <StartRun onClose={() => setDialog(undefined)} /> : null}
+      {dialog === 'help' ? <Help onClose={closed('help')} /> : null}
+      {dialog === 'start' ? <StartRun onClose={closed('start')} /> : null}
     </ServicesContext.Provider>
   );
 }

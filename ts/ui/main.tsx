@@ -12,12 +12,14 @@ import type { Services } from './state/services.js';
 import { createStore } from './state/store.js';
 
 const token = createStore(takeToken({ location, history, storage: sessionStorage }));
-const api = new Api(() => token.get());
+const isTokenRefused = createStore<boolean>(false);
+const api = new Api({ token: () => token.get(), onRefused: () => isTokenRefused.set(true) });
 const live = new LiveState(api);
 const services: Services = {
   api,
   live,
   token,
+  isTokenRefused,
   notice: createStore<ReturnType<Services['notice']['get']>>(undefined),
   openRun: createStore<string | undefined>(undefined),
 };

@@ -15,5 +15,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // Icons in the style sheet would become data addresses, which only images may be.
     assetsInlineLimit: 0,
+    // Of what is built in: their licences ask for that.
+    license: { fileName: 'licenses.md' },
   },
 });

@@ -1,4 +1,4 @@
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ApprovalWire, RunWire } from '../../../ts/clutch/wire.js';
 import { hasBrowser, openBrowser } from './chromium.js';
@@ -35,8 +35,14 @@ describe.skipIf(!hasBrowser)('deciding in the dashboard', () => {
   }
   const status = ({ id }: ApprovalWire) => server.model.approval(id).status;
   const decisions = () => server.model.requests.filter(({ path }) => path.endsWith('/resolve'));
-  /** Keys decide nothing in the moment in which something appears. */
-  const looked = (page: Page) => page.waitForTimeout(500);
+  /** Keys decide nothing in the moment in which something appears: again, until it is there. */
+  const pressFor = (page: Page, key: string, wanted: Locator) =>
+    expect
+      .poll(async () => {
+        if (!(await wanted.isVisible())) await page.keyboard.press(key);
+        return wanted.isVisible();
+      })
+      .toBe(true);
 
   it('shows who asks for what, and approves it with the mouse', async () => {
     const approval = server.model.ask(run, { payload: script });
@@ -49,13 +55,13 @@ describe.skipIf(!hasBrowser)('deciding in the dashboard', () => {
     await expect.poll(() => status(approval)).toBe('approved');
     expect(decisions().map(({ body }) => body)).toEqual([{ decision: 'approve', revision: 1 }]);
     await card.getByText('approved by ann').waitFor();
-    expect(await page.title()).toBe('stomp-serve');
+    await expect.poll(() => page.title()).toBe('stomp-serve');
   });
 
   it('edits and approves by keys alone, and sends what was edited', async () => {
     const approval = server.model.ask(run, { payload: script });
     const page = await opened();
-    await looked(page);
+    await page.getByRole('region', { name: /^Approval/ }).waitFor();
     await page.keyboard.press('j');
     await page.keyboard.press('e');
     await page.keyboard.press('Control+End');
@@ -64,29 +70,26 @@ describe.skipIf(!hasBrowser)('deciding in the dashboard', () => {
     await expect.poll(() => edit.textContent()).toContain('+ja');
     expect(status(approval)).toBe('pending');
     await page.keyboard.press('Escape');
-    await page.keyboard.press('a');
-    await expect.poll(() => status(approval)).toBe('edited');
+    await pressFor(page, 'a', page.getByText('approved with edits').first());
+    expect(status(approval)).toBe('edited');
     expect(server.model.approval(approval.id).payload).toEqual({ ...script, script: `${script.script}\nja` });
     await expect.poll(() => page.evaluate('document.activeElement !== document.body')).toBe(true);
   });
 
-  it('rejects with a reason', async () => {
+  it('rejects with a reason, of which no letter decides anything', async () => {
     const approval = server.model.ask(run, { payload: script });
     const page = await opened();
-    await looked(page);
-    await page.keyboard.press('r');
-    await page.keyboard.type('Not on a Friday: ask on Monday');
+    await pressFor(page, 'r', page.getByLabel('Why? The model is told.'));
+    await page.keyboard.type('a Friday: ask on Monday');
     await page.keyboard.press('Enter');
     await expect.poll(() => status(approval)).toBe('rejected');
-    expect(server.model.approval(approval.id).reason).toBe('Not on a Friday: ask on Monday');
+    expect(server.model.approval(approval.id).reason).toBe('a Friday: ask on Monday');
   });
 
   it('aborts the run only after it was asked back', async () => {
     const approval = server.model.ask(run, { payload: script });
     const page = await opened();
-    await looked(page);
-    await page.keyboard.press('x');
-    await page.getByRole('button', { name: 'Abort the run' }).waitFor();
+    await pressFor(page, 'x', page.getByRole('button', { name: 'Abort the run' }));
     await page.keyboard.press('Escape');
     expect(status(approval)).toBe('pending');
     await page.keyboard.press('x');
@@ -111,7 +114,7 @@ describe.skipIf(!hasBrowser)('deciding in the dashboard', () => {
   it('decides nothing but the revision that is on display', async () => {
     const approval = server.model.ask(run, { payload: script });
     const page = await opened();
-    await looked(page);
+    await page.getByRole('region', { name: /^Approval/ }).waitFor();
     server.model.show(approval.id, {
       payload: { ...script, script: 'rm -rf build' },
       preview: approval.preview,
@@ -227,6 +230,10 @@ describe.skipIf(!hasBrowser)('deciding in the dashboard', () => {
     await page.getByRole('button', { name: 'Approve' }).click();
     await page.getByRole('alert').filter({ hasText: 'Enter the approver token' }).waitFor();
     expect(status(approval)).toBe('pending');
+    await page.getByLabel(/does not take this token/).fill('token-of-bob');
+    await page.getByRole('button', { name: 'Use it' }).click();
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await expect.poll(() => status(approval)).toBe('approved');
   });
 
   it('begins a run', async () => {

@@ -69,7 +69,7 @@ describe.skipIf(!hasBrowser)('following in the dashboard', () => {
     await page.getByRole('region', { name: /^Approval/ }).waitFor();
     expect(await page.locator('.row-title').textContent()).toBe(hostile);
     expect(await page.locator('img, #app script').count()).toBe(0);
-    expect(await page.title()).toBe('(1) stomp-serve');
+    await expect.poll(() => page.title()).toBe('(1) stomp-serve');
   });
 
   it('says when the server is away, and has lost nothing when it is back', async () => {

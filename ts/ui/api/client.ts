@@ -25,12 +25,18 @@ export interface RequestOptions {
   readonly accept?: string;
 }
 
-export class Api {
-  readonly #token: () => string | undefined;
+export interface ApiOptions {
+  /** Asked for with each request, because a person may enter it at any time. */
+  readonly token: () => string | undefined;
+  /** With this token nothing may be done, though perhaps looked at. */
+  readonly onRefused: () => void;
+}
 
-  /** @param token asked for with each request, because a person may enter it at any time */
-  constructor(token: () => string | undefined) {
-    this.#token = token;
+export class Api {
+  readonly #options: ApiOptions;
+
+  constructor(options: ApiOptions) {
+    this.#options = options;
   }
 
   /** @throws ApiError; what the signal gives as its reason */
@@ -41,7 +47,7 @@ export class Api {
 
   /** @throws ApiError; what the signal gives as its reason */
   async open(path: string, { method = 'GET', body, signal, accept }: RequestOptions = {}): Promise<Response> {
-    const token = this.#token();
+    const token = this.#options.token();
     const headers: Record<string, string> = {
       accept: accept ?? 'application/json',
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -59,7 +65,9 @@ export class Api {
       throw new ApiError(0, 'OFFLINE', `The server cannot be reached (${String(error)}).`);
     });
     if (response.ok) return response;
-    throw await errorOf(response);
+    const error = await errorOf(response);
+    if (error.isForbidden && method !== 'GET') this.#options.onRefused();
+    throw error;
   }
 }
 

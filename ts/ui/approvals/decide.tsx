@@ -1,6 +1,6 @@
 /** The lower end of an open approval, where it is decided: by buttons and by keys. */
 import type { RefObject } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { RunWire } from '../../clutch/wire.js';
 import { type Services, tell, useServices } from '../state/services.js';
 import { useCommands } from '../state/use-commands.js';
@@ -38,7 +38,8 @@ export function Decide({ shown, run, deciding, isReader, element }: DecideProps)
     if (next === undefined) element.current?.focus({ preventScroll: true });
   };
 
-  useEffect(() => {
+  // At once: the next key is the first one of the reason.
+  useLayoutEffect(() => {
     if (asking === 'reject') reasonField.current?.focus();
     if (asking === 'abort') abortButton.current?.focus();
   }, [asking]);

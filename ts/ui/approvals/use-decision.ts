@@ -71,8 +71,7 @@ function current({ api }: Services, id: string): Promise<ApprovalWire | undefine
 }
 
 function remedy(error: ApiError): string {
-  if (error.isForbidden)
-    return `${error.message} Enter the approver token that the server has printed at its start.`;
+  if (error.isForbidden) return `${error.message} Enter the approver token above.`;
   if (error.status === 0) return `${error.message} Nothing was decided, as far as is known; try again.`;
   return error.message;
 }

@@ -17,6 +17,8 @@ export interface Services {
   readonly live: LiveState;
   /** Without it one may look only. */
   readonly token: Store<string | undefined>;
+  /** The server has not taken the token for something that was to be done. */
+  readonly isTokenRefused: Store<boolean>;
   readonly notice: Store<Notice | undefined>;
   /** The run that is shown. */
   readonly openRun: Store<string | undefined>;

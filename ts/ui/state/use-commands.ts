@@ -1,5 +1,5 @@
 /** Keys, for the part of the page that knows what to do. */
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { type Command, commandOf, type Focus } from '../keys.js';
 
 export type Handlers = Partial<Record<Command, () => void>>;
@@ -7,7 +7,8 @@ export type Handlers = Partial<Record<Command, () => void>>;
 export function useCommands(handlers: Handlers): void {
   const latest = useRef(handlers);
   latest.current = handlers;
-  useEffect(() => {
+  // At once: what is drawn is what keys are about.
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       if (event.defaultPrevented) return;
       const target = event.target instanceof Element ? event.target : null;
