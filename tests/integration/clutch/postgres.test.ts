@@ -1,12 +1,13 @@
 /** Runs, gates and events of several processes on one PostgreSQL. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { EventBus } from '../../../ts/clutch/events/event-bus.js';
+import { eventsAfter } from '../../../ts/clutch/store/events.js';
 import { clutchMigrations } from '../../../ts/clutch/store/schema.js';
 import { PostgresStorage } from '../../../ts/storage/postgres.js';
 import { wallClock } from '../../../ts/storage/wall-clock.js';
 import { postgresDatabase } from '../../servers/databases.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
-import { numbers, said, take, textOf } from '../../unit/clutch/event-bus.rig.js';
+import { EventBusRig, numbers, said, take, textOf } from '../../unit/clutch/event-bus.rig.js';
 import { eventBusSuite } from '../../unit/clutch/event-bus.suite.js';
 import { gatesSuite } from '../../unit/clutch/gates.suite.js';
 import { runRowsSuite } from '../../unit/clutch/run-rows.suite.js';
@@ -28,6 +29,17 @@ describe('gates on PostgreSQL', () => {
     n++;
   });
   gatesSuite(() => Promise.resolve(new PostgresStorage({ url: server.url, schema: `gates_${n}` })));
+});
+
+it('an event that PostgreSQL cannot hold is left out, and no other', async () => {
+  const rig = new EventBusRig(await backend());
+  const { bus, storage } = await rig.open();
+  await Promise.all([bus.emit(said('a\u0000')), bus.emit(said('b', 'no\u0000run')), bus.emit(said('c'))]);
+  await bus.recorded();
+  const events = await storage.read(() => eventsAfter(0, 10));
+  expect(events.map(textOf)).toEqual(['a\u0000', 'c']);
+  expect(String(rig.warnings.at(-1))).toContain('It is left out');
+  await rig.close();
 });
 
 it('a server that crashes and comes back loses and doubles nothing of what is emitted meanwhile', async () => {

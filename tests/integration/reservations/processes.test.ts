@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Reservations } from '../../../ts/reservations/reservations.js';
-import { type Compiled, compiled } from './compiled.js';
+import { type Compiled, compiled } from '../compiled.js';
 
 let sources: Compiled;
 let root: string;

@@ -41,7 +41,6 @@ export class EventBusRig {
       storage,
       clock: wallClock(storage),
       retryMs: 5,
-      graceMs: 50,
       onWarning,
       ...options,
     });

@@ -43,7 +43,7 @@ export function eventBusSuite(
       const byRun = grouped(events);
       expect(byRun.size).toBe(100);
       for (const own of byRun.values()) expect(own.map(textOf)).toEqual(numbers(0, each - 1).map(String));
-    });
+    }, 120_000);
 
     it('shows all who share a database the same events in the same order', async () => {
       const [one, two] = [await rig.open(), await rig.open()];

@@ -212,19 +212,22 @@ describe('the bus', () => {
   });
 
   describe('that is closed', () => {
-    it('takes nothing more, and has recorded what it took', async () => {
+    it('takes nothing more, and has recorded and told what it took', async () => {
       const { bus, storage } = await rig.open({ capacity: 10 });
+      let heard = 0;
+      bus.on('*', () => heard++);
       const emitted = numbers(1, 100).map((n) => bus.emit(said(String(n))));
       await bus.close();
       await Promise.all(emitted);
       await expect(bus.emit(said('late'))).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
       expect(await storage.read(() => eventsAfter(0, 1000))).toHaveLength(100);
+      expect(heard).toBe(100);
       expect(await storage.read(() => rows('SELECT * FROM clutch_batches'))).toEqual([]);
       expect(rig.warnings).toEqual([]);
     });
 
     it('does not wait for ever for a database that is away, and says what is lost', async () => {
-      const { bus, storage } = await rig.open({ capacity: 2 });
+      const { bus, storage } = await rig.open({ capacity: 2, graceMs: 50 });
       storage.isAway = true;
       const emitted = Promise.allSettled(numbers(1, 3).map((n) => bus.emit(said(String(n)))));
       await bus.close();

@@ -8,6 +8,7 @@ import type { Gate } from '../../../ts/clutch/gates/gate.js';
 import { openClutch } from '../../../ts/clutch/open-clutch.js';
 import type { Run } from '../../../ts/clutch/runs/run.js';
 import { FileGuard, Maasl } from '../../../ts/guard/index.js';
+import type { Storage } from '../../../ts/storage/storage.js';
 import { type Script, ScriptedModel } from './scripted-model.js';
 
 const cleanUps: (() => Promise<void> | void)[] = [];
@@ -20,17 +21,22 @@ export class TestClutch {
   readonly root: string;
   readonly model: ScriptedModel;
   readonly warnings: unknown[] = [];
-  readonly #options: ClutchOptions;
+  readonly options: ClutchOptions;
   clutch!: Clutch;
 
   private constructor(folder: string, model: ScriptedModel, options: Omit<ClutchOptions, 'onWarning'>) {
     this.folder = folder;
     this.root = join(folder, 'root');
     this.model = model;
-    this.#options = { ...options, onWarning: (warning) => this.warnings.push(warning) };
+    this.options = { ...options, onWarning: (warning) => this.warnings.push(warning) };
   }
 
-  static async open(script: Script, options: Partial<ClutchOptions> = {}): Promise<TestClutch> {
+  /** @param storageIn replaces the database in the test's folder */
+  static async open(
+    script: Script,
+    options: Partial<ClutchOptions> = {},
+    storageIn?: (folder: string) => Storage,
+  ): Promise<TestClutch> {
     const folder = realpathSync(mkdtempSync(join(tmpdir(), 'stomp-clutch-')));
     mkdirSync(join(folder, 'root'));
     const maasl = await Maasl.open({ database: join(folder, 'stomp.db') });
@@ -39,11 +45,18 @@ export class TestClutch {
     cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
     cleanUps.push(() => maasl.close());
     cleanUps.push(() => model.close());
+    const provider = { kind: 'openai', baseUrl: model.url, defaultModel: 'scripted' } as const;
+    const storage = storageIn?.(folder);
+    if (storage) cleanUps.push(() => storage.close());
     const test = new TestClutch(folder, model, {
-      storage: join(folder, 'clutch.db'),
+      storage: storage ?? join(folder, 'clutch.db'),
       auditFolder: join(folder, 'audit'),
       files,
-      providers: { scripted: { kind: 'openai', baseUrl: model.url, defaultModel: 'scripted', tries: 1 } },
+      providers: {
+        scripted: { ...provider, tries: 1 },
+        patient: provider,
+        hasty: { ...provider, tries: 1, idleMs: 50 },
+      },
       defaultProvider: 'scripted',
       graceMs: 0,
       ...options,
@@ -55,7 +68,7 @@ export class TestClutch {
 
   /** As after a start of the process; without `close` before, as after its end without warning. */
   async reopen(): Promise<void> {
-    this.clutch = await openClutch(this.#options);
+    this.clutch = await openClutch(this.options);
   }
 
   start(prompt: string, input: RunInput = {}): Promise<Run> {

@@ -146,7 +146,7 @@ export class EventBus {
     return this.#storage.read(oldestEvent);
   }
 
-  /** Takes nothing more, records what waits, and ends all that follow. May be called again. */
+  /** Takes nothing more, records what waits, tells listeners, and ends all that follow. May be called again. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -156,6 +156,10 @@ export class EventBus {
     const reason = new StompError('SHUTTING_DOWN', 'The bus is closed.');
     const giveUp = setTimeout(() => this.#over.abort(reason), this.#graceMs);
     await this.#writer.close();
+    // Listeners hear of that, too.
+    await this.#tail.caughtUp().catch((error: unknown) => {
+      if (!this.#over.signal.aborted) this.#warn(error);
+    });
     clearTimeout(giveUp);
     this.#over.abort(reason);
     await this.#tail.close();

@@ -67,6 +67,13 @@ export class EventTail {
     return this.#follow(after, AbortSignal.any([signal, this.#options.patience.signal]));
   }
 
+  /** Resolves when all that is recorded by now was read, or with its signal. @throws StompError SHUTTING_DOWN */
+  async caughtUp(): Promise<void> {
+    const { storage, patience } = this.#options;
+    const last = await patiently(() => storage.read(lastEvent), patience);
+    while (this.last < last && !patience.signal.aborted) await this.#read.wait(patience.signal);
+  }
+
   /** Once its signal has come: resolves when nothing more is read. */
   async close(): Promise<void> {
     await this.#over;
@@ -137,11 +144,11 @@ export class EventTail {
 
   async #next(): Promise<void> {
     const { storage, patience } = this.#options;
+    await loopTurn();
     this.#wasTold = false;
     const page = await patiently(() => storage.read(() => eventsAfter(this.last, pageSize)), patience);
     this.#take(page);
-    if (page.length === pageSize) await loopTurn();
-    else if (!this.#wasTold) await this.#told.wait(patience.signal);
+    if (page.length < pageSize && !this.#wasTold) await this.#told.wait(patience.signal);
   }
 
   #take(page: readonly ClutchEvent[]): void {

@@ -36,7 +36,7 @@ interface Blocked extends Waiting {
 }
 
 /** Events of one transaction: others wait for its end, and so does everything else in this process. */
-const mostAtOnce = 256;
+const mostAtOnce = 128;
 
 export class EventWriter {
   readonly #options: EventWriterOptions;

@@ -14,8 +14,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 
-const repository = fileURLToPath(new URL('../../../', import.meta.url));
-const parts = [
+const repository = fileURLToPath(new URL('../../', import.meta.url));
+const reservationParts = [
   'reservations',
   'config',
   'guard',
@@ -32,7 +32,8 @@ export interface Compiled {
   remove(): void;
 }
 
-export function compiled(): Compiled {
+/** @param parts files and folders of the sources. @default what reservations need */
+export function compiled(parts: readonly string[] = reservationParts): Compiled {
   const folder = mkdtempSync(join(tmpdir(), 'stomp-compiled-'));
   symlinkSync(join(repository, 'node_modules'), join(folder, 'node_modules'));
   cpSync(join(repository, 'package.json'), join(folder, 'package.json'));
