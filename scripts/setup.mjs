@@ -1,6 +1,6 @@
 /**
  * Does what is missing between a fresh clone and a working one, and nothing else: packages, the native
- * build, the TypeScript build. Silent when there is nothing to do. `--dev` also turns on the git hooks.
+ * build, the TypeScript build, the dashboard. Silent when there is nothing to do. `--dev` also turns on the git hooks.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -69,6 +69,25 @@ function typescript() {
   utimesSync(info, new Date(), new Date());
 }
 
+function dashboard() {
+  const product = at('dist', 'ui', 'index.html');
+  if (
+    !isStale(
+      product,
+      ['ts/ui', 'ts/clutch', 'package-lock.json'].map((path) => at(path)),
+    )
+  )
+    return;
+  node(
+    'building the dashboard',
+    at('node_modules', 'vite', 'bin', 'vite.js'),
+    'build',
+    'ts/ui',
+    '--logLevel',
+    'warn',
+  );
+}
+
 function hooks() {
   if (process.env.CI || !existsSync(at('.git'))) return;
   const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' });
@@ -79,4 +98,5 @@ function hooks() {
 packages();
 native();
 typescript();
+dashboard();
 if (process.argv.includes('--dev')) hooks();
