@@ -6,6 +6,7 @@ import type { StateStore } from './events/state-store.js';
 import type { Gates } from './gates/gates.js';
 import type { EngineModels } from './providers/engine.js';
 import type { ProviderOptions } from './providers/open-provider.js';
+import type { RunDefaults } from './runs/new-run.js';
 import type { GatePolicy, Run, Ticket } from './runs/run.js';
 import type { FetchOptions } from './tools/fetch.js';
 import type { McpServer } from './tools/mcp.js';
@@ -84,7 +85,11 @@ export interface Clutch {
   readonly bus: EventBus;
   /** What it has come to so far. */
   readonly state: StateStore;
-  /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, PATH_DENIED, PROVIDER_KEY_MISSING, DB_BUSY */
+  /** Those that runs may name. */
+  readonly providerNames: readonly string[];
+  /** What runs have that say nothing. */
+  readonly defaults: RunDefaults;
+  /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, PATH_DENIED, SHUTTING_DOWN, DB_BUSY */
   start(input: RunInput): Promise<Run>;
   /** @throws StompError RUN_NOT_FOUND */
   run(id: string): Promise<Run>;

@@ -25,7 +25,8 @@ export function gatesSuite(openStorage: () => Promise<Storage>): void {
     const made = new Gates({
       storage: own,
       clock: wallClock(own, () => now),
-      revise: (_gate, payload: Payload) => {
+      revise: (gate, edits: Payload) => {
+        const payload = { ...gate.payload, ...edits };
         if (payload.script === 'rm -rf /') throw new StompError('PATH_DENIED', 'Not that.');
         return Promise.resolve({ payload, preview: { title: `Run ${String(payload.script)}` } });
       },

@@ -28,10 +28,10 @@ export interface GatesOptions {
   readonly storage: Storage;
   readonly clock: WallClock;
   /**
-   * What an edited payload comes to, checked as the model's own would be.
+   * What a payload comes to with these fields of it changed, checked as the model's own would be.
    * @throws StompError INVALID_REQUEST, PATH_DENIED: the gate stays as it is
    */
-  readonly revise: (gate: Gate, payload: Payload) => Promise<{ payload: Payload; preview: Preview }>;
+  readonly revise: (gate: Gate, edits: Payload) => Promise<{ payload: Payload; preview: Preview }>;
   /** Failures with no caller to reject. */
   readonly onWarning: (error: unknown) => void;
 }
@@ -244,7 +244,7 @@ export class Gates {
         },
       );
     }
-    const { payload, preview } = await this.#options.revise(before, { ...before.payload, ...edits });
+    const { payload, preview } = await this.#options.revise(before, edits);
     return { payload, digest: digestOf({ kind: before.kind, payload, preview }) };
   }
 

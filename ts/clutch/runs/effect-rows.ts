@@ -49,6 +49,12 @@ export function* effectsOf(runId: string, n: number): Work<Effect[]> {
   return found.map(effectOf);
 }
 
+/** Of all messages, in their order. */
+export function* effectsOfRun(runId: string): Work<Effect[]> {
+  const found = yield* rows('SELECT * FROM clutch_effects WHERE run_id = ? ORDER BY n, position', runId);
+  return found.map(effectOf);
+}
+
 /**
  * The one start of an effect, with what was decided to run.
  * @param again it was started before, and a person wants it done once more

@@ -46,16 +46,22 @@ export function* findRun(id: string): Work<Run | undefined> {
   return row && runOf(row);
 }
 
+export interface RunRowFilter {
+  readonly status: RunStatus | undefined;
+  readonly parentId: string | undefined;
+  readonly limit: number;
+}
+
 /** Newest first. */
-export function* listRuns(limit: number, parentId?: string): Work<Run[]> {
-  const found =
-    parentId === undefined
-      ? yield* rows('SELECT * FROM clutch_runs ORDER BY created_at DESC, id LIMIT ?', limit)
-      : yield* rows(
-          'SELECT * FROM clutch_runs WHERE parent_id = ? ORDER BY created_at DESC, id LIMIT ?',
-          parentId,
-          limit,
-        );
+export function* listRuns({ status, parentId, limit }: RunRowFilter): Work<Run[]> {
+  const wanted: [string, string | undefined][] = [
+    ['status', status],
+    ['parent_id', parentId],
+  ];
+  const given = wanted.filter((one): one is [string, string] => one[1] !== undefined);
+  const where = given.length > 0 ? `WHERE ${given.map(([column]) => `${column} = ?`).join(' AND ')}` : '';
+  const sql = `SELECT * FROM clutch_runs ${where} ORDER BY created_at DESC, id LIMIT ?`;
+  const found = yield* rows(sql, ...given.map(([, value]) => value), limit);
   return found.map(runOf);
 }
 
@@ -66,6 +72,25 @@ export function* orphans(now: number): Work<string[]> {
     now,
   );
   return found.map(({ id }) => String(id));
+}
+
+/** Runs that a run has begun, and that are not over. */
+export function* openChildren(parentId: string): Work<string[]> {
+  const found = yield* rows('SELECT id FROM clutch_runs WHERE parent_id = ? AND ended_at IS NULL', parentId);
+  return found.map(({ id }) => String(id));
+}
+
+/** Those who hold runs. */
+export function* owners(): Work<string[]> {
+  const found = yield* rows(
+    'SELECT DISTINCT owner FROM clutch_runs WHERE ended_at IS NULL AND owner IS NOT NULL AND owner_until > 0',
+  );
+  return found.map(({ owner }) => String(owner));
+}
+
+/** Its runs need not wait until its time is over. */
+export function* freeRunsOf(owner: string): Work<void> {
+  yield* rows('UPDATE clutch_runs SET owner_until = 0 WHERE owner = ? AND ended_at IS NULL', owner);
 }
 
 /** @returns undefined when somebody else works on it, or it is over */
@@ -146,8 +171,13 @@ export function* insertMessage(runId: string, n: number, message: Message, now: 
   );
 }
 
-export function* messagesOf(runId: string): Work<Message[]> {
-  const found = yield* rows('SELECT body FROM clutch_messages WHERE run_id = ? ORDER BY n', runId);
+/** @param from the first that is wanted */
+export function* messagesOf(runId: string, from = 1): Work<Message[]> {
+  const found = yield* rows(
+    'SELECT body FROM clutch_messages WHERE run_id = ? AND n >= ? ORDER BY n',
+    runId,
+    from,
+  );
   return found.map(({ body }) => JSON.parse(String(body)));
 }
 

@@ -1,5 +1,6 @@
 /** A run: a task that a model works on with tools, until it answers in words. */
 import type { StompErrorCode } from '../../errors.js';
+import type { AuditHeads } from '../audit/run-audit.js';
 
 export const runStatuses = [
   'idle',
@@ -38,6 +39,10 @@ export type TicketStatus = (typeof ticketStatuses)[number];
 
 /** What a run is asked for; it does not change. */
 export interface RunRequest {
+  /** What a run that another one has begun is there for. */
+  readonly role?: string;
+  /** How many runs lie between it and the one that a person has begun. */
+  readonly depth?: number;
   /** Of a track, which begins a run for each and asks no model itself. */
   readonly tickets?: readonly Ticket[];
   readonly prompt: string;
@@ -71,6 +76,8 @@ export interface RunState {
   readonly stopped?: 'rounds' | 'length';
   /** The model's last words, once it is done. */
   readonly output?: string;
+  /** Where the audit was when a call began last: kept apart from it, they show whether its end is missing. */
+  readonly auditHeads?: AuditHeads;
   /** By id, those that have begun. */
   readonly tickets?: Readonly<Record<string, { readonly status: TicketStatus; readonly runId?: string }>>;
 }

@@ -13,13 +13,15 @@ export interface RunToolDefinition<S extends ObjectSchema> {
   complete?(args: ArgumentsOf<S>, scope: ToolScope): Promise<ArgumentsOf<S>>;
   /** Fields that were filled in for what is edited now, and are filled in anew. @default none */
   outdated?(edits: Payload): readonly string[];
+  /** See `RunTool`. */
+  touches?(args: ArgumentsOf<S>): readonly string[];
   preview(args: ArgumentsOf<S>, scope: ToolScope): Promise<Preview>;
   /** Throws StompErrors, which become failed outcomes. A text is what it came to when it went well. */
   run(args: ArgumentsOf<S>, scope: ToolScope): Promise<Outcome | string>;
 }
 
 export function defineTool<const S extends ObjectSchema>(definition: RunToolDefinition<S>): RunTool {
-  const { name, description, parameters, kind } = definition;
+  const { name, description, parameters, kind, touches } = definition;
   const prepare = async (args: unknown, scope: ToolScope): Promise<Payload> => {
     const read = readArguments(parameters, args);
     return definition.complete ? definition.complete(read, scope) : read;
@@ -29,6 +31,7 @@ export function defineTool<const S extends ObjectSchema>(definition: RunToolDefi
     description,
     parameters: { ...(parameters as ObjectSchema) },
     kind,
+    ...(touches ? { touches: (payload: Payload) => touches(payload as ArgumentsOf<S>) } : {}),
     prepare,
     edit: (payload, edits, scope) => {
       const outdated = definition.outdated?.(edits) ?? [];

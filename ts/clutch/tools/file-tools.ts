@@ -98,6 +98,7 @@ function writeTool(files: FileGuard): RunTool {
       return { path: file, content, expected_sha256: now ? sha256(now) : null };
     },
     outdated: hashOfAnotherFile,
+    touches: (args) => [args.path],
     preview: async (args, scope) => {
       const now = await bytesIfAny(files, args.path, scope);
       const size = `${countLines(args.content)} lines, ${Buffer.byteLength(args.content)} bytes`;
@@ -135,6 +136,7 @@ function editTool(files: FileGuard): RunTool {
       ...args,
       path: await place(files, args.path, scope),
     }),
+    touches: (args) => [args.path],
     preview: async (args, scope) => {
       const { content } = await files.read(args.path, {}, callOf(scope));
       const after = editedText(content, replacementOf(args), args.path).text;
@@ -174,6 +176,7 @@ function moveTool(files: FileGuard): RunTool {
       from: await place(files, args.from, scope),
       to: await place(files, args.to, scope),
     }),
+    touches: ({ from, to }) => [from, to],
     preview: async ({ from, to, overwrite }) => ({
       title: `Move ${from} to ${to}${overwrite ? ', also over a file that is there' : ''}`,
     }),
@@ -207,6 +210,7 @@ function deleteTool(files: FileGuard): RunTool {
       return { path: file, ...(now ? { expected_sha256: sha256(now) } : {}) };
     },
     outdated: hashOfAnotherFile,
+    touches: (args) => [args.path],
     preview: async (args, scope) => {
       const now = await bytesToShow(files, args.path, scope);
       return { title: `Delete ${args.path}`, ...(now ? diffOf(args.path, now, undefined) : {}) };

@@ -11,6 +11,8 @@ export interface ToolScope {
   readonly baseDir: string;
   /** Which files and folders the run may touch. */
   readonly paths: PathRules;
+  /** Names the call that is being carried out, the same after a crash. */
+  readonly callKey?: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -39,6 +41,8 @@ export interface RunTool extends ToolSpec {
    * person at the gate; no effect.
    */
   readonly kind: 'read' | 'write' | 'ask';
+  /** A change that comes to the same when it is made twice: after a crash it is simply made again. @default false */
+  readonly repeatable?: boolean | undefined;
   /**
    * Reads arguments that the model has written into a payload: paths resolved, defaults filled in.
    * @throws StompError INVALID_REQUEST, PATH_DENIED: told to the model
@@ -50,6 +54,8 @@ export interface RunTool extends ToolSpec {
    * @throws as `prepare`: told to the person
    */
   edit(payload: Payload, edits: Payload, scope: ToolScope): Promise<Payload>;
+  /** Canonical paths that a call is about, for decisions that are to count for a folder. @default the base directory */
+  touches?(payload: Payload): readonly string[];
   /** For the gate; called again after an edit. @throws as `prepare` */
   preview(payload: Payload, scope: ToolScope): Promise<Preview>;
   /**

@@ -44,6 +44,7 @@ export function shellTool({ environment = [] }: ShellOptions = {}): RunTool {
       base_dir: await folderOf(base_dir ?? scope.baseDir, scope),
       timeout_s,
     }),
+    touches: ({ base_dir = '/' }) => [base_dir],
     preview: async ({ base_dir, timeout_s }) => ({
       title: `Run a script in ${base_dir}, at most ${timeout_s} s`,
     }),

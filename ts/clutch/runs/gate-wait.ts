@@ -1,0 +1,106 @@
+/** A run at a gate: opened once, kept true to what would happen, and waited for. */
+import { StompError } from '../../errors.js';
+import { type Gate, isGranted } from '../gates/gate.js';
+import type { GateRequest } from '../gates/gates.js';
+import type { Payload, Preview } from '../tools/run-tool.js';
+import { AbortedAtGate, type RunContext } from './run-context.js';
+import { persist } from './run-record.js';
+
+/** How often it is looked whether what is shown is still what would happen. */
+const lookAgainMs = 2000;
+
+export interface GateQuestion extends Pick<GateRequest, 'id' | 'kind' | 'tool' | 'ticketId' | 'payload'> {
+  /** @throws StompError when it would fail for certain: then nobody needs to be asked */
+  preview(payload: Payload): Promise<Preview>;
+}
+
+/**
+ * @returns the gate once it is decided, or its time is over
+ * @throws AbortedAtGate; what the preview throws, when the gate has not been opened before; what `stop` says
+ */
+export async function decided(context: RunContext, question: GateQuestion): Promise<Gate> {
+  const { systems, record, audit, stop } = context;
+  const opened = await openGate(context, question);
+  if (opened.status === 'pending') await record.change({ status: 'awaiting_approval' });
+  const watch = watchPreview(context, question);
+  try {
+    const gate = await systems.gates.settled(opened.id, stop);
+    audit.comms({ ...speaker(context), direction: 'in', kind: 'gate', payload: noted(gate) });
+    if (gate.status === 'aborted') throw new AbortedAtGate(gate);
+    return gate;
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+async function openGate(context: RunContext, question: GateQuestion): Promise<Gate> {
+  const { systems, record, audit, stop } = context;
+  const known = await findGate(context, question.id);
+  if (known) return known;
+  const { preview, ...shown } = question;
+  const { run } = record;
+  const request: GateRequest = {
+    ticketId: run.ticketId,
+    ...shown,
+    runId: run.id,
+    preview: await preview(question.payload),
+    requester: run.agentId,
+    timeoutMs: run.request.gateTimeoutMs,
+  };
+  const gate = await persist(() => systems.gates.open(request), stop);
+  audit.comms({ ...speaker(context), direction: 'out', kind: 'gate', payload: noted(gate) });
+  await audit.sync();
+  return gate;
+}
+
+async function findGate({ systems, stop }: RunContext, id: string): Promise<Gate | undefined> {
+  try {
+    return await persist(() => systems.gates.get(id), stop);
+  } catch (error) {
+    if (error instanceof StompError && error.code === 'APPROVAL_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+/** A file may change while nobody decides. What cannot be shown any more stays as it was: it will fail when it runs. */
+function watchPreview({ systems }: RunContext, { id, preview }: GateQuestion): NodeJS.Timeout {
+  const look = async (): Promise<void> => {
+    const gate = await systems.gates.get(id);
+    if (gate.status !== 'pending') return;
+    await systems.gates.show(id, { payload: gate.payload, preview: await preview(gate.payload) });
+  };
+  const expected = (error: unknown): void => {
+    if (!(error instanceof StompError)) systems.onWarning(error);
+  };
+  return setInterval(() => void look().catch(expected), lookAgainMs).unref();
+}
+
+function noted(gate: Gate): object {
+  const { id, kind, tool, status, revision, proposed, payload, preview, digest, decidedBy, reason } = gate;
+  return {
+    id,
+    kind,
+    tool,
+    status,
+    revision,
+    proposed,
+    payload,
+    preview,
+    digest,
+    decided_by: decidedBy,
+    reason,
+  };
+}
+
+export function speaker({ record }: Pick<RunContext, 'record'>): { provider: string; model: string } {
+  const { provider, model } = record.run.request;
+  return { provider, model };
+}
+
+/** What a model is told of a call that a person has not let through. */
+export function denial(gate: Gate): string | undefined {
+  if (isGranted(gate)) return undefined;
+  if (gate.status === 'expired') return 'Not done: nobody decided about this call in time, so it was denied.';
+  const why = gate.reason === undefined ? ', without a reason' : `: ${gate.reason}`;
+  return `Not done: a person has rejected this call${why}`;
+}

@@ -1,0 +1,103 @@
+/** What a caller asks for, read once: everything that can be wrong with it is found here. */
+import { randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { checkChoice, checkFields, checkInteger, checkNumber, checkText, refuse } from '../../arguments.js';
+import { checkAgentId } from '../../engine/agent-id.js';
+import type { FileGuard } from '../../guard/files.js';
+import type { RunInput } from '../clutch.js';
+import { PathRules } from '../paths.js';
+import { type GatePolicy, gatePolicies, type RunRequest } from './run.js';
+import { checkTickets } from './tickets.js';
+
+export interface RunDefaults {
+  readonly files: FileGuard;
+  readonly gate: GatePolicy;
+  readonly gateTimeoutMs: number;
+  readonly provider: string;
+  /** @throws StompError INVALID_REQUEST when there is no such provider */
+  defaultModel(provider: string): string;
+}
+
+/** A run that has not begun. */
+export interface NewRun {
+  readonly id: string;
+  readonly agentId: string;
+  readonly sessionId: string;
+  readonly request: RunRequest;
+}
+
+const mostTextChars = 4 << 20;
+const mostFiles = 1000;
+const longestGateMs = 365 * 86_400_000;
+
+const inputFields = [
+  'prompt',
+  'tickets',
+  'stableMd',
+  'fileItems',
+  'discText',
+  'baseDir',
+  'provider',
+  'model',
+  'temperature',
+  'maxTokens',
+  'gate',
+  'gateTimeoutMs',
+  'agentId',
+  'sessionId',
+] as const satisfies readonly (keyof RunInput)[];
+
+/** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, PATH_DENIED */
+export async function newRun(input: RunInput, defaults: RunDefaults): Promise<NewRun> {
+  checkFields('run', input, inputFields);
+  const id = `run_${randomUUID()}`;
+  const provider = checkText('provider', input.provider, defaults.provider, 64);
+  const ownModel = defaults.defaultModel(provider);
+  const request: RunRequest = {
+    ...taskOf(input),
+    stableMd: checkText('stableMd', input.stableMd, '', mostTextChars),
+    fileItems: filesOf(input.fileItems),
+    discText: checkText('discText', input.discText, '', mostTextChars),
+    baseDir: await baseDirOf(input.baseDir, defaults.files),
+    provider,
+    model: checkText('model', input.model, ownModel, 200) || ownModel,
+    temperature: checkNumber('temperature', input.temperature, 0, { min: 0, max: 2 }),
+    maxTokens: checkInteger('maxTokens', input.maxTokens, 8192, { min: 1, max: 10_000_000 }),
+    gate: checkChoice('gate', input.gate, defaults.gate, gatePolicies),
+    gateTimeoutMs: checkInteger('gateTimeoutMs', input.gateTimeoutMs, defaults.gateTimeoutMs, {
+      min: 1,
+      max: longestGateMs,
+    }),
+  };
+  await pathRulesOf(request);
+  return {
+    id,
+    agentId: input.agentId === undefined ? id : checkAgentId(input.agentId, 'agentId'),
+    sessionId: input.sessionId === undefined ? id : checkAgentId(input.sessionId, 'sessionId'),
+    request,
+  };
+}
+
+/** Which files a run may touch. @throws StompError PATH_DENIED, INVALID_REQUEST */
+export function pathRulesOf({ baseDir, fileItems }: RunRequest): Promise<PathRules> {
+  return PathRules.open({ baseDirs: [baseDir], trackedFiles: fileItems });
+}
+
+function taskOf({ prompt, tickets }: RunInput): Pick<RunRequest, 'prompt' | 'tickets'> {
+  const text = checkText('prompt', prompt, '', mostTextChars);
+  if (tickets !== undefined) return { prompt: text, tickets: checkTickets(tickets) };
+  return text.trim() === '' ? refuse('prompt', prompt, 'a task in words') : { prompt: text };
+}
+
+function filesOf(given: unknown): readonly string[] {
+  if (given === undefined) return [];
+  const fits =
+    Array.isArray(given) && given.length <= mostFiles && given.every((one) => typeof one === 'string');
+  return fits ? given : refuse('fileItems', given, `at most ${mostFiles} paths`);
+}
+
+async function baseDirOf(given: unknown, files: FileGuard): Promise<string> {
+  const folder = await files.locate(checkText('baseDir', given, files.roots[0] ?? '', 4096));
+  const stats = await stat(folder).catch(() => undefined);
+  return stats?.isDirectory() ? folder : refuse('baseDir', folder, 'a folder that is there');
+}
