@@ -25,7 +25,6 @@ import { agents } from './agents/agents.js';
 import { generate } from './agents/generate.js';
 import { anthropicErrorBody } from './anthropic/error-body.js';
 import { messages } from './anthropic/messages.js';
-import { noRunOptions, type RunOptions } from './clutch/run-options.js';
 import { type EngineSource, FixedEngine, isRegistry, type ServedRegistry } from './engine-source.js';
 import { faultDetail, faultFields } from './fault-log.js';
 import { health } from './health.js';
@@ -86,8 +85,6 @@ export interface ServerOptions extends GateOptions {
    * `approver`, or with `approverToken`.
    */
   clutch?: Clutch;
-  /** What runs of the clutch may be asked for, as `/v1/run-options` tells it. @default unknown, with the gate `all` */
-  runOptions?: RunOptions;
   /** Asks the person behind an MCP client for decisions, where the client can. @default false */
   elicitApprovals?: boolean;
   /** Folder of the dashboard. @default that of the build */
@@ -203,14 +200,14 @@ function sourceOf(
 
 /** Loaded when there are any: without, nobody needs MCP. */
 function addSystems(app: FastifyInstance, service: Service, options: ServerOptions): void {
-  const { guard, context, reservations, clutch, runOptions = noRunOptions, dashboardFolder } = options;
-  const runs = clutch && { clutch, gate: runOptions.gate, elicitApprovals: options.elicitApprovals ?? false };
+  const { guard, context, reservations, clutch, dashboardFolder } = options;
+  const runs = clutch && { clutch, elicitApprovals: options.elicitApprovals ?? false };
   const systems: Systems = { guard, context, reservations, runs };
   if (Object.values(systems).some((system) => system !== undefined))
     app.register(async (scope) => (await import('./tools/tools.js')).tools(scope, service, systems));
   if (!clutch) return;
   app.register(async (scope) =>
-    (await import('./clutch/clutch-routes.js')).clutchRoutes(scope, service, clutch, runOptions),
+    (await import('./clutch/clutch-routes.js')).clutchRoutes(scope, service, clutch),
   );
   app.register(async (scope) => (await import('./dashboard/dashboard.js')).dashboard(scope, dashboardFolder));
 }

@@ -156,8 +156,8 @@ function nobody(): StompError {
   );
 }
 
-/** Libraries name their options in camel case. */
-function withWireName(error: unknown, { properties }: ObjectSchema): unknown {
+/** The error, with the name of a field as it was sent: libraries name their options in camel case. */
+export function withWireName(error: unknown, { properties }: ObjectSchema): unknown {
   const field = error instanceof StompError ? error.fields.field : undefined;
   if (typeof field !== 'string' || !(error instanceof StompError)) return error;
   const name = snakeCase(field);

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { RunWire } from '../../../ts/clutch/wire.js';
 import { KeyRing } from '../../../ts/serve/access/keys.js';
-import { noRunOptions } from '../../../ts/serve/clutch/run-options.js';
 import type { ServerOptions } from '../../../ts/serve/server.js';
 import { type Running, start } from './harness.js';
 import { hour, TestClutch } from './test-clutch.js';
@@ -131,15 +130,15 @@ describe('runs', () => {
   });
 
   it('say what they can be asked for', async () => {
-    const providers = [{ name: 'test', defaultModel: 'test-1' }];
-    const { get } = await open({
-      runOptions: { providers, defaultProvider: 'test', baseDirs: ['/work'], gate: 'step' },
-    });
+    const { get, clutch } = await open();
     expect(await (await get('/v1/run-options')).json()).toEqual({
-      providers: [{ name: 'test', default_model: 'test-1' }],
+      providers: [
+        { name: 'test', default_model: 'test-1' },
+        { name: 'other', default_model: 'other-1' },
+      ],
       default_provider: 'test',
-      base_dirs: ['/work'],
-      gate: 'step',
+      base_dirs: [clutch.folder],
+      gate: 'all',
     });
   });
 });
@@ -155,7 +154,8 @@ describe('the gate of a run', () => {
   });
 
   it('is loosened by the person, and tightened by anybody', async () => {
-    const { post } = await open({ runOptions: { ...noRunOptions, gate: 'step' } });
+    const { post, clutch } = await open();
+    clutch.defaults.gate = 'step';
     expect(await (await post('/v1/runs', { prompt: 'x', gate: 'none' }, approver)).json()).toMatchObject({
       gate: 'none',
     });

@@ -9,7 +9,7 @@ import type { Clutch, RunFilter, RunInput } from '../../../ts/clutch/clutch.js';
 import type { ClutchEvent, NewEvent } from '../../../ts/clutch/events/event.js';
 import type { Gate } from '../../../ts/clutch/gates/gate.js';
 import { type GateRequest, Gates } from '../../../ts/clutch/gates/gates.js';
-import { freshState, type Run } from '../../../ts/clutch/runs/run.js';
+import { freshState, type GatePolicy, type Run } from '../../../ts/clutch/runs/run.js';
 import {
   abortRow,
   changeRun,
@@ -41,6 +41,14 @@ export class TestClutch implements Clutch {
   readonly state = this.#state() as unknown as Clutch['state'];
   /** What went into `http.jsonl`, by run. */
   readonly audited: { readonly run: string; readonly record: Readonly<Record<string, unknown>> }[] = [];
+  readonly providerNames = ['test', 'other'];
+  defaults = {
+    files: { roots: [this.folder] } as never,
+    gate: 'all' as GatePolicy,
+    gateTimeoutMs: hour,
+    provider: 'test',
+    defaultModel: (provider: string) => `${provider}-1`,
+  };
   now = 1_800_000_000_000;
   /** Events up to here are deleted. */
   gone = 0;
@@ -142,7 +150,7 @@ export class TestClutch implements Clutch {
   }
 
   async runs({ status, parentId, limit = 100 }: RunFilter = {}): Promise<Run[]> {
-    const found = await this.storage.read(() => listRuns(limit, parentId));
+    const found = await this.storage.read(() => listRuns({ limit, parentId, status }));
     return found.filter((run) => status === undefined || run.status === status);
   }
 

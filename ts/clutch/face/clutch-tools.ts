@@ -4,16 +4,14 @@ import { adds, looks, removes, text, whole } from '../../tools/shapes.js';
 import { type AnyCaller, openTool, type Tool } from '../../tools/tool.js';
 import type { ToolSet } from '../../tools/toolbox.js';
 import type { Clutch } from '../clutch.js';
-import type { GatePolicy, Run } from '../runs/run.js';
+import type { Run } from '../runs/run.js';
 import { approvalWire, runWire } from '../wire.js';
 import { PersonAtClient } from './ask-person.js';
-import { checkGate } from './gate-policy.js';
-import { approvalFilterOf, approvalFilterSchema, runInputOf, runSchema } from './parameters.js';
+import { approvalFilterOf, approvalFilterSchema, runSchema } from './parameters.js';
+import { startRun } from './start-run.js';
 
 export interface ClutchToolsOptions {
   readonly clutch: Clutch;
-  /** Of runs that say nothing; agents may ask for more of it, and not for less. */
-  readonly gate: GatePolicy;
   /** Whether the person behind a client is asked for decisions on the runs that it waits for. */
   readonly elicitApprovals: boolean;
 }
@@ -35,7 +33,7 @@ export function clutchTools(options: ClutchToolsOptions): ToolSet {
   };
 }
 
-function startTool({ clutch, gate }: ClutchToolsOptions): Tool {
+function startTool({ clutch }: ClutchToolsOptions): Tool {
   return openTool({
     name: 'run_start',
     title: 'Start a run',
@@ -44,10 +42,7 @@ function startTool({ clutch, gate }: ClutchToolsOptions): Tool {
       'change waits for a person. Comes back at once, with the id of the run.',
     inputSchema: runSchema,
     hints: adds,
-    run: async (args, caller) => {
-      checkGate(args.gate, gate, false);
-      return told(await clutch.start(runInputOf(args)), caller);
-    },
+    run: async (args, caller) => told(await startRun(clutch, args, false), caller),
   });
 }
 

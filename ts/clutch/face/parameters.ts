@@ -64,7 +64,7 @@ export const runSchema = {
         'What waits for a person. all: every call that changes something; step: all that a round would change, at ' +
         'once; none: nothing. Only a person may ask for less than the server does',
     },
-    gate_timeout_ms: whole('Undecided for so long, a gate is denied', 1000, 365 * day),
+    gate_timeout_ms: whole('Undecided for so long, a gate is denied', 1, 365 * day),
     agent_id: text('Whose cache, files and locks it uses. Default: one of its own'),
     session_id: text('Default: one of its own'),
   },

@@ -2,16 +2,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Clutch } from '../../clutch/clutch.js';
 import { decide } from '../../clutch/face/decide.js';
-import { checkGate } from '../../clutch/face/gate-policy.js';
 import {
   approvalFilterOf,
   approvalFilterSchema,
   decisionSchema,
   runFilterOf,
   runFilterSchema,
-  runInputOf,
   runSchema,
 } from '../../clutch/face/parameters.js';
+import { startRun } from '../../clutch/face/start-run.js';
 import { approvalWire, ruleWire, runWire } from '../../clutch/wire.js';
 import { type ArgumentsOf, type ObjectSchema, readArguments } from '../../tools/parameters.js';
 import { clutchPaths, clutchSchemas } from '../openapi/paths/clutch.js';
@@ -22,7 +21,7 @@ import { queryArguments } from '../tools/query-arguments.js';
 import { flatErrorBody } from '../wire-errors.js';
 import { auditRequests } from './audit-requests.js';
 import { eventStream } from './event-stream.js';
-import { type RunOptions, runOptionsWire } from './run-options.js';
+import { runOptionsWire } from './run-options.js';
 
 /** Documents and discussions of a run, or the files of an edit. */
 const maxRequestBytes = 8 << 20;
@@ -31,21 +30,16 @@ const options: ResourceOptions = { errorBody: flatErrorBody, bodyLimitBytes: max
 /** Of what only a person may do. */
 const deciding: ResourceOptions = { ...options, role: 'approver' };
 
-export function clutchRoutes(
-  app: FastifyInstance,
-  service: Service,
-  clutch: Clutch,
-  runOptions: RunOptions,
-): void {
+export function clutchRoutes(app: FastifyInstance, service: Service, clutch: Clutch): void {
   auditRequests(app, clutch);
-  runRoutes(app, clutch, runOptions);
+  runRoutes(app, clutch);
   approvalRoutes(app, clutch);
   resource(app, '/v1/state', { GET: () => clutch.state.snapshot() }, options);
   resource(app, '/v1/events', { GET: eventStream(service, clutch) }, options);
   service.described.push({ groups: [clutchPaths], schemas: clutchSchemas });
 }
 
-function runRoutes(app: FastifyInstance, clutch: Clutch, runOptions: RunOptions): void {
+function runRoutes(app: FastifyInstance, clutch: Clutch): void {
   resource(
     app,
     '/v1/runs',
@@ -54,7 +48,7 @@ function runRoutes(app: FastifyInstance, clutch: Clutch, runOptions: RunOptions)
         const runs = await clutch.runs(runFilterOf(inQuery(runFilterSchema, query)));
         return { object: 'list', data: runs.map(runWire) };
       },
-      POST: (request, reply) => start(clutch, runOptions, request, reply),
+      POST: (request, reply) => start(clutch, request, reply),
     },
     options,
   );
@@ -70,18 +64,11 @@ function runRoutes(app: FastifyInstance, clutch: Clutch, runOptions: RunOptions)
     },
     options,
   );
-  resource(app, '/v1/run-options', { GET: () => runOptionsWire(runOptions) }, options);
+  resource(app, '/v1/run-options', { GET: () => runOptionsWire(clutch) }, options);
 }
 
-async function start(
-  clutch: Clutch,
-  { gate }: RunOptions,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<object> {
-  const input = runInputOf(readArguments(runSchema, request.body));
-  checkGate(input.gate, gate, request.caller.approves);
-  const run = await clutch.start(input);
+async function start(clutch: Clutch, request: FastifyRequest, reply: FastifyReply): Promise<object> {
+  const run = await startRun(clutch, readArguments(runSchema, request.body), request.caller.approves);
   request.notes.run = run.id;
   void reply.code(201).header('location', `/v1/runs/${run.id}`);
   return runWire(run);
