@@ -62,3 +62,8 @@ export type ClutchEvent<T extends EventType = EventType> = {
 export type NewEvent<T extends EventType = EventType> = {
   readonly [K in T]: Omit<ClutchEvent<K>, 'seq'>;
 }[T];
+
+/** An event as it is told, before it is recorded. */
+export type EmittedEvent<T extends EventType = EventType> = {
+  readonly [K in T]: Omit<ClutchEvent<K>, 'seq' | 'at'>;
+}[T];

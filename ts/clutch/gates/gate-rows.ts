@@ -47,6 +47,21 @@ export function* listGates({ status, runId, limit }: GateFilter): Work<Gate[]> {
   return found.map(gateOf);
 }
 
+/** All that wait for a decision. */
+export function* pendingGates(): Work<Gate[]> {
+  const found = yield* rows("SELECT * FROM clutch_gates WHERE status = 'pending' ORDER BY created_at, id");
+  return found.map(gateOf);
+}
+
+/** Those decided last first. */
+export function* decidedGates(limit: number): Work<Gate[]> {
+  const found = yield* rows(
+    "SELECT * FROM clutch_gates WHERE status <> 'pending' ORDER BY decided_at DESC, id LIMIT ?",
+    limit,
+  );
+  return found.map(gateOf);
+}
+
 export interface Verdict {
   readonly status: Exclude<GateStatus, 'pending'>;
   readonly by: string;

@@ -65,6 +65,12 @@ export function* listRuns({ status, parentId, limit }: RunRowFilter): Work<Run[]
   return found.map(runOf);
 }
 
+/** All that are not over. */
+export function* openRuns(): Work<Run[]> {
+  const found = yield* rows('SELECT * FROM clutch_runs WHERE ended_at IS NULL ORDER BY created_at, id');
+  return found.map(runOf);
+}
+
 /** Runs that nobody works on, though they are not over. */
 export function* orphans(now: number): Work<string[]> {
   const found = yield* rows(

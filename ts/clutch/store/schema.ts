@@ -53,6 +53,10 @@ function tables(name: string, integer: string): string[] {
     `CREATE TABLE clutch_events (
        seq ${integer} PRIMARY KEY, run_id ${name} NOT NULL, type ${name} NOT NULL, body TEXT NOT NULL, created_at ${integer} NOT NULL
      )`,
+    // The last batch of events that each bus has recorded: a commit whose answer was lost is not repeated.
+    `CREATE TABLE clutch_batches (
+       bus_id ${name} PRIMARY KEY, batch ${integer} NOT NULL, updated_at ${integer} NOT NULL
+     )`,
   ];
 }
 
