@@ -23,6 +23,10 @@ export function stateFolder({ database }: Pick<Settings, 'database'>): string {
   return isPostgres(database) ? join(homedir(), '.stomp-serve') : dirname(resolve(database));
 }
 
+export function approverTokenPath(settings: Pick<Settings, 'database'>): string {
+  return join(stateFolder(settings), fileName);
+}
+
 /** A token in its file. */
 export interface KeptToken {
   readonly path: string;
@@ -97,7 +101,7 @@ export async function findApproverToken({
   settings,
 }: TokenSource): Promise<string | undefined> {
   if (file === undefined && environment[TOKEN_VARIABLE]) return environment[TOKEN_VARIABLE];
-  const path = file ?? join(stateFolder(settings), fileName);
+  const path = file ?? approverTokenPath(settings);
   let token: string | undefined;
   try {
     token = await tokenIn(path);
