@@ -8,6 +8,7 @@ import { Audits } from './audit/audits.js';
 import type { Clutch, ClutchOptions, RunFilter, RunInput } from './clutch.js';
 import { EventBus } from './events/event-bus.js';
 import { StateStore } from './events/state-store.js';
+import { SystemSampler } from './events/system-sampler.js';
 import { Gates } from './gates/gates.js';
 import { revise } from './gates/revise.js';
 import { Providers } from './providers/providers.js';
@@ -66,6 +67,7 @@ interface Parts {
   readonly clock: WallClock;
   readonly audits: Audits;
   readonly bus: EventBus;
+  readonly sampler: SystemSampler;
   readonly state: StateStore;
   readonly providers: Providers;
   readonly tools: Toolset;
@@ -107,7 +109,9 @@ class OpenedClutch implements Clutch {
     const provider = (name: string) => providers.get(name);
     const systems = { storage, clock, gates, bus, tools, provider, onWarning };
     runs = new Runs({ systems, audits });
-    const state = await StateStore.open({ storage, bus, onWarning });
+    const sampler = new SystemSampler({ depth: () => bus.depth, onWarning });
+    const state = new StateStore({ storage, bus, sampler, onWarning });
+    await state.start();
     const graceMs = checkInteger('graceMs', options.graceMs, 5000, { min: 0, max: 3_600_000 });
     const parts = {
       storage,
@@ -115,6 +119,7 @@ class OpenedClutch implements Clutch {
       clock,
       audits,
       bus,
+      sampler,
       state,
       providers,
       tools,
@@ -190,11 +195,13 @@ class OpenedClutch implements Clutch {
   }
 
   async #close(): Promise<void> {
-    const { storage, isOwnStorage, bus, state, providers, tools, gates, runs, graceMs } = this.#parts;
+    const { storage, isOwnStorage, bus, sampler, state, providers, tools, gates, runs, graceMs } =
+      this.#parts;
     await runs.close(graceMs);
     await providers.close();
     await tools.close();
     await gates.close();
+    sampler.close();
     await state.close();
     await bus.close();
     if (isOwnStorage) await storage.close();

@@ -100,9 +100,19 @@ export function runRowsSuite(name: string, backend: () => Promise<TestDatabase>)
       await one.write(() => insertRun(child));
       expect(await two.read(() => findRun('run2'))).toEqual(child);
       expect(await two.read(() => findRun('none'))).toBeUndefined();
-      expect((await two.read(() => listRuns(10))).map(({ id }) => id)).toEqual(['run2', 'run1']);
-      expect((await two.read(() => listRuns(10, 'run1'))).map(({ id }) => id)).toEqual(['run2']);
-      expect(await two.read(() => listRuns(1))).toHaveLength(1);
+      expect(
+        (await two.read(() => listRuns({ status: undefined, parentId: undefined, limit: 10 }))).map(
+          ({ id }) => id,
+        ),
+      ).toEqual(['run2', 'run1']);
+      expect(
+        (await two.read(() => listRuns({ status: undefined, parentId: 'run1', limit: 10 }))).map(
+          ({ id }) => id,
+        ),
+      ).toEqual(['run2']);
+      expect(
+        await two.read(() => listRuns({ status: undefined, parentId: undefined, limit: 1 })),
+      ).toHaveLength(1);
     });
 
     it('is worked on by one process, until that lets it go or its time is over', async () => {

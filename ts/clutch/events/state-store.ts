@@ -135,7 +135,7 @@ export class StateStore {
 
 /** All at one moment. */
 function* storedState(): Work<ClutchState> {
-  const newest = yield* listRuns(mostEndedRuns);
+  const newest = yield* listRuns({ status: undefined, parentId: undefined, limit: mostEndedRuns });
   const open = yield* openRuns();
   const pending = yield* pendingGates();
   const decided = yield* decidedGates(mostDecidedApprovals);

@@ -9,6 +9,7 @@ import type { WallClock } from '../../storage/wall-clock.js';
 import type { NewEvent } from '../events/event.js';
 import { eventChannel, recordEvents } from '../store/events.js';
 import type { Payload, Preview } from '../tools/run-tool.js';
+import { WakeUps } from '../wake-up.js';
 import { approvalWire, ruleWire } from '../wire.js';
 import { digestOf, type Gate, type GateKind } from './gate.js';
 import {
@@ -71,7 +72,7 @@ const retryMs = 1000;
 
 export class Gates {
   readonly #options: GatesOptions;
-  readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #wakeUps = new WakeUps();
   #unlisten: Promise<() => Promise<void>> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -144,7 +145,7 @@ export class Gates {
     if (!decided.gate) return notFound(id);
     if (!decided.claimed)
       throw refusal(decided.gate, decision.revision, decided.at) ?? changedError(decided.gate);
-    this.#wake([id]);
+    this.#wakeUps.tell(id);
     return decided.gate;
   }
 
@@ -172,10 +173,14 @@ export class Gates {
     for (;;) {
       signal.throwIfAborted();
       if (this.#closed) throw new StompError('SHUTTING_DOWN', 'The gates are closed.');
-      const told = this.#told(id, signal);
-      const gate = await this.get(id).catch((error: unknown) => this.#awayFor(error));
-      if (gate && gate.status !== 'pending') return gate;
-      await told;
+      const wait = this.#wakeUps.wait(id, signal);
+      try {
+        const gate = await this.get(id).catch((error: unknown) => this.#awayFor(error));
+        if (gate && gate.status !== 'pending') return gate;
+        await wait.told;
+      } finally {
+        wait.end();
+      }
     }
   }
 
@@ -187,7 +192,7 @@ export class Gates {
       yield* recordEvents(storage, gates.map(decidedEvent));
       return gates;
     });
-    this.#wake(aborted.map(({ id }) => id));
+    for (const { id } of aborted) this.#wakeUps.tell(id);
     return aborted;
   }
 
@@ -218,14 +223,14 @@ export class Gates {
       yield* recordEvents(storage, gates.map(decidedEvent));
       return gates;
     });
-    this.#wake(expired.map(({ id }) => id));
+    for (const { id } of expired) this.#wakeUps.tell(id);
   }
 
   /** Whoever waits is sent away; the gates stay. May be called again. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#wake([...this.#waiting.keys()]);
+    this.#wakeUps.tellAll();
     const unlisten = await this.#unlisten?.catch(() => undefined);
     this.#unlisten = undefined;
     await unlisten?.();
@@ -248,36 +253,15 @@ export class Gates {
     return { payload, digest: digestOf({ kind: before.kind, payload, preview }) };
   }
 
-  #told(id: string, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const waiting = this.#waiting.get(id) ?? new Set();
-      this.#waiting.set(id, waiting);
-      const over = () => {
-        signal.removeEventListener('abort', over);
-        waiting.delete(over);
-        if (waiting.size === 0) this.#waiting.delete(id);
-        resolve();
-      };
-      signal.addEventListener('abort', over, { once: true });
-      waiting.add(over);
-    });
-  }
-
-  #wake(ids: readonly string[]): void {
-    for (const id of ids) for (const over of [...(this.#waiting.get(id) ?? [])]) over();
-  }
-
   /** A database that is away for a minute does not end a wait. */
   #awayFor(error: unknown): undefined {
     if (!(error instanceof StompError) || error.code !== 'DB_BUSY') throw error;
-    setTimeout(() => this.#wake([...this.#waiting.keys()]), retryMs).unref();
+    setTimeout(() => this.#wakeUps.tellAll(), retryMs).unref();
     return undefined;
   }
 
   async #listen(): Promise<void> {
-    this.#unlisten ??= this.#options.storage.listen(eventChannel, () =>
-      this.#wake([...this.#waiting.keys()]),
-    );
+    this.#unlisten ??= this.#options.storage.listen(eventChannel, () => this.#wakeUps.tellAll());
     try {
       await this.#unlisten;
     } catch (error) {

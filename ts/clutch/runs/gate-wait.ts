@@ -47,7 +47,7 @@ async function openGate(context: RunContext, question: GateQuestion): Promise<Ga
     requester: run.agentId,
     timeoutMs: run.request.gateTimeoutMs,
   };
-  const gate = await persist(() => systems.gates.open(request), stop);
+  const gate = await persist(() => systems.gates.open(request), stop, systems);
   audit.comms({ ...speaker(context), direction: 'out', kind: 'gate', payload: noted(gate) });
   await audit.sync();
   return gate;
@@ -55,7 +55,7 @@ async function openGate(context: RunContext, question: GateQuestion): Promise<Ga
 
 async function findGate({ systems, stop }: RunContext, id: string): Promise<Gate | undefined> {
   try {
-    return await persist(() => systems.gates.get(id), stop);
+    return await persist(() => systems.gates.get(id), stop, systems);
   } catch (error) {
     if (error instanceof StompError && error.code === 'APPROVAL_NOT_FOUND') return undefined;
     throw error;

@@ -17,8 +17,6 @@ export interface RunSystems extends RecordSystems {
   /** @throws StompError INVALID_REQUEST */
   provider(name: string): Provider;
   readonly children: Children;
-  /** Failures with no caller to reject. */
-  onWarning(error: unknown): void;
 }
 
 /** A run that another one begins. */

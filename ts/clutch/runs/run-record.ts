@@ -1,5 +1,4 @@
 /** One run as its worker has it in memory, and all that the worker writes of it: rows and events, in one transaction. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { StompError } from '../../errors.js';
 import type { Storage, Work } from '../../storage/storage.js';
 import type { WallClock } from '../../storage/wall-clock.js';
@@ -8,6 +7,7 @@ import type { Message, ToolCall } from '../conversation.js';
 import type { EventBodies, EventType, NewEvent } from '../events/event.js';
 import type { TrackedFile } from '../refresh.js';
 import { recordEvents } from '../store/events.js';
+import { patiently } from '../store/patience.js';
 import type { Outcome, Payload } from '../tools/run-tool.js';
 import { runChangeWire } from '../wire.js';
 import { type Effect, effectsOf, endEffect, insertEffect, startEffect } from './effect-rows.js';
@@ -18,22 +18,19 @@ import { changeRun, findRun, type Hold, insertMessage, messagesOf, type RunChang
 export interface RecordSystems {
   readonly storage: Storage;
   readonly clock: WallClock;
+  /** Failures with no caller to reject. */
+  onWarning(error: unknown): void;
 }
 
-const firstRetryMs = 250;
-const longestRetryMs = 2000;
+const retryMs = 500;
 
-/** Work that is done again for as long as the database is out of reach. @throws what the signal says */
-export async function persist<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  for (let waitMs = firstRetryMs; ; waitMs = Math.min(waitMs * 2, longestRetryMs)) {
-    signal.throwIfAborted();
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof StompError) || error.code !== 'DB_BUSY') throw error;
-      await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
-    }
-  }
+/** Work that is done again for as long as the database is out of reach. @throws what the signal gives as its reason */
+export function persist<T>(
+  work: () => Promise<T>,
+  signal: AbortSignal,
+  { onWarning }: Pick<RecordSystems, 'onWarning'>,
+): Promise<T> {
+  return patiently(work, { signal, retryMs, onWarning });
 }
 
 export class RunRecord {
@@ -61,7 +58,7 @@ export class RunRecord {
         if (!run) throw new StompError('RUN_NOT_FOUND', `There is no run ${hold.runId}.`);
         return { run, messages: yield* messagesOf(run.id), files: yield* filesOf(run.id) };
       });
-    const loaded = await persist(read, signal);
+    const loaded = await persist(read, signal, systems);
     return new RunRecord(systems, hold, signal, loaded);
   }
 
@@ -180,7 +177,7 @@ export class RunRecord {
       storage.write(function* () {
         return yield* work(yield* clock.now());
       });
-    return persist(write, this.#signal);
+    return persist(write, this.#signal, this.#systems);
   }
 }
 

@@ -7,6 +7,7 @@ import type { Audits } from '../audit/audits.js';
 import { track } from '../refresh.js';
 import { recordEvents } from '../store/events.js';
 import type { ToolScope } from '../tools/run-tool.js';
+import { WakeUps } from '../wake-up.js';
 import { runWire } from '../wire.js';
 import { insertFiles } from './file-rows.js';
 import { type NewRun, pathRulesOf } from './new-run.js';
@@ -63,7 +64,7 @@ export class Runs implements Children {
   readonly #audits: Audits;
   readonly #owner = newOwner();
   readonly #workers = new Map<string, Worker>();
-  readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #wakeUps = new WakeUps();
   readonly #timers: NodeJS.Timeout[] = [];
   #forget: (() => void) | undefined;
   #closing = false;
@@ -75,7 +76,7 @@ export class Runs implements Children {
 
   /** Takes over what others have left, now and from now on. */
   async open(): Promise<void> {
-    this.#forget = this.#systems.bus.on('run_changed', ({ run_id }) => this.#wake(run_id));
+    this.#forget = this.#systems.bus.on('run_changed', ({ run_id }) => this.#wakeUps.tell(run_id));
     await this.#freeDead();
     await this.#lookForOrphans();
     this.#repeat(lookMs, () => this.#lookForOrphans());
@@ -96,8 +97,8 @@ export class Runs implements Children {
   }
 
   async finish(child: ChildRequest, signal: AbortSignal): Promise<Run> {
-    const known = await persist(() => this.find(child.id), signal);
-    if (!known) await persist(() => this.#begin(childOf(child), child), signal);
+    const known = await persist(() => this.find(child.id), signal, this.#systems);
+    if (!known) await persist(() => this.#begin(childOf(child), child), signal, this.#systems);
     return this.ended(child.id, signal);
   }
 
@@ -105,11 +106,15 @@ export class Runs implements Children {
   async ended(id: string, signal: AbortSignal): Promise<Run> {
     for (;;) {
       signal.throwIfAborted();
-      const changed = this.#changed(id, signal);
-      const run = await persist(() => this.find(id), signal);
-      if (!run) throw notFound(id);
-      if (run.endedAt !== undefined) return run;
-      await changed;
+      const wait = this.#wakeUps.wait(id, signal);
+      try {
+        const run = await persist(() => this.find(id), signal, this.#systems);
+        if (!run) throw notFound(id);
+        if (run.endedAt !== undefined) return run;
+        await wait.told;
+      } finally {
+        wait.end();
+      }
     }
   }
 
@@ -317,25 +322,6 @@ export class Runs implements Children {
       }
     };
     this.#timers.push(setInterval(() => void once(), everyMs).unref());
-  }
-
-  #changed(id: string, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const waiting = this.#waiting.get(id) ?? new Set();
-      this.#waiting.set(id, waiting);
-      const over = (): void => {
-        signal.removeEventListener('abort', over);
-        waiting.delete(over);
-        if (waiting.size === 0) this.#waiting.delete(id);
-        resolve();
-      };
-      signal.addEventListener('abort', over, { once: true });
-      waiting.add(over);
-    });
-  }
-
-  #wake(id: string): void {
-    for (const over of [...(this.#waiting.get(id) ?? [])]) over();
   }
 }
 
