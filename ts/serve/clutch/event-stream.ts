@@ -106,5 +106,5 @@ async function* numbered(clutch: Clutch, after: number, signal: AbortSignal): As
 
 /** What the client knows is too old to go on from, or of another database. */
 function isGone(error: unknown): boolean {
-  return error instanceof StompError && (error.code as string) === 'EVENTS_GONE';
+  return error instanceof StompError && error.code === 'EVENTS_GONE';
 }
