@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import type { Settings } from '../config/index.js';
+import { type Settings, TOKEN_VARIABLE } from '../config/index.js';
 import { StompError } from '../errors.js';
 import { isPostgres } from '../storage/open.js';
 
@@ -86,9 +86,6 @@ export interface TokenSource {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly settings: Pick<Settings, 'database'>;
 }
-
-/** Holds the token itself: no setting, as it is a secret. */
-export const TOKEN_VARIABLE = 'STOMP_APPROVER_TOKEN';
 
 /**
  * From the file that is named, the environment, or the folder of the server that runs with these settings.

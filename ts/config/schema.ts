@@ -19,10 +19,17 @@ export type Command =
   | 'doctor'
   | 'perplexity'
   | 'stress'
-  | ReservationCommand;
+  | ReservationCommand
+  | ClutchCommand;
 
 /** One of `RESERVATION_COMMANDS`. */
 export type ReservationCommand = (typeof RESERVATION_COMMANDS)[number];
+
+/** One of `CLUTCH_COMMANDS`. */
+export type ClutchCommand = (typeof CLUTCH_COMMANDS)[number];
+
+/** What a person does about runs, at a server that runs. */
+export const CLUTCH_COMMANDS = ['run', 'approvals', 'approve', 'reject', 'audit'] as const;
 
 /** What agents do about symbols: each is a tool, too. */
 export const RESERVATION_COMMANDS = [
@@ -322,7 +329,7 @@ export const SETTINGS = [
     type: 'string',
     default: '127.0.0.1',
     doc: 'Address to listen on; one that other machines reach needs allow-remote and api-key-file',
-    commands: ['serve', 'agents'],
+    commands: ['serve', 'agents', ...CLUTCH_COMMANDS],
   },
   {
     name: 'port',
@@ -332,7 +339,7 @@ export const SETTINGS = [
     min: 0,
     max: 65_535,
     doc: 'Port to listen on; 0 takes a free one',
-    commands: ['serve', 'agents'],
+    commands: ['serve', 'agents', ...CLUTCH_COMMANDS],
   },
   {
     name: 'allow-remote',
@@ -349,7 +356,7 @@ export const SETTINGS = [
     default: undefined,
     unset: 'no keys, and only this machine is served',
     doc: 'File of API keys, one line each: role key [name], with the role user, admin or approver',
-    commands: ['serve', 'agents'],
+    commands: ['serve', 'agents', ...CLUTCH_COMMANDS],
   },
   {
     name: 'allowed-hosts',
@@ -459,7 +466,7 @@ export const SETTINGS = [
     type: 'string',
     default: '~/.stomp-serve/stomp.db',
     doc: 'Where locks and what they guard are kept: a file for SQLite, or postgres://user:password@host/database',
-    commands: ['serve', 'mcp', 'locks', 'context', 'stress', ...RESERVATION_COMMANDS],
+    commands: ['serve', 'mcp', 'locks', 'context', 'stress', ...RESERVATION_COMMANDS, ...CLUTCH_COMMANDS],
   },
   {
     name: 'roots',

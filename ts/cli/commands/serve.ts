@@ -13,7 +13,7 @@ import { type Access, openAccess } from '../access.js';
 import { announce } from '../announce.js';
 import { type KeptToken, keepApproverToken, newApproverToken, stateFolder } from '../approver-token.js';
 import type { Command, Invocation } from '../command.js';
-import { clutchToServe, FirstModel } from '../open-clutch.js';
+import type { FirstModel } from '../open-clutch.js';
 import { openContext } from '../open-context.js';
 import { openFiles, openMaasl } from '../open-guard.js';
 import { openRegistry } from '../open-registry.js';
@@ -80,9 +80,11 @@ async function serveModel(invocation: Invocation, access: Access, opened: Opened
   const { settings, terminal } = invocation;
   const registry = openRegistry(settings, terminal);
   const approverToken = access.keys ? undefined : newApproverToken();
-  const firstModel = new FirstModel(registry);
   let clutch: Clutch | undefined;
   try {
+    // Only now: providers and tools are many modules, and what is wrong with the settings is told before.
+    const { clutchToServe, FirstModel } = await import('../open-clutch.js');
+    const firstModel = new FirstModel(registry);
     clutch = await clutchToServe({
       settings,
       maasl: opened.guard.maasl,
