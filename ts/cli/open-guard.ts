@@ -4,16 +4,22 @@ import { delimiter } from 'node:path';
 import type { Resolved } from '../config/index.js';
 import { StompError } from '../errors.js';
 import { FileGuard, Maasl, type TelemetrySink } from '../guard/index.js';
+import { approverTokenPath } from './approver-token.js';
 
 /** @throws StompError CONFIG_INVALID, DB_BUSY */
 export function openMaasl({ settings, maasl }: Resolved, sink?: TelemetrySink): Promise<Maasl> {
   return Maasl.open({ database: settings.database, maasl, ...(sink ? { sink } : {}) });
 }
 
-/** @throws StompError CONFIG_INVALID for a root that is no folder. */
+/**
+ * What lets somebody decide approvals is kept from agents, wherever it lies.
+ * @throws StompError CONFIG_INVALID for a root that is no folder.
+ */
 export async function openFiles(maasl: Maasl, resolved: Resolved): Promise<FileGuard> {
+  const { settings } = resolved;
   const roots = await rootsOf(resolved);
-  return FileGuard.open(maasl, { roots, maxFileBytes: resolved.settings.maxFileMb << 20 });
+  const denied = [approverTokenPath(settings), ...(settings.apiKeyFile ? [settings.apiKeyFile] : [])];
+  return FileGuard.open(maasl, { roots, denied, maxFileBytes: settings.maxFileMb << 20 });
 }
 
 /** @throws StompError CONFIG_INVALID for a root that is no folder. */

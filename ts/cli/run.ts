@@ -1,5 +1,7 @@
 /** From a command line to an exit code: finds the subcommand, reads its settings, reports its errors. */
 import {
+  CLUTCH_COMMANDS,
+  type ClutchCommand,
   type Command as CommandName,
   optionsHelp,
   parseArguments,
@@ -17,7 +19,7 @@ const EXIT_FAILURE = 1;
 /** The command line or a setting is wrong. */
 const EXIT_USAGE = 2;
 
-type OwnCommand = Exclude<CommandName, ReservationCommand>;
+type OwnCommand = Exclude<CommandName, ReservationCommand | ClutchCommand>;
 
 const commands: Readonly<Record<OwnCommand, readonly [summary: string, load: CommandLoader]>> = {
   serve: [
@@ -106,6 +108,8 @@ async function runVerb(
   terminal: Terminal,
 ): Promise<number | undefined> {
   if (name === 'context') return (await import('./context/run.js')).runContext(args.slice(1), terminal);
+  if (CLUTCH_COMMANDS.some((one) => one === name))
+    return (await import('./clutch/run.js')).runClutch(args, terminal);
   if (RESERVATION_COMMANDS.some((one) => one === name))
     return (await import('./reservations/run.js')).runReservations(args, terminal);
   return undefined;
@@ -113,7 +117,7 @@ async function runVerb(
 
 function commandNamed(name: string): OwnCommand {
   if (Object.hasOwn(commands, name)) return name as OwnCommand;
-  const names = [...Object.keys(commands), ...RESERVATION_COMMANDS];
+  const names = [...Object.keys(commands), ...CLUTCH_COMMANDS, ...RESERVATION_COMMANDS];
   throw new StompError(
     'CONFIG_INVALID',
     `"${name}" is not a command.${suggestion(name, names)} Commands: ${names.join(', ')}. See stomp-serve --help.`,
@@ -155,7 +159,18 @@ const reservationSummaries: Readonly<Record<ReservationCommand, string>> = {
   gc: 'Move old records aside',
 };
 
+const clutchSummaries: Readonly<Record<ClutchCommand, string>> = {
+  run: 'Give a task to a model that works on it with tools',
+  approvals: 'See what of runs waits for you',
+  approve: 'Let it happen, as it is or edited',
+  reject: 'Refuse it, and say why',
+  audit: 'Check whether what was written down of a session is whole',
+};
+
 function generalHelp(): string {
+  const clutchNames = Object.entries(clutchSummaries).map(
+    ([name, summary]) => `  ${name.padEnd(12)}${summary}`,
+  );
   const reservationNames = Object.entries(reservationSummaries).map(
     ([name, summary]) => `  ${name.padEnd(12)}${summary}`,
   );
@@ -167,6 +182,9 @@ function generalHelp(): string {
     '',
     'Commands:',
     ...names,
+    '',
+    'About runs of a server that runs (stomp-serve COMMAND --help tells more):',
+    ...clutchNames,
     '',
     'About the symbols of a git repository that several agents work on (stomp-serve COMMAND --help tells more):',
     ...reservationNames,

@@ -18,6 +18,7 @@ const deniedNames: readonly RegExp[] = [
   /\.(pem|key|p12|pfx|jks|keystore|kdbx)$/i,
   /^id_(rsa|dsa|ecdsa|ed25519)/i,
   /^(\.git-)?credentials(\.(json|ya?ml|toml|ini|csv|xml))?$/i,
+  /^approver-token/i,
   /^secrets?\.(json|ya?ml|toml|ini|txt)$/i,
   /^(\.npmrc|[._]netrc|\.pypirc|\.pgpass|\.htpasswd|\.yarnrc\.yml|\.dockercfg)$/i,
   /^\.(ssh|gnupg|aws|azure|kube|docker)$/i,

@@ -5,6 +5,8 @@ export { nearestName, suggestion } from './nearest.js';
 export { defaultToml, environmentExample, settingsReference } from './reference.js';
 export { type Resolved, type ResolveOptions, resolveSettings } from './resolve.js';
 export {
+  CLUTCH_COMMANDS,
+  type ClutchCommand,
   type Command,
   environmentName,
   isLoopback,
@@ -16,4 +18,4 @@ export {
   type Settings,
   settingKey,
 } from './schema.js';
-export { AGENT_VARIABLE } from './sources.js';
+export { AGENT_VARIABLE, TOKEN_VARIABLE } from './sources.js';

@@ -19,10 +19,17 @@ export type Command =
   | 'doctor'
   | 'perplexity'
   | 'stress'
-  | ReservationCommand;
+  | ReservationCommand
+  | ClutchCommand;
 
 /** One of `RESERVATION_COMMANDS`. */
 export type ReservationCommand = (typeof RESERVATION_COMMANDS)[number];
+
+/** One of `CLUTCH_COMMANDS`. */
+export type ClutchCommand = (typeof CLUTCH_COMMANDS)[number];
+
+/** What a person does about runs, at a server that runs. */
+export const CLUTCH_COMMANDS = ['run', 'approvals', 'approve', 'reject', 'audit'] as const;
 
 /** What agents do about symbols: each is a tool, too. */
 export const RESERVATION_COMMANDS = [
@@ -322,7 +329,7 @@ export const SETTINGS = [
     type: 'string',
     default: '127.0.0.1',
     doc: 'Address to listen on; one that other machines reach needs allow-remote and api-key-file',
-    commands: ['serve', 'agents'],
+    commands: ['serve', 'agents', ...CLUTCH_COMMANDS],
   },
   {
     name: 'port',
@@ -332,7 +339,7 @@ export const SETTINGS = [
     min: 0,
     max: 65_535,
     doc: 'Port to listen on; 0 takes a free one',
-    commands: ['serve', 'agents'],
+    commands: ['serve', 'agents', ...CLUTCH_COMMANDS],
   },
   {
     name: 'allow-remote',
@@ -349,7 +356,7 @@ export const SETTINGS = [
     default: undefined,
     unset: 'no keys, and only this machine is served',
     doc: 'File of API keys, one line each: role key [name], with the role user, admin or approver',
-    commands: ['serve', 'agents'],
+    commands: ['serve', 'agents', ...CLUTCH_COMMANDS],
   },
   {
     name: 'allowed-hosts',
@@ -459,7 +466,7 @@ export const SETTINGS = [
     type: 'string',
     default: '~/.stomp-serve/stomp.db',
     doc: 'Where locks and what they guard are kept: a file for SQLite, or postgres://user:password@host/database',
-    commands: ['serve', 'mcp', 'locks', 'context', 'stress', ...RESERVATION_COMMANDS],
+    commands: ['serve', 'mcp', 'locks', 'context', 'stress', ...RESERVATION_COMMANDS, ...CLUTCH_COMMANDS],
   },
   {
     name: 'roots',
@@ -557,6 +564,76 @@ export const SETTINGS = [
     unset: 'the name of its folder',
     doc: 'Name of the repository among those whose reservations are in the database',
     commands: ['serve', 'mcp', ...RESERVATION_COMMANDS],
+  },
+  {
+    name: 'gate',
+    toml: 'clutch.gate',
+    type: 'choice',
+    default: 'all',
+    allowed: ['all', 'step', 'none'],
+    doc: 'What of a run waits for a person: all is every call that changes something, step all that a round would change at once, none nothing',
+    commands: ['serve'],
+  },
+  {
+    name: 'gate-timeout-seconds',
+    toml: 'clutch.gate_timeout_seconds',
+    type: 'number',
+    default: 86_400,
+    min: 1,
+    max: 31_536_000,
+    unit: 'seconds',
+    doc: 'What nobody has decided for so long is denied',
+    commands: ['serve'],
+  },
+  {
+    name: 'audit-dir',
+    toml: 'clutch.audit_dir',
+    type: 'path',
+    default: '~/.stomp-serve/audit',
+    doc: 'Folder that keeps what was said and done in runs, one folder for each session',
+    commands: ['serve'],
+  },
+  {
+    name: 'default-provider',
+    toml: 'clutch.default_provider',
+    type: 'string',
+    default: 'engine',
+    doc: 'Who answers in runs that name no provider: engine is the model of this server',
+    commands: ['serve'],
+  },
+  {
+    name: 'providers',
+    toml: 'clutch.providers',
+    type: 'path',
+    default: undefined,
+    unset: 'only those that are known by name',
+    doc: 'File of further providers of runs, as TOML or JSON: a name with kind, base_url, key_env, key_file, default_model and so on',
+    commands: ['serve'],
+  },
+  {
+    name: 'mcp-servers',
+    toml: 'clutch.mcp_servers',
+    type: 'path',
+    default: undefined,
+    unset: 'none',
+    doc: 'File of MCP servers whose tools runs have, as JSON with mcpServers as other clients write it',
+    commands: ['serve'],
+  },
+  {
+    name: 'allow-fetch',
+    toml: 'clutch.allow_fetch',
+    type: 'boolean',
+    default: false,
+    doc: 'Let runs fetch pages of the public internet',
+    commands: ['serve'],
+  },
+  {
+    name: 'elicit-approvals',
+    toml: 'clutch.elicit_approvals',
+    type: 'boolean',
+    default: false,
+    doc: 'Ask the person behind an MCP client that waits for a run for its approvals; such a client must have a person',
+    commands: ['serve'],
   },
   {
     name: 'role',

@@ -29,6 +29,8 @@ export const CONFIG_VARIABLE = 'STOMP_CONFIG';
 export const ENVIRONMENT_VARIABLE = 'STOMP_ENV';
 /** The agent that a command line works for: no setting, as every process has its own. */
 export const AGENT_VARIABLE = 'STOMP_AGENT_ID';
+/** Holds the approver token of whoever decides on a command line: no setting, as it is a secret. */
+export const TOKEN_VARIABLE = 'STOMP_APPROVER_TOKEN';
 
 /** Names and beginnings of names that belong to model downloads, building, testing and measuring. */
 const FOREIGN_PREFIXES = [
@@ -179,6 +181,7 @@ function isForeign(name: string): boolean {
     name === CONFIG_VARIABLE ||
     name === ENVIRONMENT_VARIABLE ||
     name === AGENT_VARIABLE ||
+    name === TOKEN_VARIABLE ||
     FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix))
   );
 }

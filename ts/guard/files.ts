@@ -28,6 +28,8 @@ import { busyWithItself, Turns } from './turns.js';
 export interface FileGuardOptions {
   /** Folders in which files may be read and changed; nothing is allowed outside. */
   roots: readonly string[];
+  /** Files that nobody gets to see, such as those with keys, although they may lie in a root. @default none */
+  denied?: readonly string[];
   /** Largest file to read or to write. @default 10 MiB */
   maxFileBytes?: number;
 }
@@ -82,25 +84,33 @@ const editFields = ['oldText', 'newText', 'expectedReplacements', 'expectedSha25
 export class FileGuard {
   readonly #maasl: Maasl;
   readonly #roots: readonly string[];
+  readonly #denied: readonly string[];
   readonly #maxBytes: number;
   readonly #turns = new Turns();
 
-  private constructor(maasl: Maasl, roots: readonly string[], maxBytes: number) {
+  private constructor(maasl: Maasl, roots: readonly string[], denied: readonly string[], maxBytes: number) {
     this.#maasl = maasl;
     this.#roots = roots;
+    this.#denied = denied;
     this.#maxBytes = maxBytes;
   }
 
   /** @throws StompError CONFIG_INVALID without a database, INVALID_REQUEST */
   static async open(maasl: Maasl, options: FileGuardOptions): Promise<FileGuard> {
-    checkFields('options', options, ['roots', 'maxFileBytes']);
+    checkFields('options', options, ['roots', 'denied', 'maxFileBytes']);
     if (!Array.isArray(options.roots) || options.roots.length === 0) {
       refuse('roots', options.roots, 'at least one folder');
     }
     const limit = { min: 1, max: 2 ** 31 };
     const maxBytes = checkInteger('maxFileBytes', options.maxFileBytes, defaultMaxBytes, limit);
     maasl.fences; // refuses at once what every call would
-    return new FileGuard(maasl, await Promise.all(options.roots.map(canonicalPath)), maxBytes);
+    const canonical = (paths: readonly string[]) => Promise.all(paths.map(canonicalPath));
+    return new FileGuard(
+      maasl,
+      await canonical(options.roots),
+      await canonical(options.denied ?? []),
+      maxBytes,
+    );
   }
 
   /** The folders in which files may be read and changed, without links. */
@@ -111,6 +121,11 @@ export class FileGuard {
   /** Largest file that is read and written. */
   get maxFileBytes(): number {
     return this.#maxBytes;
+  }
+
+  /** Whether a file, whose path is canonical, is one that nobody gets to see. */
+  isDenied(file: string): boolean {
+    return this.#denied.some((one) => isWithin(file, one));
   }
 
   /**
@@ -294,6 +309,8 @@ export class FileGuard {
     const root = this.#roots.find((one) => isWithin(canonical, one));
     if (!root) throw deniedPath(path, `it is outside of ${this.#roots.join(', ')}`);
     if (moved && this.#roots.includes(canonical)) throw deniedPath(path, `a root cannot be ${moved}`);
+    const isTaken = moved !== undefined && this.#denied.some((one) => isWithin(one, canonical));
+    if (isTaken || this.isDenied(canonical)) throw deniedPath(path, 'it is kept from agents');
     return canonical;
   }
 

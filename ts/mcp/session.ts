@@ -17,6 +17,7 @@ import type { Actor, Tool } from '../tools/tool.js';
 import type { Toolbox } from '../tools/toolbox.js';
 import { packageVersion } from '../version.js';
 import { type Headers, resolveCaller } from './identity.js';
+import { personAt } from './person.js';
 import { toolError, toolResult } from './tool-result.js';
 
 export interface McpSessionSetup {
@@ -50,11 +51,13 @@ export class McpSession {
   readonly #connection = new Connection();
   readonly #calls = new Set<RunningCall>();
   readonly #onUnanswered: (id: RequestId) => void;
+  readonly #onError: (error: Error) => void;
 
   constructor({ tools, id, onError, onUnanswered = () => undefined }: McpSessionSetup) {
     this.id = id;
     this.#tools = tools;
     this.#onUnanswered = onUnanswered;
+    this.#onError = onError;
     this.#server = new Server(
       { name: 'stomp-serve', title: `stomp-serve: ${tools.topics.join('; ')}`, version: packageVersion() },
       { capabilities: { tools: {} }, instructions: tools.instructions },
@@ -127,7 +130,7 @@ export class McpSession {
   async #run(
     { name }: Tool,
     args: unknown,
-    { _meta: meta, requestInfo }: RequestExtra,
+    { _meta: meta, requestInfo, requestId }: RequestExtra,
     signal: AbortSignal,
   ): Promise<CallToolResult> {
     try {
@@ -142,6 +145,7 @@ export class McpSession {
         ...names,
         signal,
         connection: this.#connection,
+        person: personAt(this.#server, requestId, this.#onError),
         onActor: (other) => (actor = other),
       });
       return { ...toolResult(body), _meta: metaOf(actor) };

@@ -12,6 +12,7 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
+import type { Clutch } from '../clutch/clutch.js';
 import type { AgentContextManager } from '../context/index.js';
 import { StompError } from '../errors.js';
 import type { DocgenGuard, FileGuard, Maasl } from '../guard/index.js';
@@ -78,6 +79,16 @@ export interface ServerOptions extends GateOptions {
    * there are none: these paths then answer that.
    */
   reservations?: Reservations | StompError;
+  /**
+   * Adds `/v1/runs`, `/v1/approvals`, `/v1/rules`, `/v1/state`, `/v1/events`, their tools, and the dashboard at `/ui/`.
+   * Whoever opened it closes it, after the server and before its guard. Approvals are decided with keys of the role
+   * `approver`, or with `approverToken`.
+   */
+  clutch?: Clutch;
+  /** Asks the person behind an MCP client for decisions, where the client can. @default false */
+  elicitApprovals?: boolean;
+  /** Folder of the dashboard. @default that of the build */
+  dashboardFolder?: string;
   /** Requests that may wait for a place in the engine's batch, by which readiness is judged. @default 256 */
   maxQueue?: number;
   /** Batch window that the engine was started with, as `/v1/admin/batch-window` tells it. @default 0 */
@@ -157,8 +168,7 @@ export function createServer(
     ],
     schemas: { ...openaiSchemas, ...anthropicSchemas, ...agentSchemas, ...adminSchemas },
   });
-  const { guard, context, reservations } = options;
-  if (guard || context || reservations) addTools(app, service, { guard, context, reservations });
+  addSystems(app, service, options);
   const close = closer(app, service, options.shutdownTimeoutMs ?? SHUTDOWN_TIMEOUT_MS);
   const handler = requestHandler(app);
   return {
@@ -189,8 +199,17 @@ function sourceOf(
 }
 
 /** Loaded when there are any: without, nobody needs MCP. */
-function addTools(app: FastifyInstance, service: Service, systems: Systems): void {
-  app.register(async (scope) => (await import('./tools/tools.js')).tools(scope, service, systems));
+function addSystems(app: FastifyInstance, service: Service, options: ServerOptions): void {
+  const { guard, context, reservations, clutch, dashboardFolder } = options;
+  const runs = clutch && { clutch, elicitApprovals: options.elicitApprovals ?? false };
+  const systems: Systems = { guard, context, reservations, runs };
+  if (Object.values(systems).some((system) => system !== undefined))
+    app.register(async (scope) => (await import('./tools/tools.js')).tools(scope, service, systems));
+  if (!clutch) return;
+  app.register(async (scope) =>
+    (await import('./clutch/clutch-routes.js')).clutchRoutes(scope, service, clutch),
+  );
+  app.register(async (scope) => (await import('./dashboard/dashboard.js')).dashboard(scope, dashboardFolder));
 }
 
 function createApp(options: ServerOptions, gate: Gate): FastifyInstance {

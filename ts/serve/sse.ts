@@ -8,13 +8,16 @@ import type { ServerResponse } from 'node:http';
 /** A name, where the protocol has names, and the data; objects become JSON. */
 export interface SseEvent {
   readonly event?: string;
+  /** Where a client that comes back goes on. */
+  readonly id?: number;
   readonly data: object | string;
 }
 
 /** The event as it goes over the wire. */
-export function sseText({ event, data }: SseEvent): string {
+export function sseText({ event, id, data }: SseEvent): string {
   const name = event === undefined ? '' : `event: ${event}\n`;
-  return `${name}data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`;
+  const place = id === undefined ? '' : `id: ${id}\n`;
+  return `${place}${name}data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`;
 }
 
 export interface SseOptions {
@@ -63,6 +66,11 @@ export class SseStream {
     if (!this.#isOpen || events.length === 0) return;
     response.write(events.map(sseText).join(''));
     if (response.writableNeedDrain) await this.#drained();
+  }
+
+  /** Sends it unless the client is behind: for what is soon followed by its like. */
+  offer(event: SseEvent): void {
+    if (this.#isOpen && !this.#response.writableNeedDrain) this.#response.write(sseText(event));
   }
 
   end(): void {

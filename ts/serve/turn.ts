@@ -9,14 +9,13 @@ import type { Generation, GenerationChunk, GenerationResult, PromptUse, Usage } 
 import { StompError } from '../errors.js';
 import { faultDetail, faultFields } from './fault-log.js';
 import { type FieldNames, renamed } from './field-names.js';
+import { openStream } from './open-stream.js';
 import type { Service } from './service.js';
-import { type SseEvent, SseStream, sseText } from './sse.js';
+import { type SseEvent, sseText } from './sse.js';
 import { errorForWire } from './wire-errors.js';
 
 /** A stream opens after this even if no token is there, so that clients see a sign of life. */
 const OPEN_AFTER_MS = 2000;
-const KEEP_ALIVE_MS = 15_000;
-const STALL_MS = 60_000;
 
 /** How a protocol words the answer of one request, which may hold several choices. May keep state. */
 export interface AnswerFormat {
@@ -158,14 +157,6 @@ async function completed(generation: Generation): Promise<GenerationResult> {
   const result = await generation.result;
   if (result.finishReason === 'cancelled') throw new StompError('CANCELLED', 'The answer was cancelled.');
   return result;
-}
-
-function openStream(reply: FastifyReply, keepAlive: SseEvent | undefined): SseStream {
-  const headers = Object.fromEntries(
-    Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]),
-  );
-  reply.hijack();
-  return new SseStream(reply.raw, headers, { keepAliveMs: KEEP_ALIVE_MS, stallMs: STALL_MS, keepAlive });
 }
 
 /** The chunks of a generation, counted on their way. */

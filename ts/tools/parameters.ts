@@ -56,7 +56,7 @@ export interface FreeObjectSchema extends Described {
 
 /** One of several kinds of values, told apart by their type. */
 export interface AnyOfSchema extends Described {
-  readonly anyOf: readonly (TextSchema | NumberSchema | ListSchema | ObjectSchema)[];
+  readonly anyOf: readonly (TextSchema | NumberSchema | FlagSchema | ListSchema | ObjectSchema)[];
 }
 
 export type ValueSchema =
@@ -207,6 +207,7 @@ const kinds = {
   string: 'a text',
   integer: 'a whole number',
   number: 'a number',
+  boolean: 'true or false',
   array: 'a list',
   object: 'an object',
 } as const;

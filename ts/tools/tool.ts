@@ -15,8 +15,33 @@ export interface Actor {
   readonly sessionId?: string;
 }
 
+/** What a person is asked. */
+export interface Question {
+  /** All that there is to know, as text. */
+  readonly message: string;
+  /** What is to be answered in words; without it, yes or no is all. */
+  readonly field?: string | undefined;
+}
+
+/** What a person answers; `cancel`: nothing. */
+export interface Answer {
+  readonly action: 'accept' | 'decline' | 'cancel';
+  /** Where words were asked for. */
+  readonly text?: string | undefined;
+}
+
+/** Somebody who can be asked through a client. */
+export interface Person {
+  /** What the client calls itself. */
+  readonly client: string;
+  /** @throws what the signal gives as its reason, and what the client has against it */
+  ask(question: Question, signal: AbortSignal): Promise<Answer>;
+}
+
 /** What comes with a call. */
 export interface Call {
+  /** The person behind the client, where the client lets ask. */
+  readonly person?: Person | undefined;
   /** Takes a request that waits back out of the queue. */
   readonly signal?: AbortSignal;
   /** Of the client, where there is one that lasts longer than the call. */
@@ -131,8 +156,8 @@ function nobody(): StompError {
   );
 }
 
-/** Libraries name their options in camel case. */
-function withWireName(error: unknown, { properties }: ObjectSchema): unknown {
+/** The error, with the name of a field as it was sent: libraries name their options in camel case. */
+export function withWireName(error: unknown, { properties }: ObjectSchema): unknown {
   const field = error instanceof StompError ? error.fields.field : undefined;
   if (typeof field !== 'string' || !(error instanceof StompError)) return error;
   const name = snakeCase(field);

@@ -75,6 +75,7 @@ describe('made from the schema', () => {
       'guard',
       'context',
       'reservations',
+      'clutch',
       'keys',
       'locks',
       'stress',

@@ -1,23 +1,26 @@
 /** `stomp-serve serve`: loads a model and serves it until it is told to stop. */
+
+import type { Clutch } from '../../clutch/clutch.js';
 import { aliasNames } from '../../config/alias-names.js';
 import type { Settings } from '../../config/index.js';
 import type { AgentContextManager } from '../../context/index.js';
 import type { ModelRegistry } from '../../engine/model-registry.js';
-import type { EngineInfo, EngineStats } from '../../engine/types.js';
 import { StompError } from '../../errors.js';
 import { DocgenGuard } from '../../guard/index.js';
 import type { Reservations } from '../../reservations/index.js';
 import { createServer, type GuardServices, type StompServer } from '../../serve/index.js';
-import { packageVersion } from '../../version.js';
 import { type Access, openAccess } from '../access.js';
+import { announce } from '../announce.js';
+import { type KeptToken, keepApproverToken, newApproverToken, stateFolder } from '../approver-token.js';
 import type { Command, Invocation } from '../command.js';
+import type { FirstModel } from '../open-clutch.js';
 import { openContext } from '../open-context.js';
 import { openFiles, openMaasl } from '../open-guard.js';
 import { openRegistry } from '../open-registry.js';
 import { reservationsToServe } from '../open-reservations.js';
-import { print, say, type Terminal } from '../terminal.js';
+import { say, type Terminal } from '../terminal.js';
 import { tracingOptions } from '../traces.js';
-import { formatBytes, plural } from '../units.js';
+import { plural } from '../units.js';
 
 export const serve: Command = {
   name: 'serve',
@@ -72,13 +75,49 @@ async function closeReservations(reservations: Reservations | StompError | undef
   if (reservations && !(reservations instanceof StompError)) await reservations.close();
 }
 
-async function serveModel(
-  { settings, terminal }: Invocation,
-  access: Access,
-  { guard, context, reservations }: Opened,
-): Promise<number> {
-  const stopLoading = new AbortController();
+/** The runs that were left go on before there is a model; those that need it wait for it. */
+async function serveModel(invocation: Invocation, access: Access, opened: Opened): Promise<number> {
+  const { settings, terminal } = invocation;
   const registry = openRegistry(settings, terminal);
+  const approverToken = access.keys ? undefined : newApproverToken();
+  let clutch: Clutch | undefined;
+  try {
+    // Only now: providers and tools are many modules, and what is wrong with the settings is told before.
+    const { clutchToServe, FirstModel } = await import('../open-clutch.js');
+    const firstModel = new FirstModel(registry);
+    clutch = await clutchToServe({
+      settings,
+      maasl: opened.guard.maasl,
+      files: opened.guard.files,
+      models: firstModel,
+      secrets: approverToken === undefined ? [] : [approverToken],
+      onWarning: (error) => say(terminal, `stomp-serve: a run has a problem: ${String(error)}`),
+    });
+    return await listenAndServe(invocation, {
+      ...opened,
+      access,
+      registry,
+      firstModel,
+      clutch,
+      approverToken,
+    });
+  } finally {
+    // Where nothing has been served yet.
+    await clutch?.close();
+    await registry.close();
+  }
+}
+
+interface Served extends Opened {
+  readonly access: Access;
+  readonly registry: ModelRegistry;
+  readonly firstModel: FirstModel;
+  readonly clutch: Clutch;
+  readonly approverToken: string | undefined;
+}
+
+function serverOf({ settings }: Invocation, served: Served): StompServer {
+  const { access, registry, guard, context, reservations, clutch, approverToken } = served;
   const server = createServer(registry, {
     ...access,
     aliases: aliasNames(settings.modelAlias ?? ''),
@@ -89,22 +128,36 @@ async function serveModel(
     guard,
     context,
     reservations,
+    clutch,
+    approverToken,
+    elicitApprovals: settings.elicitApprovals,
     log: { level: settings.logLevel, stream: process.stderr },
   });
   guard.maasl.telemetry.sink = (event) => server.app.log.debug(event, event.event);
   if (reservations instanceof StompError)
     server.app.log.info({ reason: reservations.message }, 'no reservations');
+  return server;
+}
+
+async function listenAndServe(invocation: Invocation, served: Served): Promise<number> {
+  const { settings, terminal } = invocation;
+  const { registry, firstModel, clutch, guard, reservations, approverToken } = served;
+  const stopLoading = new AbortController();
+  const server = serverOf(invocation, served);
   const stop = stopSignals(server, settings, terminal, stopLoading);
   let isLoaded = false;
+  let keptToken: KeptToken | undefined;
   try {
     // Before the model: a taken port is found out at once, and supervisors can watch the load.
     const { host, port, allowRemote } = settings;
     const { url } = await server.listen({ host, port, allowRemote });
+    if (approverToken) keptToken = await keepApproverToken(stateFolder(settings), approverToken);
     await registry.load(settings.model, { signal: stopLoading.signal });
     isLoaded = true;
+    firstModel.isThere();
     const folder = settings.repository ?? guard.files.roots[0] ?? '.';
-    const symbols = reservations instanceof StompError ? 'no git repository there' : 'reserved by agents';
-    await announce(registry, guard, `${folder}, ${symbols}`, url, terminal);
+    const about = reservations instanceof StompError ? 'no git repository there' : 'reserved by agents';
+    await announce({ registry, guard, symbols: `${folder}, ${about}`, url, approverToken }, terminal);
     await stop.closed;
   } catch (caught) {
     await Promise.all([server.close(), server.close()]);
@@ -112,6 +165,8 @@ async function serveModel(
     throw caught;
   } finally {
     // Signals do not interrupt this: their handlers still stand.
+    await keptToken?.remove();
+    await clutch.close();
     await registry.close();
     if (isLoaded) say(terminal, 'Every agent is saved.');
     stop.dispose();
@@ -160,53 +215,4 @@ function stopSignals(
       process.off('uncaughtException', fail).off('unhandledRejection', fail);
     },
   };
-}
-
-async function announce(
-  registry: ModelRegistry,
-  { maasl, files }: GuardServices,
-  symbols: string,
-  url: string,
-  terminal: Terminal,
-): Promise<void> {
-  const { engine } = registry;
-  if (!engine) return; // An administrator was quicker.
-  const { info } = engine;
-  const [stats, agents] = await Promise.all([engine.stats(), engine.agents()]);
-  const kept =
-    info.cacheDir === undefined
-      ? 'in memory only'
-      : `${info.cacheDir} (${plural(agents.length, 'agent')} from before)`;
-  print(terminal, `stomp-serve ${packageVersion()}`);
-  print(
-    terminal,
-    `  model     ${registry.current().model}: ${info.name}, ${info.family}, ${info.layers} layers, ${info.contextTokens} tokens of context`,
-  );
-  print(terminal, `  executor  ${executorLine(info)}`);
-  print(terminal, `  memory    ${memoryLine(stats)}`);
-  print(terminal, `  agents    ${kept}`);
-  print(terminal, `  guard     ${files.roots.join(', ')}, locks in ${maasl.storage?.name}`);
-  print(terminal, `  symbols   ${symbols}`);
-  print(terminal, `  url       ${url}`);
-  print(terminal, `  mcp       ${url}/mcp`);
-  print(terminal, `Ready. Ctrl-C saves every agent and stops.`);
-}
-
-function executorLine({ executor }: EngineInfo): string {
-  const { name, device, isa, threads, numerics } = executor;
-  const parts = [
-    device === name ? name : `${name} on ${device}`,
-    isa,
-    threads > 0 ? plural(threads, 'thread') : '',
-    `numerics ${numerics}`,
-  ];
-  return parts.filter((part) => part !== '').join(', ');
-}
-
-function memoryLine({ memory, pool, blockTokens }: EngineStats): string {
-  const least = Math.min(...pool.map((group) => group.capacity)) * blockTokens;
-  return (
-    `weights ${formatBytes(memory.weightsBytes)}, caches ${formatBytes(memory.poolBytes)} ` +
-    `(${least} tokens), scratch ${formatBytes(memory.scratchBytes)}`
-  );
 }

@@ -101,7 +101,7 @@ function searchTool(files: FileGuard): RunTool {
         caseSensitive: args.case_sensitive ?? true,
       });
       const most = args.max_results ?? defaultMatches;
-      const lines = await matches(at, { test, glob: args.glob, most }, scope.signal);
+      const lines = await matches(files, at, { test, glob: args.glob, most }, scope.signal);
       if (lines.length === 0) return '[nothing found]';
       const more = lines.length > most ? [`[there is more: only ${most} lines are shown]`] : [];
       return [...lines.slice(0, most), ...more].join('\n');
@@ -116,10 +116,16 @@ interface Search {
 }
 
 /** One more than are shown, should there be more. */
-async function matches(path: string, { test, glob: wanted, most }: Search, signal: AbortSignal) {
+async function matches(
+  files: FileGuard,
+  path: string,
+  { test, glob: wanted, most }: Search,
+  signal: AbortSignal,
+) {
   const found: string[] = [];
   for await (const file of filesBelow(path, wanted, signal)) {
-    const content = (await textIfAny(join(path, file))) ?? '';
+    const full = join(path, file);
+    const content = (files.isDenied(full) ? undefined : await textIfAny(full)) ?? '';
     for (const line of linesThatFit(file, content, test)) {
       if (found.push(line) > most) return found;
     }

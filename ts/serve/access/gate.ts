@@ -3,10 +3,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isLoopback } from '../../config/schema.js';
 import { StompError } from '../../errors.js';
 import { Bodies, type BodyLimits } from './bodies.js';
-import { admit } from './caller.js';
+import { admit, type Credentials } from './caller.js';
 import { type ConnectionOptions, Connections } from './connections.js';
 import { checkOrigins, shareWithPage } from './cors.js';
-import { ANYONE, type KeyRing } from './keys.js';
+import { ANYONE, KeyRing } from './keys.js';
 import { type Allowed, checkPage } from './pages.js';
 import { type RateLimitOptions, RateLimits } from './rate-limits.js';
 
@@ -14,6 +14,11 @@ import { type RateLimitOptions, RateLimits } from './rate-limits.js';
 export interface GateOptions {
   /** Without, everybody may do everything, and only this machine is served. */
   keys?: KeyRing | undefined;
+  /**
+   * Whoever sends it may open gates that a person holds: 16 to 512 visible ASCII characters. Without it only keys of the
+   * role `approver` do.
+   */
+  approverToken?: string | undefined;
   /** Host names to answer to beside the loopback ones, without ports. */
   allowedHosts?: readonly string[] | undefined;
   /** Origins whose pages may call and read answers: `https://agents.example`. */
@@ -30,15 +35,17 @@ export class Gate {
   readonly connections: Connections;
   readonly bodies: Bodies;
   readonly rates: RateLimits;
-  readonly #keys: KeyRing | undefined;
+  readonly #credentials: Credentials;
   #allowed: Allowed;
 
   /** @throws StompError CONFIG_INVALID */
-  constructor({ keys, allowedHosts = [], corsOrigins = [], ...limits }: GateOptions) {
+  constructor({ keys, approverToken, allowedHosts = [], corsOrigins = [], ...limits }: GateOptions) {
     this.connections = new Connections(limits.connections);
     this.bodies = new Bodies(limits.bodies);
     this.rates = new RateLimits(limits.rateLimits);
-    this.#keys = keys;
+    const approver =
+      approverToken === undefined ? undefined : new KeyRing([{ role: 'approver', key: approverToken }]);
+    this.#credentials = { keys, approver };
     this.#allowed = {
       hosts: allowedHosts.map((host) => host.toLowerCase()),
       origins: checkOrigins(corsOrigins),
@@ -56,7 +63,7 @@ export class Gate {
    * @throws StompError CONFIG_INVALID without keys, or when it was not allowed.
    */
   openTo(host: string, isRemoteAllowed: boolean): void {
-    checkRemote(host, isRemoteAllowed, this.#keys !== undefined);
+    checkRemote(host, isRemoteAllowed, this.#credentials.keys !== undefined);
     this.#allowed = {
       ...this.#allowed,
       hosts: [...this.#allowed.hosts, host.toLowerCase()],
@@ -80,7 +87,7 @@ export class Gate {
     reply.raw.once('close', () => this.bodies.release(request.raw));
     checkPage(request.headers, this.#allowed);
     if (shareWithPage(request, reply, this.#allowed.origins)) return true;
-    admit(request, reply, this.#keys);
+    admit(request, reply, this.#credentials);
     const { id } = request.caller;
     if (id !== undefined && isCounted(request.url)) this.rates.key(id, reply);
     return false;

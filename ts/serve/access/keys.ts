@@ -29,9 +29,11 @@ export interface Caller {
   readonly name: string | undefined;
   /** The same for all requests with one key; not to be logged. */
   readonly id: string | undefined;
+  /** Whether it may open gates that a person holds. Nobody may by default, not even where everybody may do the rest. */
+  readonly approves: boolean;
 }
 
-export const ANYONE: Caller = { role: 'anyone', name: undefined, id: undefined };
+export const ANYONE: Caller = { role: 'anyone', name: undefined, id: undefined, approves: false };
 
 const MAX_KEYS = 1000;
 const MIN_LENGTH = 16;
@@ -96,7 +98,8 @@ function entryOf(key: ApiKey, position: number): Entry {
   const problem = keyProblem(key);
   if (problem !== undefined) throw invalid(`Key ${position} cannot be used: ${problem}.`);
   const digest = digestOf(key.key);
-  return { digest, caller: { role: key.role, name: key.name, id: digest.toString('hex') } };
+  const { role, name } = key;
+  return { digest, caller: { role, name, id: digest.toString('hex'), approves: role === 'approver' } };
 }
 
 function digestOf(key: string): Buffer {

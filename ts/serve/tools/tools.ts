@@ -1,5 +1,6 @@
 /** The systems beside the engine in an HTTP server: their tools over HTTP and MCP, their own routes and metrics. */
 import type { FastifyInstance } from 'fastify';
+import { type ClutchToolsOptions, clutchTools } from '../../clutch/face/clutch-tools.js';
 import { type AgentContextManager, contextTools } from '../../context/index.js';
 import { StompError } from '../../errors.js';
 import { guardTools } from '../../guard/index.js';
@@ -28,25 +29,27 @@ export interface Systems {
   readonly context?: AgentContextManager | undefined;
   /** Or why there are none. */
   readonly reservations?: Reservations | StompError | undefined;
+  readonly runs?: ClutchToolsOptions | undefined;
 }
 
 export function tools(app: FastifyInstance, service: Service, systems: Systems): void {
-  const { guard, context, reservations } = systems;
+  const { reservations, ...others } = systems;
   const isMissing = reservations instanceof StompError;
   if (isMissing) missingReservationRoutes(app, reservations);
-  if (isMissing && !guard && !context) return;
-  offer(app, service, { guard, context, reservations: isMissing ? undefined : reservations });
+  if (isMissing && Object.values(others).every((system) => system === undefined)) return;
+  offer(app, service, { ...others, reservations: isMissing ? undefined : reservations });
 }
 
 interface Opened extends Systems {
   readonly reservations?: Reservations | undefined;
 }
 
-function offer(app: FastifyInstance, service: Service, { guard, context, reservations }: Opened): void {
+function offer(app: FastifyInstance, service: Service, { guard, context, reservations, runs }: Opened): void {
   const sets = [
     ...(guard ? [guardTools(guard)] : []),
     ...(context ? [contextTools(context)] : []),
     ...(reservations ? [reservationTools(reservations)] : []),
+    ...(runs ? [clutchTools(runs)] : []),
   ];
   const toolbox = new Toolbox(sets, {
     endWaits: service.shutdown,

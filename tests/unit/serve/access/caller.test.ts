@@ -162,16 +162,75 @@ describe('roles', () => {
   });
 });
 
-it('without keys everybody may do everything', async () => {
-  const server = createServer(new FakeEngine(), { model: 'tiny' });
-  server.app.get('/v1/admin/thing', async (request) => {
-    requireRole(request, 'approver');
-    return { role: request.caller.role };
-  });
-  const { url } = await server.listen({ port: 0 });
-  try {
-    expect(await (await fetch(`${url}/v1/admin/thing`)).json()).toEqual({ role: 'anyone' });
-  } finally {
-    await server.close();
+describe('without keys', () => {
+  const token = 'bm90LWEtcmVhbC10b2tlbi1qdXN0LWEtdGVzdC0xMjM';
+
+  async function open(approverToken?: string) {
+    const server = createServer(new FakeEngine(), { model: 'tiny', approverToken });
+    server.app.get('/v1/admin/thing', async ({ caller }) => ({ role: caller.role, name: caller.name }));
+    server.app.get('/v1/gate', { config: { role: 'approver' } }, async ({ caller }) => ({
+      name: caller.name,
+    }));
+    server.app.get('/v1/inner', async (request) => {
+      requireRole(request, 'approver');
+      return {};
+    });
+    const { url } = await server.listen({ port: 0 });
+    return { server, get: (path: string, headers = {}) => fetch(url + path, { headers }) };
   }
+
+  it('everybody may do everything but open gates', async () => {
+    const { server, get } = await open();
+    try {
+      expect(await (await get('/v1/admin/thing')).json()).toEqual({ role: 'anyone' });
+      expect(await (await get('/v1/admin/thing', bearer('of-some-other-server-1'))).json()).toEqual({
+        role: 'anyone',
+      });
+      for (const path of ['/v1/gate', '/v1/inner']) {
+        const response = await get(path);
+        expect(response.status).toBe(401);
+        expect(await errorOf(response)).toMatchObject({ code: 'UNAUTHORIZED' });
+      }
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('the approver token opens gates, and takes nothing of the rest away', async () => {
+    const { server, get } = await open(token);
+    try {
+      expect(await (await get('/v1/gate', bearer(token))).json()).toEqual({ name: 'approver' });
+      expect((await get('/v1/inner', { 'x-api-key': token })).status).toBe(200);
+      expect(await (await get('/v1/admin/thing', bearer(token))).json()).toEqual({
+        role: 'anyone',
+        name: 'approver',
+      });
+    } finally {
+      await server.close();
+    }
+  });
+
+  it.each([
+    ['none', {}, 'Bearer realm="stomp-serve"'],
+    ['a wrong one', bearer(`${token}x`), 'Bearer realm="stomp-serve", error="invalid_token"'],
+    ['a part of it', bearer(token.slice(0, -1)), 'Bearer realm="stomp-serve", error="invalid_token"'],
+  ])('opens none for %s, and says where the token is', async (_, headers, challenge) => {
+    const { server, get } = await open(token);
+    try {
+      const response = await get('/v1/gate', headers);
+      expect(response.status).toBe(401);
+      expect(response.headers.get('www-authenticate')).toBe(challenge);
+      const { message } = await errorOf(response);
+      expect(message).toContain('approver-token');
+      expect(message).not.toContain(token.slice(0, 8));
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('takes no token that could be guessed', () => {
+    expect(() => createServer(new FakeEngine(), { model: 'tiny', approverToken: 'short' })).toThrow(
+      /16 characters/,
+    );
+  });
 });

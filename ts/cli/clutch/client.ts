@@ -1,0 +1,59 @@
+/** Asks a running server about its runs, as the person who decides. */
+import type { Settings } from '../../config/index.js';
+import { isStompErrorCode, StompError } from '../../errors.js';
+import { readKeyFile } from '../../serve/access/key-file.js';
+import { findApproverToken } from '../approver-token.js';
+import { serverUrl } from '../running-server.js';
+
+export class ClutchClient {
+  readonly url: string;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  private constructor(url: string, token: string | undefined) {
+    this.url = url;
+    this.#headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  }
+
+  /** @throws StompError CONFIG_INVALID for a file that cannot be read */
+  static async open(settings: Settings, tokenFile: string | undefined): Promise<ClutchClient> {
+    const token = await findApproverToken({ file: tokenFile, environment: process.env, settings });
+    return new ClutchClient(serverUrl(settings), token ?? (await approverKey(settings)));
+  }
+
+  /** @throws StompError: what the server has against it; NOT_FOUND when none answers */
+  async json<T>(method: 'GET' | 'POST', path: string, body?: object): Promise<T> {
+    const response = await this.open(method, path, body);
+    return (await response.json()) as T;
+  }
+
+  /** @throws as `json` */
+  async open(method: 'GET' | 'POST', path: string, body?: object, signal?: AbortSignal): Promise<Response> {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: { ...this.#headers, ...(body ? { 'content-type': 'application/json' } : {}) },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+      ...(signal ? { signal } : {}),
+    }).catch((cause: unknown) => {
+      signal?.throwIfAborted();
+      throw new StompError('NOT_FOUND', `No server answers at ${this.url}: start one, or name its --port.`, {
+        cause,
+      });
+    });
+    if (response.ok) return response;
+    throw await refusal(response);
+  }
+}
+
+async function approverKey({ apiKeyFile }: Settings): Promise<string | undefined> {
+  if (apiKeyFile === undefined) return undefined;
+  const keys = await readKeyFile(apiKeyFile);
+  return (keys.find(({ role }) => role === 'approver') ?? keys[0])?.key;
+}
+
+async function refusal(response: Response): Promise<StompError> {
+  const body = (await response.json().catch(() => undefined)) as
+    | { error?: { code?: unknown; message?: unknown } }
+    | undefined;
+  const { code, message = `The server answers with ${response.status}.` } = body?.error ?? {};
+  return new StompError(isStompErrorCode(code) ? code : 'NOT_FOUND', String(message));
+}

@@ -1,0 +1,131 @@
+/** Runs a command about runs, at the server that runs. */
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { verifyAudit } from '../../clutch/audit/verify.js';
+import type { ApprovalWire } from '../../clutch/wire.js';
+import { type ClutchCommand, parseArguments, resolveSettings } from '../../config/index.js';
+import { StompError, toStompError } from '../../errors.js';
+import { toolErrorBody } from '../../tools/toolbox.js';
+import { packageVersion } from '../../version.js';
+import { print, say, type Terminal } from '../terminal.js';
+import { verbHelp } from '../verbs/help.js';
+import { type Reading, readVerb } from '../verbs/read.js';
+import { ClutchClient } from './client.js';
+import { followRun } from './follow-run.js';
+import { clutchVerbs } from './verbs.js';
+import { approvalView, auditView, printable } from './views.js';
+
+const done = 0;
+const failed = 1;
+const misused = 2;
+
+type Args = Readonly<Record<string, unknown>>;
+
+/**
+ * @param given the command line from the command's name on
+ * @returns the exit code; never rejects
+ */
+export async function runClutch(given: readonly string[], terminal: Terminal): Promise<number> {
+  const asksForHelp = given[0] === 'audit' && /^(--help|-h)$/.test(given[1] ?? '');
+  const args = asksForHelp ? ['audit', 'verify', '--help'] : given;
+  try {
+    const reading = readVerb(clutchVerbs, args);
+    if (reading.help || reading.version) {
+      print(terminal, reading.help ? verbHelp(clutchVerbs, reading.verb) : packageVersion());
+      return done;
+    }
+    return await perform(reading, terminal);
+  } catch (caught) {
+    return told(toStompError(caught), args.includes('--json'), terminal);
+  }
+}
+
+function told(error: StompError, json: boolean, terminal: Terminal): number {
+  const text = json ? JSON.stringify(toolErrorBody(error)) : `stomp-serve: ${printable(error.message)}`;
+  say(terminal, text);
+  return error.code === 'CONFIG_INVALID' ? misused : failed;
+}
+
+async function perform(reading: Reading, terminal: Terminal): Promise<number> {
+  const { verb, args, json } = reading;
+  if (verb.words === 'audit verify') return verify(String(args['folder']), json, terminal);
+  const command = verb.words as Exclude<ClutchCommand, 'audit'>;
+  const { flags } = parseArguments(reading.settings, command);
+  const { settings, warnings } = resolveSettings({ command, flags });
+  for (const warning of warnings) say(terminal, `stomp-serve: ${warning}`);
+  const client = await ClutchClient.open(settings, args['approver-token-file'] as string | undefined);
+  if (command === 'run') return followRun(client, args, terminal);
+  if (command === 'approvals') return list(client, args, json, terminal);
+  const decided = await decide(client, command, args);
+  print(terminal, json ? JSON.stringify(decided, undefined, 2) : approvalView(decided));
+  return done;
+}
+
+function verify(folder: string, json: boolean, terminal: Terminal): number {
+  const path = resolve(folder);
+  const report = existsSync(path) ? verifyAudit(path) : { entries: 0, faults: [] };
+  if (report.entries === 0 && report.faults.length === 0) {
+    throw new StompError('CONFIG_INVALID', `${folder} holds no audit: name the folder of one session.`, {
+      fields: { field: 'folder', value: folder },
+    });
+  }
+  print(terminal, json ? JSON.stringify(report, undefined, 2) : auditView(report));
+  return report.faults.length === 0 ? done : failed;
+}
+
+async function list(client: ClutchClient, args: Args, json: boolean, terminal: Terminal): Promise<number> {
+  const found = await client.json<{ data: ApprovalWire[] }>(
+    'GET',
+    `/v1/approvals${args['all'] ? '' : '?status=pending'}`,
+  );
+  if (json) print(terminal, JSON.stringify(found, undefined, 2));
+  else print(terminal, found.data.map(approvalView).join('\n\n') || 'Nothing waits.');
+  return done;
+}
+
+/** On the revision that is there now: whoever decides here has looked at it with `approvals`. */
+async function decide(
+  client: ClutchClient,
+  command: 'approve' | 'reject',
+  args: Args,
+): Promise<ApprovalWire> {
+  const path = `/v1/approvals/${encodeURIComponent(String(args['id']))}`;
+  const { revision, payload } = await client.json<ApprovalWire>('GET', path);
+  const body =
+    command === 'reject'
+      ? { decision: 'reject', revision, reason: args['reason'] }
+      : { decision: 'approve', revision, edits: editsOf(args, payload), remember: args['remember'] };
+  return client.json('POST', `${path}/resolve`, body);
+}
+
+/** @throws StompError CONFIG_INVALID */
+function editsOf({ edit = {}, 'edit-file': files = {} }: Args, payload: Args): Args | undefined {
+  const texts: [string, string][] = [
+    ...Object.entries(edit as Record<string, string>),
+    ...Object.entries(files as Record<string, string>).map(([name, path]): [string, string] => [
+      name,
+      textOf(path),
+    ]),
+  ];
+  if (texts.length === 0) return undefined;
+  return Object.fromEntries(texts.map(([name, text]) => [name, editedValue(name, text, payload[name])]));
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new StompError('CONFIG_INVALID', `--edit-file: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+/** What is no text in the payload is JSON here. */
+export function editedValue(name: string, text: string, before: unknown): unknown {
+  if (typeof before === 'string' || before === null || before === undefined) return text;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const message = `--edit: ${name} is not a text, so that its value must be JSON, such as 5 or ["a"].`;
+    throw new StompError('CONFIG_INVALID', message, { cause, fields: { field: 'edit', value: name } });
+  }
+}

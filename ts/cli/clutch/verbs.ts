@@ -1,0 +1,71 @@
+/** The commands that are about runs. */
+import type { ClutchCommand } from '../../config/index.js';
+import { type Flag, switchFlag, textFlag, type Verb, type VerbSet } from '../verbs/verb.js';
+
+const tokenFlag = textFlag(
+  'approver-token-file',
+  'File with the approver token. Default: STOMP_APPROVER_TOKEN, or the file of the server that runs',
+);
+const edits = (name: string, description: string): Flag => ({
+  name,
+  argument: name,
+  schema: { type: 'object', description, additionalProperties: true },
+});
+const positional = (argument: string) => ({ argument, shown: argument.toUpperCase() });
+
+function verb(words: string, summary: string, argument: string | undefined, flags: readonly Flag[]): Verb {
+  const own = argument === undefined ? [] : [textFlag(argument, 'As above')];
+  return {
+    words,
+    summary,
+    positionals: argument === undefined ? [] : [positional(argument)],
+    flags: [...own, ...flags],
+    view: (result) => JSON.stringify(result, undefined, 2),
+  };
+}
+
+const verbs: readonly Verb[] = [
+  verb('run', 'Give a task to a model that works on it with tools, and decide what it asks', 'task', [
+    {
+      name: 'gate',
+      argument: 'gate',
+      schema: { type: 'string', enum: ['all', 'step', 'none'], description: 'What waits for you' },
+    },
+    textFlag('provider', "Who answers. Default: the server's"),
+    textFlag('model', "Default: the provider's"),
+    textFlag('base-dir', 'The folder to work in. Default: the current one'),
+    {
+      name: 'file',
+      argument: 'file',
+      schema: {
+        type: 'array',
+        description: 'Files that the model is given',
+        items: { type: 'string', description: 'A path' },
+        minItems: 0,
+        maxItems: 1000,
+      },
+    },
+    switchFlag('detach', 'Say its id, and leave it to itself'),
+    tokenFlag,
+  ]),
+  verb('approvals', 'See what of runs waits for you', undefined, [
+    switchFlag('all', 'What was decided, too'),
+    tokenFlag,
+  ]),
+  verb('approve', 'Let it happen, as it is or edited', 'id', [
+    edits('edit', 'Fields that are to be others'),
+    edits('edit-file', 'The same, from files'),
+    switchFlag('remember', 'Do not ask again for this tool in the folder of this run'),
+    tokenFlag,
+  ]),
+  verb('reject', 'Refuse it', 'id', [textFlag('reason', 'What the model is told'), tokenFlag]),
+  verb('audit verify', 'Check whether what was written down of a session is whole', 'folder', []),
+];
+
+export const clutchVerbs: VerbSet = {
+  prefix: '',
+  verbs,
+  about: '',
+  exitCodes: '0 done, 1 an error or a run that failed, 2 misused, 3 a run that was stopped before its end',
+  settingsOf: ({ words }) => words.split(' ')[0] as ClutchCommand,
+};

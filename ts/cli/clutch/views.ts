@@ -1,0 +1,43 @@
+/** Approvals as a person reads them in a terminal. What a model wrote may hold anything, also what moves the cursor. */
+import type { AuditReport } from '../../clutch/audit/verify.js';
+import type { ApprovalWire } from '../../clutch/wire.js';
+
+/** All of what would happen: nobody is to agree to what was not shown. */
+export function approvalView(approval: ApprovalWire): string {
+  const { id, run_id: run, kind, tool, status, requester, revision, preview, payload } = approval;
+  const fields = Object.entries(payload).map(([name, value]) => fieldView(name, value));
+  return [
+    `${id}  ${status}, revision ${revision}`,
+    `  ${requester} of the run ${run} asks (${tool ?? kind}): ${printable(preview.title)}`,
+    ...fields,
+    ...(preview.diff === undefined ? [] : ['  What would change:', indented(preview.diff)]),
+    `  ${fateOf(approval)}`,
+  ].join('\n');
+}
+
+export function auditView({ faults, entries }: AuditReport): string {
+  const found = faults.map(({ file, seq, problem }) => `${file}, entry ${seq}: ${problem}`);
+  const told = `${entries} entries, ${faults.length === 0 ? 'all as they were written' : `${faults.length} faults`}`;
+  return printable([...found, told].join('\n'));
+}
+
+function fateOf({ status, deadline_at: deadline, decided_by: by, reason }: ApprovalWire): string {
+  if (status === 'pending')
+    return `Denied unless it is decided until ${new Date(deadline).toLocaleString()}.`;
+  return printable(`By ${by ?? 'nobody'}${reason === undefined ? '' : `: ${reason}`}`);
+}
+
+function fieldView(name: string, value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value, undefined, 2);
+  return text.includes('\n') ? `  ${name}:\n${indented(text)}` : `  ${name}: ${printable(text)}`;
+}
+
+function indented(text: string): string {
+  return printable(text).replace(/^/gm, '    ');
+}
+
+/** Without what a terminal would carry out; lines and tabs stay. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+}
