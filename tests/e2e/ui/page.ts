@@ -10,7 +10,7 @@ export interface Dashboard {
 
 export async function openDashboard(
   browser: Browser,
-  server: DashboardServer,
+  server: Pick<DashboardServer, 'url'>,
   { token, ...options }: BrowserContextOptions & { token?: string | undefined } = {},
 ): Promise<Dashboard> {
   const context = await browser.newContext(options);
