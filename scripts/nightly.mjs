@@ -1,7 +1,7 @@
 /**
- * The long runs, one after another, some three hours: `npm run test:nightly`. All tests with ten times the rounds, the
- * soak for an hour, ThreadSanitizer over the C++ tests, ten minutes of fuzzing for each reader of what comes from
- * outside. Ends with one line, `N passed, N failed`, over all of them.
+ * The long runs, one after another, some four hours: `npm run test:nightly`. All tests with ten times the rounds, the
+ * soak for an hour, clang-tidy over all C++ files, the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+ * and under ThreadSanitizer, ten minutes of fuzzing for each reader of what comes from outside. Ends with one line, `N passed, N failed`, over all of them.
  */
 import { spawnSync } from 'node:child_process';
 import { dirname, resolve } from 'node:path';
@@ -12,6 +12,8 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const runs = [
   ['scripts/test.mjs', 'unit', 'integration', 'e2e', 'cpp', 'clients', '--scale', '10'],
   ['tests/soak/soak.mjs', '--minutes', '60'],
+  ['scripts/lint-cpp.mjs'],
+  ['scripts/test-cpp.mjs', '--sanitize'],
   ['scripts/test-cpp.mjs', '--sanitize', 'thread'],
   ['scripts/fuzz.mjs', '--seconds', '600'],
 ];

@@ -38,3 +38,8 @@ export function formatAge(ms: number): string {
 export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
+
+/** `2026-01-31 12:00:00`, in UTC. @param time milliseconds since 1970, or an ISO time */
+export function formatTime(time: number | string): string {
+  return new Date(time).toISOString().slice(0, 19).replace('T', ' ');
+}

@@ -1,6 +1,7 @@
 /** Approvals as a person reads them in a terminal. What a model wrote may hold anything, also what moves the cursor. */
 import type { AuditReport } from '../../clutch/audit/verify.js';
 import type { ApprovalWire } from '../../clutch/wire.js';
+import { formatTime } from '../units.js';
 
 /** All of what would happen: nobody is to agree to what was not shown. */
 export function approvalView(approval: ApprovalWire): string {
@@ -8,7 +9,7 @@ export function approvalView(approval: ApprovalWire): string {
   const fields = Object.entries(payload).map(([name, value]) => fieldView(name, value));
   return [
     `${id}  ${status}, revision ${revision}`,
-    `  ${requester} of the run ${run} asks (${tool ?? kind}): ${printable(preview.title)}`,
+    `  ${requester === run ? run : `${requester} of the run ${run}`} asks (${tool ?? kind}): ${printable(preview.title)}`,
     ...fields,
     ...(preview.diff === undefined ? [] : ['  What would change:', indented(preview.diff)]),
     `  ${fateOf(approval)}`,
@@ -22,8 +23,7 @@ export function auditView({ faults, entries }: AuditReport): string {
 }
 
 function fateOf({ status, deadline_at: deadline, decided_by: by, reason }: ApprovalWire): string {
-  if (status === 'pending')
-    return `Denied unless it is decided until ${new Date(deadline).toLocaleString()}.`;
+  if (status === 'pending') return `Denied unless it is decided until ${formatTime(deadline)} (UTC).`;
   return printable(`By ${by ?? 'nobody'}${reason === undefined ? '' : `: ${reason}`}`);
 }
 

@@ -8,7 +8,7 @@ import type {
   StateDrift,
 } from '../../context/index.js';
 import { type Column, plain, table } from '../table.js';
-import { plural } from '../units.js';
+import { formatTime, plural } from '../units.js';
 
 type Result = Readonly<Record<string, unknown>>;
 
@@ -27,8 +27,8 @@ export function sessionsView({ sessions }: Result): string {
     one.session_id,
     one.agent_id,
     one.reason === null ? one.status : `${one.status} (${one.reason})`,
-    timeOf(one.started_at),
-    timeOf(one.expires_at),
+    formatTime(one.started_at),
+    formatTime(one.expires_at),
   ]);
   return rowsOf(columns('SESSION', 'AGENT', 'STATUS', 'STARTED', 'EXPIRES'), rows, 'There are no sessions.');
 }
@@ -81,7 +81,7 @@ export function writtenView(result: Result): string {
 export function eventsView({ events }: Result): string {
   const rows = (events as readonly ContextEvent[]).map((one) => [
     String(one.id),
-    timeOf(one.created_at),
+    formatTime(one.created_at),
     one.agent_id,
     one.event_type,
     one.from_project ?? '',
@@ -112,20 +112,15 @@ export function auditView({ reports }: Result): string {
 
 /** With `fields` there is less in an entry. */
 function lineOf({ ts, status, agent, project, message, ...rest }: Partial<Entry>): string {
-  const parts = [ts === undefined ? undefined : timeOf(ts), status, agent, project, message];
+  const parts = [ts === undefined ? undefined : formatTime(ts), status, agent, project, message];
   const given = parts.filter((part) => part !== undefined);
   return plain(given.length > 0 ? given.join('  ') : JSON.stringify(rest));
 }
 
 function shown(name: string, value: unknown): string {
-  if (typeof value === 'number' && /_at$/.test(name)) return timeOf(value);
+  if (typeof value === 'number' && /_at$/.test(name)) return formatTime(value);
   if (typeof value === 'string') return plain(value);
   return value === null ? '(none)' : JSON.stringify(value);
-}
-
-/** `2026-01-31 12:00:00` */
-function timeOf(ms: number): string {
-  return new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,6 +1,6 @@
 /** What the tools of reservations give, as people read it. Times are in UTC. Pure. */
 import { type Column, plain, table } from '../table.js';
-import { plural } from '../units.js';
+import { formatTime, plural } from '../units.js';
 
 type Result = Readonly<Record<string, unknown>>;
 
@@ -39,11 +39,11 @@ function lines(...parts: readonly (string | readonly string[])[]): string {
 export function reservedView(result: Result): string {
   const one = result as unknown as Announcement & { held: readonly Held[]; conflicts?: readonly Conflict[] };
   const held = one.held.map(
-    (it) => `  ${it.held_address} is reserved by ${it.run_id} on ${it.branch} until ${timeOf(it.until)}`,
+    (it) => `  ${it.held_address} is reserved by ${it.run_id} on ${it.branch} until ${formatTime(it.until)}`,
   );
   const conflicts = one.conflicts?.flatMap(conflictLines);
   return lines(
-    `${one.reservation_id}  ${plural(one.addresses.length, 'symbol')} until ${timeOf(one.expires_at)}`,
+    `${one.reservation_id}  ${plural(one.addresses.length, 'symbol')} until ${formatTime(one.expires_at)}`,
     held,
     conflicts?.length === 0 ? '  Nothing clashes with it.' : (conflicts ?? []),
   );
@@ -56,7 +56,7 @@ export function intentView(result: Result): string {
     addresses: readonly string[];
     expires_at: string;
   };
-  return lines(`${intent_id}  ${operation} ${addresses.join(', ')} until ${timeOf(expires_at)}`);
+  return lines(`${intent_id}  ${operation} ${addresses.join(', ')} until ${formatTime(expires_at)}`);
 }
 
 export function releasedView({ reservation_id }: Result): string {
@@ -64,7 +64,7 @@ export function releasedView({ reservation_id }: Result): string {
 }
 
 export function renewedView({ reservation_id, expires_at }: Result): string {
-  return lines(`${reservation_id}  until ${timeOf(String(expires_at))}`);
+  return lines(`${reservation_id}  until ${formatTime(String(expires_at))}`);
 }
 
 export function listView(result: Result): string {
@@ -76,7 +76,7 @@ export function listView(result: Result): string {
     'intent_id' in one ? `intent ${one.intent_id}` : one.reservation_id,
     `${one.run_id}@${one.branch}`,
     one.operation ?? '',
-    one.released_at ? `released ${timeOf(one.released_at)}` : timeOf(one.expires_at),
+    one.released_at ? `released ${formatTime(one.released_at)}` : formatTime(one.expires_at),
     one.addresses.join(', '),
   ]);
   if (rows.length === 0) return 'Nothing is reserved.';
@@ -204,9 +204,4 @@ export function reconcileView(result: Result): string {
     order.map(({ branch, reason }, i) => `  ${i + 1}. ${branch}: ${reason}`),
     skipped.map(({ branch, reason }) => `  -  ${branch}: ${reason}`),
   );
-}
-
-/** `2026-03-18 12:00:00` of an ISO time. */
-function timeOf(iso: string): string {
-  return new Date(iso).toISOString().slice(0, 19).replace('T', ' ');
 }

@@ -1,5 +1,5 @@
 /** What a caller asks for, read once: everything that can be wrong with it is found here. */
-import { randomUUID } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { checkChoice, checkFields, checkInteger, checkNumber, checkText, refuse } from '../../arguments.js';
 import { checkAgentId } from '../../engine/agent-id.js';
@@ -50,7 +50,7 @@ const inputFields = [
 /** @throws StompError INVALID_REQUEST, UNSUPPORTED_FIELD, PATH_DENIED */
 export async function newRun(input: RunInput, defaults: RunDefaults): Promise<NewRun> {
   checkFields('run', input, inputFields);
-  const id = `run_${randomUUID()}`;
+  const id = newRunId();
   const provider = checkText('provider', input.provider, defaults.provider, 64);
   const ownModel = defaults.defaultModel(provider);
   const request: RunRequest = {
@@ -76,6 +76,12 @@ export async function newRun(input: RunInput, defaults: RunDefaults): Promise<Ne
     sessionId: input.sessionId === undefined ? id : checkAgentId(input.sessionId, 'sessionId'),
     request,
   };
+}
+
+/** Short enough to be typed; of two runs of one database none has ever had the same. */
+function newRunId(): string {
+  const letters = 'abcdefghijkmnpqrstuvwxyz23456789';
+  return `run_${Array.from({ length: 12 }, () => letters[randomInt(letters.length)]).join('')}`;
 }
 
 /** Which files a run may touch. @throws StompError PATH_DENIED, INVALID_REQUEST */
