@@ -1,9 +1,40 @@
 /** Runs where two things come at once, or one comes twice. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { RunAudit } from '../../../ts/clutch/audit/run-audit.js';
+import { StompError } from '../../../ts/errors.js';
+import { SqliteStorage } from '../../../ts/storage/sqlite.js';
+import { rows } from '../../../ts/storage/storage.js';
+import { WrappedStorage } from '../guard/wrapped-storage.js';
 import { TestClutch } from './open-test-clutch.js';
-import { turns } from './scripted-model.js';
+import { roundOf, type Script, turns } from './scripted-model.js';
+
+/** Holds the n-th transaction that writes from now on. */
+function holdBefore(storage: WrappedStorage, n: number): { reached: Promise<void>; release: () => void } {
+  let left = n;
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const reached = new Promise<void>((resolve) => {
+    storage.beforeWrite = async () => {
+      if (--left !== 0) return;
+      resolve();
+      await released;
+    };
+  });
+  return { reached, release };
+}
+
+async function heldClutch(script: Script = turns()): Promise<{ storage: WrappedStorage; test: TestClutch }> {
+  let storage!: WrappedStorage;
+  const test = await TestClutch.open(script, {}, (folder) => {
+    storage = new WrappedStorage(new SqliteStorage({ path: join(folder, 'clutch.db') }));
+    return storage;
+  });
+  return { storage, test };
+}
 
 const script = (text: string) => ({ name: 'run_script', args: { script: text } });
 
@@ -19,6 +50,82 @@ describe('a close that leaves time', () => {
     await test.approve();
     expect((await test.clutch.ended(id)).status).toBe('done');
     expect(existsSync(test.path('made'))).toBe(true);
+  });
+});
+
+describe('a close while a run is being started', () => {
+  it('leaves the run to whoever opens the clutch next', async () => {
+    const { storage, test } = await heldClutch();
+    const taken = holdBefore(storage, 2);
+    const started = test.start('Go');
+    await taken.reached;
+    const closed = test.clutch.close();
+    taken.release();
+    const { id } = await started;
+    await closed;
+    const [row] = await storage.read(() => rows('SELECT owner_until FROM clutch_runs WHERE id = ?', id));
+    expect(row).toEqual({ owner_until: 0 });
+    expect(test.model.asked).toEqual([]);
+    await test.reopen();
+    expect((await test.clutch.ended(id)).status).toBe('done');
+  });
+});
+
+describe('a run that ends', () => {
+  const spawn = { name: 'spawn_run', args: { prompt: 'Help' } };
+  const parentAndChild: Script = (asked) => {
+    const isParent = JSON.stringify(asked).includes('Go');
+    return roundOf(asked) > 0 ? { text: 'Done.' } : { calls: [isParent ? spawn : script('touch made')] };
+  };
+
+  it('leaves no child behind, though the process ended before it could be told', async () => {
+    const { storage, test } = await heldClutch(parentAndChild);
+    const { id } = await test.start('Go');
+    await test.approve();
+    await expect.poll(() => test.clutch.runs({ parentId: id })).toHaveLength(1);
+    const [child] = await test.clutch.runs({ parentId: id });
+    await test.gate(child?.id);
+    await test.clutch.close();
+    await storage.write(() =>
+      rows("UPDATE clutch_runs SET status = 'aborted', ended_at = 1 WHERE id = ?", id),
+    );
+    await test.reopen();
+    expect((await test.clutch.ended(`${child?.id}`, AbortSignal.timeout(5000))).status).toBe('aborted');
+    expect(await test.clutch.gates.list({ status: 'pending' })).toEqual([]);
+    expect(existsSync(test.path('made'))).toBe(false);
+  });
+
+  it('by an abort takes its children with it, also where the abort cannot be audited', async () => {
+    const { test } = await heldClutch(parentAndChild);
+    const { id, sessionId } = await test.start('Go');
+    await test.approve();
+    await expect.poll(() => test.clutch.runs({ parentId: id })).toHaveLength(1);
+    const [child] = await test.clutch.runs({ parentId: id });
+    await test.gate(child?.id);
+    const fault = new StompError('LOG_UNWRITABLE', 'The disk is full.');
+    const comms = vi.spyOn(RunAudit.prototype, 'comms').mockImplementation(() => {
+      throw fault;
+    });
+    await expect(test.clutch.abort(id, 'eve')).rejects.toBe(fault);
+    comms.mockRestore();
+    expect(sessionId).toBe(id);
+    expect((await test.clutch.run(`${child?.id}`)).status).toBe('aborted');
+    expect(await test.clutch.gates.list({ status: 'pending' })).toEqual([]);
+  });
+
+  it('with an error leaves no gate for anybody to decide', async () => {
+    const tickets = ['a', 'b'].map((name) => ({ id: name, role: 'worker', prompt: 'Help', dependsOn: [] }));
+    const { test } = await heldClutch();
+    const sync = vi.spyOn(RunAudit.prototype, 'sync');
+    sync.mockImplementationOnce(async function (this: RunAudit) {
+      sync.mockRestore();
+      throw new StompError('LOG_UNWRITABLE', 'The disk is full.');
+    });
+    const { id } = await test.start('', { tickets });
+    expect(await test.clutch.ended(id)).toMatchObject({ status: 'error', error: { code: 'LOG_UNWRITABLE' } });
+    await expect
+      .poll(async () => (await test.clutch.gates.list({ runId: id })).map(({ status }) => status))
+      .toEqual(['aborted', 'aborted']);
   });
 });
 
