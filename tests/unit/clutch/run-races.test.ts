@@ -64,7 +64,7 @@ describe('a close while a run is being started', () => {
     const { id } = await started;
     await closed;
     const [row] = await storage.read(() => rows('SELECT owner_until FROM clutch_runs WHERE id = ?', id));
-    expect(row).toEqual({ owner_until: 0 });
+    expect(row).toEqual({ owner_until: 0n });
     expect(test.model.asked).toEqual([]);
     await test.reopen();
     expect((await test.clutch.ended(id)).status).toBe('done');
@@ -161,5 +161,63 @@ describe('files that a run is given', () => {
     const { id } = await test.start('Tell', { fileItems: ['notes.md'] });
     await test.clutch.ended(id);
     expect(JSON.stringify(test.model.asked[0])).toContain('what the notes say');
+  });
+});
+
+describe('a run and a ticket whose names come close to each other', () => {
+  it('are two runs', async () => {
+    const tickets = ['1', '1.2.0'].map((id, at) => ({
+      id,
+      role: 'worker',
+      prompt: `Ticket ${id}`,
+      dependsOn: at === 0 ? [] : ['1'],
+    }));
+    const test = await TestClutch.open((asked) => {
+      const text = JSON.stringify(asked);
+      const isFirst = text.includes('"Ticket 1"') && roundOf(asked) === 0;
+      return isFirst ? { calls: [{ name: 'spawn_run', args: { prompt: 'Help' } }] } : { text: 'Done.' };
+    });
+    const { id } = await test.start('', { tickets, gate: 'none' });
+    expect((await test.clutch.ended(id)).status).toBe('done');
+    const prompts = test.model.asked.map((asked) => asked.findLast(({ role }) => role === 'user')?.content);
+    expect([...new Set(prompts)].sort()).toEqual(['Help', 'Ticket 1', 'Ticket 1.2.0']);
+  });
+});
+
+describe('calls that are shown together', () => {
+  it('are not made once the outputs of the run are used up, though they were let through', async () => {
+    const read = { name: 'read_file', args: { path: 'long.txt' } };
+    const test = await TestClutch.open(
+      turns({ calls: [...Array.from({ length: 63 }, () => read), script('touch made')] }),
+    );
+    test.write('long.txt', 'x'.repeat(8000));
+    const { id } = await test.start('Go', { gate: 'step' });
+    await test.approve();
+    await test.clutch.ended(id);
+    expect(test.lastResults.at(-1)).toContain('Refused');
+    expect(existsSync(test.path('made'))).toBe(false);
+  });
+});
+
+describe('a database that can be read and not written', () => {
+  it('is not asked to deny a gate over and over', async () => {
+    const { storage, test } = await heldClutch(turns({ calls: [script('touch made')] }));
+    let tries = 0;
+    await test.start('Go', { gateTimeoutMs: 300 });
+    const { id } = await test.gate();
+    await expect.poll(async () => (await test.clutch.runs())[0]?.status).toBe('awaiting_approval');
+    storage.beforeWrite = async () => {
+      tries++;
+      throw new StompError('DB_BUSY', 'The disk is full.');
+    };
+    await expect.poll(() => tries).toBeGreaterThan(1);
+    expect(tries).toBeLessThan(4);
+    const began = performance.now();
+    await expect.poll(() => tries, { timeout: 5000 }).toBeGreaterThan(3);
+    expect(performance.now() - began).toBeGreaterThan(500);
+    storage.beforeWrite = async () => undefined;
+    await expect
+      .poll(async () => (await test.clutch.gates.get(id)).status, { timeout: 5000 })
+      .toBe('expired');
   });
 });

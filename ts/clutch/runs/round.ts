@@ -94,6 +94,8 @@ class Round {
       if ('outcome' in next) return this.#end(effect, next.outcome);
       return carryOut(this.#context, { call, effect }, tool, effect.payload, { again: next });
     }
+    // In a step all are put down before the first is made.
+    if (spent) return this.#end(effect, { output: spentRefusal, failed: true });
     const ruling = await this.#ruling(position, effect, tool);
     if ('denied' in ruling) return this.#end(effect, { output: ruling.denied, failed: true });
     return carryOut(this.#context, { call, effect }, tool, ruling.payload, { proposed: ruling.proposed });

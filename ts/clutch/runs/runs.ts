@@ -100,6 +100,7 @@ export class Runs implements Children {
 
   async finish(child: ChildRequest, signal: AbortSignal): Promise<Run> {
     const known = await persist(() => this.find(child.id), signal, this.#systems);
+    if (known && known.parentId !== child.parent.id) throw nameTaken(known);
     if (!known) await persist(() => this.#begin(childOf(child), child), signal, this.#systems);
     return this.ended(child.id, signal);
   }
@@ -391,6 +392,17 @@ function notFound(id: string): StompError {
   return new StompError('RUN_NOT_FOUND', `There is no run ${id}. GET /v1/runs lists them.`, {
     fields: { run: id },
   });
+}
+
+/** Names of tickets may hold full stops, so that one could come to the same as another. */
+function nameTaken({ id }: Run): StompError {
+  return new StompError(
+    'INVALID_REQUEST',
+    `The run ${id} was begun by another run. Give the ticket another id.`,
+    {
+      fields: { run: id },
+    },
+  );
 }
 
 function alreadyEnded({ id, status }: Run): StompError {
