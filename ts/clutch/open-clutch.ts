@@ -236,7 +236,7 @@ async function spawned(
   { runId, callKey, signal }: ToolScope,
 ): Promise<Outcome> {
   const parent = await found(runs, runId);
-  const child = await runs?.finish({ id: `${callKey}`, parent, ...request }, signal);
+  const child = await runs?.finish({ id: `${callKey}.spawned`, parent, ...request }, signal);
   const output = child?.state.output ?? child?.error?.message ?? '';
   return { output: `[${child?.id}: ${child?.status}]\n${output}`, failed: child?.status !== 'done' };
 }

@@ -1,5 +1,6 @@
 /** What gates promise, on whichever database. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { digestOf } from '../../../ts/clutch/gates/gate.js';
 import { type Decision, type GateRequest, Gates } from '../../../ts/clutch/gates/gates.js';
 import { eventsAfter } from '../../../ts/clutch/store/events.js';
 import { clutchMigrations } from '../../../ts/clutch/store/schema.js';
@@ -112,6 +113,18 @@ export function gatesSuite(openStorage: () => Promise<Storage>): void {
         proposed: { script: 'make', base_dir: '/work' },
         payload: { script: 'make test', base_dir: '/work' },
       });
+    });
+
+    it('says of what was edited what it would have shown', async () => {
+      await gates.open(request());
+      const edited = await gates.decide('run1-1-0', {
+        decision: 'approve',
+        edits: { script: 'make test' },
+        revision: 1,
+        by: 'eve',
+      });
+      expect(edited.preview).toEqual({ title: 'Run make test' });
+      expect(edited.digest).toBe(digestOf(edited));
     });
 
     it('stays as it is when an edit is not allowed', async () => {

@@ -233,7 +233,9 @@ export function runRowsSuite(name: string, backend: () => Promise<TestDatabase>)
       return effect;
     };
     const begin = (storage: Storage, epoch: number, again?: boolean): Promise<boolean> =>
-      storage.write(() => startEffect(proposed, epoch, { script: 'make test' }, start + 1, again));
+      storage.write(() =>
+        startEffect(proposed, epoch, { script: 'make test' }, start + 1, again ? {} : undefined),
+      );
 
     it('is written once, however often the same call is put down', async () => {
       await one.write(() => insertEffect(proposed, start));

@@ -7,7 +7,10 @@ import { shellTool } from '../../../ts/clutch/tools/shell.js';
 import { call, openScope } from './tool-scope.js';
 
 const tool = shellTool();
-afterEach(() => vi.unstubAllEnvs());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
 
 /** Whether there is such a process; one that is dead and not yet waited for by its parent is none. */
 function runs(pid: number): boolean {
@@ -29,6 +32,15 @@ describe.skipIf(process.platform !== 'linux')('a script', () => {
       output: '[exit code 3]\n[no output]',
       failed: true,
     });
+  });
+
+  it('ends nobody but itself where the system does not let its group be ended', async () => {
+    const { scope } = await openScope();
+    const kill = vi.spyOn(process, 'kill').mockImplementation(() => {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+    });
+    expect(await call(tool, { script: 'echo out' }, scope)).toMatchObject({ failed: false });
+    expect(kill).toHaveBeenCalled();
   });
 
   it('runs as a person has edited it, in a folder of the run', async () => {

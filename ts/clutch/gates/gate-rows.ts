@@ -75,14 +75,15 @@ export interface Verdict {
  */
 export function* claimGate(
   before: Gate,
-  changed: Pick<Gate, 'payload' | 'digest'>,
+  changed: Pick<Gate, 'payload' | 'preview' | 'digest'>,
   verdict: Verdict,
 ): Work<Gate | undefined> {
   const [row] = yield* rows(
-    `UPDATE clutch_gates SET status = ?, payload = ?, digest = ?, decided_at = ?, decided_by = ?, reason = ?
+    `UPDATE clutch_gates SET status = ?, payload = ?, preview = ?, digest = ?, decided_at = ?, decided_by = ?, reason = ?
      WHERE id = ? AND status = 'pending' AND revision = ? AND deadline_at > ? RETURNING *`,
     verdict.status,
     JSON.stringify(changed.payload),
+    JSON.stringify(changed.preview),
     changed.digest,
     verdict.at,
     verdict.by,

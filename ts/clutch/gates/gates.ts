@@ -243,7 +243,10 @@ export class Gates {
     await unlisten?.();
   }
 
-  async #changed(before: Gate, { decision, edits }: Decision): Promise<Pick<Gate, 'payload' | 'digest'>> {
+  async #changed(
+    before: Gate,
+    { decision, edits }: Decision,
+  ): Promise<Pick<Gate, 'payload' | 'preview' | 'digest'>> {
     if (decision !== 'approve' || edits === undefined) return before;
     const unknown = Object.keys(edits).find((name) => !Object.hasOwn(before.payload, name));
     if (unknown !== undefined) {
@@ -257,7 +260,7 @@ export class Gates {
       );
     }
     const { payload, preview } = await this.#options.revise(before, edits);
-    return { payload, digest: digestOf({ kind: before.kind, payload, preview }) };
+    return { payload, preview, digest: digestOf({ kind: before.kind, payload, preview }) };
   }
 
   /** A database that is away for a minute does not end a wait. */
@@ -278,7 +281,8 @@ export class Gates {
     await this.#watchDeadlines();
   }
 
-  async #watchDeadlines(): Promise<void> {
+  /** @param afterMs not before that, though a time may be over already */
+  async #watchDeadlines(afterMs = 0): Promise<void> {
     if (this.#closed) return;
     const { storage, clock, onWarning } = this.#options;
     const next = await storage
@@ -290,10 +294,14 @@ export class Gates {
     clearTimeout(this.#timer);
     if (next === undefined || this.#closed) return;
     const due = () =>
-      this.expire()
-        .catch(onWarning)
-        .then(() => this.#watchDeadlines());
-    this.#timer = setTimeout(due, Math.min(Math.max(next, 0), longestTimerMs)).unref();
+      this.expire().then(
+        () => this.#watchDeadlines(),
+        (error: unknown) => {
+          onWarning(error);
+          return this.#watchDeadlines(retryMs);
+        },
+      );
+    this.#timer = setTimeout(due, Math.min(Math.max(next, afterMs), longestTimerMs)).unref();
   }
 }
 

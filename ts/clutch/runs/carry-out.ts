@@ -2,6 +2,7 @@
 import { StompError } from '../../errors.js';
 import { cutOutput } from '../tools/limits.js';
 import type { Outcome, Payload, RunTool } from '../tools/run-tool.js';
+import type { Restart } from './effect-rows.js';
 import { speaker } from './gate-wait.js';
 import type { ProposedCall } from './round.js';
 import type { RunContext } from './run-context.js';
@@ -9,8 +10,8 @@ import type { RunContext } from './run-context.js';
 export interface CarryOutOptions {
   /** As the model wrote it, where a person may have changed it. */
   readonly proposed?: Payload;
-  /** It was begun before. @default false */
-  readonly again?: boolean;
+  /** It was begun before, and may be begun again. @default it was not */
+  readonly again?: Restart;
 }
 
 /** @throws StompError LEASE_LOST; CANCELLED when the run is aborted meanwhile: what was done by then is unknown */
@@ -19,7 +20,7 @@ export async function carryOut(
   { call, effect }: ProposedCall,
   tool: RunTool,
   payload: Payload,
-  { proposed = payload, again = false }: CarryOutOptions,
+  { proposed = payload, again }: CarryOutOptions,
 ): Promise<Outcome> {
   const { record, audit, scope } = context;
   context.stop.throwIfAborted();

@@ -16,9 +16,16 @@ export interface Effect extends EffectKey {
   readonly tool: string;
   readonly kind: RunTool['kind'];
   readonly payload: Payload;
+  /** At which it waits or has waited, the last one. */
   readonly gateId: string | undefined;
   readonly state: 'proposed' | 'started' | 'ended';
   readonly outcome: Outcome | undefined;
+}
+
+/** A call that may be begun although it was begun before. */
+export interface Restart {
+  /** Where a person has said so; that counts once. @default it needs no person */
+  readonly gateId?: string;
 }
 
 export function* insertEffect(effect: Effect, now: number): Work<void> {
@@ -57,7 +64,7 @@ export function* effectsOfRun(runId: string): Work<Effect[]> {
 
 /**
  * The one start of an effect, with what was decided to run.
- * @param again it was started before, and a person wants it done once more
+ * @param again it was started before, and is to be done once more
  * @returns whether it may be carried out now: nobody has started it, and its run is held in this epoch
  */
 export function* startEffect(
@@ -65,15 +72,16 @@ export function* startEffect(
   epoch: number,
   payload: Payload,
   now: number,
-  again = false,
+  again?: Restart,
 ): Work<boolean> {
   const [row] = yield* rows(
-    `UPDATE clutch_effects SET state = 'started', payload = ?, started_at = ?
+    `UPDATE clutch_effects SET state = 'started', payload = ?, started_at = ?, gate_id = coalesce(?, gate_id)
      WHERE run_id = ? AND n = ? AND position = ? AND state = ?
        AND EXISTS (SELECT 1 FROM clutch_runs WHERE id = ? AND epoch = ? AND ended_at IS NULL)
      RETURNING position`,
     JSON.stringify(payload),
     now,
+    again?.gateId ?? null,
     key.runId,
     key.n,
     key.position,

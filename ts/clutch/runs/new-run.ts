@@ -1,6 +1,7 @@
 /** What a caller asks for, read once: everything that can be wrong with it is found here. */
 import { randomInt } from 'node:crypto';
 import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { checkChoice, checkFields, checkInteger, checkNumber, checkText, refuse } from '../../arguments.js';
 import { checkAgentId } from '../../engine/agent-id.js';
 import type { FileGuard } from '../../guard/files.js';
@@ -53,12 +54,13 @@ export async function newRun(input: RunInput, defaults: RunDefaults): Promise<Ne
   const id = newRunId();
   const provider = checkText('provider', input.provider, defaults.provider, 64);
   const ownModel = defaults.defaultModel(provider);
+  const baseDir = await baseDirOf(input.baseDir, defaults.files);
   const request: RunRequest = {
     ...taskOf(input),
     stableMd: checkText('stableMd', input.stableMd, '', mostTextChars),
-    fileItems: filesOf(input.fileItems),
+    fileItems: await filesOf(input.fileItems, baseDir, defaults.files),
     discText: checkText('discText', input.discText, '', mostTextChars),
-    baseDir: await baseDirOf(input.baseDir, defaults.files),
+    baseDir,
     provider,
     model: checkText('model', input.model, ownModel, 200) || ownModel,
     temperature: checkNumber('temperature', input.temperature, 0, { min: 0, max: 2 }),
@@ -95,11 +97,15 @@ function taskOf({ prompt, tickets }: RunInput): Pick<RunRequest, 'prompt' | 'tic
   return text.trim() === '' ? refuse('prompt', prompt, 'a task in words') : { prompt: text };
 }
 
-function filesOf(given: unknown): readonly string[] {
+/** Nothing is shown to a model that the guard would not show to an agent. */
+async function filesOf(given: unknown, baseDir: string, files: FileGuard): Promise<readonly string[]> {
   if (given === undefined) return [];
   const fits =
-    Array.isArray(given) && given.length <= mostFiles && given.every((one) => typeof one === 'string');
-  return fits ? given : refuse('fileItems', given, `at most ${mostFiles} paths`);
+    Array.isArray(given) &&
+    given.length <= mostFiles &&
+    given.every((one) => typeof one === 'string' && one !== '');
+  const paths: readonly string[] = fits ? given : refuse('fileItems', given, `at most ${mostFiles} paths`);
+  return Promise.all(paths.map((path) => files.locate(resolve(baseDir, path))));
 }
 
 async function baseDirOf(given: unknown, files: FileGuard): Promise<string> {

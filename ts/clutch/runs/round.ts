@@ -7,7 +7,7 @@ import { isWithin } from '../../paths.js';
 import type { AssistantMessage, ToolCall, ToolResult } from '../conversation.js';
 import type { GateKind } from '../gates/gate.js';
 import { cutOutput, isSpent, type OutputBudget, spend, spentRefusal } from '../tools/limits.js';
-import type { Outcome, Payload, RunTool } from '../tools/run-tool.js';
+import type { Outcome, Payload, Preview, RunTool } from '../tools/run-tool.js';
 import { spawnName } from '../tools/spawn.js';
 import { carryOut } from './carry-out.js';
 import type { Effect } from './effect-rows.js';
@@ -92,8 +92,10 @@ class Round {
     if (effect.state === 'started') {
       const next = await afterCrash(this.#context, { call, effect }, tool);
       if ('outcome' in next) return this.#end(effect, next.outcome);
-      return carryOut(this.#context, { call, effect }, tool, effect.payload, { again: true });
+      return carryOut(this.#context, { call, effect }, tool, effect.payload, { again: next });
     }
+    // In a step all are put down before the first is made.
+    if (spent) return this.#end(effect, { output: spentRefusal, failed: true });
     const ruling = await this.#ruling(position, effect, tool);
     if ('denied' in ruling) return this.#end(effect, { output: ruling.denied, failed: true });
     return carryOut(this.#context, { call, effect }, tool, ruling.payload, { proposed: ruling.proposed });
@@ -158,18 +160,30 @@ class Round {
     const step = this.#step?.get(position);
     if (step) return step;
     if (effect.gateId === undefined || (await this.#isAllowed(effect, tool))) return asProposed;
-    const { scope } = this.#context;
+    const { scope, stop } = this.#context;
+    let unfit: unknown;
+    const preview = async (payload: Payload): Promise<Preview> => {
+      try {
+        return await tool.preview(payload, scope);
+      } catch (error) {
+        unfit = error;
+        throw error;
+      }
+    };
+    const { payload, gateId: id } = effect;
     try {
       const gate = await decided(this.#context, {
-        id: effect.gateId,
+        id,
         kind: gateKindOf(tool),
         tool: tool.name,
-        payload: effect.payload,
-        preview: (payload) => tool.preview(payload, scope),
+        payload,
+        preview,
       });
       const denied = denial(gate);
       return denied === undefined ? { payload: gate.payload, proposed: gate.proposed } : { denied };
     } catch (error) {
+      // Only what cannot be shown is no call at all: an end of the waiting decides nothing.
+      if (error !== unfit || stop.aborted) throw error;
       return { denied: this.#refusal(error, this.#call(position)) };
     }
   }

@@ -10,7 +10,7 @@ import { recordEvents } from '../store/events.js';
 import { patiently } from '../store/patience.js';
 import type { Outcome, Payload } from '../tools/run-tool.js';
 import { runChangeWire } from '../wire.js';
-import { type Effect, effectsOf, endEffect, insertEffect, startEffect } from './effect-rows.js';
+import { type Effect, effectsOf, endEffect, insertEffect, type Restart, startEffect } from './effect-rows.js';
 import { filesOf, updateFiles } from './file-rows.js';
 import type { Run } from './run.js';
 import { changeRun, findRun, type Hold, insertMessage, messagesOf, type RunChange } from './run-rows.js';
@@ -182,8 +182,8 @@ export class RunRecord {
 }
 
 export interface StartOptions {
-  /** It was begun before. */
-  readonly again: boolean;
+  /** It was begun before, and may be begun again. */
+  readonly again: Restart | undefined;
   /** Where the audit is. */
   readonly heads: AuditHeads;
 }

@@ -51,7 +51,7 @@ export interface RunRequest {
   readonly prompt: string;
   /** Documents that the model is to know, as Markdown. */
   readonly stableMd: string;
-  /** Files that it is given to read, and told of when they change; relative to `baseDir` or absolute. */
+  /** Files that it is given to read, and told of when they change; canonical. */
   readonly fileItems: readonly string[];
   /** A discussion that went before, as text. */
   readonly discText: string;

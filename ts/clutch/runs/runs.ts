@@ -64,6 +64,7 @@ export class Runs implements Children {
   readonly #audits: Audits;
   readonly #owner = newOwner();
   readonly #workers = new Map<string, Worker>();
+  readonly #taking = new Set<Promise<void>>();
   readonly #wakeUps = new WakeUps();
   readonly #timers: NodeJS.Timeout[] = [];
   #forget: (() => void) | undefined;
@@ -99,6 +100,7 @@ export class Runs implements Children {
 
   async finish(child: ChildRequest, signal: AbortSignal): Promise<Run> {
     const known = await persist(() => this.find(child.id), signal, this.#systems);
+    if (known && known.parentId !== child.parent.id) throw nameTaken(known);
     if (!known) await persist(() => this.#begin(childOf(child), child), signal, this.#systems);
     return this.ended(child.id, signal);
   }
@@ -121,7 +123,7 @@ export class Runs implements Children {
 
   /** @throws StompError RUN_NOT_FOUND, RUN_ENDED, DB_BUSY */
   async abort(id: string, by: string): Promise<Run> {
-    const { storage, clock, gates } = this.#systems;
+    const { storage, clock } = this.#systems;
     const aborted = await storage.write(function* () {
       const now = yield* clock.now();
       const run = yield* abortRow(id, now);
@@ -129,17 +131,16 @@ export class Runs implements Children {
       return run ?? { missing: yield* findRun(id) };
     });
     if ('missing' in aborted) throw aborted.missing ? alreadyEnded(aborted.missing) : notFound(id);
-    await this.#audits.use(aborted.sessionId, (audit) => {
-      const { provider, model } = aborted.request;
-      audit.comms({ direction: 'in', kind: 'abort', provider, model, payload: { run: id, by } });
-    });
     const reason = new StompError('CANCELLED', `The run was aborted by ${by}.`);
     const worker = this.#workers.get(id);
     worker?.stop.abort(reason);
     worker?.kill.abort(reason);
-    await gates.abortRun(id, by);
-    const children = await storage.read(() => openChildren(id));
-    await Promise.all(children.map((child) => this.#abortChild(child, by)));
+    await this.#abortWhatIsLeft(id, by);
+    // Last: an audit that cannot be written keeps nothing from being ended.
+    await this.#audits.use(aborted.sessionId, (audit) => {
+      const { provider, model } = aborted.request;
+      audit.comms({ direction: 'in', kind: 'abort', provider, model, payload: { run: id, by } });
+    });
     return aborted;
   }
 
@@ -147,6 +148,7 @@ export class Runs implements Children {
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
     for (const timer of this.#timers) clearInterval(timer);
+    await Promise.allSettled(this.#taking);
     const reason = new StompError(
       'SHUTTING_DOWN',
       'The clutch is being closed; the run goes on when it is opened.',
@@ -163,7 +165,8 @@ export class Runs implements Children {
   }
 
   async #begin({ id, agentId, sessionId, request }: NewRun, child: Partial<ChildRequest>): Promise<Run> {
-    if (this.#closing)
+    // A child is written down all the same: whoever takes its parent over goes on with it.
+    if (this.#closing && !child.parent)
       throw new StompError('SHUTTING_DOWN', 'The clutch is being closed. Start the run later.');
     const { storage, clock } = this.#systems;
     const { trackedFiles } = await pathRulesOf(request);
@@ -198,6 +201,14 @@ export class Runs implements Children {
     return run;
   }
 
+  /** Of a run that is over: nobody needs what it has begun. */
+  async #abortWhatIsLeft(id: string, by: string): Promise<void> {
+    const { storage, gates } = this.#systems;
+    await gates.abortRun(id, by);
+    const children = await storage.read(() => openChildren(id));
+    await Promise.all(children.map((child) => this.#abortChild(child, by)));
+  }
+
   async #abortChild(id: string, by: string): Promise<void> {
     try {
       await this.abort(id, by);
@@ -225,12 +236,22 @@ export class Runs implements Children {
 
   async #take(id: string): Promise<void> {
     if (this.#closing || this.#workers.has(id)) return;
+    const taking = this.#takeFree(id);
+    this.#taking.add(taking);
+    await taking.finally(() => this.#taking.delete(taking));
+  }
+
+  async #takeFree(id: string): Promise<void> {
     const { storage, clock } = this.#systems;
     const owner = this.#owner;
     const hold = await storage.write(function* () {
       return yield* takeRun(id, owner, yield* clock.now(), holdMs);
     });
     if (!hold || this.#workers.has(id)) return;
+    if (this.#closing) {
+      await storage.write(() => dropHold(hold));
+      return;
+    }
     const stop = new AbortController();
     const kill = new AbortController();
     const done = this.#work(hold, stop, kill).finally(() => this.#workers.delete(id));
@@ -243,6 +264,10 @@ export class Runs implements Children {
     try {
       record = await RunRecord.load(this.#systems, hold, kill.signal);
       const loaded = record;
+      if (await this.#isLeftBehind(record.run, kill.signal)) {
+        await this.#abortChild(hold.runId, 'the end of the run that has begun it');
+        return;
+      }
       await this.#audits.use(record.run.sessionId, async (audit) =>
         workOn(await this.#contextOf(loaded, audit, stop, kill)),
       );
@@ -252,6 +277,13 @@ export class Runs implements Children {
       // What still works for it, such as the tickets of a track, ends.
       stop.abort(new StompError('CANCELLED', 'The run is over.'));
     }
+  }
+
+  /** Whether the run that has begun it was over before it could know of this one, or end it. */
+  async #isLeftBehind({ parentId }: Run, signal: AbortSignal): Promise<boolean> {
+    if (parentId === undefined) return false;
+    const parent = await persist(() => this.find(parentId), signal, this.#systems);
+    return parent?.endedAt !== undefined;
   }
 
   async #contextOf(
@@ -270,15 +302,15 @@ export class Runs implements Children {
   }
 
   async #failed(error: unknown, hold: Hold, record: RunRecord | undefined, stop: AbortSignal): Promise<void> {
-    const { storage, gates } = this.#systems;
+    const { storage } = this.#systems;
     if (error instanceof AbortedAtGate) {
       await this.#abortChild(hold.runId, error.gate.decidedBy ?? 'a person');
       return;
     }
     const run = await this.find(hold.runId);
     if (run?.endedAt !== undefined) {
-      // A gate may have been opened while it came to its end.
-      await gates.abortRun(hold.runId, 'the end of the run');
+      // A gate may have been opened, or a run begun, while it came to its end.
+      await this.#abortWhatIsLeft(hold.runId, 'the end of the run');
       return;
     }
     if (this.#closing || (error instanceof StompError && error.code === 'LEASE_LOST')) {
@@ -287,8 +319,12 @@ export class Runs implements Children {
     }
     const { code, message } = toStompError(error);
     if (code === 'INTERNAL_ERROR') this.#systems.onWarning(error);
-    if (stop.aborted || !record) await storage.write(() => dropHold(hold));
-    else await record.change({ status: 'error', error: { code, message }, ended: true });
+    if (stop.aborted || !record) {
+      await storage.write(() => dropHold(hold));
+      return;
+    }
+    await record.change({ status: 'error', error: { code, message }, ended: true });
+    await this.#abortWhatIsLeft(hold.runId, 'the end of the run');
   }
 
   async #renewAll(): Promise<void> {
@@ -356,6 +392,17 @@ function notFound(id: string): StompError {
   return new StompError('RUN_NOT_FOUND', `There is no run ${id}. GET /v1/runs lists them.`, {
     fields: { run: id },
   });
+}
+
+/** Names of tickets may hold full stops, so that one could come to the same as another. */
+function nameTaken({ id }: Run): StompError {
+  return new StompError(
+    'INVALID_REQUEST',
+    `The run ${id} was begun by another run. Give the ticket another id.`,
+    {
+      fields: { run: id },
+    },
+  );
 }
 
 function alreadyEnded({ id, status }: Run): StompError {

@@ -3,13 +3,15 @@
  * to the same when it is done twice, is done again; for all else a person looks, and says what is to be.
  */
 import type { Outcome, Payload, RunTool } from '../tools/run-tool.js';
+import type { Effect } from './effect-rows.js';
 import { decided, denial } from './gate-wait.js';
 import type { ProposedCall } from './round.js';
 import type { RunContext } from './run-context.js';
 
 const answers = ['it was done', 'it was not done', 'do it again'] as const;
 
-export type AfterCrash = { readonly outcome: Outcome } | { readonly again: true };
+/** `gateId`: where a person has said that it is to be done again. */
+export type AfterCrash = { readonly outcome: Outcome } | { readonly again: true; readonly gateId?: string };
 
 export async function afterCrash(
   context: RunContext,
@@ -25,14 +27,23 @@ export async function afterCrash(
     call: { id: call.id, tool: tool.name, payload: effect.payload },
   };
   const gate = await decided(context, {
-    id: `${effect.runId}.${effect.n}.${effect.position}.unknown`,
+    id: nextQuestion(effect),
     kind: 'ask',
     tool: tool.name,
     payload,
     preview: async () => ({ title: `${tool.name}: its outcome is unknown` }),
   });
   if (denial(gate) !== undefined) return unknown;
-  return after[gate.payload.answer as (typeof answers)[number]] ?? unknown;
+  const next = after[gate.payload.answer as (typeof answers)[number]] ?? unknown;
+  return 'again' in next ? { again: true, gateId: gate.id } : next;
+}
+
+/** An answer counts for one start: a call that was begun again because of it and cut off once more is asked about anew. */
+function nextQuestion({ runId, n, position, gateId = '' }: Effect): string {
+  const first = `${runId}.${n}.${position}.unknown`;
+  if (gateId === first) return `${first}.2`;
+  if (!gateId.startsWith(`${first}.`)) return first;
+  return `${first}.${Number(gateId.slice(first.length + 1)) + 1}`;
 }
 
 const unknown: AfterCrash = {
