@@ -41,9 +41,10 @@ describe('the sampler', () => {
       return (user + system) / 1000;
     };
     while (used() < 300);
-    await expect.poll(() => samples.length).toBeGreaterThan(1);
-    const late = Math.max(...samples.slice(1).map((sample) => sample.loop_delay_p99_ms));
-    expect(late).toBeGreaterThan(250);
+    // The delay may be measured just after the next sample was taken.
+    await expect
+      .poll(() => Math.max(...samples.slice(1).map((sample) => sample.loop_delay_p99_ms)))
+      .toBeGreaterThan(250);
     expect(Math.max(...samples.slice(1).map((sample) => sample.cpu_percent))).toBeGreaterThan(5);
   });
 

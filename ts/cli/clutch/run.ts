@@ -83,14 +83,15 @@ async function list(client: ClutchClient, args: Args, json: boolean, terminal: T
   return done;
 }
 
-/** On the revision that is there now: whoever decides here has looked at it with `approvals`. */
+/** On the revision that was seen, or else the one that is there now. */
 async function decide(
   client: ClutchClient,
   command: 'approve' | 'reject',
   args: Args,
 ): Promise<ApprovalWire> {
   const path = `/v1/approvals/${encodeURIComponent(String(args['id']))}`;
-  const { revision, payload } = await client.json<ApprovalWire>('GET', path);
+  const { revision: current, payload } = await client.json<ApprovalWire>('GET', path);
+  const { revision = current } = args;
   const body =
     command === 'reject'
       ? { decision: 'reject', revision, reason: args['reason'] }

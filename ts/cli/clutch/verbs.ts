@@ -1,5 +1,6 @@
 /** The commands that are about runs. */
 import type { ClutchCommand } from '../../config/index.js';
+import { whole } from '../../tools/shapes.js';
 import { type Flag, switchFlag, textFlag, type Verb, type VerbSet } from '../verbs/verb.js';
 
 const tokenFlag = textFlag(
@@ -11,6 +12,14 @@ const edits = (name: string, description: string): Flag => ({
   argument: name,
   schema: { type: 'object', description, additionalProperties: true },
 });
+const revisionFlag: Flag = {
+  name: 'revision',
+  argument: 'revision',
+  schema: whole(
+    'The revision that was seen: refused when it shows something else by now. Default: the current one',
+    1,
+  ),
+};
 const positional = (argument: string) => ({ argument, shown: argument.toUpperCase() });
 
 function verb(words: string, summary: string, argument: string | undefined, flags: readonly Flag[]): Verb {
@@ -56,9 +65,10 @@ const verbs: readonly Verb[] = [
     edits('edit', 'Fields that are to be others'),
     edits('edit-file', 'The same, from files'),
     switchFlag('remember', 'Do not ask again for this tool in the folder of this run'),
+    revisionFlag,
     tokenFlag,
   ]),
-  verb('reject', 'Refuse it', 'id', [textFlag('reason', 'What the model is told'), tokenFlag]),
+  verb('reject', 'Refuse it', 'id', [textFlag('reason', 'What the model is told'), revisionFlag, tokenFlag]),
   verb('audit verify', 'Check whether what was written down of a session is whole', 'folder', []),
 ];
 

@@ -88,7 +88,8 @@ class Round {
     const effect = await this.#effect(position, spent);
     if (effect.outcome) return effect.outcome;
     const call = this.#call(position);
-    const tool = this.#context.systems.tools.get(effect.tool);
+    const tool = this.#toolOf(effect);
+    if (typeof tool === 'string') return this.#end(effect, { output: tool, failed: true });
     if (effect.state === 'started') {
       const next = await afterCrash(this.#context, { call, effect }, tool);
       if ('outcome' in next) return this.#end(effect, next.outcome);
@@ -99,6 +100,15 @@ class Round {
     const ruling = await this.#ruling(position, effect, tool);
     if ('denied' in ruling) return this.#end(effect, { output: ruling.denied, failed: true });
     return carryOut(this.#context, { call, effect }, tool, ruling.payload, { proposed: ruling.proposed });
+  }
+
+  /** Or why there is none: a server may be started with other tools than the one before. */
+  #toolOf({ tool, position }: Effect): RunTool | string {
+    try {
+      return this.#context.systems.tools.get(tool);
+    } catch (error) {
+      return this.#refusal(error, this.#call(position));
+    }
   }
 
   async #effect(position: number, spent: boolean): Promise<Effect> {
@@ -206,7 +216,8 @@ class Round {
       const effect = await this.#effect(position, false);
       const isHeld = effect.state === 'proposed' && effect.gateId !== undefined;
       if (!isHeld) continue;
-      const tool = this.#context.systems.tools.get(effect.tool);
+      const tool = this.#toolOf(effect);
+      if (typeof tool === 'string') continue;
       if (gateKindOf(tool) === 'confirm' && !(await this.#isAllowed(effect, tool)))
         held.push({ call, effect });
     }

@@ -1,4 +1,4 @@
-/** Writes down who asked what of a run, what was decided, and what was refused. */
+/** Writes down who has asked for a change of a run, what was decided, and what was refused. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Clutch } from '../../clutch/clutch.js';
 import { StompError } from '../../errors.js';
@@ -28,6 +28,8 @@ export function auditRequests(app: FastifyInstance, clutch: Clutch): void {
 
 async function audit(clutch: Clutch, request: FastifyRequest, { statusCode }: FastifyReply): Promise<void> {
   const { method, notes } = request;
+  // Who only looks, again and again, does not fill the disk.
+  if (method === 'GET' || method === 'HEAD') return;
   try {
     const run = notes.run ?? (await runOf(clutch, request));
     if (run === undefined) return;
