@@ -30,6 +30,11 @@ export function numberOrNone(value: SqlValue | undefined): number | undefined {
   return value === null || value === undefined ? undefined : Number(value);
 }
 
+/** Whether a text can stand in a column of both databases: in PostgreSQL no text holds a NUL. */
+export function isStorable(text: string): boolean {
+  return !text.includes('\0');
+}
+
 export interface Migration {
   readonly name: string;
   /** One statement each; `?` is no parameter here. */

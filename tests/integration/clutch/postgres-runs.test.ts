@@ -63,3 +63,27 @@ it('a server that crashes at a gate and comes back loses neither the run nor the
   expect((await test.clutch.ended(id)).status).toBe('done');
   expect(test.read('made')).toBe('made\n');
 });
+
+it('what a model and a client make of names and ids is no fault of the database', async () => {
+  const test = await TestClutch.open(
+    turns(
+      { calls: [{ name: 'no\u0000such', args: {} }], text: 'a\u0000b' },
+      { calls: [{ name: 'run_script', args: { script: 'true' } }] },
+    ),
+    {},
+    () => new PostgresStorage({ url: server.url, schema: 'odd_names' }),
+  );
+  const { id } = await test.start('Make it');
+  const gate = await test.gate();
+  const { gates } = test.clutch;
+  await expect(gates.get('a\u0000')).rejects.toMatchObject({ code: 'APPROVAL_NOT_FOUND' });
+  await expect(test.clutch.run('a\u0000')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
+  await expect(test.clutch.abort('a\u0000', 'eve')).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
+  await expect(gates.revoke('a\u0000')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  const decision = { decision: 'reject', revision: gate.revision, by: 'e\u0000ve' } as const;
+  await expect(gates.decide(gate.id, { ...decision, reason: 'n\u0000o' })).rejects.toMatchObject({
+    code: 'INVALID_REQUEST',
+  });
+  expect((await gates.decide(gate.id, decision)).decidedBy).toBe('eve');
+  expect((await test.clutch.ended(id)).status).toBe('done');
+});

@@ -1,6 +1,7 @@
 /** The audits of the sessions that are being written: one writer each, however many runs a session has. */
 import { join } from 'node:path';
 import { RunAudit } from './run-audit.js';
+import { takePlace, type WriterPlace } from './writer-place.js';
 
 export interface AuditsOptions {
   /** A folder for each session lies in it. */
@@ -11,12 +12,14 @@ export interface AuditsOptions {
 
 interface Held {
   readonly audit: RunAudit;
+  readonly place: WriterPlace;
   users: number;
 }
 
 export class Audits {
   readonly #options: AuditsOptions;
   readonly #held = new Map<string, Held>();
+  readonly #closing = new Map<string, Promise<void>>();
 
   constructor(options: AuditsOptions) {
     this.#options = options;
@@ -31,16 +34,25 @@ export class Audits {
    * @throws StompError LOG_UNWRITABLE
    */
   async use<T>(sessionId: string, work: (audit: RunAudit) => Promise<T> | T): Promise<T> {
+    // Once it is closed: two at a time would be two writers.
+    while (this.#closing.has(sessionId)) await this.#closing.get(sessionId)?.catch(() => undefined);
     const held = this.#take(sessionId);
     try {
       return await work(held.audit);
     } finally {
       held.users--;
-      if (held.users === 0) {
-        this.#held.delete(sessionId);
-        await held.audit.close();
-      }
+      if (held.users === 0) await this.#close(sessionId, held);
     }
+  }
+
+  #close(sessionId: string, { audit, place }: Held): Promise<void> {
+    this.#held.delete(sessionId);
+    const closing = audit.close().finally(() => {
+      place.release();
+      this.#closing.delete(sessionId);
+    });
+    this.#closing.set(sessionId, closing);
+    return closing;
   }
 
   #take(sessionId: string): Held {
@@ -50,8 +62,14 @@ export class Audits {
       return known;
     }
     const { secrets } = this.#options;
-    const held = { audit: RunAudit.open({ folder: this.folderOf(sessionId), secrets }), users: 1 };
-    this.#held.set(sessionId, held);
-    return held;
+    const place = takePlace(this.folderOf(sessionId));
+    try {
+      const held = { audit: RunAudit.open({ folder: place.folder, secrets }), place, users: 1 };
+      this.#held.set(sessionId, held);
+      return held;
+    } catch (error) {
+      place.release();
+      throw error;
+    }
   }
 }

@@ -136,8 +136,11 @@ export class RunAudit {
   }
 
   async close(): Promise<void> {
-    await this.sync();
-    for (const file of Object.values(this.#files)) file.close();
+    try {
+      await this.sync();
+    } finally {
+      for (const file of Object.values(this.#files)) file.close();
+    }
   }
 
   #open(folder: string, file: AuditFile, maxBytes: number): ChainedFile {

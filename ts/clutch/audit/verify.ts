@@ -1,10 +1,11 @@
 /** Whether the audit of a session is as it was written. */
 import { existsSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { sha256 } from '../../file-text.js';
 import { type ChainHead, chainStart, type EntryFormat, nextHead, type SealedEntry } from './chain.js';
 import { filesOfChain } from './chained-file.js';
 import { type AuditFile, type AuditHeads, auditFiles } from './run-audit.js';
+import { placesOf } from './writer-place.js';
 
 /** Something that is not as it was written. */
 export interface AuditFault {
@@ -30,17 +31,43 @@ interface PlacedEntry extends SealedEntry {
  * @param heads what `RunAudit.sync` gave at some time: without them, lines missing at the very end cannot be noticed
  */
 export function verifyAudit(folder: string, heads?: AuditHeads): AuditReport {
-  const reports = (Object.keys(auditFiles) as AuditFile[]).map((file) => {
+  const places = placesOf(folder).map((place) => ({ place, chains: chainsOf(place) }));
+  const faults = places.flatMap(({ place, chains }) =>
+    chains
+      .flatMap((chain) => chain.faults)
+      .map((fault) => ({ ...fault, file: join(relative(folder, place), fault.file) })),
+  );
+  const chains = places.flatMap((one) => one.chains);
+  return {
+    faults: [...faults, ...(heads ? missingHeads(chains, heads) : [])],
+    entries: chains.reduce((sum, { entries }) => sum + entries.length, 0),
+  };
+}
+
+interface Chain {
+  readonly file: AuditFile;
+  readonly entries: readonly PlacedEntry[];
+  readonly faults: readonly AuditFault[];
+}
+
+function chainsOf(folder: string): Chain[] {
+  return (Object.keys(auditFiles) as AuditFile[]).map((file) => {
     const { name, format } = auditFiles[file];
     const { entries, faults } = readChain(join(folder, name), format);
     const scripts = file === 'cli' ? scriptFaults(folder, entries) : [];
-    const missing = headFault(name, entries, heads?.[file]);
-    return { entries: entries.length, faults: [...faults, ...chainFaults(entries), ...missing, ...scripts] };
+    return { file, entries, faults: [...faults, ...chainFaults(entries), ...scripts] };
   });
-  return {
-    faults: reports.flatMap((report) => report.faults),
-    entries: reports.reduce((sum, report) => sum + report.entries, 0),
-  };
+}
+
+/** A head may be of any of the places in which the session was written. */
+function missingHeads(chains: readonly Chain[], heads: AuditHeads): AuditFault[] {
+  return (Object.keys(auditFiles) as AuditFile[]).flatMap((file) => {
+    const head = heads[file];
+    const entries = chains.filter((chain) => chain.file === file).flatMap((chain) => chain.entries);
+    if (head.seq === 0 || entries.some(({ seq, hash }) => seq === head.seq && hash === head.hash)) return [];
+    const problem = 'The entry that is known to have been here is missing or another.';
+    return [{ file: auditFiles[file].name, seq: head.seq, problem }];
+  });
 }
 
 function readChain(path: string, format: EntryFormat): { entries: PlacedEntry[]; faults: AuditFault[] } {
@@ -74,15 +101,6 @@ function problemAfter(before: ChainHead, entry: SealedEntry): string | undefined
   return nextHead(before, entry.body).hash === entry.hash
     ? undefined
     : 'It, or what stands before it, was changed.';
-}
-
-function headFault(file: string, entries: readonly SealedEntry[], head: ChainHead | undefined): AuditFault[] {
-  if (!head || head.seq === 0) return [];
-  const found = entries.find(({ seq }) => seq === head.seq);
-  if (found?.hash === head.hash) return [];
-  return [
-    { file, seq: head.seq, problem: 'The entry that is known to have been here is missing or another.' },
-  ];
 }
 
 interface ScriptLine {

@@ -1,5 +1,13 @@
 /** Gates as rows. Every change of one is a single statement that says what it must find. */
-import { numberOrNone, type Row, rows, type SqlValue, textOrNone, type Work } from '../../storage/storage.js';
+import {
+  isStorable,
+  numberOrNone,
+  type Row,
+  rows,
+  type SqlValue,
+  textOrNone,
+  type Work,
+} from '../../storage/storage.js';
 import type { Gate, GateKind, GateStatus } from './gate.js';
 
 export function* insertGate(gate: Gate): Work<void> {
@@ -24,6 +32,7 @@ export function* insertGate(gate: Gate): Work<void> {
 }
 
 export function* findGate(id: string): Work<Gate | undefined> {
+  if (!isStorable(id)) return undefined;
   const [row] = yield* rows('SELECT * FROM clutch_gates WHERE id = ?', id);
   return row && gateOf(row);
 }
@@ -36,6 +45,7 @@ export interface GateFilter {
 
 /** Those that wait the longest first. */
 export function* listGates({ status, runId, limit }: GateFilter): Work<Gate[]> {
+  if (runId !== undefined && !isStorable(runId)) return [];
   const wanted: [string, SqlValue | undefined][] = [
     ['status', status],
     ['run_id', runId],

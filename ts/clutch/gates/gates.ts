@@ -3,6 +3,7 @@
  * claim of that row, before anything is executed. Whoever waits for one waits for nothing else.
  */
 import { randomUUID } from 'node:crypto';
+import { refuse } from '../../arguments.js';
 import { StompError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { WallClock } from '../../storage/wall-clock.js';
@@ -116,10 +117,11 @@ export class Gates {
   /**
    * Decides. Of all who try, one succeeds.
    * @throws StompError APPROVAL_NOT_FOUND, APPROVAL_DECIDED, APPROVAL_EXPIRED, APPROVAL_CHANGED with the current
-   *   revision, and what is wrong with the edits
+   *   revision, INVALID_REQUEST, and what is wrong with the edits
    */
   async decide(id: string, decision: Decision): Promise<Gate> {
     const { storage, clock } = this.#options;
+    if (decision.reason?.includes('\0')) refuse('reason', decision.reason, 'a text without NUL characters');
     const before = await this.get(id);
     const now = await storage.read(() => clock.now());
     const refused = refusal(before, decision.revision, now);
@@ -127,7 +129,7 @@ export class Gates {
     const changed = await this.#changed(before, decision);
     const decided = await storage.write(function* () {
       const at = yield* clock.now();
-      const verdict = { status: statusOf(decision), by: decision.by, reason: decision.reason, at };
+      const verdict = { status: statusOf(decision), by: plainName(decision.by), reason: decision.reason, at };
       const gate = yield* claimGate(before, changed, verdict);
       if (!gate) return { gate: yield* findGate(id), at, claimed: false };
       const events = [decidedEvent(gate)];
@@ -137,7 +139,7 @@ export class Gates {
           runId: gate.runId,
           ...decision.remember,
           gateId: id,
-          madeBy: decision.by,
+          madeBy: plainName(decision.by),
           createdAt: at,
         };
         yield* insertRule(rule);
@@ -326,6 +328,11 @@ function gateOf(request: GateRequest, now: number): Gate {
 function statusOf({ decision, edits }: Decision): 'approved' | 'edited' | 'rejected' | 'aborted' {
   if (decision === 'approve') return edits === undefined ? 'approved' : 'edited';
   return decision === 'reject' ? 'rejected' : 'aborted';
+}
+
+/** What a client calls itself may hold anything. */
+function plainName(name: string): string {
+  return name.replaceAll('\0', '').slice(0, 200);
 }
 
 function openedEvent(gate: Gate): NewEvent {

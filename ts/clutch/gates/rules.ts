@@ -1,5 +1,5 @@
 /** Decisions that a person has made for more than one call: this tool, in this folder, for this run. */
-import { type Row, rows, type Work } from '../../storage/storage.js';
+import { isStorable, type Row, rows, type Work } from '../../storage/storage.js';
 
 /** A decision that counts for later calls of a run as well. */
 export interface Rule {
@@ -37,6 +37,7 @@ export function* listRules(runId: string | undefined): Work<Rule[]> {
 
 /** @returns the rule that is no more; undefined when there was none */
 export function* deleteRule(id: string): Work<Rule | undefined> {
+  if (!isStorable(id)) return undefined;
   const [row] = yield* rows('DELETE FROM clutch_rules WHERE id = ? RETURNING *', id);
   return row && ruleOf(row);
 }

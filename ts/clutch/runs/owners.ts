@@ -1,6 +1,7 @@
 /** Which process works on a run, by a name that tells others on its machine whether it lives. */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { isAlive } from '../../process-alive.js';
 
 /** Those in this process. */
 const here = new Set<string>();
@@ -25,12 +26,4 @@ export function deadOwners(owners: readonly string[]): string[] {
     // Another process may have had the number that this one has now.
     return pid === process.pid || !isAlive(pid);
   });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

@@ -124,7 +124,13 @@ class Round {
     const { record, audit } = this.#context;
     const call = this.#call(position);
     audit.comms({ ...speaker(this.#context), direction: 'in', kind: 'tool_call', payload: call });
-    const place = { runId: record.run.id, n: this.#n, position, tool: call.name, gateId: undefined };
+    const place = {
+      runId: record.run.id,
+      n: this.#n,
+      position,
+      tool: plainName(call.name),
+      gateId: undefined,
+    };
     const refused = (output: string): Effect => ({
       ...place,
       kind: 'read',
@@ -241,6 +247,11 @@ class Round {
 function gateKindOf(tool: RunTool): GateKind {
   if (tool.kind === 'ask') return 'ask';
   return tool.name === spawnName ? 'spawn' : 'confirm';
+}
+
+/** A model may call for what no tool is called. */
+function plainName(name: string): string {
+  return name.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64);
 }
 
 function readJson(text: string): unknown {

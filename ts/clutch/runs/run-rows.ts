@@ -3,7 +3,7 @@
  * raises the epoch, and all that the one before writes with the old one finds nothing.
  */
 import { StompError } from '../../errors.js';
-import { numberOrNone, type Row, rows, textOrNone, type Work } from '../../storage/storage.js';
+import { isStorable, numberOrNone, type Row, rows, textOrNone, type Work } from '../../storage/storage.js';
 import type { Message } from '../conversation.js';
 import type { Run, RunError, RunState, RunStatus } from './run.js';
 
@@ -42,6 +42,7 @@ export function* insertRun(run: Run): Work<void> {
 }
 
 export function* findRun(id: string): Work<Run | undefined> {
+  if (!isStorable(id)) return undefined;
   const [row] = yield* rows('SELECT * FROM clutch_runs WHERE id = ?', id);
   return row && runOf(row);
 }
@@ -54,6 +55,7 @@ export interface RunRowFilter {
 
 /** Newest first. */
 export function* listRuns({ status, parentId, limit }: RunRowFilter): Work<Run[]> {
+  if (parentId !== undefined && !isStorable(parentId)) return [];
   const wanted: [string, string | undefined][] = [
     ['status', status],
     ['parent_id', parentId],
@@ -156,6 +158,7 @@ export function* changeRun(hold: Hold, change: RunChange, now: number): Work<Run
 
 /** Whoever works on it finds that it is over. @returns undefined when it was over before */
 export function* abortRow(runId: string, now: number): Work<Run | undefined> {
+  if (!isStorable(runId)) return undefined;
   const [row] = yield* rows(
     `UPDATE clutch_runs SET status = 'aborted', updated_at = ?, ended_at = ?, owner_until = 0
      WHERE id = ? AND ended_at IS NULL RETURNING *`,

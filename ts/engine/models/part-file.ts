@@ -8,6 +8,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { isAlive } from '../../process-alive.js';
 
 /** What the whole file must hash to. */
 export interface Digest {
@@ -109,14 +110,6 @@ async function orphans(target: string): Promise<string[]> {
   return names
     .filter((name) => name.startsWith(prefix) && !isAlive(Number(name.slice(prefix.length).split('.')[0])))
     .map((name) => join(dirname(target), name));
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 async function renamed(from: string, to: string): Promise<boolean> {
