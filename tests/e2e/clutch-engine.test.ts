@@ -1,8 +1,8 @@
 /** A run on our own engine with the default model: the server's, and its cache. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { RunDetailWire, RunWire } from '../../ts/clutch/wire.js';
+import type { ApprovalWire, RunDetailWire, RunWire } from '../../ts/clutch/wire.js';
 import { serve, temporaryFolder } from './server-process.js';
 
 it('the default model is asked, answers as it comes, and a second run begins with what the first has read', async () => {
@@ -19,8 +19,8 @@ it('the default model is asked, answers as it comes, and a second run begins wit
     await expect.poll(async () => (await now()).ended_at, { timeout: 120_000 }).toBeDefined();
     return now();
   };
-  const start = async (prompt: string): Promise<RunWire> => {
-    const body = { prompt, max_tokens: 40, gate: 'none' };
+  const start = async (prompt: string, more: object = {}): Promise<RunWire> => {
+    const body = { prompt, max_tokens: 40, gate: 'none', ...more };
     const response = await server.post('/v1/runs', body, { authorization: `Bearer ${token}` });
     expect(response.status).toBe(201);
     return (await response.json()) as RunWire;
@@ -31,4 +31,19 @@ it('the default model is asked, answers as it comes, and a second run begins wit
   expect(first.usage.output_tokens).toBeGreaterThan(0);
   const second = await ended((await start('Name two colours of a boat.')).id);
   expect(second.usage.cached_tokens).toBeGreaterThan(100);
+
+  // So small a model would rather talk: where it has to call, it does.
+  const third = await start('List the files.', { first_tool: 'run_script', gate: 'all', max_tokens: 60 });
+  const waiting = () =>
+    server.json<{ data: ApprovalWire[] }>(`/v1/approvals?status=pending&run_id=${third.id}`);
+  await expect.poll(async () => (await waiting()).data.length, { timeout: 60_000 }).toBe(1);
+  const [approval] = (await waiting()).data;
+  expect(approval).toMatchObject({
+    tool: 'run_script',
+    payload: { base_dir: expect.stringContaining(root) },
+  });
+  const decision = { decision: 'approve', revision: 1, edits: { script: 'echo edited > out.txt' } };
+  await server.post(`/v1/approvals/${approval?.id}/resolve`, decision, { authorization: `Bearer ${token}` });
+  await expect.poll(() => existsSync(join(root, 'out.txt'))).toBe(true);
+  await server.post(`/v1/runs/${third.id}/abort`, {});
 });

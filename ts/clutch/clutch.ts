@@ -65,6 +65,8 @@ export interface RunInput {
   readonly temperature?: number | undefined;
   /** @default 8192 */
   readonly maxTokens?: number | undefined;
+  /** The tool that the model has to call first, for models that would rather talk. @default as the model likes */
+  readonly firstTool?: string | undefined;
   readonly gate?: GatePolicy | undefined;
   readonly gateTimeoutMs?: number | undefined;
   /** Whose cache, files and locks it uses. @default one of its own */

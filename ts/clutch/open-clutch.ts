@@ -94,12 +94,12 @@ class OpenedClutch implements Clutch {
       secrets: [...(options.secrets ?? []), ...environmentSecrets(process.env)],
     });
     const providers = new Providers(options.providers ?? {}, { models: options.models, onWarning });
-    const defaults = defaultsOf(options, providers);
     const bus = new EventBus({ storage, clock, onWarning });
     // Runs need the tools, one of which begins runs.
     let runs: Runs | undefined;
     const spawn = (request: SpawnRequest, scope: ToolScope) => spawned(runs, request, scope);
     const tools = await Toolset.open({ ...options, more: [spawnTool(spawn)] });
+    const defaults = defaultsOf(options, providers, tools);
     const gates = new Gates({
       storage,
       clock,
@@ -216,7 +216,7 @@ function environmentSecrets(environment: NodeJS.ProcessEnv): string[] {
   );
 }
 
-function defaultsOf(options: ClutchOptions, providers: Providers): RunDefaults {
+function defaultsOf(options: ClutchOptions, providers: Providers, tools: Toolset): RunDefaults {
   const fallback = options.models ? 'engine' : 'openai';
   const provider = checkText('defaultProvider', options.defaultProvider, fallback, 64);
   providers.get(provider);
@@ -225,6 +225,7 @@ function defaultsOf(options: ClutchOptions, providers: Providers): RunDefaults {
     gate: checkChoice('gate', options.gate, 'all', gatePolicies),
     gateTimeoutMs: checkInteger('gateTimeoutMs', options.gateTimeoutMs, dayMs, { min: 1, max: 365 * dayMs }),
     provider,
+    toolNames: tools.specs.map(({ name }) => name),
     defaultModel: (name) => providers.get(name).defaultModel,
   };
 }

@@ -182,6 +182,17 @@ describe('a run', () => {
     await test.clutch.ended(id);
   });
 
+  it('has its model call the tool that is named first, and then what it likes', async () => {
+    const test = await TestClutch.open(turns({ calls: [script('true')] }));
+    const { id } = await test.start('Go', { gate: 'none', firstTool: 'run_script' });
+    await test.clutch.ended(id);
+    const forced = { type: 'function', function: { name: 'run_script' } };
+    expect(test.model.bodies.map((body) => body['tool_choice'])).toEqual([forced, undefined]);
+    await expect(test.start('Go', { firstTool: 'no_such' })).rejects.toMatchObject({
+      code: 'INVALID_REQUEST',
+    });
+  });
+
   it('waits for nobody else: others go on while it is at a gate', async () => {
     const test = await TestClutch.open((asked) => {
       const isHeld = asked.some(({ content }) => content === 'Held');

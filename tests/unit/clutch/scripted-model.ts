@@ -29,6 +29,8 @@ export type Script = (asked: readonly ChatMessage[]) => Turn | ((response: Serve
 export class ScriptedModel {
   readonly url: string;
   readonly asked: (readonly ChatMessage[])[];
+  /** The same, whole. */
+  readonly bodies: Readonly<Record<string, unknown>>[] = [];
   readonly close: () => Promise<void>;
 
   private constructor(url: string, asked: (readonly ChatMessage[])[], close: () => Promise<void>) {
@@ -39,11 +41,14 @@ export class ScriptedModel {
 
   static async start(script: Script): Promise<ScriptedModel> {
     const asked: (readonly ChatMessage[])[] = [];
+    let model: ScriptedModel | undefined;
     const server = createServer((request, response) => {
       let text = '';
       request.on('data', (chunk) => (text += chunk));
       request.on('end', () => {
-        const { messages } = JSON.parse(text) as { messages: ChatMessage[] };
+        const body = JSON.parse(text) as { messages: ChatMessage[] };
+        const { messages } = body;
+        model?.bodies.push({ ...body });
         asked.push(messages);
         const turn = script(messages);
         if (typeof turn === 'function') turn(response);
@@ -55,7 +60,8 @@ export class ScriptedModel {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     };
-    return new ScriptedModel(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, asked, close);
+    model = new ScriptedModel(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, asked, close);
+    return model;
   }
 }
 

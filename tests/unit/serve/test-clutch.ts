@@ -46,6 +46,7 @@ export class TestClutch implements Clutch {
     files: { roots: [this.folder] } as never,
     gate: 'all' as GatePolicy,
     gateTimeoutMs: hour,
+    toolNames: ['run_script'],
     provider: 'test',
     defaultModel: (provider: string) => `${provider}-1`,
   };

@@ -54,6 +54,7 @@ function bodyOf(args: Args): object {
     prompt: args['task'],
     gate: args['gate'],
     provider: args['provider'],
+    first_tool: args['first-tool'],
     model: args['model'],
     base_dir: resolve(String(args['base-dir'] ?? '.')),
     file_items: args['file'],

@@ -42,6 +42,7 @@ const verbs: readonly Verb[] = [
     },
     textFlag('provider', "Who answers. Default: the server's"),
     textFlag('model', "Default: the provider's"),
+    textFlag('first-tool', 'The tool that the model has to call first. Default: as the model likes'),
     textFlag('base-dir', 'The folder to work in. Default: the current one'),
     {
       name: 'file',

@@ -56,6 +56,9 @@ export const runSchema = {
     provider: text('Who answers: engine, openai, anthropic and so on, or a name of the configuration'),
     model: text("Default: the provider's"),
     temperature: { type: 'number', description: 'Default: 0', minimum: 0, maximum: 2 },
+    first_tool: text(
+      'The tool that the model has to call first, such as run_script. Default: as the model likes',
+    ),
     max_tokens: whole('Longest answer. Default: 8192', 1, 10_000_000),
     gate: {
       type: 'string',
@@ -84,6 +87,7 @@ export function runInputOf(args: ArgumentsOf<typeof runSchema>): RunInput {
     model: args.model,
     temperature: args.temperature,
     maxTokens: args.max_tokens,
+    firstTool: args.first_tool,
     gate: args.gate,
     gateTimeoutMs: args.gate_timeout_ms,
     agentId: args.agent_id,

@@ -39,6 +39,10 @@ export class AdaptedProvider implements Provider {
     return this.#adapter.defaultModel;
   }
 
+  get takesTools(): boolean {
+    return this.#adapter.takesTools ?? true;
+  }
+
   historyTokens(request: Pick<ProviderRequest, 'model' | 'maxTokens'>): Promise<number> {
     return this.#adapter.historyTokens(request);
   }

@@ -13,6 +13,8 @@ export interface AnswerSink {
 /** An adapter asks once and fails once; slots, retries, the idle limit and the errors' words are for its caller. */
 export interface ProviderAdapter
   extends Pick<Provider, 'defaultModel' | 'historyTokens' | 'countTokens' | 'close'> {
+  /** @default true */
+  readonly takesTools?: boolean;
   /**
    * @throws ProviderFailure where the adapter itself sees what is wrong, a StompError that is passed on as it is, or
    *   whatever the client library throws

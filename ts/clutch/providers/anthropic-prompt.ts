@@ -16,7 +16,7 @@ export function messageParams(
   request: ProviderRequest,
   provider: string,
 ): Omit<Anthropic.MessageCreateParamsStreaming, 'stream'> {
-  const { model, maxTokens } = request;
+  const { model, maxTokens, mustCall } = request;
   const system = [...textBlocks([request.system]), ...textBlocks(request.context)];
   const tools = request.tools.map(
     ({ name, description, parameters }): Anthropic.Tool => ({
@@ -32,6 +32,7 @@ export function messageParams(
     messages: messagesOf(request.messages, provider),
     ...(system.length === 0 ? {} : { system }),
     ...(tools.length === 0 ? {} : { tools }),
+    ...(mustCall === undefined ? {} : { tool_choice: { type: 'tool', name: mustCall } }),
   };
 }
 

@@ -68,11 +68,12 @@ export class EngineAdapter implements ProviderAdapter {
   ask(request: ProviderRequest, sink: AnswerSink): Promise<ProviderAnswer> {
     return this.#leased(request.signal, async ({ engine, signal: leaving }) => {
       this.#checkModel(request.model);
-      const { agentId, temperature, maxTokens, tools } = request;
+      const { agentId, temperature, maxTokens, tools, mustCall } = request;
       const options: ChatOptions = {
         temperature,
         maxTokens,
         tools,
+        ...(mustCall === undefined ? {} : { toolChoice: { name: mustCall } }),
         signal: AbortSignal.any([request.signal, leaving]),
         onPrefill: () => sink.alive(),
       };

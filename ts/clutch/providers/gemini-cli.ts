@@ -50,6 +50,10 @@ export class GeminiCliAdapter implements ProviderAdapter {
     this.#setup = setup;
   }
 
+  get takesTools(): boolean {
+    return false;
+  }
+
   async historyTokens(): Promise<number> {
     return historyTokens;
   }

@@ -2,10 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import type {
   Content,
+  FunctionCallingConfigMode,
   GenerateContentParameters,
   GenerateContentResponse,
   GoogleGenAI,
   Part,
+  ToolConfig,
 } from '@google/genai';
 import type { StompError } from '../../errors.js';
 import type { AssistantMessage, Message, ToolCall } from '../conversation.js';
@@ -72,7 +74,9 @@ export class GeminiAdapter implements ProviderAdapter {
   async ask(request: ProviderRequest, sink: AnswerSink): Promise<ProviderAnswer> {
     const client = await this.#client.get();
     const prefix = prefixOf(request);
-    const cachedContent = await this.#caches.use(request.agentId, prefix);
+    // With cached content nothing may be said about the tools that are in it.
+    const isFree = request.mustCall === undefined;
+    const cachedContent = isFree ? await this.#caches.use(request.agentId, prefix) : undefined;
     const answer = new AnswerParts(sink);
     try {
       const stream = await client.models.generateContentStream(
@@ -164,12 +168,19 @@ function paramsOf(
     contents: request.messages.flatMap((message) => contentOf(message, name)),
     config: {
       ...(cachedContent === undefined ? configOf(prefix) : { cachedContent }),
+      ...(request.mustCall === undefined ? {} : { toolConfig: toolConfigOf(request.mustCall) }),
       ...(thoughts ? { thinkingConfig: { includeThoughts: true } } : {}),
       temperature: request.temperature,
       maxOutputTokens: request.maxTokens,
       abortSignal: request.signal,
     },
   };
+}
+
+function toolConfigOf(name: string): ToolConfig {
+  // The library's own name for it would load the library.
+  const mode = 'ANY' as FunctionCallingConfigMode;
+  return { functionCallingConfig: { mode, allowedFunctionNames: [name] } };
 }
 
 /** Begins the ids of calls that came without one; the model does not know them. */

@@ -104,6 +104,9 @@ function bodyOf(request: ProviderRequest, setup: OpenAiSetup): ChatCompletionCre
     stream_options: { include_usage: true },
     ...(setup.isOpenAi ? own : { max_tokens: maxTokens, temperature }),
     ...(request.tools.length === 0 ? {} : { tools: toolsOf(request) }),
+    ...(request.mustCall === undefined
+      ? {}
+      : { tool_choice: { type: 'function', function: { name: request.mustCall } } }),
   };
 }
 

@@ -11,6 +11,8 @@ export interface ProviderRequest {
   readonly messages: readonly Message[];
   /** None: the model answers in words alone. */
   readonly tools: readonly ToolSpec[];
+  /** The one of them that the answer has to call. @default as the model likes */
+  readonly mustCall?: string | undefined;
   /** 0 to 2. */
   readonly temperature: number;
   /** Longest answer. */
@@ -53,6 +55,8 @@ export interface Provider {
   readonly name: string;
   /** The model of runs that name none. */
   readonly defaultModel: string;
+  /** Whether its models can call tools of ours; others are asked without any. */
+  readonly takesTools: boolean;
   /** Requests at a time; more wait. */
   readonly maxConcurrent: number;
   /** Beyond so many tokens of a request its oldest turns are left out. */

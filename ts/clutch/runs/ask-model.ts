@@ -1,10 +1,10 @@
 /** One question to the run's model, and its answer as a message. */
-import type { AssistantMessage } from '../conversation.js';
-import type { ProviderAnswer } from '../providers/provider.js';
+import type { AssistantMessage, ToolSpec } from '../conversation.js';
+import type { Provider, ProviderAnswer, ProviderRequest } from '../providers/provider.js';
 import { speaker } from './gate-wait.js';
 import { LiveText } from './live-text.js';
 import { contextTexts, maxRounds, stoppedText, systemText } from './prompt.js';
-import type { RunState } from './run.js';
+import type { Run, RunState } from './run.js';
 import type { RunContext } from './run-context.js';
 import type { RunChange } from './run-rows.js';
 
@@ -26,13 +26,14 @@ export async function askModel(context: RunContext): Promise<void> {
   });
   const began = performance.now();
   const live = new LiveText(systems.bus, record.run.id);
-  const answer = await systems.provider(request.provider).send(
+  const provider = systems.provider(request.provider);
+  const answer = await provider.send(
     {
       model: request.model,
       system,
       context: contexts,
       messages: record.messages,
-      tools: systems.tools.specs,
+      ...toolsFor(provider, record.run, systems.tools.specs),
       temperature: request.temperature,
       maxTokens: request.maxTokens,
       agentId: record.run.agentId,
@@ -48,6 +49,15 @@ export async function askModel(context: RunContext): Promise<void> {
   await record.say(messageOf(answer, request.provider), changeOf(answer, state), [
     { type: 'response_received', body: received },
   ]);
+}
+
+function toolsFor(
+  { takesTools }: Provider,
+  { request, state }: Run,
+  tools: readonly ToolSpec[],
+): Pick<ProviderRequest, 'tools' | 'mustCall'> {
+  if (!takesTools) return { tools: [] };
+  return { tools, mustCall: state.rounds === 0 ? request.firstTool : undefined };
 }
 
 function messageOf({ text, calls, kept }: ProviderAnswer, provider: string): AssistantMessage {

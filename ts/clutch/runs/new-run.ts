@@ -15,6 +15,7 @@ export interface RunDefaults {
   readonly gate: GatePolicy;
   readonly gateTimeoutMs: number;
   readonly provider: string;
+  readonly toolNames: readonly string[];
   /** @throws StompError INVALID_REQUEST when there is no such provider */
   defaultModel(provider: string): string;
 }
@@ -42,6 +43,7 @@ const inputFields = [
   'model',
   'temperature',
   'maxTokens',
+  'firstTool',
   'gate',
   'gateTimeoutMs',
   'agentId',
@@ -65,6 +67,7 @@ export async function newRun(input: RunInput, defaults: RunDefaults): Promise<Ne
     model: checkText('model', input.model, ownModel, 200) || ownModel,
     temperature: checkNumber('temperature', input.temperature, 0, { min: 0, max: 2 }),
     maxTokens: checkInteger('maxTokens', input.maxTokens, 8192, { min: 1, max: 10_000_000 }),
+    ...firstToolOf(input, defaults),
     gate: checkChoice('gate', input.gate, defaults.gate, gatePolicies),
     gateTimeoutMs: checkInteger('gateTimeoutMs', input.gateTimeoutMs, defaults.gateTimeoutMs, {
       min: 1,
@@ -89,6 +92,11 @@ function newRunId(): string {
 /** Which files a run may touch. @throws StompError PATH_DENIED, INVALID_REQUEST */
 export function pathRulesOf({ baseDir, fileItems }: RunRequest): Promise<PathRules> {
   return PathRules.open({ baseDirs: [baseDir], trackedFiles: fileItems });
+}
+
+function firstToolOf({ firstTool }: RunInput, { toolNames }: RunDefaults): Pick<RunRequest, 'firstTool'> {
+  if (firstTool === undefined) return {};
+  return { firstTool: checkChoice('firstTool', firstTool, '', toolNames) };
 }
 
 function taskOf({ prompt, tickets }: RunInput): Pick<RunRequest, 'prompt' | 'tickets'> {

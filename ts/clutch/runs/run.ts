@@ -61,6 +61,8 @@ export interface RunRequest {
   readonly model: string;
   readonly temperature: number;
   readonly maxTokens: number;
+  /** The tool that the model has to call first. */
+  readonly firstTool?: string;
   readonly gate: GatePolicy;
   /** Undecided for so long, a gate is denied. */
   readonly gateTimeoutMs: number;

@@ -376,7 +376,7 @@ export async function scopeOf(run: Run, signal: AbortSignal): Promise<ToolScope>
 
 /** It starts empty, but for what it is given here. @throws StompError INVALID_REQUEST */
 function childOf({ id, parent, role, prompt, contextMd }: ChildRequest): NewRun {
-  const { tickets: _, ...inherited } = parent.request;
+  const { tickets: _tickets, firstTool: _first, ...inherited } = parent.request;
   const depth = (inherited.depth ?? 0) + 1;
   if (depth > deepest) {
     throw new StompError(

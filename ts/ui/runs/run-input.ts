@@ -14,6 +14,7 @@ export interface RunDraft {
   readonly provider: string;
   readonly model: string;
   readonly gate: string;
+  readonly first_tool: string;
   readonly max_tokens: string;
   readonly temperature: string;
   /** One a line. */
@@ -29,6 +30,7 @@ export const emptyRun: RunDraft = {
   provider: '',
   model: '',
   gate: '',
+  first_tool: '',
   max_tokens: '',
   temperature: '',
   file_items: '',

@@ -154,6 +154,12 @@ function Background({ draft, change }: PartProps) {
       />
       <div class="columns">
         <TextField
+          label="First tool to call"
+          value={draft.first_tool}
+          placeholder="as the model likes"
+          onChange={(first_tool) => change({ first_tool })}
+        />
+        <TextField
           label="Most tokens of an answer"
           mode="numeric"
           value={draft.max_tokens}

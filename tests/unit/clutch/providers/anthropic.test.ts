@@ -81,7 +81,9 @@ describe('an answer', () => {
   it('is told as it comes, thoughts and calls included', async () => {
     const server = await HttpDouble.start(calling);
     const { heard, onEvent } = listener();
-    const answer = await anthropic(server.url).send(request({ tools: [weather] }), onEvent);
+    const asked = request({ tools: [weather], mustCall: 'get_weather' });
+    const answer = await anthropic(server.url).send(asked, onEvent);
+    expect(server.asked[0]?.body.tool_choice).toEqual({ type: 'tool', name: 'get_weather' });
     expect(heard).toEqual([
       { type: 'reasoning', text: 'Ask ' },
       { type: 'reasoning', text: 'the tool.' },

@@ -120,6 +120,7 @@ describe("Gemini's program", () => {
   });
 
   it('takes no tools, and says what does', async () => {
+    expect(gemini().takesTools).toBe(false);
     await expect(gemini().send(request({ tools: [weather] }), deaf)).rejects.toMatchObject({
       code: 'UNSUPPORTED_FIELD',
     });

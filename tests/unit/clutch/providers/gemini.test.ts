@@ -121,6 +121,16 @@ describe('an answer', () => {
 });
 
 describe('cached content', () => {
+  it('is not used where the model has to call a tool: nothing may be said of tools beside it', async () => {
+    const { provider, asked } = await gemini(2048);
+    await provider.send(request({ tools: [weather], mustCall: 'get_weather' }), deaf);
+    expect(asked(/cachedContents$/)).toEqual([]);
+    expect(asked(/streamGenerateContent/)[0]?.body).toMatchObject({
+      tools: [{ functionDeclarations: [{ name: 'get_weather' }] }],
+      toolConfig: { functionCallingConfig: { mode: 'ANY', allowedFunctionNames: ['get_weather'] } },
+    });
+  });
+
   it('is made from the least that is worth it, used, and deleted at the end', async () => {
     const { provider, asked } = await gemini(2048);
     const sent = request({ context: ['A file.'], tools: [weather] });

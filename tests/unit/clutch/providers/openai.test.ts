@@ -86,7 +86,8 @@ describe('a chat completion', () => {
       events(said),
     );
     const provider = openAi(server.url);
-    const { text, calls, finish } = await provider.send(request({ tools: [weather] }), deaf);
+    const asked = request({ tools: [weather], mustCall: 'get_weather' });
+    const { text, calls, finish } = await provider.send(asked, deaf);
     expect(finish).toBe('calls');
     expect(calls).toEqual([
       { id: 'call_0', name: 'get_weather', arguments: '{"city":"Oslo"}' },
@@ -105,6 +106,11 @@ describe('a chat completion', () => {
       deaf,
     );
     expect(server.asked[1]?.body.tools).toEqual([{ type: 'function', function: weather }]);
+    expect(server.asked[0]?.body.tool_choice).toEqual({
+      type: 'function',
+      function: { name: 'get_weather' },
+    });
+    expect(server.asked[1]?.body).not.toHaveProperty('tool_choice');
     expect(server.asked[1]?.body.messages.slice(2)).toEqual([
       {
         role: 'assistant',
