@@ -107,7 +107,7 @@ export interface Clutch {
    * @throws StompError RUN_NOT_FOUND, RUN_ENDED
    */
   abort(id: string, by: string): Promise<Run>;
-  /** Resolves when it is over. @throws StompError RUN_NOT_FOUND; what the signal gives as its reason */
+  /** Resolves when it is over. @throws StompError RUN_NOT_FOUND, SHUTTING_DOWN; what the signal gives as its reason */
   ended(id: string, signal?: AbortSignal): Promise<Run>;
   /** Adds to `http.jsonl` of the run's session. */
   auditHttp(runId: string, record: Readonly<Record<string, unknown>>): Promise<void>;

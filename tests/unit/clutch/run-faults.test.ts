@@ -138,6 +138,17 @@ describe('a clutch that is closed and opened again', () => {
     expect(test.read('began')).toBe('began\n');
   });
 
+  it('lets nobody wait for a run that it works on no more', async () => {
+    const test = await TestClutch.open(turns({ calls: [script('true')] }));
+    const { id } = await test.start('Go');
+    await test.gate();
+    const waiting = test.clutch.ended(id);
+    const refused = expect(waiting).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+    await test.clutch.close();
+    await refused;
+    await test.reopen();
+  });
+
   it('takes nothing while it is being closed', async () => {
     const test = await TestClutch.open(turns());
     await test.clutch.close();

@@ -69,6 +69,7 @@ export class Runs implements Children {
   readonly #timers: NodeJS.Timeout[] = [];
   #forget: (() => void) | undefined;
   #closing = false;
+  #closed = false;
 
   constructor({ systems, audits }: RunsOptions) {
     this.#systems = { ...systems, children: this };
@@ -105,10 +106,12 @@ export class Runs implements Children {
     return this.ended(child.id, signal);
   }
 
-  /** @throws StompError RUN_NOT_FOUND; what the signal gives as its reason */
+  /** @throws StompError RUN_NOT_FOUND, SHUTTING_DOWN; what the signal gives as its reason */
   async ended(id: string, signal: AbortSignal): Promise<Run> {
     for (;;) {
       signal.throwIfAborted();
+      if (this.#closed)
+        throw new StompError('SHUTTING_DOWN', 'The clutch is closed; the run goes on when it is opened.');
       const wait = this.#wakeUps.wait(id, signal);
       try {
         const run = await persist(() => this.find(id), signal, this.#systems);
@@ -162,6 +165,8 @@ export class Runs implements Children {
     clearTimeout(late);
     forgetOwner(this.#owner);
     this.#forget?.();
+    this.#closed = true;
+    this.#wakeUps.tellAll();
   }
 
   async #begin({ id, agentId, sessionId, request }: NewRun, child: Partial<ChildRequest>): Promise<Run> {
