@@ -5,7 +5,7 @@ import { openStorage } from '../storage/open.js';
 import type { Storage } from '../storage/storage.js';
 import { type WallClock, wallClock } from '../storage/wall-clock.js';
 import { Audits } from './audit/audits.js';
-import { isSecretName } from './audit/redact.js';
+import { knownSecrets } from './audit/known-secrets.js';
 import type { Clutch, ClutchOptions, RunFilter, RunInput } from './clutch.js';
 import { EventBus } from './events/event-bus.js';
 import { StateStore } from './events/state-store.js';
@@ -91,7 +91,7 @@ class OpenedClutch implements Clutch {
     const clock = wallClock(storage, options.now);
     const audits = new Audits({
       folder: checkText('auditFolder', options.auditFolder, '', 4096),
-      secrets: [...(options.secrets ?? []), ...environmentSecrets(process.env)],
+      secrets: knownSecrets(options, process.env),
     });
     const providers = new Providers(options.providers ?? {}, { models: options.models, onWarning });
     const bus = new EventBus({ storage, clock, onWarning });
@@ -207,13 +207,6 @@ class OpenedClutch implements Clutch {
     await bus.close();
     if (isOwnStorage) await storage.close();
   }
-}
-
-/** Keys of providers among them; short values would take harmless words with them. */
-function environmentSecrets(environment: NodeJS.ProcessEnv): string[] {
-  return Object.entries(environment).flatMap(([name, value = '']) =>
-    isSecretName(name) && value.length >= 8 ? [value] : [],
-  );
 }
 
 function defaultsOf(options: ClutchOptions, providers: Providers, tools: Toolset): RunDefaults {
