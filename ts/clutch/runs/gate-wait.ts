@@ -1,6 +1,6 @@
 /** A run at a gate: opened once, kept true to what would happen, and waited for. */
 import { StompError } from '../../errors.js';
-import { type Gate, isGranted } from '../gates/gate.js';
+import { digestOf, type Gate, isGranted } from '../gates/gate.js';
 import type { GateRequest } from '../gates/gates.js';
 import type { Payload, Preview } from '../tools/run-tool.js';
 import { AbortedAtGate, type RunContext } from './run-context.js';
@@ -67,7 +67,9 @@ function watchPreview({ systems }: RunContext, { id, preview }: GateQuestion): N
   const look = async (): Promise<void> => {
     const gate = await systems.gates.get(id);
     if (gate.status !== 'pending') return;
-    await systems.gates.show(id, { payload: gate.payload, preview: await preview(gate.payload) });
+    const { kind, payload } = gate;
+    const shown = { payload, preview: await preview(payload) };
+    if (digestOf({ kind, ...shown }) !== gate.digest) await systems.gates.show(id, shown);
   };
   const expected = (error: unknown): void => {
     if (!(error instanceof StompError)) systems.onWarning(error);
