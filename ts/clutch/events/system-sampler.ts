@@ -1,5 +1,5 @@
 /** Once a second: how much this process uses, and how late it is. */
-import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { createHistogram } from 'node:perf_hooks';
 import type { SystemSample } from './state.js';
 
 export interface SystemSamplerOptions {
@@ -11,14 +11,20 @@ export interface SystemSamplerOptions {
   readonly onWarning: (error: unknown) => void;
 }
 
-/** The monitor looks this often, and counts the time between two looks. */
+/**
+ * The loop is looked at this often. Node's own monitor would not do: once it is reset it leaves out the time until it
+ * looks next, and with it a delay that begins then.
+ */
 const resolutionMs = 10;
 
 export class SystemSampler {
   readonly #options: SystemSamplerOptions;
-  readonly #delays: IntervalHistogram;
+  /** In nanoseconds. */
+  readonly #delays = createHistogram();
   readonly #listeners = new Set<(sample: SystemSample) => void>();
   readonly #timer: NodeJS.Timeout;
+  readonly #looks: NodeJS.Timeout;
+  #looked = performance.now();
   #usage = process.cpuUsage();
   #since = performance.now();
   #last: SystemSample;
@@ -26,9 +32,8 @@ export class SystemSampler {
   /** Begins at once; does not keep the process alive. */
   constructor(options: SystemSamplerOptions) {
     this.#options = options;
-    this.#delays = monitorEventLoopDelay({ resolution: resolutionMs });
-    this.#delays.enable();
     this.#last = this.#sample();
+    this.#looks = setInterval(() => this.#look(), resolutionMs).unref();
     this.#timer = setInterval(() => this.#tell(), options.everyMs ?? 1000).unref();
   }
 
@@ -44,7 +49,7 @@ export class SystemSampler {
 
   close(): void {
     clearInterval(this.#timer);
-    this.#delays.disable();
+    clearInterval(this.#looks);
     this.#listeners.clear();
   }
 
@@ -77,10 +82,18 @@ export class SystemSampler {
     };
   }
 
+  #look(): void {
+    const now = performance.now();
+    const lateMs = now - this.#looked - resolutionMs;
+    this.#looked = now;
+    this.#delays.record(Math.max(1, Math.round(lateMs * 1e6)));
+  }
+
   #delay(): number {
-    const p99 = this.#delays.count === 0 ? 0 : this.#delays.percentile(99) / 1e6 - resolutionMs;
+    this.#look();
+    const p99 = this.#delays.percentile(99) / 1e6;
     this.#delays.reset();
-    return rounded(Math.max(p99, 0));
+    return rounded(p99);
   }
 }
 
