@@ -1,6 +1,5 @@
 /** The clutch, put together: storage, audit, bus, state, providers, tools, gates, runs; and taken apart the other way. */
 import { checkChoice, checkFields, checkInteger, checkText } from '../arguments.js';
-import { StompError } from '../errors.js';
 import { openStorage } from '../storage/open.js';
 import type { Storage } from '../storage/storage.js';
 import { type WallClock, wallClock } from '../storage/wall-clock.js';
@@ -14,9 +13,9 @@ import { Gates } from './gates/gates.js';
 import { revise } from './gates/revise.js';
 import { Providers } from './providers/providers.js';
 import { effectsOfRun } from './runs/effect-rows.js';
-import { newRun, type RunDefaults } from './runs/new-run.js';
+import { gateTimeoutRule, newRun, type RunDefaults } from './runs/new-run.js';
 import { gatePolicies, type Run, runStatuses } from './runs/run.js';
-import { findRun, messagesOf } from './runs/run-rows.js';
+import { findRun, messagesOf, runNotFound } from './runs/run-rows.js';
 import { Runs, scopeOf } from './runs/runs.js';
 import { clutchMigrations } from './store/schema.js';
 import type { Outcome, ToolScope } from './tools/run-tool.js';
@@ -88,6 +87,7 @@ class OpenedClutch implements Clutch {
 
   static async open(storage: Storage, isOwnStorage: boolean, options: ClutchOptions): Promise<OpenedClutch> {
     const onWarning = options.onWarning ?? ((error: unknown) => process.emitWarning(String(error)));
+    const graceMs = checkInteger('graceMs', options.graceMs, 5000, { min: 0, max: 3_600_000 });
     const clock = wallClock(storage, options.now);
     const audits = new Audits({
       folder: checkText('auditFolder', options.auditFolder, '', 4096),
@@ -97,7 +97,11 @@ class OpenedClutch implements Clutch {
     const bus = new EventBus({ storage, clock, onWarning });
     // Runs need the tools, one of which begins runs.
     let runs: Runs | undefined;
-    const spawn = (request: SpawnRequest, scope: ToolScope) => spawned(runs, request, scope);
+    const opened = (): Runs => {
+      if (!runs) throw new TypeError('Nothing runs yet.');
+      return runs;
+    };
+    const spawn = (request: SpawnRequest, scope: ToolScope) => spawned(opened(), request, scope);
     const tools = await Toolset.open({ ...options, more: [spawnTool(spawn)] });
     const defaults = defaultsOf(options, providers, tools);
     const gates = new Gates({
@@ -105,7 +109,7 @@ class OpenedClutch implements Clutch {
       clock,
       onWarning,
       revise: async (gate, edits) =>
-        revise(gate, edits, tools, await scopeOf(await found(runs, gate.runId), never)),
+        revise(gate, edits, tools, await scopeOf(await opened().get(gate.runId), never)),
     });
     const provider = (name: string) => providers.get(name);
     const systems = { storage, clock, gates, bus, tools, provider, onWarning };
@@ -113,7 +117,6 @@ class OpenedClutch implements Clutch {
     const sampler = new SystemSampler({ depth: () => bus.depth, onWarning });
     const state = new StateStore({ storage, bus, sampler, onWarning });
     await state.start();
-    const graceMs = checkInteger('graceMs', options.graceMs, 5000, { min: 0, max: 3_600_000 });
     const parts = {
       storage,
       isOwnStorage,
@@ -158,7 +161,7 @@ class OpenedClutch implements Clutch {
   }
 
   run(id: string): Promise<Run> {
-    return found(this.#parts.runs, id);
+    return this.#parts.runs.get(id);
   }
 
   async detail(id: string): Promise<RunDetailWire> {
@@ -166,7 +169,8 @@ class OpenedClutch implements Clutch {
       const run = yield* findRun(id);
       return run && runDetailWire(run, yield* messagesOf(id), yield* effectsOfRun(id));
     });
-    return detail ?? notFound(id);
+    if (!detail) throw runNotFound(id);
+    return detail;
   }
 
   async runs({ status, parentId, limit }: RunFilter = {}): Promise<Run[]> {
@@ -216,7 +220,7 @@ function defaultsOf(options: ClutchOptions, providers: Providers, tools: Toolset
   return {
     files: options.files,
     gate: checkChoice('gate', options.gate, 'all', gatePolicies),
-    gateTimeoutMs: checkInteger('gateTimeoutMs', options.gateTimeoutMs, dayMs, { min: 1, max: 365 * dayMs }),
+    gateTimeoutMs: checkInteger('gateTimeoutMs', options.gateTimeoutMs, dayMs, gateTimeoutRule),
     provider,
     toolNames: tools.specs.map(({ name }) => name),
     defaultModel: (name) => providers.get(name).defaultModel,
@@ -225,22 +229,15 @@ function defaultsOf(options: ClutchOptions, providers: Providers, tools: Toolset
 
 /** The worker's last words, for the run that has asked for it. */
 async function spawned(
-  runs: Runs | undefined,
+  runs: Runs,
   request: SpawnRequest,
   { runId, callKey, signal }: ToolScope,
 ): Promise<Outcome> {
-  const parent = await found(runs, runId);
-  const child = await runs?.finish({ id: `${callKey}.spawned`, parent, ...request }, signal);
-  const output = child?.state.output ?? child?.error?.message ?? '';
-  return { output: `[${child?.id}: ${child?.status}]\n${output}`, failed: child?.status !== 'done' };
-}
-
-async function found(runs: Runs | undefined, id: string): Promise<Run> {
-  return (await runs?.find(id)) ?? notFound(id);
-}
-
-function notFound(id: string): never {
-  throw new StompError('RUN_NOT_FOUND', `There is no run ${id}. GET /v1/runs lists them.`, {
-    fields: { run: id },
-  });
+  const parent = await runs.get(runId);
+  const { id, status, state, error } = await runs.finish(
+    { id: `${callKey}.spawned`, parent, ...request },
+    signal,
+  );
+  const output = state.output ?? error?.message ?? '';
+  return { output: `[${id}: ${status}]\n${output}`, failed: status !== 'done' };
 }

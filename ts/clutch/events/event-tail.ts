@@ -6,9 +6,9 @@ import { checkInteger } from '../../arguments.js';
 import { StompError } from '../../errors.js';
 import { loopTurn } from '../../loop-turn.js';
 import type { Storage } from '../../storage/storage.js';
+import { Bell } from '../bell.js';
 import { eventChannel, eventsAfter, lastEvent, oldestEvent } from '../store/events.js';
 import { type Patience, patiently, pause } from '../store/patience.js';
-import { Bell } from './bell.js';
 import type { ClutchEvent } from './event.js';
 import { EventRing } from './event-ring.js';
 

@@ -7,10 +7,10 @@ import { refuse } from '../../arguments.js';
 import { StompError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { WallClock } from '../../storage/wall-clock.js';
+import { Bells } from '../bell.js';
 import type { NewEvent } from '../events/event.js';
 import { recordEvents } from '../store/events.js';
 import type { Payload, Preview } from '../tools/run-tool.js';
-import { WakeUps } from '../wake-up.js';
 import { approvalWire, ruleWire } from '../wire.js';
 import { digestOf, type Gate, type GateKind } from './gate.js';
 import {
@@ -77,7 +77,7 @@ const retryMs = 1000;
 /** All gates of a storage. */
 export class Gates {
   readonly #options: GatesOptions;
-  readonly #wakeUps = new WakeUps();
+  readonly #bells = new Bells();
   #unlisten: Promise<() => Promise<void>> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -152,7 +152,7 @@ export class Gates {
     if (!decided.gate) return notFound(id);
     if (!decided.claimed)
       throw refusal(decided.gate, decision.revision, decided.at) ?? changedError(decided.gate);
-    this.#wakeUps.tell(id);
+    this.#bells.ring(id);
     return decided.gate;
   }
 
@@ -179,7 +179,7 @@ export class Gates {
     for (;;) {
       signal.throwIfAborted();
       if (this.#closed) throw new StompError('SHUTTING_DOWN', 'The gates are closed.');
-      const wait = this.#wakeUps.wait(id, signal);
+      const wait = this.#bells.listen(id, signal);
       try {
         await this.#listen();
         const gate = await this.get(id).catch((error: unknown) => this.#awayFor(error));
@@ -200,7 +200,7 @@ export class Gates {
       if (gates.length > 0) yield* storage.notify(decisionChannel);
       return gates;
     });
-    for (const { id } of aborted) this.#wakeUps.tell(id);
+    for (const { id } of aborted) this.#bells.ring(id);
     return aborted;
   }
 
@@ -232,14 +232,14 @@ export class Gates {
       if (gates.length > 0) yield* storage.notify(decisionChannel);
       return gates;
     });
-    for (const { id } of expired) this.#wakeUps.tell(id);
+    for (const { id } of expired) this.#bells.ring(id);
   }
 
   /** Whoever waits is sent away; the gates stay. May be called again. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#wakeUps.tellAll();
+    this.#bells.ringAll();
     const unlisten = await this.#unlisten?.catch(() => undefined);
     this.#unlisten = undefined;
     await unlisten?.();
@@ -268,12 +268,12 @@ export class Gates {
   /** A database that is away for a minute does not end a wait. */
   #awayFor(error: unknown): undefined {
     if (!(error instanceof StompError) || error.code !== 'DB_BUSY') throw error;
-    setTimeout(() => this.#wakeUps.tellAll(), retryMs).unref();
+    setTimeout(() => this.#bells.ringAll(), retryMs).unref();
     return undefined;
   }
 
   async #listen(): Promise<void> {
-    this.#unlisten ??= this.#options.storage.listen(decisionChannel, () => this.#wakeUps.tellAll());
+    this.#unlisten ??= this.#options.storage.listen(decisionChannel, () => this.#bells.ringAll());
     try {
       await this.#unlisten;
     } catch (error) {

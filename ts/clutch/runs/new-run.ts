@@ -30,7 +30,8 @@ export interface NewRun {
 
 const mostTextChars = 4 << 20;
 const mostFiles = 1000;
-const longestGateMs = 365 * 86_400_000;
+/** How long a gate may wait: up to a year. */
+export const gateTimeoutRule = { min: 1, max: 365 * 86_400_000 };
 
 const inputFields = [
   'prompt',
@@ -69,10 +70,12 @@ export async function newRun(input: RunInput, defaults: RunDefaults): Promise<Ne
     maxTokens: checkInteger('maxTokens', input.maxTokens, 8192, { min: 1, max: 10_000_000 }),
     ...firstToolOf(input, defaults),
     gate: checkChoice('gate', input.gate, defaults.gate, gatePolicies),
-    gateTimeoutMs: checkInteger('gateTimeoutMs', input.gateTimeoutMs, defaults.gateTimeoutMs, {
-      min: 1,
-      max: longestGateMs,
-    }),
+    gateTimeoutMs: checkInteger(
+      'gateTimeoutMs',
+      input.gateTimeoutMs,
+      defaults.gateTimeoutMs,
+      gateTimeoutRule,
+    ),
   };
   await pathRulesOf(request);
   return {

@@ -13,7 +13,15 @@ import { runChangeWire } from '../wire.js';
 import { type Effect, effectsOf, endEffect, insertEffect, type Restart, startEffect } from './effect-rows.js';
 import { filesOf, updateFiles } from './file-rows.js';
 import type { Run } from './run.js';
-import { changeRun, findRun, type Hold, insertMessage, messagesOf, type RunChange } from './run-rows.js';
+import {
+  changeRun,
+  findRun,
+  type Hold,
+  insertMessage,
+  messagesOf,
+  type RunChange,
+  runNotFound,
+} from './run-rows.js';
 
 export interface RecordSystems {
   readonly storage: Storage;
@@ -55,7 +63,7 @@ export class RunRecord {
     const read = () =>
       systems.storage.read(function* () {
         const run = yield* findRun(hold.runId);
-        if (!run) throw new StompError('RUN_NOT_FOUND', `There is no run ${hold.runId}.`);
+        if (!run) throw runNotFound(hold.runId);
         return { run, messages: yield* messagesOf(run.id), files: yield* filesOf(run.id) };
       });
     const loaded = await persist(read, signal, systems);

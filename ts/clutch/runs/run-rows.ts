@@ -101,6 +101,12 @@ export function* freeRunsOf(owner: string): Work<void> {
   yield* rows('UPDATE clutch_runs SET owner_until = 0 WHERE owner = ? AND ended_at IS NULL', owner);
 }
 
+export function runNotFound(id: string): StompError {
+  return new StompError('RUN_NOT_FOUND', `There is no run ${id}. GET /v1/runs lists them.`, {
+    fields: { run: id },
+  });
+}
+
 /** @returns undefined when somebody else works on it, or it is over */
 export function* takeRun(runId: string, owner: string, now: number, holdMs: number): Work<Hold | undefined> {
   const [row] = yield* rows(

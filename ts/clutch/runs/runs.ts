@@ -4,10 +4,10 @@
  */
 import { StompError, toStompError } from '../../errors.js';
 import type { Audits } from '../audit/audits.js';
+import { Bells } from '../bell.js';
 import { track } from '../refresh.js';
 import { recordEvents } from '../store/events.js';
 import type { ToolScope } from '../tools/run-tool.js';
-import { WakeUps } from '../wake-up.js';
 import { runWire } from '../wire.js';
 import { insertFiles } from './file-rows.js';
 import { type NewRun, pathRulesOf } from './new-run.js';
@@ -35,6 +35,7 @@ import {
   owners,
   type RunRowFilter,
   renewHold,
+  runNotFound,
   takeRun,
 } from './run-rows.js';
 import { workOn } from './work.js';
@@ -65,7 +66,7 @@ export class Runs implements Children {
   readonly #owner = newOwner();
   readonly #workers = new Map<string, Worker>();
   readonly #taking = new Set<Promise<void>>();
-  readonly #wakeUps = new WakeUps();
+  readonly #bells = new Bells();
   readonly #timers: NodeJS.Timeout[] = [];
   #forget: (() => void) | undefined;
   #closing = false;
@@ -78,7 +79,7 @@ export class Runs implements Children {
 
   /** Takes over what others have left, now and from now on. */
   async open(): Promise<void> {
-    this.#forget = this.#systems.bus.on('run_changed', ({ run_id }) => this.#wakeUps.tell(run_id));
+    this.#forget = this.#systems.bus.on('run_changed', ({ run_id }) => this.#bells.ring(run_id));
     await this.#systems.bus.started();
     await this.#freeDead();
     await this.#lookForOrphans();
@@ -93,6 +94,13 @@ export class Runs implements Children {
 
   async find(id: string): Promise<Run | undefined> {
     return this.#systems.storage.read(() => findRun(id));
+  }
+
+  /** @throws StompError RUN_NOT_FOUND */
+  async get(id: string): Promise<Run> {
+    const run = await this.find(id);
+    if (!run) throw runNotFound(id);
+    return run;
   }
 
   list(filter: RunRowFilter): Promise<Run[]> {
@@ -112,10 +120,10 @@ export class Runs implements Children {
       signal.throwIfAborted();
       if (this.#closed)
         throw new StompError('SHUTTING_DOWN', 'The clutch is closed; the run goes on when it is opened.');
-      const wait = this.#wakeUps.wait(id, signal);
+      const wait = this.#bells.listen(id, signal);
       try {
         const run = await persist(() => this.find(id), signal, this.#systems);
-        if (!run) throw notFound(id);
+        if (!run) throw runNotFound(id);
         if (run.endedAt !== undefined) return run;
         await wait.told;
       } finally {
@@ -133,7 +141,7 @@ export class Runs implements Children {
       if (run) yield* recordEvents(storage, [changedEvent(run, now)]);
       return run ?? { missing: yield* findRun(id) };
     });
-    if ('missing' in aborted) throw aborted.missing ? alreadyEnded(aborted.missing) : notFound(id);
+    if ('missing' in aborted) throw aborted.missing ? alreadyEnded(aborted.missing) : runNotFound(id);
     const reason = new StompError('CANCELLED', `The run was aborted by ${by}.`);
     const worker = this.#workers.get(id);
     worker?.stop.abort(reason);
@@ -166,7 +174,7 @@ export class Runs implements Children {
     forgetOwner(this.#owner);
     this.#forget?.();
     this.#closed = true;
-    this.#wakeUps.tellAll();
+    this.#bells.ringAll();
   }
 
   async #begin({ id, agentId, sessionId, request }: NewRun, child: Partial<ChildRequest>): Promise<Run> {
@@ -391,12 +399,6 @@ function childOf({ id, parent, role, prompt, contextMd }: ChildRequest): NewRun 
   }
   const request = { ...inherited, depth, role, prompt, stableMd: contextMd, fileItems: [], discText: '' };
   return { id, agentId: id, sessionId: parent.sessionId, request };
-}
-
-function notFound(id: string): StompError {
-  return new StompError('RUN_NOT_FOUND', `There is no run ${id}. GET /v1/runs lists them.`, {
-    fields: { run: id },
-  });
 }
 
 /** Names of tickets may hold full stops, so that one could come to the same as another. */
