@@ -30,6 +30,13 @@ export function numberOrNone(value: SqlValue | undefined): number | undefined {
   return value === null || value === undefined ? undefined : Number(value);
 }
 
+/** The rows whose columns have these values; a column without one may have any. */
+export function whereEqual(columns: Readonly<Record<string, SqlValue | undefined>>): Statement {
+  const given = Object.entries(columns).filter((one): one is [string, SqlValue] => one[1] !== undefined);
+  const sql = given.length > 0 ? `WHERE ${given.map(([column]) => `${column} = ?`).join(' AND ')}` : '';
+  return { sql, params: given.map(([, value]) => value) };
+}
+
 /** Whether a text can stand in a column of both databases: in PostgreSQL no text holds a NUL. */
 export function isStorable(text: string): boolean {
   return !text.includes('\0');

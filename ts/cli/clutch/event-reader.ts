@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClutchEvent } from '../../clutch/events/event.js';
 import { StompError } from '../../errors.js';
+import { readSse } from '../../sse-reader.js';
 import type { ClutchClient } from './client.js';
 
 const retryMs = 1000;
@@ -32,22 +33,10 @@ export async function* eventsOf(
   }
 }
 
-async function* numbered(response: Response): AsyncGenerator<ClutchEvent, void> {
-  const decoder = new TextDecoder();
-  let left = '';
-  for await (const chunk of response.body ?? []) {
-    const messages = (left + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n\n');
-    left = messages.pop() ?? '';
-    for (const message of messages) {
-      const event = eventOf(message);
-      if (event) yield event;
-    }
+/** Those that have a number; the others are about the process, or say again how everything is. */
+async function* numbered({ body }: Response): AsyncGenerator<ClutchEvent, void> {
+  if (!body) return;
+  for await (const { event, data } of readSse(body)) {
+    if (event !== 'system' && event !== 'snapshot') yield JSON.parse(data) as ClutchEvent;
   }
-}
-
-/** Those without a number are about the process. */
-export function eventOf(message: string): ClutchEvent | undefined {
-  const data = /^data: (.*)$/m.exec(message)?.[1];
-  const isEvent = /^id: \d+$/m.test(message) && !/^event: snapshot$/m.test(message);
-  return isEvent && data !== undefined ? (JSON.parse(data) as ClutchEvent) : undefined;
 }

@@ -4,9 +4,9 @@ import {
   numberOrNone,
   type Row,
   rows,
-  type SqlValue,
   textOrNone,
   type Work,
+  whereEqual,
 } from '../../storage/storage.js';
 import type { Gate, GateKind, GateStatus } from './gate.js';
 
@@ -46,14 +46,9 @@ export interface GateFilter {
 /** Those that wait the longest first. */
 export function* listGates({ status, runId, limit }: GateFilter): Work<Gate[]> {
   if (runId !== undefined && !isStorable(runId)) return [];
-  const wanted: [string, SqlValue | undefined][] = [
-    ['status', status],
-    ['run_id', runId],
-  ];
-  const given = wanted.filter((one): one is [string, SqlValue] => one[1] !== undefined);
-  const where = given.length > 0 ? `WHERE ${given.map(([column]) => `${column} = ?`).join(' AND ')}` : '';
-  const sql = `SELECT * FROM clutch_gates ${where} ORDER BY created_at, id LIMIT ?`;
-  const found = yield* rows(sql, ...given.map(([, value]) => value), limit);
+  const where = whereEqual({ status, run_id: runId });
+  const sql = `SELECT * FROM clutch_gates ${where.sql} ORDER BY created_at, id LIMIT ?`;
+  const found = yield* rows(sql, ...where.params, limit);
   return found.map(gateOf);
 }
 

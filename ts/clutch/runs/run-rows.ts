@@ -3,7 +3,15 @@
  * raises the epoch, and all that the one before writes with the old one finds nothing.
  */
 import { StompError } from '../../errors.js';
-import { isStorable, numberOrNone, type Row, rows, textOrNone, type Work } from '../../storage/storage.js';
+import {
+  isStorable,
+  numberOrNone,
+  type Row,
+  rows,
+  textOrNone,
+  type Work,
+  whereEqual,
+} from '../../storage/storage.js';
 import type { Message } from '../conversation.js';
 import type { Run, RunError, RunState, RunStatus } from './run.js';
 
@@ -56,14 +64,9 @@ export interface RunRowFilter {
 /** Newest first. */
 export function* listRuns({ status, parentId, limit }: RunRowFilter): Work<Run[]> {
   if (parentId !== undefined && !isStorable(parentId)) return [];
-  const wanted: [string, string | undefined][] = [
-    ['status', status],
-    ['parent_id', parentId],
-  ];
-  const given = wanted.filter((one): one is [string, string] => one[1] !== undefined);
-  const where = given.length > 0 ? `WHERE ${given.map(([column]) => `${column} = ?`).join(' AND ')}` : '';
-  const sql = `SELECT * FROM clutch_runs ${where} ORDER BY created_at DESC, id LIMIT ?`;
-  const found = yield* rows(sql, ...given.map(([, value]) => value), limit);
+  const where = whereEqual({ status, parent_id: parentId });
+  const sql = `SELECT * FROM clutch_runs ${where.sql} ORDER BY created_at DESC, id LIMIT ?`;
+  const found = yield* rows(sql, ...where.params, limit);
   return found.map(runOf);
 }
 

@@ -1,8 +1,8 @@
 /** The state of the clutch in this page, and how it is kept up to date: a snapshot, then each event once, in order. */
 import type { ClutchEvent } from '../../clutch/events/event.js';
 import { type ClutchState, reduce } from '../../clutch/events/state.js';
+import { readSse, type SseMessage } from '../../sse-reader.js';
 import { type Api, ApiError } from '../api/client.js';
-import { readSse, type SseMessage } from '../api/sse-reader.js';
 import { createStore } from './store.js';
 
 /** How the page stands with the server. */

@@ -1,4 +1,7 @@
-/** Server-sent events from a response body, because EventSource sends no headers. As the HTML standard reads them. */
+/**
+ * Server-sent events from a response body, as the HTML standard reads them. No import of Node: the dashboard has this file
+ * too, because EventSource sends no headers.
+ */
 
 export interface SseMessage {
   readonly event: string;

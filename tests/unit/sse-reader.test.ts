@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readSse, type SseMessage, SseParser } from '../../../ts/ui/api/sse-reader.js';
+import { readSse, type SseMessage, SseParser } from '../../ts/sse-reader.js';
 
 function streamOf(chunks: readonly Uint8Array[]): ReadableStream<Uint8Array> {
   return new ReadableStream({
