@@ -3,11 +3,11 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../ts/clutch/audit/verify.js';
-import { turns } from '../unit/clutch/scripted-model.js';
+import { runScript, turns } from '../unit/clutch/scripted-model.js';
 import { RunningClutch } from './running-clutch.js';
 
 /** Each time that it runs shows in the file. */
-const script = { name: 'run_script', args: { script: 'echo once >> done.txt' } };
+const script = runScript('echo once >> done.txt');
 
 describe('a run on a server', () => {
   it('does once what one of two deciders has approved, and what no agent could', async () => {

@@ -1,6 +1,6 @@
 /** Asks the server that runs with these settings, if one does. */
 import type { Settings } from '../config/index.js';
-import { StompError, stompErrorCodes } from '../errors.js';
+import { isStompErrorCode, StompError, type StompErrorCode } from '../errors.js';
 import { readKeyFile } from '../serve/access/key-file.js';
 
 /** Where it would be. */
@@ -50,15 +50,17 @@ export async function askServer<T = unknown>(
   }
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok) return body as T;
-  const refusal = method === 'GET' ? undefined : refusalIn(body);
-  if (refusal) throw refusal;
+  const { code, message } = errorIn(body);
+  if (method !== 'GET' && code) throw new StompError(code, String(message));
   return undefined;
 }
 
 /** What one of our servers says it has against a request. */
-function refusalIn(body: unknown): StompError | undefined {
+export function errorIn(body: unknown): { code: StompErrorCode | undefined; message: string | undefined } {
   const { code, message } =
     (body as { error?: { code?: unknown; message?: unknown } } | undefined)?.error ?? {};
-  const known = stompErrorCodes.find((one) => one === code);
-  return known && new StompError(known, String(message));
+  return {
+    code: isStompErrorCode(code) ? code : undefined,
+    message: message === undefined ? undefined : String(message),
+  };
 }

@@ -1,6 +1,7 @@
 /** The browser that the tests use: one that is installed. */
 import { existsSync } from 'node:fs';
 import { type Browser, chromium } from 'playwright-core';
+import { afterAll, beforeAll } from 'vitest';
 
 const places = [
   process.env['CHROMIUM_PATH'],
@@ -16,9 +17,22 @@ const executablePath = places.find((path) => path !== undefined && existsSync(pa
 /** Where nothing may be left out, a missing browser fails. */
 export const hasBrowser = executablePath !== undefined || process.env['CI'] === 'true';
 
-export function openBrowser(): Promise<Browser> {
+function openBrowser(): Promise<Browser> {
   if (executablePath === undefined)
     throw new Error('There is no Chromium: install one, or name it in CHROMIUM_PATH.');
   // Only pages of these tests are opened; in containers the sandbox has no rights to work.
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] });
+}
+
+/** One browser for all tests of a file. @returns it, once the tests run */
+export function useBrowser(): () => Browser {
+  let browser: Browser | undefined;
+  beforeAll(async () => {
+    browser = await openBrowser();
+  });
+  afterAll(() => browser?.close());
+  return () => {
+    if (!browser) throw new Error('The browser is there while tests run.');
+    return browser;
+  };
 }

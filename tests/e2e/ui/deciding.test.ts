@@ -1,35 +1,35 @@
-import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ApprovalWire, RunWire } from '../../../ts/clutch/wire.js';
-import { hasBrowser, openBrowser } from './chromium.js';
+import { hasBrowser, useBrowser } from './chromium.js';
 import { DashboardServer } from './dashboard-server.js';
 import { openDashboard } from './page.js';
 
 const script = { script: 'npm test\nnpm run lint', base_dir: '/home/ann/shop', timeout_s: 60 };
 
 describe.skipIf(!hasBrowser)('deciding in the dashboard', () => {
-  let browser: Browser;
+  const browser = useBrowser();
   let server: DashboardServer;
   let run: RunWire;
   let complaints: readonly string[];
 
-  beforeAll(async () => {
-    browser = await openBrowser();
-  });
-  afterAll(() => browser?.close());
   beforeEach(async () => {
     server = new DashboardServer();
     await server.open();
     run = server.model.start({ id: 'run-1', agent_id: 'builder' });
   });
   afterEach(async () => {
-    await Promise.all(browser.contexts().map((context) => context.close()));
+    await Promise.all(
+      browser()
+        .contexts()
+        .map((context) => context.close()),
+    );
     await server.close();
     expect(complaints).toEqual([]);
   });
 
   async function opened(options: BrowserContextOptions & { token?: string } = {}): Promise<Page> {
-    const dashboard = await openDashboard(browser, server, { token: 'token-of-ann', ...options });
+    const dashboard = await openDashboard(browser(), server, { token: 'token-of-ann', ...options });
     complaints = dashboard.complaints;
     return dashboard.page;
   }
@@ -211,7 +211,7 @@ describe.skipIf(!hasBrowser)('deciding in the dashboard', () => {
 
   it('only shows what there is without the token, which may be pasted, and is not kept in the address', async () => {
     const approval = server.model.ask(run, { payload: script });
-    const { page } = await openDashboard(browser, server);
+    const { page } = await openDashboard(browser(), server);
     complaints = [];
     const approve = page.getByRole('button', { name: 'Approve' });
     expect(await approve.isDisabled()).toBe(true);

@@ -1,25 +1,21 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RunWire } from '../../../ts/clutch/wire.js';
-import { hasBrowser, openBrowser } from './chromium.js';
+import { hasBrowser, useBrowser } from './chromium.js';
 import { DashboardServer } from './dashboard-server.js';
 import { openDashboard } from './page.js';
 
 describe.skipIf(!hasBrowser)('following in the dashboard', () => {
-  let browser: Browser;
+  const browser = useBrowser();
   let server: DashboardServer;
   let run: RunWire;
   let page: Page;
 
-  beforeAll(async () => {
-    browser = await openBrowser();
-  });
-  afterAll(() => browser?.close());
   beforeEach(async () => {
     server = new DashboardServer();
     await server.open();
     run = server.model.start({ id: 'run-1', agent_id: 'builder', prompt: 'Build it' });
-    ({ page } = await openDashboard(browser, server, { token: 'token-of-ann' }));
+    ({ page } = await openDashboard(browser(), server, { token: 'token-of-ann' }));
   });
   afterEach(async () => {
     await page.context().close();

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { busyDay } from './busy-day.js';
-import { hasBrowser, openBrowser } from './chromium.js';
+import { hasBrowser, useBrowser } from './chromium.js';
 import { built, DashboardServer } from './dashboard-server.js';
 import { openDashboard } from './page.js';
 
@@ -26,17 +26,15 @@ describe('the files of the dashboard', () => {
 });
 
 describe.skipIf(!hasBrowser)('the look of the dashboard', () => {
-  let browser: Browser;
+  const browser = useBrowser();
   let server: DashboardServer;
 
   beforeAll(async () => {
-    browser = await openBrowser();
     server = new DashboardServer();
     await server.open();
     busyDay(server.model);
   });
   afterAll(async () => {
-    await browser?.close();
     await server?.close();
   });
 
@@ -55,7 +53,7 @@ describe.skipIf(!hasBrowser)('the look of the dashboard', () => {
   }
 
   it.each(['dark', 'light'] as const)('has no barriers that can be found, in %s', async (colorScheme) => {
-    const { page, complaints } = await openDashboard(browser, server, {
+    const { page, complaints } = await openDashboard(browser(), server, {
       token: 'token-of-ann',
       colorScheme,
       reducedMotion: 'reduce',
@@ -88,7 +86,7 @@ describe.skipIf(!hasBrowser)('the look of the dashboard', () => {
   });
 
   it('fits 360 pixels without scrolling sideways', async () => {
-    const { page } = await openDashboard(browser, server, {
+    const { page } = await openDashboard(browser(), server, {
       token: 'token-of-ann',
       viewport: { width: 360, height: 740 },
     });
@@ -109,7 +107,7 @@ describe.skipIf(!hasBrowser)('the look of the dashboard', () => {
   });
 
   it('is dark or light as the person wants it, and remembers that', async () => {
-    const { page } = await openDashboard(browser, server, { colorScheme: 'light' });
+    const { page } = await openDashboard(browser(), server, { colorScheme: 'light' });
     const ground = () => page.evaluate('getComputedStyle(document.body).backgroundColor');
     const light = await ground();
     await page.getByRole('button', { name: 'Theme: system' }).click();

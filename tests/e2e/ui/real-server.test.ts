@@ -1,27 +1,22 @@
 /** The dashboard of a real server: what a newcomer does in the first minute. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../../ts/clutch/audit/verify.js';
 import type { RunWire } from '../../../ts/clutch/wire.js';
-import { turns } from '../../unit/clutch/scripted-model.js';
+import { runScript, turns } from '../../unit/clutch/scripted-model.js';
 import { RunningClutch } from '../running-clutch.js';
-import { hasBrowser, openBrowser } from './chromium.js';
+import { hasBrowser, useBrowser } from './chromium.js';
 import { openDashboard } from './page.js';
 
 describe.skipIf(!hasBrowser)('the dashboard of a server', () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await openBrowser();
-  });
-  afterAll(() => browser?.close());
+  const browser = useBrowser();
 
   it('starts a run, edits what it would do, approves that, and both versions are in the audit', async () => {
-    const script = { name: 'run_script', args: { script: 'echo proposed > out.txt' } };
+    const script = runScript('echo proposed > out.txt');
     const running = await RunningClutch.open(turns({ text: 'I write it down.', calls: [script] }));
     const [address = ''] = /http:\S+\/ui#token=\S+/.exec(running.server.out) ?? [];
-    const { page, complaints } = await openDashboard(browser, { url: () => address });
+    const { page, complaints } = await openDashboard(browser(), { url: () => address });
     expect(page.url()).not.toContain('token');
 
     await page.getByRole('button', { name: 'New run' }).click();
@@ -54,14 +49,14 @@ describe.skipIf(!hasBrowser)('the dashboard of a server', () => {
   });
 
   it('is there again when the server was killed and started anew, with what waits', async () => {
-    const script = { name: 'run_script', args: { script: 'true' } };
+    const script = runScript('true');
     const running = await RunningClutch.open(turns({ calls: [script] }), ['--port', '0']);
     const run = await running.start('Do it');
     const approval = await running.pending(run);
     await running.server.stop('SIGKILL');
     await running.restart();
     const [address = ''] = /http:\S+\/ui#token=\S+/.exec(running.server.out) ?? [];
-    const { page } = await openDashboard(browser, { url: () => address });
+    const { page } = await openDashboard(browser(), { url: () => address });
     const card = page.getByRole('region', { name: /^Approval/ });
     await card.getByRole('button', { name: /^Approve/ }).click();
     expect((await running.over(run)).status).toBe('done');

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Gate, isGranted } from '../../../ts/clutch/gates/gate.js';
 import { listGates } from '../../../ts/clutch/gates/gate-rows.js';
 import { SqliteStorage } from '../../../ts/storage/sqlite.js';
-import { ScriptedModel, turns } from '../../unit/clutch/scripted-model.js';
+import { runScript, ScriptedModel, turns } from '../../unit/clutch/scripted-model.js';
 import { type Compiled, compiled } from '../compiled.js';
 
 const program = join(import.meta.dirname, 'kill-process.mjs');
@@ -18,7 +18,7 @@ let sources: Compiled;
 let model: ScriptedModel;
 beforeAll(async () => {
   sources = compiled(parts);
-  const script = { name: 'run_script', args: { script: 'echo done >> effects' } };
+  const script = runScript('echo done >> effects');
   model = await ScriptedModel.start(turns({ text: 'I do it.', calls: [script] }));
 });
 afterAll(async () => {

@@ -5,7 +5,7 @@ import { openClutch } from '../../../ts/clutch/open-clutch.js';
 import { PostgresStorage } from '../../../ts/storage/postgres.js';
 import { type PostgresServer, startPostgres } from '../../servers/postgres.js';
 import { TestClutch } from '../../unit/clutch/open-test-clutch.js';
-import { turns } from '../../unit/clutch/scripted-model.js';
+import { runScript, turns } from '../../unit/clutch/scripted-model.js';
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -15,7 +15,7 @@ afterAll(() => server?.close());
 
 const script = turns({
   text: 'I make it.',
-  calls: [{ name: 'run_script', args: { script: 'echo made >> made' } }],
+  calls: [runScript('echo made >> made')],
 });
 
 function open(schema: string): Promise<TestClutch> {
@@ -66,10 +66,7 @@ it('a server that crashes at a gate and comes back loses neither the run nor the
 
 it('what a model and a client make of names and ids is no fault of the database', async () => {
   const test = await TestClutch.open(
-    turns(
-      { calls: [{ name: 'no\u0000such', args: {} }], text: 'a\u0000b' },
-      { calls: [{ name: 'run_script', args: { script: 'true' } }] },
-    ),
+    turns({ calls: [{ name: 'no\u0000such', args: {} }], text: 'a\u0000b' }, { calls: [runScript('true')] }),
     {},
     () => new PostgresStorage({ url: server.url, schema: 'odd_names' }),
   );

@@ -6,9 +6,7 @@ import type { EventType } from '../../../ts/clutch/events/event.js';
 import { SqliteStorage } from '../../../ts/storage/sqlite.js';
 import { FlakyStorage } from './flaky-storage.js';
 import { TestClutch } from './open-test-clutch.js';
-import { type Script, turns } from './scripted-model.js';
-
-const script = (text: string) => ({ name: 'run_script', args: { script: text } });
+import { runScript, type Script, turns } from './scripted-model.js';
 
 /** Fails in one way after another, and then says that it rains. */
 function failing(...ways: readonly Exclude<ReturnType<Script>, object>[]): Script {
@@ -77,7 +75,7 @@ describe('a database that is away for a while', () => {
       storage = new FlakyStorage(new SqliteStorage({ path: join(folder, 'clutch.db') }));
       return storage;
     };
-    const test = await TestClutch.open(turns({ calls: [script('touch made')] }), {}, made);
+    const test = await TestClutch.open(turns({ calls: [runScript('touch made')] }), {}, made);
     const { id } = await test.start('Go');
     const gate = await test.gate();
     if (storage) storage.isAway = true;
@@ -92,10 +90,11 @@ describe('a database that is away for a while', () => {
 });
 
 describe('a clutch that is closed and opened again', () => {
-  it('goes on with a run that waits, and its gate is as it was', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('touch made')] }));
+  it.each([0, 5000])('in %i ms goes on with a run that waits, and its gate is as it was', async (graceMs) => {
+    const test = await TestClutch.open(turns({ calls: [runScript('touch made')] }), { graceMs });
     const { id } = await test.start('Go');
     const before = await test.gate();
+    await expect.poll(async () => (await test.clutch.run(id)).status).toBe('awaiting_approval');
     await test.clutch.close();
     await test.reopen();
     expect(await test.gate()).toEqual(before);
@@ -107,7 +106,7 @@ describe('a clutch that is closed and opened again', () => {
   it('lets a script that is running come to its end', async () => {
     const test = await TestClutch.open(
       turns({
-        calls: [script('echo began > began; while [ ! -e go ]; do sleep 0.05; done; echo made >> made')],
+        calls: [runScript('echo began > began; while [ ! -e go ]; do sleep 0.05; done; echo made >> made')],
       }),
       { graceMs: 20_000 },
     );
@@ -124,7 +123,7 @@ describe('a clutch that is closed and opened again', () => {
   });
 
   it('asks a person about a script that it had to end, and does not repeat it by itself', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('echo began >> began; sleep 60')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('echo began >> began; sleep 60')] }));
     const { id } = await test.start('Go', { gate: 'none' });
     await expect.poll(() => existsSync(test.path('began'))).toBe(true);
     await test.clutch.close();
@@ -139,7 +138,7 @@ describe('a clutch that is closed and opened again', () => {
   });
 
   it('lets nobody wait for a run that it works on no more', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('true')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('true')] }));
     const { id } = await test.start('Go');
     await test.gate();
     const waiting = test.clutch.ended(id);

@@ -8,7 +8,7 @@ import { SqliteStorage } from '../../../ts/storage/sqlite.js';
 import { rows } from '../../../ts/storage/storage.js';
 import { WrappedStorage } from '../guard/wrapped-storage.js';
 import { TestClutch } from './open-test-clutch.js';
-import { roundOf, type Script, turns } from './scripted-model.js';
+import { roundOf, runScript, type Script, turns } from './scripted-model.js';
 
 /** Holds the n-th transaction that writes from now on. */
 function holdBefore(storage: WrappedStorage, n: number): { reached: Promise<void>; release: () => void } {
@@ -36,23 +36,6 @@ async function heldClutch(script: Script = turns()): Promise<{ storage: WrappedS
   return { storage, test };
 }
 
-const script = (text: string) => ({ name: 'run_script', args: { script: text } });
-
-describe('a close that leaves time', () => {
-  it('leaves a gate, and what waits at it, as they are', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('touch made')] }), { graceMs: 5000 });
-    const { id } = await test.start('Go');
-    const before = await test.gate();
-    await expect.poll(async () => (await test.clutch.run(id)).status).toBe('awaiting_approval');
-    await test.clutch.close();
-    await test.reopen();
-    expect(await test.gate()).toEqual(before);
-    await test.approve();
-    expect((await test.clutch.ended(id)).status).toBe('done');
-    expect(existsSync(test.path('made'))).toBe(true);
-  });
-});
-
 describe('a close while a run is being started', () => {
   it('leaves the run to whoever opens the clutch next', async () => {
     const { storage, test } = await heldClutch();
@@ -75,7 +58,7 @@ describe('a run that ends', () => {
   const spawn = { name: 'spawn_run', args: { prompt: 'Help' } };
   const parentAndChild: Script = (asked) => {
     const isParent = JSON.stringify(asked).includes('Go');
-    return roundOf(asked) > 0 ? { text: 'Done.' } : { calls: [isParent ? spawn : script('touch made')] };
+    return roundOf(asked) > 0 ? { text: 'Done.' } : { calls: [isParent ? spawn : runScript('touch made')] };
   };
 
   it('leaves no child behind, though the process ended before it could be told', async () => {
@@ -131,7 +114,7 @@ describe('a run that ends', () => {
 
 describe('a call that a person wants done again', () => {
   it('is not done a third time when the process ends once more', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('echo began >> began; sleep 60')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('echo began >> began; sleep 60')] }));
     const { id } = await test.start('Go', { gate: 'none' });
     await expect.poll(() => existsSync(test.path('began'))).toBe(true);
     await test.clutch.close();
@@ -188,7 +171,7 @@ describe('calls that are shown together', () => {
   it('are not made once the outputs of the run are used up, though they were let through', async () => {
     const read = { name: 'read_file', args: { path: 'long.txt' } };
     const test = await TestClutch.open(
-      turns({ calls: [...Array.from({ length: 63 }, () => read), script('touch made')] }),
+      turns({ calls: [...Array.from({ length: 63 }, () => read), runScript('touch made')] }),
     );
     test.write('long.txt', 'x'.repeat(8000));
     const { id } = await test.start('Go', { gate: 'step' });
@@ -201,7 +184,7 @@ describe('calls that are shown together', () => {
 
 describe('a database that can be read and not written', () => {
   it('is not asked to deny a gate over and over', async () => {
-    const { storage, test } = await heldClutch(turns({ calls: [script('touch made')] }));
+    const { storage, test } = await heldClutch(turns({ calls: [runScript('touch made')] }));
     let tries = 0;
     await test.start('Go', { gateTimeoutMs: 300 });
     const { id } = await test.gate();

@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../../ts/clutch/audit/verify.js';
 import { TestClutch } from './open-test-clutch.js';
-import { turns } from './scripted-model.js';
+import { runScript, turns } from './scripted-model.js';
 
-const script = (text: string) => ({ name: 'run_script', args: { script: text } });
 const write = (path: string, content: string) => ({ name: 'write_file', args: { path, content } });
 
 describe('a run', () => {
@@ -27,7 +26,7 @@ describe('a run', () => {
   });
 
   it('does nothing before a person has decided', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('touch made')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('touch made')] }));
     const { id } = await test.start('Make a file');
     const gate = await test.gate();
     expect(gate).toMatchObject({
@@ -44,7 +43,7 @@ describe('a run', () => {
   });
 
   it('runs what a person has made of a script, and keeps both', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('echo proposed > out')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('echo proposed > out')] }));
     const { id } = await test.start('Write');
     await test.approve({ script: 'echo edited > out' });
     await test.clutch.ended(id);
@@ -61,7 +60,7 @@ describe('a run', () => {
   });
 
   it('tells the model why a call was rejected', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('touch made')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('touch made')] }));
     const { id } = await test.start('Make a file');
     await test.reject('Files are made by hand here.');
     await test.clutch.ended(id);
@@ -70,7 +69,7 @@ describe('a run', () => {
   });
 
   it('is told that nobody decided in time', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('touch made')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('touch made')] }));
     const { id } = await test.start('Make a file', { gateTimeoutMs: 50 });
     expect((await test.clutch.ended(id)).status).toBe('done');
     expect(test.lastResults[0]).toContain('in time');
@@ -82,7 +81,7 @@ describe('a run', () => {
     const calls = [
       write('a.txt', 'one'),
       { name: 'read_file', args: { path: 'a.txt' } },
-      script('cat a.txt'),
+      runScript('cat a.txt'),
     ];
     const test = await TestClutch.open(turns({ calls }));
     const { id } = await test.start('Go', { gate: 'none' });
@@ -93,7 +92,7 @@ describe('a run', () => {
   });
 
   it('that always asks for tools is stopped after ten rounds', async () => {
-    const test = await TestClutch.open(() => ({ calls: [script('echo again >> count')] }));
+    const test = await TestClutch.open(() => ({ calls: [runScript('echo again >> count')] }));
     const { id } = await test.start('Go', { gate: 'none' });
     const run = await test.clutch.ended(id);
     expect(run).toMatchObject({ status: 'done', state: { rounds: 10, stopped: 'rounds' } });
@@ -139,7 +138,7 @@ describe('a run', () => {
 
   it('is told of files that have changed, in full up to 200 lines and as a diff beyond', async () => {
     const test = await TestClutch.open(
-      turns({ calls: [script('echo more >> short.txt; echo more >> long.txt')] }),
+      turns({ calls: [runScript('echo more >> short.txt; echo more >> long.txt')] }),
     );
     test.write('short.txt', 'line\n'.repeat(199));
     test.write('long.txt', 'line\n'.repeat(200));
@@ -168,7 +167,11 @@ describe('a run', () => {
 
   it('need not ask again for what a person has allowed for the folder', async () => {
     const test = await TestClutch.open(
-      turns({ calls: [write('a.txt', '1')] }, { calls: [write('b.txt', '2')] }, { calls: [script('true')] }),
+      turns(
+        { calls: [write('a.txt', '1')] },
+        { calls: [write('b.txt', '2')] },
+        { calls: [runScript('true')] },
+      ),
     );
     const { id } = await test.start('Go');
     const { id: gate, revision } = await test.gate();
@@ -183,7 +186,7 @@ describe('a run', () => {
   });
 
   it('has its model call the tool that is named first, and then what it likes', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('true')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('true')] }));
     const { id } = await test.start('Go', { gate: 'none', firstTool: 'run_script' });
     await test.clutch.ended(id);
     const forced = { type: 'function', function: { name: 'run_script' } };
@@ -196,7 +199,7 @@ describe('a run', () => {
   it('waits for nobody else: others go on while it is at a gate', async () => {
     const test = await TestClutch.open((asked) => {
       const isHeld = asked.some(({ content }) => content === 'Held');
-      return isHeld ? { calls: [script('true')] } : { text: 'one two three', pace: 5 };
+      return isHeld ? { calls: [runScript('true')] } : { text: 'one two three', pace: 5 };
     });
     await test.start('Held');
     await test.gate();
@@ -220,7 +223,7 @@ describe('a run', () => {
 
 describe('a step', () => {
   it('shows all that a round would change at one gate, and runs it as it was edited', async () => {
-    const calls = [write('a.txt', 'one'), { name: 'list_files', args: {} }, script('echo two > b.txt')];
+    const calls = [write('a.txt', 'one'), { name: 'list_files', args: {} }, runScript('echo two > b.txt')];
     const test = await TestClutch.open(turns({ calls }));
     const { id } = await test.start('Go', { gate: 'step' });
     const gate = await test.gate();
@@ -240,7 +243,7 @@ describe('a step', () => {
   });
 
   it('that is rejected changes nothing', async () => {
-    const test = await TestClutch.open(turns({ calls: [write('a.txt', 'one'), script('touch b.txt')] }));
+    const test = await TestClutch.open(turns({ calls: [write('a.txt', 'one'), runScript('touch b.txt')] }));
     const { id } = await test.start('Go', { gate: 'step' });
     await test.reject('Not now');
     await test.clutch.ended(id);
@@ -251,7 +254,7 @@ describe('a step', () => {
 
 describe('abort', () => {
   it('ends a run at its gate, and the gate', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('touch made')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('touch made')] }));
     const { id } = await test.start('Go');
     const gate = await test.gate();
     await test.clutch.abort(id, 'eve');
@@ -263,7 +266,7 @@ describe('abort', () => {
 
   it('ends the script that is running', async () => {
     const test = await TestClutch.open(
-      turns({ calls: [script('echo began > began; sleep 60; touch made')] }),
+      turns({ calls: [runScript('echo began > began; sleep 60; touch made')] }),
     );
     const { id } = await test.start('Go', { gate: 'none' });
     await expect.poll(() => existsSync(test.path('began'))).toBe(true);
@@ -274,7 +277,7 @@ describe('abort', () => {
   });
 
   it('at a gate ends the whole run', async () => {
-    const test = await TestClutch.open(turns({ calls: [script('touch made')] }));
+    const test = await TestClutch.open(turns({ calls: [runScript('touch made')] }));
     const { id } = await test.start('Go');
     const gate = await test.gate();
     await test.clutch.gates.decide(gate.id, { decision: 'abort', revision: 1, by: 'eve' });
@@ -285,7 +288,7 @@ describe('abort', () => {
 describe('secrets', () => {
   it('are in no file of the audit, wherever they come from', async () => {
     const planted = 'correct-horse-battery-staple';
-    const calls = [write('notes.txt', `remember ${planted}`), script(`echo ${planted}; cat notes.txt`)];
+    const calls = [write('notes.txt', `remember ${planted}`), runScript(`echo ${planted}; cat notes.txt`)];
     const test = await TestClutch.open(turns({ text: `I know ${planted}.`, calls }), { secrets: [planted] });
     const { id } = await test.start(`The word is ${planted}`, { gate: 'none' });
     await test.clutch.ended(id);
@@ -304,7 +307,7 @@ describe('secrets', () => {
   it('of the environment do not reach scripts', async () => {
     process.env.STOMP_TEST_API_KEY = 'planted-in-the-environment';
     try {
-      const test = await TestClutch.open(turns({ calls: [script('env')] }));
+      const test = await TestClutch.open(turns({ calls: [runScript('env')] }));
       const { id } = await test.start('Go', { gate: 'none' });
       await test.clutch.ended(id);
       expect(test.lastResults[0]).toContain('PATH=');

@@ -7,6 +7,11 @@ export interface ScriptedCall {
   readonly args: object | string;
 }
 
+/** The call that most tests are about. */
+export function runScript(script: string): ScriptedCall {
+  return { name: 'run_script', args: { script } };
+}
+
 /** What the model says in one round. */
 export interface Turn {
   readonly text?: string;

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Ticket } from '../../../ts/clutch/runs/run.js';
 import { TestClutch } from './open-test-clutch.js';
-import { type ChatMessage, roundOf, turns } from './scripted-model.js';
+import { type ChatMessage, roundOf, runScript, turns } from './scripted-model.js';
 
 const ticket = (id: string, dependsOn: string[] = []): Ticket => ({
   id,
@@ -69,7 +69,7 @@ describe('a track', () => {
   });
 
   it('ends with all its runs and gates when it is aborted', async () => {
-    const call = { name: 'run_script', args: { script: 'touch made' } };
+    const call = runScript('touch made');
     const test = await TestClutch.open(turns({ calls: [call] }));
     const { id } = await test.clutch.start({ tickets: [ticket('build'), ticket('check')] });
     await test.approve();

@@ -1,9 +1,9 @@
 /** Asks a running server about its runs, as the person who decides. */
 import type { Settings } from '../../config/index.js';
-import { isStompErrorCode, StompError } from '../../errors.js';
+import { StompError } from '../../errors.js';
 import { readKeyFile } from '../../serve/access/key-file.js';
 import { findApproverToken } from '../approver-token.js';
-import { serverUrl } from '../running-server.js';
+import { errorIn, serverUrl } from '../running-server.js';
 
 export class ClutchClient {
   readonly url: string;
@@ -51,9 +51,6 @@ async function approverKey({ apiKeyFile }: Settings): Promise<string | undefined
 }
 
 async function refusal(response: Response): Promise<StompError> {
-  const body = (await response.json().catch(() => undefined)) as
-    | { error?: { code?: unknown; message?: unknown } }
-    | undefined;
-  const { code, message = `The server answers with ${response.status}.` } = body?.error ?? {};
-  return new StompError(isStompErrorCode(code) ? code : 'NOT_FOUND', String(message));
+  const { code, message } = errorIn(await response.json().catch(() => undefined));
+  return new StompError(code ?? 'NOT_FOUND', message ?? `The server answers with ${response.status}.`);
 }
