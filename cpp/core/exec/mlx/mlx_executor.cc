@@ -90,7 +90,7 @@ void MlxExecutor::load(
     const std::function<void(double)>& progress) {
   dtype_ = compute_dtype(device_, *model);
   kv_ = kv_format(options_.kv_bits, model->config.head_dim, dtype_);
-  vocab_size_ = model->config.vocab_size;
+  config_ = model->config;
   ops_.emplace(graph_, model->config, dtype_);
   decoder_.emplace(*ops_, *model, [&](int done, int total) {
     if (progress) {
@@ -109,7 +109,8 @@ void MlxExecutor::allocate_pool(
         "take what info() says of them");
   }
   pool_.emplace(graph_, spec, blocks_per_group, dtype_, device_.in_place());
-  ops_->use_pool(*pool_);
+  attention_ = make_stock_attention(graph_, config_, *pool_);
+  ops_->use_pool(*pool_, *attention_);
 }
 
 KvPool& MlxExecutor::pool() {
@@ -173,7 +174,7 @@ Ticket MlxExecutor::submit(const Step& step) {
       step,
       pool.spec(),
       pool.blocks_per_group(),
-      vocab_size_,
+      config_.vocab_size,
       options_.max_step_tokens);
   Pending pending;
   pending.wanted = plan.wanted;
@@ -241,8 +242,8 @@ void MlxExecutor::read(const Pending& step, StepResult& out) {
     out.tokens[i] = static_cast<int32_t>(*tokens++);
     if (wanted.output >= Output::kLogits) {
       out.logits[i] = logits.subspan(
-          size_t(wanted.first) * vocab_size_,
-          size_t(wanted.size) * vocab_size_);
+          size_t(wanted.first) * config_.vocab_size,
+          size_t(wanted.size) * config_.vocab_size);
     }
   }
 }

@@ -67,7 +67,8 @@ class MlxExecutor : public Executor {
   std::optional<MlxOps> ops_;
   std::optional<Decoder<MlxOps>> decoder_;
   std::optional<KvPool> pool_;
-  int vocab_size_ = 0;
+  std::unique_ptr<Attention> attention_;
+  ModelConfig config_;
   Ticket last_ticket_ = kNoTicket;
   std::deque<Pending> pending_; // submitted, not collected; oldest first
   Array last_logits_;           // what the last StepResult points into
