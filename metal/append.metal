@@ -87,7 +87,8 @@ template <typename T>
     const float4 steps = metal::rint((halves - how.bias) / how.scale);
     const float top = kv_bits == 8 ? 255.0f : 15.0f;
     if (there) {
-      const float4 code = metal::min(metal::max(steps, 0.0f), top);
+      const float4 code =
+          metal::min(metal::max(steps, float4(0.0f)), float4(top));
       write_codes(elements, to * chunks + chunk, uint4(code));
     }
     const int within = chunk * kChunk;

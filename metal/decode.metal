@@ -96,9 +96,9 @@ template <typename T>
     device float4* partial_out [[buffer(9)]], // (rows, n_heads, splits, dim)
     device float2* partial_sum [[buffer(10)]], // (rows, n_heads, splits)
     constant paged::AttendParams& params [[buffer(11)]],
-    threadgroup float4* shared_queries [[threadgroup(0)]], // (heads, dim)
-    threadgroup float4* shared_out [[threadgroup(1)]], // (simds, heads, dim)
-    threadgroup float4* shared_sum [[threadgroup(2)]], // (simds, 2)
+    threadgroup float4* shared_queries PAGED_SHARED(0), // (heads, dim)
+    threadgroup float4* shared_out PAGED_SHARED(1), // (simds, heads, dim)
+    threadgroup float4* shared_sum PAGED_SHARED(2), // (simds, 2)
     uint3 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]],

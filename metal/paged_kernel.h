@@ -82,8 +82,10 @@ inline float4 lane_sum(float4 x, ushort lowest, ushort highest) {
   return x;
 }
 
-// Makes a kernel known to the host by a name of its own for each type.
+// What a C++ compiler has to be told in words of its own: threadgroup memory by
+// its index, and that the host knows a kernel by a name for each type.
 #ifdef __METAL_VERSION__
+#define PAGED_SHARED(index) [[threadgroup(index)]]
 #define PAGED_KERNEL(name, kernel_of, ...)         \
   template [[host_name(name)]] [[kernel]] decltype( \
       kernel_of<__VA_ARGS__>) kernel_of<__VA_ARGS__>;

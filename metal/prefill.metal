@@ -105,8 +105,8 @@ template <typename T>
     const device T* sinks [[buffer(10)]], // (n_heads)
     device T* out [[buffer(11)]],         // (N, n_heads, head_dim)
     constant paged::AttendParams& params [[buffer(12)]],
-    threadgroup float4* staged_keys [[threadgroup(0)]], // (tile_keys, dim)
-    threadgroup float4* staged_values [[threadgroup(1)]],
+    threadgroup float4* staged_keys PAGED_SHARED(0), // (tile_keys, dim)
+    threadgroup float4* staged_values PAGED_SHARED(1),
     uint3 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]],
