@@ -30,6 +30,31 @@ PAGED_KERNEL("block_copy_2", block_copy, ushort)
 PAGED_KERNEL("block_copy_4", block_copy, uint)
 PAGED_KERNEL("block_copy_16", block_copy, uint4)
 
+/// Tokens as a plane keeps them, to slots of it: threadgroup (x, row).
+template <typename Unit>
+[[kernel]] void rows_put(
+    const device Unit* rows [[buffer(0)]], // (rows, token_units)
+    const device int* slots [[buffer(1)]],
+    device Unit* plane [[buffer(2)]], // (slots, token_units)
+    constant paged::CopyParams& params [[buffer(3)]],
+    uint3 group [[threadgroup_position_in_grid]],
+    uint thread_index [[thread_index_in_threadgroup]],
+    uint lane [[thread_index_in_simdgroup]],
+    uint simd [[simdgroup_index_in_threadgroup]],
+    uint simds [[simdgroups_per_threadgroup]]) {
+  const device Unit* from = rows + size_t(group.y) * params.token_units;
+  device Unit* to = plane + size_t(slots[group.y]) * params.token_units;
+  for (int i = int(group.x * simds * kLanes + thread_index);
+       i < params.token_units;
+       i += params.stride) {
+    to[i] = from[i];
+  }
+}
+
+PAGED_KERNEL("rows_put_2", rows_put, ushort)
+PAGED_KERNEL("rows_put_4", rows_put, uint)
+PAGED_KERNEL("rows_put_16", rows_put, uint4)
+
 /// Tokens of one sequence, as elements whatever the pool keeps: a SIMD-group
 /// reads one head of one token.
 template <typename T>

@@ -22,7 +22,7 @@ struct BlockMove {
 
 struct CopyParams {
   int token_units; // units that a token takes in the plane
-  int stride;      // threads that share a move
+  int stride;      // threads that share a move, or a row
 };
 
 /// Tokens [begin, begin + tokens) of those in the blocks given.

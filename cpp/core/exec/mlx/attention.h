@@ -32,6 +32,13 @@ class Attention {
       const Array& sinks) = 0;
 };
 
+/// All spans of a step at once, by kernels that follow block tables.
+/// REQUIRES: `kernels` outlives it, and were made for the pool.
+std::unique_ptr<Attention> make_paged_attention(
+    const ModelConfig& config,
+    const ModelCacheSpec& spec,
+    const PagedKernels& kernels);
+
 /// Span by span, each over its keys gathered from their blocks.
 /// REQUIRES: `pool` outlives it.
 std::unique_ptr<Attention> make_stock_attention(

@@ -28,6 +28,7 @@ constexpr int kLeastSplitTokens = 256;
 constexpr const char* kAppendBuffers[] = {
     "rows", "slots", "elements", "scales", "biases", "params"};
 constexpr const char* kCopyBuffers[] = {"moves", "plane", "params"};
+constexpr const char* kPutBuffers[] = {"rows", "slots", "plane", "params"};
 constexpr const char* kGatherBuffers[] = {
     "elements", "scales", "biases", "blocks", "out", "params"};
 constexpr const char* kDecodeBuffers[] = {
@@ -106,6 +107,29 @@ paged::AttendParams params_of(const Attention& attention) {
 /// A SIMD-group for each unit.
 Groups groups_of_units(int units) {
   return {ceil_div(units, kUnitThreads / kLanes), 1, 1};
+}
+
+/// Threads copy `items` pieces of up to `most_tokens` tokens, in the largest
+/// unit that divides what a token takes.
+Planned<paged::CopyParams> plan_units(
+    const CacheShape& cache,
+    const char* kernel,
+    BufferNames buffers,
+    size_t token_bytes,
+    int most_tokens,
+    int items) {
+  const int unit = token_bytes % 16 == 0 ? 16 : token_bytes % 4 == 0 ? 4 : 2;
+  const int token_units = static_cast<int>(token_bytes) / unit;
+  const int groups = std::max(
+      1, ceil_div(most_tokens * token_units, kCopyThreads * kCopyUnitsOfThread));
+  return {
+      {.function = kernel + std::to_string(unit),
+       .constants = constants_of(cache),
+       .groups = {groups, items, 1},
+       .threads = kCopyThreads,
+       .threadgroup_bytes = {},
+       .buffers = buffers},
+      {.token_units = token_units, .stride = groups * kCopyThreads}};
 }
 
 int longest_of(std::span<const paged::DecodeRow> rows) {
@@ -192,18 +216,18 @@ Planned<paged::CopyParams> plan_copy(
   for (const paged::BlockMove& move : moves) {
     most_tokens = std::max(most_tokens, move.tokens);
   }
-  const int unit = token_bytes % 16 == 0 ? 16 : token_bytes % 4 == 0 ? 4 : 2;
-  const int token_units = static_cast<int>(token_bytes) / unit;
-  const int groups = std::max(
-      1, ceil_div(most_tokens * token_units, kCopyThreads * kCopyUnitsOfThread));
-  return {
-      {.function = "block_copy_" + std::to_string(unit),
-       .constants = constants_of(cache),
-       .groups = {groups, static_cast<int>(moves.size()), 1},
-       .threads = kCopyThreads,
-       .threadgroup_bytes = {},
-       .buffers = kCopyBuffers},
-      {.token_units = token_units, .stride = groups * kCopyThreads}};
+  return plan_units(
+      cache,
+      "block_copy_",
+      kCopyBuffers,
+      token_bytes,
+      most_tokens,
+      static_cast<int>(moves.size()));
+}
+
+Planned<paged::CopyParams>
+plan_put(const CacheShape& cache, size_t token_bytes, int rows) {
+  return plan_units(cache, "rows_put_", kPutBuffers, token_bytes, 1, rows);
 }
 
 Planned<paged::GatherParams>

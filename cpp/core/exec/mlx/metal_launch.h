@@ -100,6 +100,12 @@ Planned<paged::CopyParams> plan_copy(
     size_t token_bytes,
     std::span<const paged::BlockMove> moves);
 
+/// Tokens as a plane keeps them, `token_bytes` each, to slots of it.
+/// Buffers: rows, slots, plane, params.
+/// REQUIRES: rows > 0; token_bytes even; slots distinct.
+Planned<paged::CopyParams>
+plan_put(const CacheShape& cache, size_t token_bytes, int rows);
+
 /// Tokens [begin, begin + tokens) of those in a list of blocks to
 /// out (kv_heads, tokens, head_dim), as elements.
 /// Buffers: elements, scales, biases, blocks, out, params.

@@ -115,10 +115,10 @@ void allocate(core::array& array) {
 }
 
 core::array scratch(size_t bytes) {
-  return {
+  return core::array(
       core::allocator::malloc(bytes),
       core::Shape{static_cast<int>(bytes / sizeof(float))},
-      core::float32};
+      core::float32);
 }
 
 metal::Element element_of(const core::array& array) {
