@@ -217,10 +217,26 @@ export interface NativeEngine {
 /** GGUF metadata in file order; integers and booleans arrive as numbers. */
 export type GgufMetadata = Record<string, number | string | number[] | string[]>;
 
+/** One shape that kernels were tried with. */
+export interface NativeKernelCheck {
+  readonly name: string;
+  /** Empty: as it should be. */
+  readonly failure: string;
+  /** The largest, as a share of the largest result. */
+  readonly difference: number;
+  /** Of one layer's attention. */
+  readonly microseconds: number;
+}
+
 export interface NativeBinding {
   readonly version: string;
   /** Instruction sets of this CPU that the kernels know, best last. */
   cpuFeatures(): string[];
+  /**
+   * Tries the MLX executor's own kernels against MLX's operations on a device; none where it has none for it.
+   * @throws EXECUTOR_UNAVAILABLE
+   */
+  checkKernels(mlxLibrary: string, device: string): NativeKernelCheck[];
   readGgufMetadata(path: string): GgufMetadata;
   /**
    * Takes an agent of the model with that fingerprint out of a cache folder that no engine uses; false: it is not there.

@@ -645,6 +645,14 @@ export const SETTINGS = [
     commands: ['keys'],
   },
   {
+    name: 'gpu',
+    toml: 'doctor.gpu',
+    type: 'boolean',
+    default: false,
+    doc: "Try the GPU kernels against MLX's own operations, and print a table to paste into a report",
+    commands: ['doctor'],
+  },
+  {
     name: 'once',
     toml: 'locks.once',
     type: 'boolean',

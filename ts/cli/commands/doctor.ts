@@ -13,6 +13,7 @@ import { packageVersion } from '../../version.js';
 import type { Command, Invocation } from '../command.js';
 import { print } from '../terminal.js';
 import { formatBytes } from '../units.js';
+import { examineGpu } from './gpu-check.js';
 import { isDownloaded } from './models.js';
 
 export const doctor: Command = {
@@ -47,6 +48,7 @@ const CHECKS: readonly (readonly [
 ];
 
 async function examine({ settings, terminal }: Invocation): Promise<number> {
+  if (settings.gpu) return examineGpu(terminal);
   let broken = 0;
   for (const [what, check] of CHECKS) {
     const { state, detail } = await examined(check, settings);
