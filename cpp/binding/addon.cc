@@ -62,10 +62,9 @@ Napi::Value check_kernels(const Napi::CallbackInfo& info) {
   const std::string library = info[0].As<Napi::String>().Utf8Value();
   ExecutorOptions options;
   options.device = info[1].As<Napi::String>().Utf8Value();
-  std::future<std::vector<KernelCheck>> checks =
-      std::async(std::launch::async, [&] {
-        return make_mlx_executor(options, library)->check_kernels();
-      });
+  std::future<std::vector<KernelCheck>> checks = std::async(
+      std::launch::async,
+      [&] { return make_mlx_executor(options, library)->check_kernels(); });
   try {
     Napi::Array list = Napi::Array::New(env);
     for (const KernelCheck& check : checks.get()) {

@@ -145,9 +145,7 @@ class Executor {
 
   /// Tries the executor's own kernels against stock operations; empty where it
   /// has none.
-  virtual std::vector<KernelCheck> check_kernels() {
-    return {};
-  }
+  virtual std::vector<KernelCheck> check_kernels() { return {}; }
 
   /// Ordered with respect to steps: takes effect after those submitted before
   /// and ahead of those submitted later.

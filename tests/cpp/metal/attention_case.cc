@@ -231,12 +231,14 @@ void AttentionCase::check_row(
   for (int d = 0; d < dim; d++) {
     double expected = 0;
     for (int p = first; p < end; p++) {
-      expected += scores[p - first] / total * values_->value(slot(p), kv_head, d);
+      expected +=
+          scores[p - first] / total * values_->value(slot(p), kv_head, d);
     }
     const double actual =
         result[(size_t(query) * attention_.n_heads + head) * dim + d];
     const double allowed =
-        1.01 * rounding_of(attention_.cache.element) * std::abs(expected) + 2e-5;
+        1.01 * rounding_of(attention_.cache.element) * std::abs(expected) +
+        2e-5;
     if (!(std::abs(actual - expected) <= allowed)) {
       std::ostringstream s;
       s << "sequence " << sequence << ", row " << row << ", head " << head
@@ -262,8 +264,7 @@ AttentionCase random_case(Random& random) {
   attention.n_heads = attention.cache.kv_heads * random.integer(1, 8);
   attention.sinks = random.chance(3);
   attention.window = random.chance(3) ? random.integer(1, 150) : 0;
-  attention.scale =
-      1 / std::sqrt(static_cast<float>(attention.cache.head_dim));
+  attention.scale = 1 / std::sqrt(static_cast<float>(attention.cache.head_dim));
   std::vector<SequenceRows> sequences(random.integer(1, 4));
   for (SequenceRows& sequence : sequences) {
     sequence.past = random.integer(0, 3 * attention.cache.block_tokens);

@@ -51,8 +51,9 @@ class AttentionCase {
  private:
   void place_sequence(Random& random, const SequenceRows& sequence);
   stomp::mlx_exec::StepPlan plan() const;
-  void
-  run_decode(const stomp::mlx_exec::metal::AttendTables& tables, const Way& way);
+  void run_decode(
+      const stomp::mlx_exec::metal::AttendTables& tables,
+      const Way& way);
   void run_prefill(
       const stomp::mlx_exec::metal::AttendTables& tables,
       const Way& way);

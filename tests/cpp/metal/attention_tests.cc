@@ -25,7 +25,9 @@ void for_seeds(int first, int n, Body body) {
 }
 
 constexpr Order kOrders[] = {
-    Order::kForward, Order::kBackward, Order::kShuffled};
+    Order::kForward,
+    Order::kBackward,
+    Order::kShuffled};
 
 bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
   return std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;

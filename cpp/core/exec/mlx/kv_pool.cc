@@ -97,10 +97,10 @@ KvPool::put(int layer, Part part, const Planes& packed, const Array& slots) {
   Planes value;
   for (size_t i = 0; i < packed.size(); i++) {
     value.push_back(
-        kernels_        ? kernels_->put(target[i], packed[i], slots)
-            : in_place_ ? append_in_place(graph_, target[i], packed[i], slots)
-                        : append_by_scatter(
-                              graph_, target[i], packed[i], slots));
+        kernels_ ? kernels_->put(target[i], packed[i], slots)
+            : in_place_
+            ? append_in_place(graph_, target[i], packed[i], slots)
+            : append_by_scatter(graph_, target[i], packed[i], slots));
   }
   return becomes(layer, part, std::move(value));
 }

@@ -42,7 +42,9 @@ class KvPool {
   size_t bytes() const;
 
   /// The layer's planes as they are by now.
-  const Planes& value(int layer, Part part) const { return current(layer, part); }
+  const Planes& value(int layer, Part part) const {
+    return current(layer, part);
+  }
 
   /// The layer's planes with rows (N, kv_heads, dim) at slots (N).
   Planes append(int layer, Part part, const Array& rows, const Array& slots);

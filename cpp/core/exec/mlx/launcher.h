@@ -35,15 +35,16 @@ class Launcher {
   /// Hands a launch to the stream. Buffers that have a name which the launch
   /// does not know are left out; one that it knows but is not given is bound to
   /// the first. Throws std::exception when the kernel cannot be had.
-  virtual void
-  run(::mlx::core::Stream stream,
+  virtual void run(
+      ::mlx::core::Stream stream,
       const metal::Launch& launch,
       std::vector<Buffer> buffers,
       std::span<const std::byte> params) = 0;
 
   /// Keeps what only launches use until they are done.
-  virtual void
-  keep(::mlx::core::Stream stream, std::vector<::mlx::core::array> arrays) = 0;
+  virtual void keep(
+      ::mlx::core::Stream stream,
+      std::vector<::mlx::core::array> arrays) = 0;
 };
 
 /// Null where the device has no such kernels.

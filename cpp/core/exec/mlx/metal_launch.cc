@@ -25,12 +25,12 @@ constexpr int kEnoughGroups = 256;
 constexpr int kMostSplits = 64;
 constexpr int kLeastSplitTokens = 256;
 
-constexpr const char* kAppendBuffers[] = {
-    "rows", "slots", "elements", "scales", "biases", "params"};
+constexpr const char* kAppendBuffers[] =
+    {"rows", "slots", "elements", "scales", "biases", "params"};
 constexpr const char* kCopyBuffers[] = {"moves", "plane", "params"};
 constexpr const char* kPutBuffers[] = {"rows", "slots", "plane", "params"};
-constexpr const char* kGatherBuffers[] = {
-    "elements", "scales", "biases", "blocks", "out", "params"};
+constexpr const char* kGatherBuffers[] =
+    {"elements", "scales", "biases", "blocks", "out", "params"};
 constexpr const char* kDecodeBuffers[] = {
     "queries",
     "keys",
@@ -44,8 +44,8 @@ constexpr const char* kDecodeBuffers[] = {
     "partial_out",
     "partial_sum",
     "params"};
-constexpr const char* kCombineBuffers[] = {
-    "partial_out", "partial_sum", "rows", "sinks", "out", "params"};
+constexpr const char* kCombineBuffers[] =
+    {"partial_out", "partial_sum", "rows", "sinks", "out", "params"};
 constexpr const char* kPrefillBuffers[] = {
     "queries",
     "keys",
@@ -121,7 +121,8 @@ Planned<paged::CopyParams> plan_units(
   const int unit = token_bytes % 16 == 0 ? 16 : token_bytes % 4 == 0 ? 4 : 2;
   const int token_units = static_cast<int>(token_bytes) / unit;
   const int groups = std::max(
-      1, ceil_div(most_tokens * token_units, kCopyThreads * kCopyUnitsOfThread));
+      1,
+      ceil_div(most_tokens * token_units, kCopyThreads * kCopyUnitsOfThread));
   return {
       {.function = kernel + std::to_string(unit),
        .constants = constants_of(cache),
@@ -310,8 +311,9 @@ DecodePlan plan_decode(
   return plan;
 }
 
-Planned<paged::AttendParams>
-plan_prefill(const Attention& attention, int tiles) {
+Planned<paged::AttendParams> plan_prefill(
+    const Attention& attention,
+    int tiles) {
   const int head_dim = attention.cache.head_dim;
   // As tile_keys() in metal/prefill.metal has it.
   const int staged = (head_dim <= 128 ? 16 : 8) * head_dim * kFloatBytes;

@@ -101,14 +101,16 @@ class MetalLauncher : public Launcher {
   }
 
  private:
-  static void bind(core::metal::CommandEncoder& encoder, Buffer& buffer, int i) {
+  static void
+  bind(core::metal::CommandEncoder& encoder, Buffer& buffer, int i) {
     if (buffer.access == Access::kWrite) {
       encoder.set_output_array(buffer.array, i);
       return;
     }
     encoder.set_input_array(buffer.array, i);
     // MLX orders what comes after a write. A pool's blocks are written again
-    // after they were read, which it would not wait for: no array of its own is.
+    // after they were read, which it would not wait for: no array of its own
+    // is.
     if (buffer.access == Access::kReadShared) {
       encoder.register_output_array(buffer.array);
     }

@@ -36,8 +36,7 @@ class PagedAttention : public Attention {
         .window = spec_.groups[group].window,
         .sinks = !sinks.empty(),
         .scale = config_.query_scale()};
-    return kernels_.attend(
-        attention, tables_[group], q, keys, values, sinks);
+    return kernels_.attend(attention, tables_[group], q, keys, values, sinks);
   }
 
  private:

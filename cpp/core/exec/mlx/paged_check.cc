@@ -111,7 +111,8 @@ class Case {
       const int length = sequence.before + sequence.rows;
       Span span{
           .first = rows_, .size = sequence.rows, .length = length, .keys = {}};
-      SpanKeys keys{.first = 0, .begin = 0, .window = shape_.window, .blocks = {}};
+      SpanKeys keys{
+          .first = 0, .begin = 0, .window = shape_.window, .blocks = {}};
       if (shape_.window > 0) {
         keys.first = std::max(0, sequence.before + 1 - shape_.window);
       }
@@ -131,7 +132,8 @@ class Case {
     std::mt19937 engine(seed);
     std::normal_distribution<float> normal;
     std::vector<float> numbers(size_t(n) * heads * shape_.cache.head_dim);
-    std::generate(numbers.begin(), numbers.end(), [&] { return normal(engine); });
+    std::generate(
+        numbers.begin(), numbers.end(), [&] { return normal(engine); });
     return graph_.cast(
         graph_.reshape(
             Array::from_floats(numbers), {n, heads, shape_.cache.head_dim}),
@@ -240,7 +242,8 @@ KernelCheck check_kernels(
     Launcher& launcher,
     const CheckShape& shape,
     mlx_dtype dtype) {
-  KernelCheck check{.name = shape.name(), .failure = "", .difference = 0, .microseconds = 0};
+  KernelCheck check{
+      .name = shape.name(), .failure = "", .difference = 0, .microseconds = 0};
   try {
     const PagedKernels kernels(graph, launcher, shape.cache);
     Case both(graph, kernels, shape, dtype);

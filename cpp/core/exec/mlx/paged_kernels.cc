@@ -131,7 +131,10 @@ metal::Element element_of(const core::array& array) {
 
 constexpr const char* kPlaneNames[] = {"elements", "scales", "biases"};
 constexpr const char* kKeyNames[] = {"keys", "key_scales", "key_biases"};
-constexpr const char* kValueNames[] = {"values", "value_scales", "value_biases"};
+constexpr const char* kValueNames[] = {
+    "values",
+    "value_scales",
+    "value_biases"};
 
 /// Adds inputs [first, first + n), the planes of K or V.
 void add_planes(
@@ -150,11 +153,10 @@ template <typename Row>
 Array table(const std::vector<Row>& rows) {
   static_assert(sizeof(Row) % sizeof(int32_t) == 0);
   constexpr int fields = sizeof(Row) / sizeof(int32_t);
-  return rows.empty() ? Array()
-                      : Array::from_bytes(
-                            rows.data(),
-                            {static_cast<int>(rows.size()), fields},
-                            MLX_INT32);
+  return rows.empty()
+      ? Array()
+      : Array::from_bytes(
+            rows.data(), {static_cast<int>(rows.size()), fields}, MLX_INT32);
 }
 
 /// What attention is evaluated from: where its inputs are among all of them.
@@ -296,7 +298,8 @@ Array PagedKernels::copy(const Array& plane, std::span<const BlockCopy> copies)
     const {
   std::vector<paged::BlockMove> moves;
   for (const BlockCopy& copy : copies) {
-    moves.push_back({.src = copy.src, .dst = copy.dst, .tokens = copy.n_tokens});
+    moves.push_back(
+        {.src = copy.src, .dst = copy.dst, .tokens = copy.n_tokens});
   }
   const core::array& target = core_of(plane);
   const size_t token_bytes = target.nbytes() / target.shape(0);
@@ -400,11 +403,13 @@ Array PagedKernels::attend(
     allocate(outputs[0]);
     metal::Attention shape = attention;
     shape.cache.element = element_of(in[0]);
-    const std::vector<Buffer> buffers =
-        attend_buffers(where, in, outputs[0]);
+    const std::vector<Buffer> buffers = attend_buffers(where, in, outputs[0]);
     if (where.decode) {
       launch_decode(
-          launcher, stream, metal::plan_decode(shape, tables->host.rows), buffers);
+          launcher,
+          stream,
+          metal::plan_decode(shape, tables->host.rows),
+          buffers);
     }
     if (where.prefill) {
       const auto plan = metal::plan_prefill(

@@ -31,7 +31,8 @@ class PagedKernels {
   /// What a plane is with blocks copied. REQUIRES: no block is the target of
   /// two, or of one and the source of another.
   Array copy(const Array& plane, std::span<const BlockCopy> copies) const;
-  /// Tokens [begin, end) of those in `blocks` as (1, kv_heads, end - begin, dim).
+  /// Tokens [begin, end) of those in `blocks` as (1, kv_heads, end - begin,
+  /// dim).
   Array gather(
       const Planes& planes,
       const Array& blocks,
