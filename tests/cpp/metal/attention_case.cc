@@ -81,9 +81,8 @@ void AttentionCase::place_queries(Random& random, float size) {
 
 /// The first position that one at `position` sees.
 int AttentionCase::first_seen(int position) const {
-  return attention_.window > 0
-      ? std::max(0, position + 1 - attention_.window)
-      : 0;
+  return attention_.window > 0 ? std::max(0, position + 1 - attention_.window)
+                               : 0;
 }
 
 /// Blocks for what a sequence's rows see, tokens in those; what is before is
@@ -208,7 +207,8 @@ struct AttentionCase::Tokens {
   int n = 0;
   std::vector<double> keys, values;
 
-  const double* head_of(const std::vector<double>& of, int head, int dim) const {
+  const double* head_of(const std::vector<double>& of, int head, int dim)
+      const {
     return of.data() + size_t(head) * n * dim;
   }
 };
@@ -222,8 +222,7 @@ AttentionCase::Tokens AttentionCase::tokens_of(size_t sequence) const {
   for (int head = 0; head < cache.kv_heads; head++) {
     for (int i = 0; i < tokens.n; i++) {
       const int p = tokens.first + i;
-      const int slot =
-          blocks[p / cache.block_tokens] * cache.block_tokens +
+      const int slot = blocks[p / cache.block_tokens] * cache.block_tokens +
           p % cache.block_tokens;
       for (int d = 0; d < cache.head_dim; d++) {
         tokens.keys.push_back(keys_->value(slot, head, d));
@@ -247,8 +246,8 @@ std::vector<double> AttentionCase::weights_of(
       tokens.head_of(tokens.keys, head / attention_.ratio(), dim);
   std::vector<double> q(dim);
   for (int d = 0; d < dim; d++) {
-    q[d] = queries_->get(
-        size_t(query) * attention_.query_stride + head * dim + d);
+    q[d] =
+        queries_->get(size_t(query) * attention_.query_stride + head * dim + d);
   }
   std::vector<double> weights;
   for (int i = begin; i < end; i++) {
@@ -271,10 +270,7 @@ std::vector<double> AttentionCase::weights_of(
   return weights;
 }
 
-void AttentionCase::attend_row(
-    const Tokens& tokens,
-    int query,
-    int position) {
+void AttentionCase::attend_row(const Tokens& tokens, int query, int position) {
   const int dim = attention_.cache.head_dim;
   const int begin = first_seen(position) - tokens.first;
   const int end = position + 1 - tokens.first;
@@ -283,8 +279,8 @@ void AttentionCase::attend_row(
         tokens.head_of(tokens.values, head / attention_.ratio(), dim);
     const std::vector<double> weights =
         weights_of(tokens, query, head, begin, end);
-    double* out = expected_.data() +
-        (size_t(query) * attention_.n_heads + head) * dim;
+    double* out =
+        expected_.data() + (size_t(query) * attention_.n_heads + head) * dim;
     for (int i = begin; i < end; i++) {
       for (int d = 0; d < dim; d++) {
         out[d] += weights[i - begin] * values[size_t(i) * dim + d];
@@ -326,8 +322,7 @@ AttentionCase random_case(Random& random) {
   attention.n_heads = attention.cache.kv_heads * random.integer(1, 8);
   attention.sinks = random.chance(3);
   attention.window = random.chance(3) ? random.integer(1, 150) : 0;
-  attention.scale =
-      1 / std::sqrt(static_cast<float>(attention.cache.head_dim));
+  attention.scale = 1 / std::sqrt(static_cast<float>(attention.cache.head_dim));
   std::vector<SequenceRows> sequences(random.integer(1, 4));
   for (SequenceRows& sequence : sequences) {
     sequence.past = random.integer(0, 3 * attention.cache.block_tokens);

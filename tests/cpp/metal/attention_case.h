@@ -52,8 +52,9 @@ class AttentionCase {
   void place_sequence(Random& random, const SequenceRows& sequence);
   void place_queries(Random& random, float size);
   stomp::mlx_exec::StepPlan plan() const;
-  void
-  run_decode(const stomp::mlx_exec::metal::AttendTables& tables, const Way& way);
+  void run_decode(
+      const stomp::mlx_exec::metal::AttendTables& tables,
+      const Way& way);
   void run_prefill(
       const stomp::mlx_exec::metal::AttendTables& tables,
       const Way& way);

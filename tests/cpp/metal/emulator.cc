@@ -105,7 +105,7 @@ class FaultHandler {
     alternate.ss_sp = stack_.get();
     alternate.ss_size = kStackBytes;
     sigaltstack(&alternate, &old_stack_);
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigaction(SIGSEGV, &action, &old_segv_);
@@ -123,8 +123,8 @@ class FaultHandler {
   static constexpr size_t kStackBytes = 64 << 10;
   std::unique_ptr<std::byte[]> stack_;
   stack_t old_stack_{};
-  struct sigaction old_segv_ {};
-  struct sigaction old_bus_ {};
+  struct sigaction old_segv_{};
+  struct sigaction old_bus_{};
 };
 
 void Group::thread_body(void* argument) {
@@ -352,8 +352,7 @@ void run(const Kernel& kernel, const Dispatch& dispatch) {
   }
 }
 
-const std::byte*
-exchange(const void* value, size_t bytes, const Where& where) {
+const std::byte* exchange(const void* value, size_t bytes, const Where& where) {
   return group->exchange(value, bytes, where);
 }
 

@@ -49,7 +49,9 @@ bool says(const std::string& fault, const char* what) {
 }
 
 constexpr Order kOrders[] = {
-    Order::kForward, Order::kBackward, Order::kShuffled};
+    Order::kForward,
+    Order::kBackward,
+    Order::kShuffled};
 
 } // namespace
 
@@ -81,7 +83,8 @@ TEST("emulator: lanes in different SIMD-group functions are a fault") {
 TEST("emulator: reads beyond a buffer's guarded edge are a fault") {
   CHECK(says(fault_of("reads_past"), "0 bytes after the end of in"));
   CHECK(says(
-      fault_of("reads_before", Edge::kBegin), "4 bytes before the begin of in"));
+      fault_of("reads_before", Edge::kBegin),
+      "4 bytes before the begin of in"));
 }
 
 TEST("emulator: writes beyond either edge of a buffer are a fault") {

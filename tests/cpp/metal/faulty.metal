@@ -4,14 +4,13 @@
 
 using namespace metal;
 
-#define FAULTY_PARAMETERS                            \
-  const device float *in [[buffer(0)]],              \
-      device float *out [[buffer(1)]],               \
-      threadgroup float *shared PAGED_SHARED(0),     \
-      uint3 group [[threadgroup_position_in_grid]],  \
-      uint index [[thread_index_in_threadgroup]],    \
-      uint lane [[thread_index_in_simdgroup]],       \
-      uint simd [[simdgroup_index_in_threadgroup]],  \
+#define FAULTY_PARAMETERS                                                \
+  const device float *in [[buffer(0)]], device float *out [[buffer(1)]], \
+      threadgroup float *shared PAGED_SHARED(0),                         \
+      uint3 group [[threadgroup_position_in_grid]],                      \
+      uint index [[thread_index_in_threadgroup]],                        \
+      uint lane [[thread_index_in_simdgroup]],                           \
+      uint simd [[simdgroup_index_in_threadgroup]],                      \
       uint simds [[simdgroups_per_threadgroup]]
 
 inline uint other_end(uint index, uint simds) {

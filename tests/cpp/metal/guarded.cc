@@ -30,8 +30,8 @@ Guarded::Guarded(std::string name, size_t bytes, Edge edge)
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t inner = (bytes + page - 1) / page * page + page;
   map_bytes_ = inner + 2 * page;
-  void* map = mmap(
-      nullptr, map_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* map =
+      mmap(nullptr, map_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (map == MAP_FAILED) {
     throw std::bad_alloc();
   }

@@ -47,7 +47,11 @@ TEST("metal: rows of short spans attend alone, longer spans in tiles") {
   const std::vector<Span> spans = {
       span(0, 1, 40, {.blocks = {7, 3, 5}}),
       span(1, 20, 30, {.blocks = {2, 4}}),
-      span(21, 2, 50, {.first = 39, .begin = 32, .window = 10, .blocks = {9, 1}}),
+      span(
+          21,
+          2,
+          50,
+          {.first = 39, .begin = 32, .window = 10, .blocks = {9, 1}}),
   };
   const metal::AttendTables tables = metal::attend_tables(spans, 0, 3);
   CHECK_EQUAL(tables.rows.size(), 3u);

@@ -69,11 +69,7 @@ void Elements::set(size_t i, double x) {
   set_element(element_, memory_, i, x);
 }
 
-Planes::Planes(
-    const std::string& name,
-    CacheShape shape,
-    int slots,
-    Edge edge)
+Planes::Planes(const std::string& name, CacheShape shape, int slots, Edge edge)
     : shape_(shape),
       elements_(name, element_plane_bytes(shape, slots), edge),
       scales_(name + " scales", Element::kF16, scales_of(shape, slots), edge),

@@ -52,8 +52,8 @@ size_t bytes_of(Element element);
 class Elements {
  public:
   Elements(std::string name, Element element, size_t n, Edge edge)
-      : element_(element), memory_(std::move(name), n * bytes_of(element), edge) {
-  }
+      : element_(element),
+        memory_(std::move(name), n * bytes_of(element), edge) {}
   Guarded& memory() { return memory_; }
   double get(size_t i) const;
   void set(size_t i, double x);
@@ -122,10 +122,7 @@ void run_launch(
     const Buffers& buffers,
     Order order = Order::kForward) {
   run_launch(
-      launch,
-      guarded<Params>("params", {params}, Edge::kEnd),
-      buffers,
-      order);
+      launch, guarded<Params>("params", {params}, Edge::kEnd), buffers, order);
 }
 
 /// A shape that the kernels support, any of them.

@@ -50,9 +50,10 @@ const char* const kPosition[] = {
 void check_kernel(const std::string& text, const metal::Launch& launch) {
   const std::string& f = launch.function;
   const std::string kernel = f.substr(0, f.rfind('_'));
-  CHECK(text.find("PAGED_KERNEL_FOR_ELEMENTS(\"" + kernel + "\"") !=
-            std::string::npos ||
-        text.find("PAGED_KERNEL(\"" + f + "\"") != std::string::npos);
+  CHECK(
+      text.find("PAGED_KERNEL_FOR_ELEMENTS(\"" + kernel + "\"") !=
+          std::string::npos ||
+      text.find("PAGED_KERNEL(\"" + f + "\"") != std::string::npos);
   const std::vector<Parameter> all = parameters_of(text, kernel);
   const size_t buffers = launch.buffers.size();
   const size_t shared = launch.threadgroup_bytes.size();

@@ -25,11 +25,11 @@ constexpr int kEnoughGroups = 256;
 constexpr int kMostSplits = 64;
 constexpr int kLeastSplitTokens = 256;
 
-constexpr const char* kAppendBuffers[] = {
-    "rows", "slots", "elements", "scales", "biases", "params"};
+constexpr const char* kAppendBuffers[] =
+    {"rows", "slots", "elements", "scales", "biases", "params"};
 constexpr const char* kCopyBuffers[] = {"moves", "plane", "params"};
-constexpr const char* kGatherBuffers[] = {
-    "elements", "scales", "biases", "blocks", "out", "params"};
+constexpr const char* kGatherBuffers[] =
+    {"elements", "scales", "biases", "blocks", "out", "params"};
 constexpr const char* kDecodeBuffers[] = {
     "queries",
     "keys",
@@ -43,8 +43,8 @@ constexpr const char* kDecodeBuffers[] = {
     "partial_out",
     "partial_sum",
     "params"};
-constexpr const char* kCombineBuffers[] = {
-    "partial_out", "partial_sum", "rows", "sinks", "out", "params"};
+constexpr const char* kCombineBuffers[] =
+    {"partial_out", "partial_sum", "rows", "sinks", "out", "params"};
 constexpr const char* kPrefillBuffers[] = {
     "queries",
     "keys",
@@ -108,6 +108,12 @@ Groups groups_of_units(int units) {
   return {ceil_div(units, kUnitThreads / kLanes), 1, 1};
 }
 
+bool supports_codes(const CacheShape& cache) {
+  return (cache.bits == 8 || cache.bits == 4) &&
+      (cache.group == 64 || cache.group == 32) &&
+      cache.head_dim % cache.group == 0;
+}
+
 int longest_of(std::span<const paged::DecodeRow> rows) {
   int longest = 1;
   for (const paged::DecodeRow& row : rows) {
@@ -150,14 +156,9 @@ void add_span(
 } // namespace
 
 bool supports(const CacheShape& cache) {
-  const bool heads = cache.head_dim > 0 && cache.head_dim <= kMostHeadDim &&
-      cache.head_dim % 16 == 0;
-  if (!heads || cache.block_tokens < 1 || cache.bits == 16) {
-    return heads && cache.block_tokens >= 1;
-  }
-  return (cache.bits == 8 || cache.bits == 4) &&
-      (cache.group == 64 || cache.group == 32) &&
-      cache.head_dim % cache.group == 0;
+  const bool elements = cache.head_dim > 0 && cache.head_dim <= kMostHeadDim &&
+      cache.head_dim % 16 == 0 && cache.block_tokens > 0;
+  return elements && (cache.bits == 16 || supports_codes(cache));
 }
 
 std::array<FunctionConstant, 7> function_constants(const Constants& c) {
@@ -195,7 +196,8 @@ Planned<paged::CopyParams> plan_copy(
   const int unit = token_bytes % 16 == 0 ? 16 : token_bytes % 4 == 0 ? 4 : 2;
   const int token_units = static_cast<int>(token_bytes) / unit;
   const int groups = std::max(
-      1, ceil_div(most_tokens * token_units, kCopyThreads * kCopyUnitsOfThread));
+      1,
+      ceil_div(most_tokens * token_units, kCopyThreads * kCopyUnitsOfThread));
   return {
       {.function = "block_copy_" + std::to_string(unit),
        .constants = constants_of(cache),
@@ -286,8 +288,9 @@ DecodePlan plan_decode(
   return plan;
 }
 
-Planned<paged::AttendParams>
-plan_prefill(const Attention& attention, int tiles) {
+Planned<paged::AttendParams> plan_prefill(
+    const Attention& attention,
+    int tiles) {
   const int head_dim = attention.cache.head_dim;
   // As tile_keys() in metal/prefill.metal has it.
   const int staged = (head_dim <= 128 ? 16 : 8) * head_dim * kFloatBytes;

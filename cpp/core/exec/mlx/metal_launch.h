@@ -174,7 +174,8 @@ int choose_split_tokens(int longest, int groups_without_splits);
 /// A row's result depends on its own sequence and on which rows of it are in
 /// its tile; on other sequences it does not, to the bit. REQUIRES: tiles not
 /// empty.
-Planned<paged::AttendParams>
-plan_prefill(const Attention& attention, int tiles);
+Planned<paged::AttendParams> plan_prefill(
+    const Attention& attention,
+    int tiles);
 
 } // namespace stomp::mlx_exec::metal
