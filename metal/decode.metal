@@ -6,8 +6,8 @@
 /// What a lane holds of the tile's heads: of those chunks that are its own, and
 /// of those keys that its part of the SIMD-group has seen.
 struct Partial {
-  float4 top;   // by head: largest score
-  float4 total; // of the weights, exp(score - top)
+  float4 top;                                // by head: largest score
+  float4 total;                              // of the weights, exp(score - top)
   float4 out[kMaxTileHeads][kMaxPartChunks]; // weighted sum of values
 };
 
@@ -51,8 +51,7 @@ inline void add_value(
 #pragma unroll
       for (int h = 0; h < kMaxTileHeads; h++) {
         if (h < tile_heads) {
-          partial.out[h][i] =
-              partial.out[h][i] * shrink[h] + value * weight[h];
+          partial.out[h][i] = partial.out[h][i] * shrink[h] + value * weight[h];
         }
       }
     }
@@ -80,8 +79,131 @@ inline void join_parts(thread Partial& partial) {
   }
 }
 
-/// A threadgroup takes a row (z), the query heads of a tile (y), which share a
-/// KV head, and a split of the row's context (x).
+/// What a threadgroup takes: positions [begin, end) of a row's context, and
+/// query heads that share a KV head.
+struct DecodeTile {
+  paged::DecodeRow row;
+  int begin;
+  int end;
+  int kv_head;
+  int first_head;
+  int heads;
+};
+
+/// By the threadgroup's split (x), tile of heads (y) and row (z).
+inline DecodeTile tile_of(
+    paged::DecodeRow row,
+    constant paged::AttendParams& params,
+    uint3 group) {
+  DecodeTile tile;
+  tile.row = row;
+  tile.begin = row.first + int(group.x) * params.split_tokens;
+  tile.end = metal::min(tile.begin + params.split_tokens, row.end);
+  const int ratio = params.n_heads / params.kv_heads;
+  const int tiles = (ratio + tile_heads - 1) / tile_heads;
+  tile.kv_head = int(group.y) / tiles;
+  const int first = int(group.y) % tiles * tile_heads;
+  tile.first_head = tile.kv_head * ratio + first;
+  tile.heads = metal::min(tile_heads, ratio - first);
+  return tile;
+}
+
+/// The tile's queries, scaled, as (heads, dim); 0 for heads that it lacks.
+template <typename T>
+inline void stage_queries(
+    const device T* queries,
+    DecodeTile tile,
+    constant paged::AttendParams& params,
+    threadgroup float4* shared_queries,
+    int index,
+    int threads) {
+  const device vec<T, 4>* from = reinterpret_cast<const device vec<T, 4>*>(
+      queries + size_t(tile.row.query) * params.query_stride +
+      size_t(tile.first_head) * head_dim);
+  const int there = tile.heads * head_chunks();
+  for (int i = index; i < tile_heads * head_chunks(); i += threads) {
+    shared_queries[i] =
+        i < there ? float4(from[i]) * params.scale : float4(0.0f);
+  }
+}
+
+/// One key of each part of the SIMD-group, the first of them at `at`.
+template <typename T>
+inline void attend_keys(
+    thread Partial& partial,
+    KvPlanes<T> keys,
+    KvPlanes<T> values,
+    const device int* blocks,
+    const threadgroup float4* queries,
+    DecodeTile tile,
+    int kv_heads,
+    int at,
+    int lane) {
+  const int part_lane = lane % kParts;
+  const int token = at + lane / kParts;
+  // A part without a key of its own looks at the last one and drops it.
+  const bool there = token < tile.end;
+  const int offset = (there ? token : tile.end - 1) - tile.row.base;
+  const size_t row = slot_of(blocks, offset) * kv_heads + tile.kv_head;
+  const float4 scores = key_scores(keys, row, queries, part_lane);
+  const float4 top = there ? metal::max(partial.top, scores) : partial.top;
+  const float4 shrink = metal::exp(partial.top - top);
+  const float4 weight = there ? metal::exp(scores - top) : float4(0.0f);
+  partial.top = top;
+  partial.total = partial.total * shrink + weight;
+  add_value(partial, values, row, shrink, weight, part_lane);
+}
+
+/// What a SIMD-group has come to, for the others: out (heads, dim), and sum,
+/// the largest scores and the totals.
+inline void share_partial(
+    thread const Partial& partial,
+    threadgroup float4* out,
+    threadgroup float4* sum,
+    int lane) {
+  if (lane >= kParts) {
+    return; // all parts hold the same
+  }
+#pragma unroll
+  for (int h = 0; h < kMaxTileHeads; h++) {
+#pragma unroll
+    for (int i = 0; i < kMaxPartChunks; i++) {
+      const int chunk = lane + i * kParts;
+      if (h < tile_heads && chunk < head_chunks()) {
+        out[h * head_chunks() + chunk] = partial.out[h][i];
+      }
+    }
+  }
+  if (lane == 0) {
+    sum[0] = partial.top;
+    sum[1] = partial.total;
+  }
+}
+
+/// Chunk i of what all SIMD-groups have come to; its head's largest score and
+/// total in `stats`.
+inline float4 join_simds(
+    const threadgroup float4* shared_out,
+    const threadgroup float4* shared_sum,
+    int i,
+    int simds,
+    thread float2& stats) {
+  const int h = i / head_chunks();
+  float top = kLowest;
+  for (int s = 0; s < simds; s++) {
+    top = metal::max(top, shared_sum[2 * s][h]);
+  }
+  float4 out = 0.0f;
+  float total = 0.0f;
+  for (int s = 0; s < simds; s++) {
+    const float shrink = metal::exp(shared_sum[2 * s][h] - top);
+    out += shared_out[s * tile_heads * head_chunks() + i] * shrink;
+    total += shared_sum[2 * s + 1][h] * shrink;
+  }
+  stats = float2(top, total);
+  return out;
+}
+
 template <typename T>
 [[kernel]] void paged_decode(
     const device T* queries [[buffer(0)]], // (N, n_heads, head_dim)
@@ -93,104 +215,60 @@ template <typename T>
     const device half* value_biases [[buffer(6)]],
     const device paged::DecodeRow* rows [[buffer(7)]],
     const device int* block_ids [[buffer(8)]],
-    device float4* partial_out [[buffer(9)]], // (rows, n_heads, splits, dim)
+    device float4* partial_out [[buffer(9)]],  // (rows, n_heads, splits, dim)
     device float2* partial_sum [[buffer(10)]], // (rows, n_heads, splits)
     constant paged::AttendParams& params [[buffer(11)]],
     threadgroup float4* shared_queries PAGED_SHARED(0), // (heads, dim)
-    threadgroup float4* shared_out PAGED_SHARED(1), // (simds, heads, dim)
-    threadgroup float4* shared_sum PAGED_SHARED(2), // (simds, 2)
+    threadgroup float4* shared_out PAGED_SHARED(1),     // (simds, heads, dim)
+    threadgroup float4* shared_sum PAGED_SHARED(2),     // (simds, 2)
     uint3 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]],
     uint simd [[simdgroup_index_in_threadgroup]],
     uint simds [[simdgroups_per_threadgroup]]) {
-  const paged::DecodeRow row = rows[group.z];
-  const int split = int(group.x);
-  const int begin = row.first + split * params.split_tokens;
-  const int end = metal::min(begin + params.split_tokens, row.end);
-  if (begin >= end) {
+  const DecodeTile tile = tile_of(rows[group.z], params, group);
+  if (tile.begin >= tile.end) {
     return; // a split that only longer rows have
   }
-  const int ratio = params.n_heads / params.kv_heads;
-  const int tiles = (ratio + tile_heads - 1) / tile_heads;
-  const int kv_head = int(group.y) / tiles;
-  const int tile_first = int(group.y) % tiles * tile_heads;
-  const int heads = metal::min(tile_heads, ratio - tile_first);
-  const int first_head = kv_head * ratio + tile_first;
-  const int chunks = head_chunks();
+  const int index = int(thread_index);
   const int threads = int(simds) * kLanes;
-
-  // (heads, dim) of this row; what a tile lacks in heads is 0.
-  const device vec<T, 4>* query = reinterpret_cast<const device vec<T, 4>*>(
-      queries + size_t(row.query) * params.query_stride +
-      size_t(first_head) * head_dim);
-  for (int i = int(thread_index); i < tile_heads * chunks; i += threads) {
-    const bool there = i < heads * chunks;
-    shared_queries[i] = there ? float4(query[i]) * params.scale : float4(0.0f);
-  }
+  const int chunks = head_chunks();
+  stage_queries(queries, tile, params, shared_queries, index, threads);
   threadgroup_barrier(mem_flags::mem_threadgroup);
 
   const KvPlanes<T> k = {keys, key_scales, key_biases};
   const KvPlanes<T> v = {values, value_scales, value_biases};
-  const int part = int(lane) / kParts;
-  const int part_lane = int(lane) % kParts;
   Partial partial = {float4(kLowest), float4(0.0f), {}};
-  for (int at = begin + int(simd) * kKeysAtOnce; at < end;
+  for (int at = tile.begin + int(simd) * kKeysAtOnce; at < tile.end;
        at += int(simds) * kKeysAtOnce) {
-    const int token = at + part;
-    const bool there = token < end;
-    const int offset = (there ? token : end - 1) - row.base;
-    const size_t slot =
-        slot_of(block_ids + row.blocks, offset) * params.kv_heads + kv_head;
-    const float4 scores = key_scores(k, slot, shared_queries, part_lane);
-    const float4 top =
-        there ? metal::max(partial.top, scores) : partial.top;
-    const float4 shrink = metal::exp(partial.top - top);
-    const float4 weight = there ? metal::exp(scores - top) : float4(0.0f);
-    partial.top = top;
-    partial.total = partial.total * shrink + weight;
-    add_value(partial, v, slot, shrink, weight, part_lane);
+    attend_keys(
+        partial,
+        k,
+        v,
+        block_ids + tile.row.blocks,
+        shared_queries,
+        tile,
+        params.kv_heads,
+        at,
+        int(lane));
   }
   join_parts(partial);
-
-  if (part == 0) {
-#pragma unroll
-    for (int h = 0; h < kMaxTileHeads; h++) {
-#pragma unroll
-      for (int i = 0; i < kMaxPartChunks; i++) {
-        const int chunk = part_lane + i * kParts;
-        if (h < tile_heads && chunk < chunks) {
-          shared_out[(int(simd) * tile_heads + h) * chunks + chunk] =
-              partial.out[h][i];
-        }
-      }
-    }
-  }
-  if (lane == 0) {
-    shared_sum[2 * simd] = partial.top;
-    shared_sum[2 * simd + 1] = partial.total;
-  }
+  share_partial(
+      partial,
+      shared_out + int(simd) * tile_heads * chunks,
+      shared_sum + 2 * int(simd),
+      int(lane));
   threadgroup_barrier(mem_flags::mem_threadgroup);
 
-  for (int i = int(thread_index); i < heads * chunks; i += threads) {
-    const int h = i / chunks;
-    float top = kLowest;
-    for (int s = 0; s < int(simds); s++) {
-      top = metal::max(top, shared_sum[2 * s][h]);
-    }
-    float4 out = 0.0f;
-    float total = 0.0f;
-    for (int s = 0; s < int(simds); s++) {
-      const float shrink = metal::exp(shared_sum[2 * s][h] - top);
-      out += shared_out[s * tile_heads * chunks + i] * shrink;
-      total += shared_sum[2 * s + 1][h] * shrink;
-    }
+  for (int i = index; i < tile.heads * chunks; i += threads) {
+    float2 stats;
+    const float4 out = join_simds(shared_out, shared_sum, i, int(simds), stats);
+    const int head = tile.first_head + i / chunks;
     const size_t at =
-        (size_t(group.z) * params.n_heads + first_head + h) * params.splits +
-        split;
+        (size_t(group.z) * params.n_heads + head) * params.splits + group.x;
     partial_out[at * chunks + i % chunks] = out;
     if (i % chunks == 0) {
-      partial_sum[at] = float2(top, total);
+      partial_sum[at] = stats;
     }
   }
 }

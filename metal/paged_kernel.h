@@ -14,8 +14,8 @@ using namespace metal;
 // on them is computed in functions: nothing else at file scope may.
 constant int head_dim [[function_constant(0)]];     // multiple of 16, <= 256
 constant int block_tokens [[function_constant(1)]]; // of a block
-constant int kv_bits [[function_constant(2)]];  // 8, 4: codes; 16: elements
-constant int kv_group [[function_constant(3)]]; // elements a scale: 64 or 32
+constant int kv_bits [[function_constant(2)]];      // 8, 4: codes; 16: elements
+constant int kv_group [[function_constant(3)]];   // elements a scale: 64 or 32
 constant int tile_heads [[function_constant(4)]]; // query heads read K together
 constant bool windowed [[function_constant(5)]];
 constant bool has_sinks [[function_constant(6)]];
@@ -86,9 +86,9 @@ inline float4 lane_sum(float4 x, ushort lowest, ushort highest) {
 // its index, and that the host knows a kernel by a name for each type.
 #ifdef __METAL_VERSION__
 #define PAGED_SHARED(index) [[threadgroup(index)]]
-#define PAGED_KERNEL(name, kernel_of, ...)         \
-  template [[host_name(name)]] [[kernel]] decltype( \
-      kernel_of<__VA_ARGS__>) kernel_of<__VA_ARGS__>;
+#define PAGED_KERNEL(name, kernel_of, ...)                                 \
+  template [[host_name(name)]] [[kernel]] decltype(kernel_of<__VA_ARGS__>) \
+      kernel_of<__VA_ARGS__>;
 #endif
 
 #define PAGED_KERNEL_FOR_ELEMENTS(name, kernel_of) \

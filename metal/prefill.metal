@@ -88,6 +88,30 @@ inline int first_seen(paged::PromptSpan span, int row, int window) {
   return windowed ? metal::max(position + 1 - window, 0) : 0;
 }
 
+/// A tile of keys, `at` and on, as (tile_keys, dim); 0 from `end` on.
+template <typename T>
+inline void stage(
+    KvPlanes<T> planes,
+    const device int* blocks,
+    int at,
+    int end,
+    int kv_heads,
+    int kv_head,
+    threadgroup float4* staged,
+    int index,
+    int threads) {
+  const int chunks = head_chunks();
+  for (int i = index; i < tile_keys() * chunks; i += threads) {
+    const int token = at + i / chunks;
+    float4 x = 0.0f;
+    if (token < end) {
+      x = read_chunk(
+          planes, slot_of(blocks, token) * kv_heads + kv_head, i % chunks);
+    }
+    staged[i] = x;
+  }
+}
+
 /// A threadgroup takes a tile of pairs of row and query head (x) that share a
 /// KV head (y); 8 lanes take a pair.
 template <typename T>
@@ -118,15 +142,14 @@ template <typename T>
   const int ratio = params.n_heads / params.kv_heads;
   const int last_pair = span.rows * ratio - 1;
   const int threads = int(simds) * kLanes;
-  const int tile_last =
-      metal::min(tile.pair + threads / kParts - 1, last_pair);
+  const int tile_last = metal::min(tile.pair + threads / kParts - 1, last_pair);
   const int pair = tile.pair + int(thread_index) / kParts;
   // Lanes without a pair of their own do the last one's work and drop it.
   const int own = metal::min(pair, tile_last);
   const int row = own / ratio;
   const int head = kv_head * ratio + own % ratio;
-  const int first = first_seen(span, row, params.window);
-  const int end = span.length - span.rows + row + 1;
+  const int first = first_seen(span, row, params.window) - span.base;
+  const int end = span.length - span.rows + row + 1 - span.base;
 
   const int chunks = head_chunks();
   const int part_lane = int(lane) % kParts;
@@ -144,25 +167,34 @@ template <typename T>
 
   const KvPlanes<T> k = {keys, key_scales, key_biases};
   const KvPlanes<T> v = {values, value_scales, value_biases};
-  const int tile_first = first_seen(span, tile.pair / ratio, params.window);
-  const int tile_end = span.length - span.rows + tile_last / ratio + 1;
-  for (int at = tile_first; at < tile_end; at += tile_keys()) {
+  // Positions from the first block's first token on.
+  const device int* blocks = block_ids + span.blocks;
+  const int tile_end =
+      span.length - span.rows + tile_last / ratio + 1 - span.base;
+  for (int at = first_seen(span, tile.pair / ratio, params.window) - span.base;
+       at < tile_end;
+       at += tile_keys()) {
     threadgroup_barrier(mem_flags::mem_threadgroup);
-    for (int i = int(thread_index); i < tile_keys() * chunks; i += threads) {
-      const int token = at + i / chunks;
-      float4 key = 0.0f;
-      float4 value = 0.0f;
-      if (token < tile_end) {
-        const size_t slot =
-            slot_of(block_ids + span.blocks, token - span.base) *
-                params.kv_heads +
-            kv_head;
-        key = read_chunk(k, slot, i % chunks);
-        value = read_chunk(v, slot, i % chunks);
-      }
-      staged_keys[i] = key;
-      staged_values[i] = value;
-    }
+    stage(
+        k,
+        blocks,
+        at,
+        tile_end,
+        params.kv_heads,
+        kv_head,
+        staged_keys,
+        int(thread_index),
+        threads);
+    stage(
+        v,
+        blocks,
+        at,
+        tile_end,
+        params.kv_heads,
+        kv_head,
+        staged_values,
+        int(thread_index),
+        threads);
     threadgroup_barrier(mem_flags::mem_threadgroup);
     for (int j = 0; j < tile_keys(); j += 4) {
       attend_staged(

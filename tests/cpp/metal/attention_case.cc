@@ -2,7 +2,7 @@
 #include "attention_case.h"
 
 #include <cmath>
-#include <limits>
+#include <numeric>
 #include <sstream>
 
 #include "check.h"
@@ -53,7 +53,13 @@ AttentionCase::AttentionCase(
   for (const SequenceRows& sequence : sequences_) {
     place_sequence(random, sequence);
   }
-  // Queries lie in rows that have more in them.
+  place_queries(random, size);
+  attend();
+}
+
+void AttentionCase::place_queries(Random& random, float size) {
+  const CacheShape& cache = attention_.cache;
+  // They lie in rows that have more in them.
   const int row = row_size();
   attention_.query_stride = row + 4 * random.integer(0, 5);
   const size_t n = size_t(n_rows_ - 1) * attention_.query_stride + row;
@@ -73,6 +79,12 @@ AttentionCase::AttentionCase(
       "out", cache.element, size_t(n_rows_) * row, edge_);
 }
 
+/// The first position that one at `position` sees.
+int AttentionCase::first_seen(int position) const {
+  return attention_.window > 0 ? std::max(0, position + 1 - attention_.window)
+                               : 0;
+}
+
 /// Blocks for what a sequence's rows see, tokens in those; what is before is
 /// gone, its blocks, too.
 void AttentionCase::place_sequence(
@@ -80,9 +92,7 @@ void AttentionCase::place_sequence(
     const SequenceRows& sequence) {
   const int block_tokens = attention_.cache.block_tokens;
   const int length = sequence.past + sequence.rows;
-  const int first = attention_.window > 0
-      ? std::max(0, sequence.past + 1 - attention_.window)
-      : 0;
+  const int first = first_seen(sequence.past);
   std::vector<stomp::BlockId> blocks(ceil_div(length, block_tokens), -1);
   for (int i = first / block_tokens; i < static_cast<int>(blocks.size()); i++) {
     blocks[i] = free_.back();
@@ -191,44 +201,52 @@ std::vector<double> AttentionCase::run(const Way& way, int only) {
   return result;
 }
 
-void AttentionCase::check_row(
-    const std::vector<double>& result,
-    size_t sequence,
-    int row,
-    int head) const {
-  const int dim = attention_.cache.head_dim;
-  const int block_tokens = attention_.cache.block_tokens;
-  const int kv_head = head / attention_.ratio();
-  int query = row;
-  for (size_t i = 0; i < sequence; i++) {
-    query += sequences_[i].rows;
+/// Positions [first, ...) of a sequence as numbers, (kv_heads, n, dim) each.
+struct AttentionCase::Tokens {
+  int first = 0;
+  int n = 0;
+  std::vector<double> keys, values;
+
+  const double* head_of(const std::vector<double>& of, int head, int dim)
+      const {
+    return of.data() + size_t(head) * n * dim;
   }
-  const int end = sequences_[sequence].past + row + 1;
-  const int first =
-      attention_.window > 0 ? std::max(0, end - attention_.window) : 0;
+};
+
+AttentionCase::Tokens AttentionCase::tokens_of(size_t sequence) const {
+  const CacheShape& cache = attention_.cache;
   const std::vector<stomp::BlockId>& blocks = tables_[sequence].blocks[0];
-  const auto slot = [&](int p) {
-    return blocks[p / block_tokens] * block_tokens + p % block_tokens;
-  };
-  std::vector<double> scores;
-  double top = attention_.sinks ? sinks_->get(head)
-                                : -std::numeric_limits<double>::infinity();
-  for (int p = first; p < end; p++) {
-    double score = 0;
-    for (int d = 0; d < dim; d++) {
-      score += queries_->get(
-                   size_t(query) * attention_.query_stride + head * dim + d) *
-          keys_->value(slot(p), kv_head, d);
+  Tokens tokens;
+  tokens.first = first_seen(sequences_[sequence].past);
+  tokens.n = tables_[sequence].n_tokens - tokens.first;
+  for (int head = 0; head < cache.kv_heads; head++) {
+    for (int i = 0; i < tokens.n; i++) {
+      const int p = tokens.first + i;
+      const int slot = blocks[p / cache.block_tokens] * cache.block_tokens +
+          p % cache.block_tokens;
+      for (int d = 0; d < cache.head_dim; d++) {
+        tokens.keys.push_back(keys_->value(slot, head, d));
+        tokens.values.push_back(values_->value(slot, head, d));
+      }
     }
-    scores.push_back(score * attention_.scale);
-    top = std::max(top, scores.back());
   }
-  double total = attention_.sinks ? std::exp(sinks_->get(head) - top) : 0;
-  for (double& score : scores) {
-    score = std::exp(score - top);
-    total += score;
-  }
+  return tokens;
+}
+
+/// The weights of the tokens [begin, end) of `tokens`, which sum up to 1 or,
+/// with a sink, to less.
+std::vector<double> AttentionCase::weights_of(
+    const Tokens& tokens,
+    int query,
+    int head,
+    int begin,
+    int end) const {
+  const int dim = attention_.cache.head_dim;
+  const double* keys =
+      tokens.head_of(tokens.keys, head / attention_.ratio(), dim);
+  std::vector<double> q(dim);
   for (int d = 0; d < dim; d++) {
+<<<<<<< HEAD
     double expected = 0;
     for (int p = first; p < end; p++) {
       expected +=
@@ -244,16 +262,74 @@ void AttentionCase::check_row(
       s << "sequence " << sequence << ", row " << row << ", head " << head
         << ", element " << d << ": " << actual << " against " << expected;
       throw check::Failure(s.str());
+=======
+    q[d] =
+        queries_->get(size_t(query) * attention_.query_stride + head * dim + d);
+  }
+  std::vector<double> weights;
+  for (int i = begin; i < end; i++) {
+    weights.push_back(
+        attention_.scale *
+        std::inner_product(q.begin(), q.end(), keys + size_t(i) * dim, 0.0));
+  }
+  std::vector<double> all = weights;
+  if (attention_.sinks) {
+    all.push_back(sinks_->get(head));
+  }
+  const double top = *std::max_element(all.begin(), all.end());
+  double total = 0;
+  for (double score : all) {
+    total += std::exp(score - top);
+  }
+  for (double& weight : weights) {
+    weight = std::exp(weight - top) / total;
+  }
+  return weights;
+}
+
+void AttentionCase::attend_row(const Tokens& tokens, int query, int position) {
+  const int dim = attention_.cache.head_dim;
+  const int begin = first_seen(position) - tokens.first;
+  const int end = position + 1 - tokens.first;
+  for (int head = 0; head < attention_.n_heads; head++) {
+    const double* values =
+        tokens.head_of(tokens.values, head / attention_.ratio(), dim);
+    const std::vector<double> weights =
+        weights_of(tokens, query, head, begin, end);
+    double* out =
+        expected_.data() + (size_t(query) * attention_.n_heads + head) * dim;
+    for (int i = begin; i < end; i++) {
+      for (int d = 0; d < dim; d++) {
+        out[d] += weights[i - begin] * values[size_t(i) * dim + d];
+      }
+    }
+  }
+}
+
+void AttentionCase::attend() {
+  expected_.assign(size_t(n_rows_) * row_size(), 0);
+  int query = 0;
+  for (size_t i = 0; i < sequences_.size(); i++) {
+    const Tokens tokens = tokens_of(i);
+    for (int row = 0; row < sequences_[i].rows; row++) {
+      attend_row(tokens, query, sequences_[i].past + row);
+      query++;
+>>>>>>> metal
     }
   }
 }
 
 void AttentionCase::check(const std::vector<double>& result) const {
-  for (size_t sequence = 0; sequence < sequences_.size(); sequence++) {
-    for (int row = 0; row < sequences_[sequence].rows; row++) {
-      for (int head = 0; head < attention_.n_heads; head++) {
-        check_row(result, sequence, row, head);
-      }
+  const double rounding = rounding_of(attention_.cache.element);
+  for (size_t i = 0; i < expected_.size(); i++) {
+    const double allowed = 1.01 * rounding * std::abs(expected_[i]) + 2e-5;
+    if (!(std::abs(result[i] - expected_[i]) <= allowed)) {
+      const size_t dim = attention_.cache.head_dim;
+      std::ostringstream s;
+      s << "row " << i / row_size() << ", head " << i / dim % attention_.n_heads
+        << ", element " << i % dim << ": " << result[i] << " against "
+        << expected_[i];
+      throw check::Failure(s.str());
     }
   }
 }

@@ -38,7 +38,7 @@ class AttentionCase {
   int row_size() const {
     return attention_.n_heads * attention_.cache.head_dim;
   }
-  const std::vector<SequenceRows>& sequences() const { return sequences_; }
+  int n_sequences() const { return static_cast<int>(sequences_.size()); }
 
   /// All rows by the kernels, those of `only` if it is not negative, as
   /// (rows, n_heads, head_dim); rows that nothing was written to are NaN.
@@ -50,6 +50,7 @@ class AttentionCase {
 
  private:
   void place_sequence(Random& random, const SequenceRows& sequence);
+  void place_queries(Random& random, float size);
   stomp::mlx_exec::StepPlan plan() const;
   void run_decode(
       const stomp::mlx_exec::metal::AttendTables& tables,
@@ -58,11 +59,17 @@ class AttentionCase {
       const stomp::mlx_exec::metal::AttendTables& tables,
       const Way& way);
   Buffers buffers();
-  void check_row(
-      const std::vector<double>& result,
-      size_t sequence,
-      int row,
-      int head) const;
+  struct Tokens;
+  int first_seen(int position) const;
+  Tokens tokens_of(size_t sequence) const;
+  std::vector<double> weights_of(
+      const Tokens& tokens,
+      int query,
+      int head,
+      int begin,
+      int end) const;
+  void attend_row(const Tokens& tokens, int query, int position);
+  void attend();
 
   Attention attention_;
   std::vector<SequenceRows> sequences_;
@@ -73,6 +80,7 @@ class AttentionCase {
   std::vector<int> free_; // block ids
   std::unique_ptr<Planes> keys_, values_;
   std::unique_ptr<Elements> queries_, sinks_, out_;
+  std::vector<double> expected_; // (rows, n_heads, head_dim)
 };
 
 /// Any shape, some sequences.

@@ -136,7 +136,6 @@ void Group::thread_body(void* argument) {
     self.error_ = std::current_exception();
   }
   thread.state = State::kDone;
-  Fibre::give_way();
 }
 
 void Group::begin(const Kernel& kernel, const Dispatch& dispatch) {

@@ -55,22 +55,30 @@ Fibre::Fibre() : stack_(new std::byte[kStackBytes]) {}
 void Fibre::restart(Body body, void* argument) {
   body_ = body;
   argument_ = argument;
+  if (idle_) {
+    return;
+  }
   begun_ = false;
   getcontext(&start_);
   start_.uc_stack.ss_sp = stack_.get();
   start_.uc_stack.ss_size = kStackBytes;
   start_.uc_link = nullptr;
-  makecontext(&start_, &Fibre::begin, 0);
+  makecontext(&start_, &Fibre::live, 0);
 }
 
-void Fibre::begin() {
+/// What a fibre does all its life.
+void Fibre::live() {
   arrived(true);
-  running->body_(running->argument_);
-  __builtin_unreachable();
+  while (true) {
+    running->body_(running->argument_);
+    running->idle_ = true;
+    give_way();
+  }
 }
 
 void Fibre::enter() {
   running = this;
+  idle_ = false;
   if (_setjmp(outside) == 0) {
     leaving_for(stack_.get(), kStackBytes);
     if (begun_) {

@@ -16,11 +16,12 @@ class Fibre {
 
   Fibre();
 
-  /// From here on enter() begins `body`, which is left by give_way() alone: the
-  /// last time when it is done. What the stack held before is forgotten.
+  /// From here on enter() begins `body`. What an earlier one had not done is
+  /// forgotten.
   void restart(Body body, void* argument);
 
-  /// Runs it until it gives way. Called by what is no fibre.
+  /// Runs it until it gives way or its body is done. Called by what is no
+  /// fibre.
   void enter();
 
   /// Back to whoever entered the fibre that runs.
@@ -32,11 +33,13 @@ class Fibre {
   static void after_leaving();
 
  private:
-  static void begin();
+  static void live();
 
   std::unique_ptr<std::byte[]> stack_;
   Body body_ = nullptr;
   void* argument_ = nullptr;
+  // Between two bodies the stack is kept: to begin on it anew takes long.
+  bool idle_ = false;
   bool begun_ = false;
   ucontext_t start_;
   jmp_buf here_;

@@ -133,6 +133,12 @@ Planned<paged::CopyParams> plan_units(
       {.token_units = token_units, .stride = groups * kCopyThreads}};
 }
 
+bool supports_codes(const CacheShape& cache) {
+  return (cache.bits == 8 || cache.bits == 4) &&
+      (cache.group == 64 || cache.group == 32) &&
+      cache.head_dim % cache.group == 0;
+}
+
 int longest_of(std::span<const paged::DecodeRow> rows) {
   int longest = 1;
   for (const paged::DecodeRow& row : rows) {
@@ -175,14 +181,9 @@ void add_span(
 } // namespace
 
 bool supports(const CacheShape& cache) {
-  const bool heads = cache.head_dim > 0 && cache.head_dim <= kMostHeadDim &&
-      cache.head_dim % 16 == 0;
-  if (!heads || cache.block_tokens < 1 || cache.bits == 16) {
-    return heads && cache.block_tokens >= 1;
-  }
-  return (cache.bits == 8 || cache.bits == 4) &&
-      (cache.group == 64 || cache.group == 32) &&
-      cache.head_dim % cache.group == 0;
+  const bool elements = cache.head_dim > 0 && cache.head_dim <= kMostHeadDim &&
+      cache.head_dim % 16 == 0 && cache.block_tokens > 0;
+  return elements && (cache.bits == 16 || supports_codes(cache));
 }
 
 std::array<FunctionConstant, 7> function_constants(const Constants& c) {
