@@ -246,23 +246,6 @@ std::vector<double> AttentionCase::weights_of(
       tokens.head_of(tokens.keys, head / attention_.ratio(), dim);
   std::vector<double> q(dim);
   for (int d = 0; d < dim; d++) {
-<<<<<<< HEAD
-    double expected = 0;
-    for (int p = first; p < end; p++) {
-      expected +=
-          scores[p - first] / total * values_->value(slot(p), kv_head, d);
-    }
-    const double actual =
-        result[(size_t(query) * attention_.n_heads + head) * dim + d];
-    const double allowed =
-        1.01 * rounding_of(attention_.cache.element) * std::abs(expected) +
-        2e-5;
-    if (!(std::abs(actual - expected) <= allowed)) {
-      std::ostringstream s;
-      s << "sequence " << sequence << ", row " << row << ", head " << head
-        << ", element " << d << ": " << actual << " against " << expected;
-      throw check::Failure(s.str());
-=======
     q[d] =
         queries_->get(size_t(query) * attention_.query_stride + head * dim + d);
   }
@@ -314,7 +297,6 @@ void AttentionCase::attend() {
     for (int row = 0; row < sequences_[i].rows; row++) {
       attend_row(tokens, query, sequences_[i].past + row);
       query++;
->>>>>>> metal
     }
   }
 }
