@@ -92,3 +92,15 @@ TEST("metal: no plan asks for more than 32 KB of threadgroup memory") {
     }
   }
 }
+
+TEST("metal: pipelines that differ have keys that differ") {
+  const std::string key =
+      metal::pipeline_key(metal::plan_gather(shape(64), 0, 1).launch);
+  CHECK_EQUAL(key, "block_gather_f16_64_16_16_64_0_0_0");
+  // Of other rows it is the same pipeline.
+  CHECK_EQUAL(
+      key, metal::pipeline_key(metal::plan_gather(shape(64), 5, 40).launch));
+  CHECK(
+      key !=
+      metal::pipeline_key(metal::plan_gather(shape(64, 8), 0, 1).launch));
+}

@@ -90,7 +90,7 @@ TEST("metal: rows of zeros and of one value have MLX's codes") {
   const CpuStream stream;
   for_seeds(1000, 20, [&](Random& random) {
     AppendCase c(random, random_coded_shape(random));
-    const double value = random.pick({0.0, 1.0, -1.0, 1e-7, -65504.0});
+    const double value = random.pick({0.0, 1.0, -1.0, 1e-7, -60000.0});
     for (int row = 0; row < c.n_rows; row++) {
       for (int i = 0; i < c.row_size(); i++) {
         c.rows.set(size_t(row) * c.stride + i, value);
