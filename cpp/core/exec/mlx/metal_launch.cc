@@ -198,6 +198,15 @@ std::array<FunctionConstant, 7> function_constants(const Constants& c) {
   }};
 }
 
+std::string pipeline_key(const Launch& launch) {
+  std::string key = launch.function;
+  for (const FunctionConstant& constant :
+       function_constants(launch.constants)) {
+    key += "_" + std::to_string(constant.value);
+  }
+  return key;
+}
+
 Planned<paged::AppendParams>
 plan_append(const CacheShape& cache, int rows, int row_stride) {
   return {

@@ -79,6 +79,9 @@ struct Launch {
   BufferNames buffers; // in order
 };
 
+/// Differs wherever function or constants do: a name to keep a pipeline by.
+std::string pipeline_key(const Launch& launch);
+
 template <typename Params>
 struct Planned {
   Launch launch;
