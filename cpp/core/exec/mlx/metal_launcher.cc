@@ -25,11 +25,9 @@ class FunctionConstants {
       : all_(metal::function_constants(launch.constants)) {
     for (size_t i = 0; i < all_.size(); i++) {
       bools_[i] = all_[i].value != 0;
-      name_ += "_" + std::to_string(all_[i].value);
     }
   }
 
-  const std::string& name() const { return name_; }
   core::metal::MTLFCList list() const {
     core::metal::MTLFCList list;
     for (size_t i = 0; i < all_.size(); i++) {
@@ -45,7 +43,6 @@ class FunctionConstants {
  private:
   std::array<FunctionConstant, 7> all_;
   std::array<bool, 7> bools_{};
-  std::string name_;
 };
 
 MTL::ComputePipelineState* pipeline_of(
@@ -56,7 +53,7 @@ MTL::ComputePipelineState* pipeline_of(
   return device.get_kernel(
       launch.function,
       library,
-      launch.function + constants.name(),
+      metal::pipeline_key(launch),
       constants.list());
 }
 
