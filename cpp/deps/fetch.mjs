@@ -86,8 +86,11 @@ function verify(file, sha256) {
   );
 }
 
-/** The pinned wheel for this machine. */
-function wheelForThisMachine() {
+/**
+ * The pinned wheel for this machine, as pins.json has it.
+ * @throws Unavailable
+ */
+export function wheelForThisMachine() {
   const platform = platformName();
   const wheel = pins.mlx.wheels.find(
     (entry) => entry.on === platform && (entry.minDarwin === undefined || darwinMajor() >= entry.minDarwin),

@@ -1,6 +1,6 @@
 /**
  * Which platforms have the engine, and what this one is. `STOMP_FORCE_PLATFORM` (for example
- * `win32-x64`) stands in for the real one in tests.
+ * `linux-arm64`) stands in for the real one in tests, and names the other machine that is built for.
  */
 import { spawnSync } from 'node:child_process';
 import { release } from 'node:os';
