@@ -23,8 +23,9 @@ export function glibcVersion() {
   return header?.glibcVersionRuntime;
 }
 
-/** Darwin's major version: 24 is macOS 15, 25 is macOS 26. */
+/** Darwin's major version: 24 is macOS 15, 25 is macOS 26. Elsewhere, that of the macOS that we compile for. */
 export function darwinMajor() {
+  if (process.platform !== 'darwin') return 24;
   return Number.parseInt(release(), 10);
 }
 
