@@ -96,6 +96,8 @@ export function wheelForThisMachine() {
     (entry) => entry.on === platform && (entry.minDarwin === undefined || darwinMajor() >= entry.minDarwin),
   );
   if (!wheel) throw new Unavailable(`there is no MLX ${pins.mlx.version} wheel for ${platform}`);
+  // What is built for other systems is not opened on this one.
+  if (process.env.STOMP_PORTABLE === '1') return wheel;
   const glibc = glibcVersion();
   if (platform.startsWith('linux') && (!glibc || !atLeast(glibc, pins.mlx.glibc))) {
     throw new Unavailable(
