@@ -8,7 +8,7 @@
  * Programs come from npm and stay in the cache of dependencies. Ends with one line, `N passed, N failed`.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -106,9 +106,8 @@ const installs = {
   berry: (tarball) => ['add', `stomp-serve@file:${tarball}`],
 };
 
-function makeProject(name) {
-  const folder = join(work, name);
-  mkdirSync(folder);
+function makeProject(manager) {
+  const folder = mkdtempSync(join(work, `${manager}-`));
   // The scripts of dependencies are what some managers would leave out by themselves.
   writeFileSync(
     join(folder, 'package.json'),
@@ -125,7 +124,7 @@ function makeProject(name) {
 
 async function testInstall(manager, node, tarball) {
   const name = `${manager}, Node ${node.version}`;
-  const folder = makeProject(`${manager}-${node.version}`);
+  const folder = makeProject(manager);
   const options = { cwd: folder, env: await environment(node) };
   const installed = run(node.program, [managers[manager](), ...installs[manager](tarball)], options);
   result(`${name}: installs`, installed.status === 0 ? '' : installed.text.slice(-3000));

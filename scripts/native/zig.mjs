@@ -91,7 +91,8 @@ export function darwinToolchain(folder, macos) {
     CMAKE_OSX_DEPLOYMENT_TARGET: '',
     CMAKE_TRY_COMPILE_TARGET_TYPE: 'STATIC_LIBRARY',
     CMAKE_C_COMPILER: writeTool(folder, 'cc', compile('cc')),
-    CMAKE_CXX_COMPILER: writeTool(folder, 'cxx', compile('c++')),
+    // Its C++ headers need what its <math.h> defines, which a <float.h> before it takes away.
+    CMAKE_CXX_COMPILER: writeTool(folder, 'cxx', compile('c++ -include math.h')),
     CMAKE_AR: writeTool(folder, 'ar', `exec '${program}' ar "$@"`),
     CMAKE_RANLIB: writeTool(folder, 'ranlib', `exec '${program}' ranlib "$@"`),
   };

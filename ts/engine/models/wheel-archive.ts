@@ -89,13 +89,10 @@ async function fromPip(
   }
 }
 
+/** Of what pip has printed, the line that says what is wrong; warnings go before it. */
 function firstLine(text: string): string {
+  const lines = text.trim().split('\n');
   return (
-    text
-      .trim()
-      .split('\n')
-      .find((line) => /error/i.test(line)) ??
-    text.trim().split('\n')[0] ??
-    ''
+    lines.find((line) => /^error/i.test(line)) ?? lines.find((line) => /error/i.test(line)) ?? lines[0] ?? ''
   );
 }
