@@ -78,8 +78,10 @@ export function darwinToolchain(folder, macos) {
   const target = `-target aarch64-macos.${macos} -isystem '${stubs}'`;
   // Linked as C, or zig's own C++ library would go in: the system's is looked up in the process that opens us.
   const link = `exec '${program}' cc ${target} -F'${stubs}' -undefined dynamic_lookup "$@"`;
-  // Zig takes the name of an architecture for that of a processor; what it assumes of Apple's has all we ask for.
-  const words = 'for word; do shift; case $word in -march=*) ;; *) set -- "$@" "$word" ;; esac; done';
+  // Zig takes the name of an architecture for that of a processor; what it assumes of Apple's has all we ask for. Its
+  // linker makes no bundles, and Node opens a dynamic library as well.
+  const words =
+    'for word; do shift; case $word in -march=*) ;; -bundle) set -- "$@" -shared ;; *) set -- "$@" "$word" ;; esac; done';
   const compile = (language) =>
     `${words}\nfor word in "$@"; do [ "$word" = -c ] && exec '${program}' ${language} ${target} "$@"; done\n${link}`;
   return {
