@@ -275,7 +275,7 @@ function unavailable(cause: unknown): string {
   const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
   return (
     `The inference engine is not available on ${platform}: ${reason}. ` +
-    'Run `npm run build:native` to build it (needs a C++20 compiler and cmake), ' +
+    'Run `npm rebuild stomp-serve`, in a clone `npm run build:native`, to build it (needs a C++20 compiler and cmake), ' +
     'or use the parts that need no engine.'
   );
 }
