@@ -17,6 +17,7 @@ export type Command =
   | 'models'
   | 'keys'
   | 'doctor'
+  | 'setup'
   | 'perplexity'
   | 'stress'
   | ReservationCommand
