@@ -109,6 +109,7 @@ void MlxExecutor::load(
       progress(static_cast<double>(done) / total);
     }
   });
+  device_.keep_resident(ops_->weight_bytes());
 }
 
 void MlxExecutor::allocate_pool(
