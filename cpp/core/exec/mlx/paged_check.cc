@@ -13,6 +13,7 @@ namespace stomp::mlx_exec {
 namespace {
 
 constexpr int kBlocks = 12;
+constexpr BlockId kFreeBlock = 0;
 constexpr int kRounds = 5;
 
 /// One sequence: so many tokens are there before, so many rows come.
@@ -73,7 +74,10 @@ class Case {
     fill();
     const double attended = relative(attend(true), attend(false));
     const std::vector<BlockCopy> copies{
-        {.group = 0, .src = 0, .dst = free_block_, .n_tokens = 1}};
+        {.group = 0,
+         .src = plan_.spans[0].keys[0].blocks[0],
+         .dst = kFreeBlock,
+         .n_tokens = copied_tokens()}};
     paged_.copy(copies);
     stock_.copy(copies);
     return std::max(attended, relative(copied(paged_), copied(stock_)));
@@ -105,7 +109,6 @@ class Case {
   /// Blocks from the last one down, so that they are not in order.
   void lay_out() {
     const int block = shape_.cache.block_tokens;
-    free_block_ = 0;
     int next = blocks()[0] - 1;
     for (const Sequence& sequence : kSequences) {
       const int length = sequence.before + sequence.rows;
@@ -170,10 +173,18 @@ class Case {
         sinks));
   }
 
+  /// Of the first sequence's first block.
+  int copied_tokens() const {
+    return std::min(shape_.cache.block_tokens, plan_.spans[0].length);
+  }
+
   std::vector<float> copied(KvPool& pool) const {
-    const int32_t block = free_block_;
+    const int32_t block = kFreeBlock;
     return numbers_of(pool.gather(
-        pool.value(0, Part::kKeys), Array::from_ints({&block, 1}), 0, 1));
+        pool.value(0, Part::kKeys),
+        Array::from_ints({&block, 1}),
+        0,
+        copied_tokens()));
   }
 
   std::vector<float> numbers_of(const Array& array) const {
@@ -208,7 +219,6 @@ class Case {
   StepPlan plan_;
   std::vector<int32_t> all_slots_; // of all tokens, sequence by sequence
   int rows_ = 0;
-  BlockId free_block_ = 0;
 };
 
 /// Both ways round their results to the type that they compute in.
