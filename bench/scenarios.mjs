@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { decodeRate } from './statistics.mjs';
+import { rateTogether } from './together.mjs';
 import * as w from './workload.mjs';
 
 const firstMs = (stream, since = stream.startMs) => stream.times[0].at - since;
@@ -46,26 +47,18 @@ async function sum(side, p, { agents = w.agentCounts }) {
   for (const n of agents) {
     await side.context({ slots: n, tokens: w.shortContext });
     await warmUp(side, p);
-    const streams = await Promise.all(
-      indices(n).map((i) => side.generate(`${n}-${i}`, p.short(20 * n + i), w.answerOf(n))),
-    );
-    report(`sum over ${n}`, decodeRate(streams), 'tok/s');
-    for (const i of indices(n)) await side.forget(`${n}-${i}`);
+    const prompts = indices(n).map((i) => p.short(20 * n + i));
+    const rate = await rateTogether(side, prompts, { maxTokens: w.answerOf(n), slot: (i) => `${n}-${i}` });
+    report(`sum over ${n}`, rate, 'tok/s');
   }
 }
 
-/** Prompts are computed before, one after the other; then all answer at once. */
-async function answerTogether(side, p, prompts, slot) {
-  const conversations = [];
-  for (const [i, prompt] of prompts.entries()) {
-    const { tokens } = await side.generate(slot(i), prompt, 1);
-    conversations.push([...prompt, ...tokens, ...p.take(w.tailTokens, 500 + i)]);
-  }
-  const streams = await Promise.all(
-    conversations.map((conversation, i) => side.generate(slot(i), conversation, w.answerTokens.many)),
-  );
-  for (const i of prompts.keys()) await side.forget(slot(i));
-  return decodeRate(streams);
+function rateAt2K(side, p, prompts, name) {
+  return rateTogether(side, prompts, {
+    maxTokens: w.answerTokens.many,
+    slot: (i) => `${name}-${i}`,
+    more: (i) => p.take(w.tailTokens, 500 + i),
+  });
 }
 
 async function sumAt2K(side, p) {
@@ -73,11 +66,11 @@ async function sumAt2K(side, p) {
   await side.context({ slots: w.agentsAt2K, tokens: length + w.shortContext });
   await warmUp(side, p);
   const own = indices(w.agentsAt2K).map((i) => p.take(length, 30 + i));
-  report('sum over 8 at 2K private', await answerTogether(side, p, own, (i) => `private-${i}`), 'tok/s');
+  report('sum over 8 at 2K private', await rateAt2K(side, p, own, 'private'), 'tok/s');
   if (!side.shares) return;
   const prefix = p.take(length - w.tailTokens, 60);
   const common = indices(w.agentsAt2K).map((i) => [...prefix, ...p.take(w.tailTokens, 61 + i)]);
-  report('sum over 8 at 2K shared', await answerTogether(side, p, common, (i) => `shared-${i}`), 'tok/s');
+  report('sum over 8 at 2K shared', await rateAt2K(side, p, common, 'shared'), 'tok/s');
 }
 
 async function prompt(side, p, { folder }) {

@@ -2,7 +2,8 @@
  * The long runs, one after another, some four hours: `npm run test:nightly`. All tests with ten times the rounds, the
  * soak for an hour, the package installed by every manager on every Node, clang-tidy over all C++ files, the C++ tests
  * under AddressSanitizer and UndefinedBehaviorSanitizer and under ThreadSanitizer, ten minutes of fuzzing for each
- * reader of what comes from outside. Ends with one line, `N passed, N failed`, over all of them.
+ * reader of what comes from outside, and whether many runs leave the event loop free. Ends with one line,
+ * `N passed, N failed`, over all of them.
  */
 import { spawnSync } from 'node:child_process';
 import { dirname, resolve } from 'node:path';
@@ -18,9 +19,10 @@ const runs = [
   ['scripts/test-cpp.mjs', '--sanitize'],
   ['scripts/test-cpp.mjs', '--sanitize', 'thread'],
   ['scripts/fuzz.mjs', '--seconds', '600'],
+  ['bench/clutch/run.mjs', '--strict'],
 ];
 
-/** What a run says in its last line of counts; one that ends without is a failure. */
+/** What a run says in its last line of counts; one that ends without counts as one. */
 function countsOf([program, ...args]) {
   console.log(`\n=== ${program} ${args.join(' ')}`);
   const { status, stdout } = spawnSync(process.execPath, [program, ...args], {
@@ -30,7 +32,11 @@ function countsOf([program, ...args]) {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   process.stdout.write(stdout);
-  const [, passed, failed] = [...stdout.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1) ?? [0, 0, 0];
+  const [, passed, failed] = [...stdout.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1) ?? [
+    0,
+    status === 0 ? 1 : 0,
+    0,
+  ];
   return { passed: Number(passed), failed: status === 0 ? Number(failed) : Math.max(Number(failed), 1) };
 }
 

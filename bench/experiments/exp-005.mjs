@@ -4,7 +4,7 @@ import { buildCeilings, measureCeilings } from '../ceilings.mjs';
 import { results } from '../child.mjs';
 import { decodeLimit } from '../limits.mjs';
 import { open } from '../sides/ours.mjs';
-import { decodeRate } from '../statistics.mjs';
+import { rateTogether } from '../together.mjs';
 import { answerOf, prompts, promptTokens } from '../workload.mjs';
 import { indices } from './engines.mjs';
 import { figure, judged } from './verdict.mjs';
@@ -15,18 +15,14 @@ const wantedShare = 80;
 export const about = {
   question: 'How fast do 1, 3, 5, 7 and 10 agents answer at once?',
   method:
-    'prompts of 24 tokens, answers of 128 (up to 4 agents) or 64; the sum of tokens a second, against one agent and against ' +
+    'prompts of 24 tokens, read before, answers of 128 (up to 4 agents) or 64; the sum of tokens a second, against one agent and against ' +
     'what the machine allows (bench/limits.mjs, with ceilings measured before and after); npm run bench has medians of several trials',
   target: `${wantedShare} % of what the machine allows, and never less than fewer agents`,
 };
 
-async function rateOf(side, take, agents) {
-  const answers = indices(agents).map((i) =>
-    side.generate(`a-${agents}-${i}`, take.short(agents * 20 + i), answerOf(agents)),
-  );
-  const rate = decodeRate(await Promise.all(answers));
-  for (const i of indices(agents)) await side.forget(`a-${agents}-${i}`);
-  return rate;
+function rateOf(side, take, agents) {
+  const prompts = indices(agents).map((i) => take.short(agents * 20 + i));
+  return rateTogether(side, prompts, { maxTokens: answerOf(agents), slot: (i) => `a-${agents}-${i}` });
 }
 
 async function measure(task) {

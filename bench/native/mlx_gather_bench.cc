@@ -27,13 +27,17 @@ struct Shape {
   int blocks() const { return tokens / kBlockTokens; }
 };
 
-ModelCacheSpec spec_of(const Shape& shape, bool gpu) {
+mlx_dtype dtype_of(const Device& device) {
+  return device.gpu() ? MLX_FLOAT16 : MLX_FLOAT32;
+}
+
+ModelCacheSpec spec_of(const Shape& shape, mlx_dtype dtype) {
   ModelCacheSpec spec;
   spec.n_layers = shape.layers;
   spec.n_kv_heads = shape.kv_heads;
   spec.key_dim = spec.value_dim = shape.head_dim;
   spec.block_tokens = kBlockTokens;
-  spec.element_bytes = gpu ? 2 : 4;
+  spec.kv = kv_format(16, shape.head_dim, dtype);
   spec.groups.resize(1);
   spec.groups[0].layers.resize(shape.layers);
   std::iota(spec.groups[0].layers.begin(), spec.groups[0].layers.end(), 0);
@@ -41,10 +45,10 @@ ModelCacheSpec spec_of(const Shape& shape, bool gpu) {
 }
 
 /// What a layer's keys or values are after a step has written a row.
-Array appended(KvPool& pool, const Shape& shape, int layer, Part part) {
+Planes appended(KvPool& pool, const Shape& shape, int layer, Part part) {
   const std::vector<float> row(
       static_cast<size_t>(shape.kv_heads) * shape.head_dim, 0.5F);
-  const bool half = pool.spec().element_bytes == 2;
+  const bool half = pool.spec().kv.element_bytes == 2;
   const std::vector<uint16_t> half_row(row.size(), 0x3800);
   const Array rows = Array::from_bytes(
       half ? static_cast<const void*>(half_row.data()) : row.data(),
@@ -65,14 +69,14 @@ Array scattered_blocks(int n) {
 void measure(const Shape& shape) {
   Device device("");
   const Graph graph(device.stream());
-  const ModelCacheSpec spec = spec_of(shape, device.gpu());
+  const ModelCacheSpec spec = spec_of(shape, dtype_of(device));
   KvPool pool(
       graph,
       spec,
       {shape.blocks()},
-      device.gpu() ? MLX_FLOAT16 : MLX_FLOAT32,
+      dtype_of(device),
       device.in_place());
-  std::vector<Array> values;
+  std::vector<Planes> values;
   for (int layer = 0; layer < shape.layers; layer++) {
     values.push_back(appended(pool, shape, layer, Part::kKeys));
     values.push_back(appended(pool, shape, layer, Part::kValues));
@@ -83,7 +87,7 @@ void measure(const Shape& shape) {
   const Array blocks = scattered_blocks(shape.blocks());
   const double ns = bench::nanoseconds(1, [&] {
     Arrays gathered;
-    for (const Array& value : values) {
+    for (const Planes& value : values) {
       gathered.add(pool.gather(value, blocks, 0, shape.tokens));
     }
     evaluate(gathered);

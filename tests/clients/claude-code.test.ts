@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ScriptedServer, tinyChatModel } from '../e2e/scripted-process.js';
 import { temporaryFolder } from '../e2e/server-process.js';
+import { pause, type Terminal } from '../e2e/terminal.js';
 import { qwen } from '../unit/engine/tools/templates.js';
-import { ClaudeCode, installClaudeCode, pause, type Terminal } from './claude-code.js';
+import { ClaudeCode, installClaudeCode } from './claude-code.js';
 import { type Exchange, Recorder } from './recorder.js';
 import { codingScript } from './script.js';
 

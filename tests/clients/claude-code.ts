@@ -1,10 +1,11 @@
 /** Claude Code at a pinned version, brought from npm once and kept below `build`; print mode and at a terminal. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { temporaryFolder } from '../e2e/server-process.js';
+import { Terminal } from '../e2e/terminal.js';
 
 const version = '2.1.197';
 const folder = join(import.meta.dirname, `../../build/clients/claude-code-${version}`);
@@ -61,48 +62,6 @@ export class ClaudeCode {
 
   terminal(args: readonly string[]): Terminal {
     const line = ['stty rows 50 cols 140; exec', program, ...args].join(' ');
-    const child = spawn('script', ['-qefc', line, '/dev/null'], {
-      cwd: this.project,
-      env: this.#env,
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    return new Terminal(child);
+    return new Terminal(line, { cwd: this.project, env: this.#env });
   }
-}
-
-/** `script` gives the program a terminal; what is written here are keys. */
-export class Terminal {
-  shown = '';
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<number | null>;
-
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    child.stdout?.on('data', (data: Buffer) => (this.shown += data.toString()));
-    this.#ended = once(child, 'exit').then(([code]) => code as number | null);
-  }
-
-  press(keys: string): void {
-    this.#child.stdin?.write(keys);
-  }
-
-  /** Return is a key of its own: in one piece with the text it would be taken for a pasted line. */
-  async say(line: string): Promise<void> {
-    this.press(line);
-    await pause(500);
-    this.press('\r');
-  }
-
-  exited(): Promise<number | null> {
-    return this.#ended;
-  }
-
-  kill(): void {
-    this.#child.kill('SIGKILL');
-  }
-}
-
-/** For a screen to settle, which says nothing when it has. */
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

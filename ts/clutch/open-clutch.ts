@@ -1,8 +1,8 @@
 /** The clutch, put together: storage, audit, bus, state, providers, tools, gates, runs; and taken apart the other way. */
-import { checkChoice, checkFields, checkInteger, checkText } from '../arguments.js';
+import { checkChoice, checkFields, checkInteger, checkText, refuse } from '../arguments.js';
 import { openStorage } from '../storage/open.js';
 import type { Storage } from '../storage/storage.js';
-import { type WallClock, wallClock } from '../storage/wall-clock.js';
+import { wallClock } from '../storage/wall-clock.js';
 import { Audits } from './audit/audits.js';
 import { knownSecrets } from './audit/known-secrets.js';
 import type { Clutch, ClutchOptions, RunFilter, RunInput } from './clutch.js';
@@ -15,8 +15,9 @@ import { Providers } from './providers/providers.js';
 import { effectsOfRun } from './runs/effect-rows.js';
 import { gateTimeoutRule, newRun, type RunDefaults } from './runs/new-run.js';
 import { gatePolicies, type Run, runStatuses } from './runs/run.js';
+import { scopeOf } from './runs/run-context.js';
 import { findRun, messagesOf, runNotFound } from './runs/run-rows.js';
-import { Runs, scopeOf } from './runs/runs.js';
+import { Runs } from './runs/runs.js';
 import { clutchMigrations } from './store/schema.js';
 import type { Outcome, ToolScope } from './tools/run-tool.js';
 import { type SpawnRequest, spawnTool } from './tools/spawn.js';
@@ -50,90 +51,92 @@ const never = new AbortController().signal;
  */
 export async function openClutch(options: ClutchOptions): Promise<Clutch> {
   checkFields('options', options, optionNames);
-  const isOwn = typeof options.storage === 'string';
-  const storage = typeof options.storage === 'string' ? await openStorage(options.storage) : options.storage;
+  const opened = new Opened();
   try {
-    await storage.migrate(clutchMigrations);
-    return await OpenedClutch.open(storage, isOwn, options);
+    return await OpenedClutch.open(options, opened);
   } catch (error) {
-    if (isOwn) await storage.close();
+    await opened.close();
     throw error;
+  }
+}
+
+/** What is closed in the end, or when something else cannot be opened: the last first. */
+class Opened {
+  readonly #closers: (() => Promise<void> | void)[] = [];
+
+  add(close: () => Promise<void> | void): void {
+    this.#closers.unshift(close);
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0)) await close();
   }
 }
 
 interface Parts {
   readonly storage: Storage;
-  readonly isOwnStorage: boolean;
-  readonly clock: WallClock;
   readonly audits: Audits;
   readonly bus: EventBus;
-  readonly sampler: SystemSampler;
   readonly state: StateStore;
   readonly providers: Providers;
-  readonly tools: Toolset;
   readonly gates: Gates;
   readonly runs: Runs;
   readonly defaults: RunDefaults;
-  readonly graceMs: number;
 }
 
 class OpenedClutch implements Clutch {
   readonly #parts: Parts;
+  readonly #opened: Opened;
   #closed: Promise<void> | undefined;
 
-  private constructor(parts: Parts) {
+  private constructor(parts: Parts, opened: Opened) {
     this.#parts = parts;
+    this.#opened = opened;
   }
 
-  static async open(storage: Storage, isOwnStorage: boolean, options: ClutchOptions): Promise<OpenedClutch> {
+  static async open(options: ClutchOptions, opened: Opened): Promise<OpenedClutch> {
     const onWarning = options.onWarning ?? ((error: unknown) => process.emitWarning(String(error)));
     const graceMs = checkInteger('graceMs', options.graceMs, 5000, { min: 0, max: 3_600_000 });
-    const clock = wallClock(storage, options.now);
     const audits = new Audits({
-      folder: checkText('auditFolder', options.auditFolder, '', 4096),
+      folder: checkText('auditFolder', options.auditFolder, '', 4096) || refuseFolder(options.auditFolder),
       secrets: knownSecrets(options, process.env),
     });
-    const providers = new Providers(options.providers ?? {}, { models: options.models, onWarning });
+    const storage = await storageOf(options, opened);
+    const clock = wallClock(storage, options.now);
     const bus = new EventBus({ storage, clock, onWarning });
+    opened.add(() => bus.close());
+    const sampler = new SystemSampler({ depth: () => bus.depth, onWarning });
+    const state = new StateStore({ storage, bus, sampler, onWarning });
+    opened.add(() => state.close());
+    opened.add(() => sampler.close());
     // Runs need the tools, one of which begins runs.
     let runs: Runs | undefined;
-    const opened = (): Runs => {
+    const begun = (): Runs => {
       if (!runs) throw new TypeError('Nothing runs yet.');
       return runs;
     };
-    const spawn = (request: SpawnRequest, scope: ToolScope) => spawned(opened(), request, scope);
-    const tools = await Toolset.open({ ...options, more: [spawnTool(spawn)] });
-    const defaults = defaultsOf(options, providers, tools);
     const gates = new Gates({
       storage,
       clock,
       onWarning,
       revise: async (gate, edits) =>
-        revise(gate, edits, tools, await scopeOf(await opened().get(gate.runId), never)),
+        revise(gate, edits, tools, await scopeOf(await begun().get(gate.runId), never)),
     });
+    opened.add(() => gates.close());
+    const spawn = (request: SpawnRequest, scope: ToolScope) => spawned(begun(), request, scope);
+    const tools = await Toolset.open({ ...options, more: [spawnTool(spawn)] });
+    opened.add(() => tools.close());
+    const providers = new Providers(options.providers ?? {}, { models: options.models, onWarning });
+    opened.add(() => providers.close());
+    const defaults = defaultsOf(options, providers, tools);
     const provider = (name: string) => providers.get(name);
     const systems = { storage, clock, gates, bus, tools, provider, onWarning };
-    runs = new Runs({ systems, audits });
-    const sampler = new SystemSampler({ depth: () => bus.depth, onWarning });
-    const state = new StateStore({ storage, bus, sampler, onWarning });
+    const all = new Runs({ systems, audits });
+    runs = all;
+    opened.add(() => all.close(graceMs));
     await state.start();
-    const parts = {
-      storage,
-      isOwnStorage,
-      clock,
-      audits,
-      bus,
-      sampler,
-      state,
-      providers,
-      tools,
-      gates,
-      runs,
-      defaults,
-      graceMs,
-    };
-    await runs.open();
-    return new OpenedClutch(parts);
+    await all.open();
+    return new OpenedClutch({ storage, audits, bus, state, providers, gates, runs, defaults }, opened);
   }
 
   get gates(): Gates {
@@ -195,22 +198,21 @@ class OpenedClutch implements Clutch {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#close();
+    this.#closed ??= this.#opened.close();
     return this.#closed;
   }
+}
 
-  async #close(): Promise<void> {
-    const { storage, isOwnStorage, bus, sampler, state, providers, tools, gates, runs, graceMs } =
-      this.#parts;
-    await runs.close(graceMs);
-    await providers.close();
-    await tools.close();
-    await gates.close();
-    sampler.close();
-    await state.close();
-    await bus.close();
-    if (isOwnStorage) await storage.close();
-  }
+/** The one that is given, or one of its own. */
+async function storageOf({ storage }: ClutchOptions, opened: Opened): Promise<Storage> {
+  const open = typeof storage === 'string' ? await openStorage(storage) : storage;
+  if (open !== storage) opened.add(() => open.close());
+  await open.migrate(clutchMigrations);
+  return open;
+}
+
+function refuseFolder(value: unknown): never {
+  return refuse('auditFolder', value, 'a folder');
 }
 
 function defaultsOf(options: ClutchOptions, providers: Providers, tools: Toolset): RunDefaults {

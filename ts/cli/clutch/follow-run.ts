@@ -1,15 +1,14 @@
 /** Starts a run and shows what happens in it; asks in the terminal what waits for a person. */
 import { resolve } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import type { ClutchEvent } from '../../clutch/events/event.js';
-import type { ApprovalWire, RunChangeWire, RunWire } from '../../clutch/wire.js';
+import type { RunChangeWire, RunWire } from '../../clutch/wire.js';
 import { StompError } from '../../errors.js';
 import { given } from '../../tools/parameters.js';
 import { print, say, type Terminal } from '../terminal.js';
 import type { ClutchClient } from './client.js';
-import { editInEditor } from './editor.js';
 import { eventsOf } from './event-reader.js';
-import { approvalView, printable } from './views.js';
+import { GatePrompt } from './gate-prompt.js';
+import { printable } from './views.js';
 
 type Args = Readonly<Record<string, unknown>>;
 
@@ -68,15 +67,38 @@ async function watch(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
-  for await (const event of eventsOf(client, after, signal)) {
-    if (event.run_id !== run.id) continue;
-    show(event, terminal);
-    if (event.type === 'gate_opened' || event.type === 'gate_changed')
-      await ask(client, event.body.approval, terminal, signal);
-    if (event.type === 'run_changed' && event.body.run.ended_at !== undefined)
-      return ended(event.body.run, terminal);
+  const prompt = new GatePrompt(client, terminal);
+  try {
+    for await (const event of familyEvents(client, run, after, signal)) {
+      ask(event, prompt);
+      if (event.run_id !== run.id) continue;
+      show(event, terminal);
+      if (event.type === 'run_changed' && event.body.run.ended_at !== undefined)
+        return ended(event.body.run, terminal);
+    }
+  } finally {
+    prompt.close();
   }
   throw new StompError('NOT_FOUND', `The server has left; the run ${run.id} goes on when it is back.`);
+}
+
+/** What happens in the run, and in those that it begins: they wait for the same person. */
+async function* familyEvents(
+  client: ClutchClient,
+  { id }: RunWire,
+  after: number,
+  signal: AbortSignal,
+): AsyncGenerator<ClutchEvent, void> {
+  const family = new Set([id]);
+  for await (const event of eventsOf(client, after, signal)) {
+    if (event.type === 'run_started' && family.has(event.body.run.parent_id ?? '')) family.add(event.run_id);
+    if (family.has(event.run_id)) yield event;
+  }
+}
+
+function ask(event: ClutchEvent, prompt: GatePrompt): void {
+  if (event.type === 'gate_opened' || event.type === 'gate_changed') prompt.show(event.body.approval);
+  if (event.type === 'gate_decided') prompt.decided(event.body.approval);
 }
 
 function show(event: ClutchEvent, terminal: Terminal): void {
@@ -97,48 +119,4 @@ function ended({ status, stopped, error }: RunChangeWire, terminal: Terminal): n
   if (stopped === undefined) return 0;
   say(terminal, stopped === 'rounds' ? 'Stopped: all rounds are used.' : 'Stopped: the answer was cut.');
   return exitStopped;
-}
-
-/** Only where somebody sits; else whoever it is decides elsewhere. */
-async function ask(
-  client: ClutchClient,
-  approval: ApprovalWire,
-  terminal: Terminal,
-  signal: AbortSignal,
-): Promise<void> {
-  print(terminal, `\n${approvalView(approval)}`);
-  if (!process.stdin.isTTY) {
-    say(terminal, `It waits: stomp-serve approve ${approval.id}, or stomp-serve reject ${approval.id}.`);
-    return;
-  }
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  // Of the line, Ctrl-C would be the line's own.
-  lines.on('SIGINT', () => process.emit('SIGINT'));
-  try {
-    const body = await decision(approval, (question) => lines.question(question, { signal }));
-    await client.json('POST', `/v1/approvals/${approval.id}/resolve`, {
-      ...body,
-      revision: approval.revision,
-    });
-  } catch (error) {
-    signal.throwIfAborted();
-    // Somebody else was faster, or it shows something else by now: what comes next tells.
-    say(terminal, `stomp-serve: ${printable((error as Error).message)}`);
-  } finally {
-    lines.close();
-  }
-}
-
-async function decision(
-  { payload }: ApprovalWire,
-  question: (text: string) => Promise<string>,
-): Promise<object> {
-  for (;;) {
-    const answer = (await question('[a]pprove [e]dit [r]eject [x] abort: ')).trim().toLowerCase();
-    if (answer === 'a') return { decision: 'approve' };
-    if (answer === 'x') return { decision: 'abort' };
-    if (answer === 'r')
-      return { decision: 'reject', ...given({ reason: (await question('Why? ')) || undefined }) };
-    if (answer === 'e') return { decision: 'approve', edits: await editInEditor(payload) };
-  }
 }

@@ -8,11 +8,10 @@ import { StompError } from '../../errors.js';
 import type { Storage } from '../../storage/storage.js';
 import type { WallClock } from '../../storage/wall-clock.js';
 import { Bells } from '../bell.js';
-import type { NewEvent } from '../events/event.js';
 import { recordEvents } from '../store/events.js';
 import type { Payload, Preview } from '../tools/run-tool.js';
-import { approvalWire, ruleWire } from '../wire.js';
 import { digestOf, type Gate, type GateKind } from './gate.js';
+import { decidedEvent, gateEvent, openedEvent, ruleEvent } from './gate-events.js';
 import {
   abortGates,
   claimGate,
@@ -24,6 +23,7 @@ import {
   nextDeadline,
   showAgain,
 } from './gate-rows.js';
+import { changedError, notFound, refusal } from './refusals.js';
 import { deleteRule, insertRule, listRules, type Rule } from './rules.js';
 
 export interface GatesOptions {
@@ -333,60 +333,4 @@ function statusOf({ decision, edits }: Decision): 'approved' | 'edited' | 'rejec
 /** What a client calls itself may hold anything. */
 function plainName(name: string): string {
   return name.replaceAll('\0', '').slice(0, 200);
-}
-
-function openedEvent(gate: Gate): NewEvent {
-  return gateEvent('gate_opened', gate, gate.createdAt);
-}
-
-function decidedEvent(gate: Gate): NewEvent {
-  return gateEvent('gate_decided', gate, gate.decidedAt ?? gate.createdAt);
-}
-
-function gateEvent(type: 'gate_opened' | 'gate_changed' | 'gate_decided', gate: Gate, at: number): NewEvent {
-  return { type, run_id: gate.runId, at, body: { approval: approvalWire(gate) } };
-}
-
-function ruleEvent(type: 'rule_made' | 'rule_revoked', rule: Rule, at: number): NewEvent {
-  return { type, run_id: rule.runId, at, body: { rule: ruleWire(rule) } };
-}
-
-/** Why a gate cannot be decided by somebody who has seen this revision of it. */
-function refusal(gate: Gate, revision: number, now: number): StompError | undefined {
-  if (gate.status === 'expired' || (gate.status === 'pending' && gate.deadlineAt <= now))
-    return expired(gate);
-  if (gate.status !== 'pending') return alreadyDecided(gate);
-  return gate.revision === revision ? undefined : changedError(gate);
-}
-
-function notFound(id: string): never {
-  throw new StompError('APPROVAL_NOT_FOUND', `There is no approval ${id}. GET /v1/approvals lists them.`, {
-    fields: { approval: id },
-  });
-}
-
-function alreadyDecided(gate: Gate): StompError {
-  const by = gate.decidedBy === undefined ? '' : ` by ${gate.decidedBy}`;
-  return new StompError('APPROVAL_DECIDED', `The approval ${gate.id} is ${gate.status} already${by}.`, {
-    fields: {
-      approval: gate.id,
-      status: gate.status,
-      decided_by: gate.decidedBy,
-      decided_at: gate.decidedAt,
-    },
-  });
-}
-
-function expired(gate: Gate): StompError {
-  const message = `The approval ${gate.id} has expired: nobody decided in time, so it was denied. The run has been told and may ask again.`;
-  return new StompError('APPROVAL_EXPIRED', message, {
-    fields: { approval: gate.id, deadline_at: gate.deadlineAt },
-  });
-}
-
-function changedError(gate: Gate): StompError {
-  const message = `The approval ${gate.id} shows something else by now (revision ${gate.revision}). Look at it again, and decide on that.`;
-  return new StompError('APPROVAL_CHANGED', message, {
-    fields: { approval: gate.id, revision: gate.revision },
-  });
 }

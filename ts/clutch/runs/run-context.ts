@@ -6,6 +6,7 @@ import type { Gates } from '../gates/gates.js';
 import type { Provider } from '../providers/provider.js';
 import type { ToolScope } from '../tools/run-tool.js';
 import type { Toolset } from '../tools/toolset.js';
+import { pathRulesOf } from './new-run.js';
 import type { Run } from './run.js';
 import type { RecordSystems, RunRecord } from './run-record.js';
 
@@ -53,4 +54,16 @@ export class AbortedAtGate extends Error {
     super(`The run ${gate.runId} was aborted at the approval ${gate.id}.`);
     this.gate = gate;
   }
+}
+
+/** Where and for whom the tools of a run work. */
+export async function scopeOf(run: Run, signal: AbortSignal): Promise<ToolScope> {
+  return {
+    runId: run.id,
+    agentId: run.agentId,
+    sessionId: run.sessionId,
+    baseDir: run.request.baseDir,
+    paths: await pathRulesOf(run.request),
+    signal,
+  };
 }

@@ -1,5 +1,6 @@
 /** One run as its worker has it in memory, and all that the worker writes of it: rows and events, in one transaction. */
 import { StompError } from '../../errors.js';
+import { loopTurn } from '../../loop-turn.js';
 import type { Storage, Work } from '../../storage/storage.js';
 import type { WallClock } from '../../storage/wall-clock.js';
 import type { AuditHeads } from '../audit/run-audit.js';
@@ -38,7 +39,11 @@ export function persist<T>(
   signal: AbortSignal,
   { onWarning }: Pick<RecordSystems, 'onWarning'>,
 ): Promise<T> {
-  return patiently(work, { signal, retryMs, onWarning });
+  const inTurn = async (): Promise<T> => {
+    await loopTurn();
+    return work();
+  };
+  return patiently(inTurn, { signal, retryMs, onWarning });
 }
 
 export class RunRecord {

@@ -1,90 +1,59 @@
-/**
- * All runs that this process works on. It takes over those that nobody works on any more, and holds the rows of its own
- * for as long as it lives.
- */
-import { StompError, toStompError } from '../../errors.js';
+/** All runs of a storage: begun, found, waited for and ended here; others work on them. */
+import { StompError } from '../../errors.js';
+import { loopTurn } from '../../loop-turn.js';
 import type { Audits } from '../audit/audits.js';
 import { Bells } from '../bell.js';
 import { track } from '../refresh.js';
 import { recordEvents } from '../store/events.js';
-import type { ToolScope } from '../tools/run-tool.js';
 import { runWire } from '../wire.js';
 import { insertFiles } from './file-rows.js';
 import { type NewRun, pathRulesOf } from './new-run.js';
-import { deadOwners, forgetOwner, newOwner } from './owners.js';
 import { freshState, type Run } from './run.js';
-import {
-  AbortedAtGate,
-  type ChildRequest,
-  type Children,
-  type RunContext,
-  type RunSystems,
-} from './run-context.js';
-import { changedEvent, persist, RunRecord } from './run-record.js';
+import type { ChildRequest, Children, RunSystems } from './run-context.js';
+import { changedEvent, persist } from './run-record.js';
 import {
   abortRow,
-  dropHold,
   findRun,
-  freeRunsOf,
-  type Hold,
   insertMessage,
   insertRun,
   listRuns,
   openChildren,
-  orphans,
-  owners,
   type RunRowFilter,
-  renewHold,
   runNotFound,
-  takeRun,
 } from './run-rows.js';
-import { workOn } from './work.js';
+import { RunWorkers } from './run-workers.js';
 
 export interface RunsOptions {
   readonly systems: Omit<RunSystems, 'children'>;
   readonly audits: Audits;
 }
 
-/** After so long without a sign of life a run is free for others. */
-const holdMs = 15_000;
-const renewMs = 5_000;
-const lookMs = 2_000;
 const deepest = 3;
-
-interface Worker {
-  readonly hold: Hold;
-  /** Waiting ends; a tool at work goes on. */
-  readonly stop: AbortController;
-  /** Tools end as well. */
-  readonly kill: AbortController;
-  readonly done: Promise<void>;
-}
 
 export class Runs implements Children {
   readonly #systems: RunSystems;
   readonly #audits: Audits;
-  readonly #owner = newOwner();
-  readonly #workers = new Map<string, Worker>();
-  readonly #taking = new Set<Promise<void>>();
+  readonly #workers: RunWorkers;
   readonly #bells = new Bells();
-  readonly #timers: NodeJS.Timeout[] = [];
   #forget: (() => void) | undefined;
-  #closing = false;
   #closed = false;
 
   constructor({ systems, audits }: RunsOptions) {
     this.#systems = { ...systems, children: this };
     this.#audits = audits;
+    this.#workers = new RunWorkers({
+      systems: this.#systems,
+      audits,
+      abort: (id, by) => this.#abortChild(id, by),
+      abortWhatIsLeft: (id, by) => this.#abortWhatIsLeft(id, by),
+    });
   }
 
   /** Takes over what others have left, now and from now on. */
   async open(): Promise<void> {
     this.#forget = this.#systems.bus.on('run_changed', ({ run_id }) => this.#bells.ring(run_id));
     await this.#systems.bus.started();
-    await this.#freeDead();
-    await this.#lookForOrphans();
-    this.#repeat(lookMs, () => this.#lookForOrphans());
-    this.#repeat(renewMs, () => this.#renewAll());
+    await this.#workers.open();
   }
 
   /** @throws StompError SHUTTING_DOWN, DB_BUSY */
@@ -143,9 +112,7 @@ export class Runs implements Children {
     });
     if ('missing' in aborted) throw aborted.missing ? alreadyEnded(aborted.missing) : runNotFound(id);
     const reason = new StompError('CANCELLED', `The run was aborted by ${by}.`);
-    const worker = this.#workers.get(id);
-    worker?.stop.abort(reason);
-    worker?.kill.abort(reason);
+    this.#workers.end(id, reason);
     await this.#abortWhatIsLeft(id, by);
     // Last: an audit that cannot be written keeps nothing from being ended.
     await this.#audits.use(aborted.sessionId, (audit) => {
@@ -157,21 +124,7 @@ export class Runs implements Children {
 
   /** @param graceMs how long tools at work may take to come to an end */
   async close(graceMs: number): Promise<void> {
-    this.#closing = true;
-    for (const timer of this.#timers) clearInterval(timer);
-    await Promise.allSettled(this.#taking);
-    const reason = new StompError(
-      'SHUTTING_DOWN',
-      'The clutch is being closed; the run goes on when it is opened.',
-    );
-    const workers = [...this.#workers.values()];
-    for (const { stop } of workers) stop.abort(reason);
-    const late = setTimeout(() => {
-      for (const { kill } of workers) kill.abort(reason);
-    }, graceMs);
-    await Promise.all(workers.map(({ done }) => done));
-    clearTimeout(late);
-    forgetOwner(this.#owner);
+    await this.#workers.close(graceMs);
     this.#forget?.();
     this.#closed = true;
     this.#bells.ringAll();
@@ -179,9 +132,11 @@ export class Runs implements Children {
 
   async #begin({ id, agentId, sessionId, request }: NewRun, child: Partial<ChildRequest>): Promise<Run> {
     // A child is written down all the same: whoever takes its parent over goes on with it.
-    if (this.#closing && !child.parent)
+    if (this.#workers.closing && !child.parent)
       throw new StompError('SHUTTING_DOWN', 'The clutch is being closed. Start the run later.');
     const { storage, clock } = this.#systems;
+    // Many that begin at once would hold up all others.
+    await loopTurn();
     const { trackedFiles } = await pathRulesOf(request);
     const files = await track(trackedFiles);
     const { parent, ticketId } = child;
@@ -210,7 +165,7 @@ export class Runs implements Children {
       ]);
       return made;
     });
-    await this.#take(id);
+    await this.#workers.take(id);
     return run;
   }
 
@@ -230,161 +185,6 @@ export class Runs implements Children {
       if (!(error instanceof StompError) || error.code !== 'RUN_ENDED') throw error;
     }
   }
-
-  /** Runs that a process of this machine held that is no more: nobody needs to wait until they are free. */
-  async #freeDead(): Promise<void> {
-    const { storage } = this.#systems;
-    if (storage.dialect !== 'sqlite') return;
-    const dead = deadOwners(await storage.read(() => owners()));
-    for (const owner of dead) await storage.write(() => freeRunsOf(owner));
-  }
-
-  async #lookForOrphans(): Promise<void> {
-    const { storage, clock } = this.#systems;
-    const ids = await storage.read(function* () {
-      return yield* orphans(yield* clock.now());
-    });
-    for (const id of ids) await this.#take(id);
-  }
-
-  async #take(id: string): Promise<void> {
-    if (this.#closing || this.#workers.has(id)) return;
-    const taking = this.#takeFree(id);
-    this.#taking.add(taking);
-    await taking.finally(() => this.#taking.delete(taking));
-  }
-
-  async #takeFree(id: string): Promise<void> {
-    const { storage, clock } = this.#systems;
-    const owner = this.#owner;
-    const hold = await storage.write(function* () {
-      return yield* takeRun(id, owner, yield* clock.now(), holdMs);
-    });
-    if (!hold || this.#workers.has(id)) return;
-    if (this.#closing) {
-      await storage.write(() => dropHold(hold));
-      return;
-    }
-    const stop = new AbortController();
-    const kill = new AbortController();
-    const done = this.#work(hold, stop, kill).finally(() => this.#workers.delete(id));
-    this.#workers.set(id, { hold, stop, kill, done });
-  }
-
-  /** Never rejects. */
-  async #work(hold: Hold, stop: AbortController, kill: AbortController): Promise<void> {
-    let record: RunRecord | undefined;
-    try {
-      record = await RunRecord.load(this.#systems, hold, kill.signal);
-      const loaded = record;
-      if (await this.#isLeftBehind(record.run, kill.signal)) {
-        await this.#abortChild(hold.runId, 'the end of the run that has begun it');
-        return;
-      }
-      await this.#audits.use(record.run.sessionId, async (audit) =>
-        workOn(await this.#contextOf(loaded, audit, stop, kill)),
-      );
-    } catch (error) {
-      await this.#failed(error, hold, record, stop.signal).catch(this.#systems.onWarning);
-    } finally {
-      // What still works for it, such as the tickets of a track, ends.
-      stop.abort(new StompError('CANCELLED', 'The run is over.'));
-    }
-  }
-
-  /** Whether the run that has begun it was over before it could know of this one, or end it. */
-  async #isLeftBehind({ parentId }: Run, signal: AbortSignal): Promise<boolean> {
-    if (parentId === undefined) return false;
-    const parent = await persist(() => this.find(parentId), signal, this.#systems);
-    return parent?.endedAt !== undefined;
-  }
-
-  async #contextOf(
-    record: RunRecord,
-    audit: RunContext['audit'],
-    stop: AbortController,
-    kill: AbortController,
-  ): Promise<RunContext> {
-    return {
-      systems: this.#systems,
-      record,
-      audit,
-      stop: stop.signal,
-      scope: await scopeOf(record.run, kill.signal),
-    };
-  }
-
-  async #failed(error: unknown, hold: Hold, record: RunRecord | undefined, stop: AbortSignal): Promise<void> {
-    const { storage } = this.#systems;
-    if (error instanceof AbortedAtGate) {
-      await this.#abortChild(hold.runId, error.gate.decidedBy ?? 'a person');
-      return;
-    }
-    const run = await this.find(hold.runId);
-    if (run?.endedAt !== undefined) {
-      // A gate may have been opened, or a run begun, while it came to its end.
-      await this.#abortWhatIsLeft(hold.runId, 'the end of the run');
-      return;
-    }
-    if (this.#closing || (error instanceof StompError && error.code === 'LEASE_LOST')) {
-      await storage.write(() => dropHold(hold));
-      return;
-    }
-    const { code, message } = toStompError(error);
-    if (code === 'INTERNAL_ERROR') this.#systems.onWarning(error);
-    if (stop.aborted || !record) {
-      await storage.write(() => dropHold(hold));
-      return;
-    }
-    await record.change({ status: 'error', error: { code, message }, ended: true });
-    await this.#abortWhatIsLeft(hold.runId, 'the end of the run');
-  }
-
-  async #renewAll(): Promise<void> {
-    const { storage, clock } = this.#systems;
-    const workers = [...this.#workers.values()];
-    if (workers.length === 0) return;
-    const lost = await storage.write(function* () {
-      const now = yield* clock.now();
-      const gone: Worker[] = [];
-      for (const worker of workers) if (!(yield* renewHold(worker.hold, now, holdMs))) gone.push(worker);
-      return gone;
-    });
-    const reason = new StompError('LEASE_LOST', 'Another process works on the run by now, or it is over.');
-    for (const { stop, kill } of lost) {
-      stop.abort(reason);
-      kill.abort(reason);
-    }
-  }
-
-  /** A database that is away is asked again the next time. */
-  #repeat(everyMs: number, work: () => Promise<void>): void {
-    let running = false;
-    const once = async (): Promise<void> => {
-      if (running) return;
-      running = true;
-      try {
-        await work();
-      } catch (error) {
-        if (!(error instanceof StompError) || error.code !== 'DB_BUSY') this.#systems.onWarning(error);
-      } finally {
-        running = false;
-      }
-    };
-    this.#timers.push(setInterval(() => void once(), everyMs).unref());
-  }
-}
-
-/** Where and for whom the tools of a run work. */
-export async function scopeOf(run: Run, signal: AbortSignal): Promise<ToolScope> {
-  return {
-    runId: run.id,
-    agentId: run.agentId,
-    sessionId: run.sessionId,
-    baseDir: run.request.baseDir,
-    paths: await pathRulesOf(run.request),
-    signal,
-  };
 }
 
 /** It starts empty, but for what it is given here. @throws StompError INVALID_REQUEST */
