@@ -386,7 +386,7 @@ Array PagedKernels::attend(
       .prefill = tables->host.any_prefill()};
   Planes lists[] = {{whole}, keys, values, {tables->block_ids}};
   if (where.sinks) {
-    lists[3].push_back(sinks);
+    lists[3].push_back(graph_.contiguous(sinks));
   }
   if (where.decode) {
     lists[3].push_back(tables->rows);
