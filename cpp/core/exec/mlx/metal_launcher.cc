@@ -51,10 +51,7 @@ MTL::ComputePipelineState* pipeline_of(
   MTL::Library* library = device.get_library("stomp_paged", metal_library);
   const FunctionConstants constants(launch);
   return device.get_kernel(
-      launch.function,
-      library,
-      metal::pipeline_key(launch),
-      constants.list());
+      launch.function, library, metal::pipeline_key(launch), constants.list());
 }
 
 /// REQUIRES: not empty.
