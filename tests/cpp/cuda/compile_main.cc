@@ -122,7 +122,7 @@ std::string text_of(
   std::string text =
       "\n#include \"mlx/backend/cuda/device/utils.cuh\"\n\n"
       "#include <cooperative_groups.h>\n\n" +
-      cuda::functions() +
+      kernel.functions +
       "namespace mlx::core::cu {\n\nnamespace cg = cooperative_groups;\n\n"
       "__global__ void " +
       kernel.name + "(\n";
@@ -139,7 +139,7 @@ std::string text_of(
     text += std::string("  constexpr ") + (constant.is_bool ? "bool " : "int ") +
         constant.name + " = " + std::to_string(constant.value) + ";\n";
   }
-  return text + "\n" + std::string(kernel.body) +
+  return text + "\n" + kernel.body +
       "\n}\n\n} // namespace mlx::core::cu\n";
 }
 

@@ -36,8 +36,8 @@ class Text {
         kernel.name,
         inputs.get(),
         outputs.get(),
-        std::string(kernel.body).c_str(),
-        cuda::functions().c_str(),
+        kernel.body.c_str(),
+        kernel.functions.c_str(),
         true, // copies what is not row-contiguous; all is, see run()
         shared_bytes);
     check(handle_.ctx ? 0 : 1, "take a CUDA kernel");
