@@ -7,15 +7,14 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 
-#include "base/json.h"
 #include "check.h"
+#include "golden.h"
 #include "mlx_rig.h"
 #include "reference_llama.h"
 
 using namespace stomp;
+using namespace golden_files;
 using mlx_rig::Rig;
 
 namespace {
@@ -28,34 +27,6 @@ constexpr size_t kPrompts = 1;
 #else
 constexpr size_t kPrompts = 10;
 #endif
-
-/// A file or folder below tests/fixtures.
-std::string fixture(const std::string& name) {
-  return std::string(STOMP_FIXTURES "/") + name;
-}
-
-Json golden(const std::string& name) {
-  std::ifstream file(fixture("golden/" + name));
-  std::ostringstream text;
-  text << file.rdbuf();
-  return parse_json(text.str(), name);
-}
-
-std::vector<int32_t> ids_of(const Json& json) {
-  std::vector<int32_t> ids;
-  for (const Json& id : *json.array()) {
-    ids.push_back(static_cast<int32_t>(*id.integer()));
-  }
-  return ids;
-}
-
-std::vector<double> numbers_of(const Json& json) {
-  std::vector<double> values;
-  for (const Json& entry : *json.array()) {
-    CHECK(entry.number(&values.emplace_back()));
-  }
-  return values;
-}
 
 /// Logits after `prompt`, fed in chunks to `table`.
 std::vector<float> last_logits(

@@ -50,6 +50,12 @@ inline bool built() {
 // With the Primitives that write in place, and as GPUs run it.
 constexpr const char* kDevices[] = {"cpu", "cpu:stock"};
 
+/// Where tests run that any device passes: STOMP_TEST_DEVICE, else "cpu".
+inline std::string test_device() {
+  const char* device = std::getenv("STOMP_TEST_DEVICE");
+  return device ? device : "cpu";
+}
+
 constexpr int kBlockTokens = 16;
 constexpr int kBlocks = 64;
 constexpr int kMaxStepTokens = 256;

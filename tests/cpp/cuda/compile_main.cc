@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <regex>
 #include <stdexcept>
@@ -95,23 +96,26 @@ constexpr Case kCases[] = {
     {256, 2, 16, 64, false},
     {256, 2, 8, 64, false}};
 
+/// Of scales and biases, which are there for codes alone.
+bool is_scale(const std::string& buffer) {
+  return buffer.ends_with("_scales") || buffer.ends_with("_biases");
+}
+
 std::string type_of(const std::string& buffer, const Type& type, int bits) {
-  const bool planes = buffer == "keys" || buffer == "values";
-  const bool codes = bits < 16 && planes;
-  const bool scales =
-      buffer.ends_with("_scales") || buffer.ends_with("_biases");
-  if (codes) {
+  static const std::map<std::string, const char*> fixed{
+      {"rows", "int32_t"},
+      {"block_ids", "int32_t"},
+      {"params", "int32_t"},
+      {"partial_out", "float"},
+      {"partial_sum", "float"}};
+  const auto found = fixed.find(buffer);
+  if (found != fixed.end()) {
+    return found->second;
+  }
+  if (bits < 16 && (buffer == "keys" || buffer == "values")) {
     return "uint32_t";
   }
-  if (scales && bits < 16) {
-    return "__half";
-  }
-  if (buffer.starts_with("partial_")) {
-    return "float";
-  }
-  const bool ints =
-      buffer == "rows" || buffer == "block_ids" || buffer == "params";
-  return ints ? "int32_t" : type.name;
+  return bits < 16 && is_scale(buffer) ? "__half" : type.name;
 }
 
 std::string text_of(
@@ -136,11 +140,11 @@ std::string text_of(
   }
   text += ") {\n  using T = " + std::string(type.name) + ";\n";
   for (const cuda::Constant& constant : cuda::constants_of(constants)) {
-    text += std::string("  constexpr ") + (constant.is_bool ? "bool " : "int ") +
-        constant.name + " = " + std::to_string(constant.value) + ";\n";
+    text += std::string("  constexpr ") +
+        (constant.is_bool ? "bool " : "int ") + constant.name + " = " +
+        std::to_string(constant.value) + ";\n";
   }
-  return text + "\n" + kernel.body +
-      "\n}\n\n} // namespace mlx::core::cu\n";
+  return text + "\n" + kernel.body + "\n}\n\n} // namespace mlx::core::cu\n";
 }
 
 struct Outcome {
@@ -187,9 +191,7 @@ int said(const std::string& log, const std::string& pattern) {
       : -1;
 }
 
-bool report(
-    const std::string& what,
-    const Outcome& outcome) {
+bool report(const std::string& what, const Outcome& outcome) {
   const int registers = said(outcome.log, "Used (\\d+) registers");
   const int spilled = said(outcome.log, "(\\d+) bytes spill stores");
   if (outcome.bytes == 0) {

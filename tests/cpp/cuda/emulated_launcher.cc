@@ -64,8 +64,7 @@ class EmulatedLauncher : public CudaLauncher {
       names.push_back(kernel.inputs[i]);
       memories.push_back(std::make_unique<Guarded>(
           names.back(), inputs[i].bytes(), Edge::kEnd));
-      std::memcpy(
-          memories.back()->data(), inputs[i].host(), inputs[i].bytes());
+      std::memcpy(memories.back()->data(), inputs[i].host(), inputs[i].bytes());
     }
     for (size_t i = 0; i < outputs.size(); i++) {
       names.push_back(kernel.outputs[i]);

@@ -48,11 +48,13 @@ TEST("cuda: a kernel's text is whole, plain and short") {
 
 TEST("cuda: buffers are those that launches name, each once") {
   const metal::DecodePlan plan = plan_of(16);
-  const auto same = [](const cuda::Kernel& kernel, const metal::Launch& launch) {
+  const auto same = [](const cuda::Kernel& kernel,
+                       const metal::Launch& launch) {
     std::multiset<std::string> own(kernel.inputs.begin(), kernel.inputs.end());
     own.insert(kernel.outputs.begin(), kernel.outputs.end());
     return own ==
-        std::multiset<std::string>(launch.buffers.begin(), launch.buffers.end());
+        std::multiset<std::string>(
+               launch.buffers.begin(), launch.buffers.end());
   };
   CHECK(same(cuda::decode_kernel(), plan.decode));
   CHECK(same(cuda::combine_kernel(), plan.combine));

@@ -19,8 +19,8 @@ constexpr const char* kDecodeInputs[] = {
     "block_ids",
     "params"};
 constexpr const char* kDecodeOutputs[] = {"partial_out", "partial_sum"};
-constexpr const char* kCombineInputs[] = {
-    "partial_out", "partial_sum", "rows", "sinks", "params"};
+constexpr const char* kCombineInputs[] =
+    {"partial_out", "partial_sum", "rows", "sinks", "params"};
 constexpr const char* kCombineOutputs[] = {"out"};
 
 std::string_view text_of(std::string_view name) {

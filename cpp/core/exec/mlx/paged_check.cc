@@ -209,7 +209,8 @@ class Case {
     double largest = 0;
     for (size_t i = 0; i < expected.size(); i++) {
       const double difference = std::abs(double(found[i]) - expected[i]);
-      most = difference <= most ? most : difference; // NaN stays
+      // NaN stays.
+      most = std::isnan(most) || difference <= most ? most : difference;
       largest = std::max(largest, std::abs(double(expected[i])));
     }
     return most / largest;
