@@ -1,6 +1,7 @@
 // stomp-serve on a GPU against transformers (one static batch) and mlx-lm, with the same checkpoint and token ids:
 //
 //   node bench/gpu/run.mjs <folder of a checkpoint> [--trials 3] [--cache-mb 8192] [--sides ours,transformers,mlx-lm]
+//     [--cases 1x512+128,…]
 //
 // Prints tokens a second and ratios, medians of the trials; the first trial of a case warms up and is dropped. A side
 // that cannot be run is named and left out. Never run so far: there was no GPU. docs/gpu.md says what to install.
@@ -10,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { defaultCases, promptsOf, ratesOf } from './workload.mjs';
+import { defaultCases, parseCases, promptsOf, ratesOf } from './workload.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const python = process.env.PYTHON || 'python3';
@@ -116,6 +117,7 @@ async function main() {
     options: {
       trials: { type: 'string', default: '3' },
       'cache-mb': { type: 'string', default: '8192' },
+      cases: { type: 'string', default: defaultCases },
       sides: { type: 'string', default: 'ours,transformers,mlx-lm' },
     },
   });
@@ -126,12 +128,13 @@ async function main() {
     transformers: [python, [join(here, 'transformers_side.py'), model]],
     'mlx-lm': [python, [join(here, 'mlx_lm_side.py'), model]],
   };
+  const cases = parseCases(values.cases);
   const measured = new Map();
   for (const name of values.sides.split(',')) {
     if (!commands[name]) throw new Error(`there is no side "${name}": ${Object.keys(commands).join(', ')}`);
-    measured.set(name, await runSide(name, ...commands[name], defaultCases, Number(values.trials)));
+    measured.set(name, await runSide(name, ...commands[name], cases, Number(values.trials)));
   }
-  console.log(`\n${table(defaultCases, measured)}\n\nIn brackets: ours divided by theirs.`);
+  console.log(`\n${table(cases, measured)}\n\nIn brackets: ours divided by theirs.`);
   if (measured.get('ours') === undefined) process.exitCode = 1;
 }
 

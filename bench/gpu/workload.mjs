@@ -1,11 +1,19 @@
 // What every side of the GPU benchmark is asked for: so many sequences at once, so many tokens each.
 
-export const defaultCases = [
-  { sequences: 1, prompt: 512, answer: 128 },
-  { sequences: 8, prompt: 512, answer: 128 },
-  { sequences: 32, prompt: 512, answer: 128 },
-  { sequences: 8, prompt: 2048, answer: 128 },
-];
+export const defaultCases = '1x512+128,8x512+128,32x512+128,8x2048+128';
+
+/**
+ * Sequences x tokens of a prompt + tokens of an answer, several by commas.
+ * @param {string} text
+ */
+export function parseCases(text) {
+  return text.split(',').map((one) => {
+    const numbers = /^(\d+)x(\d+)\+(\d+)$/.exec(one)?.slice(1).map(Number);
+    if (!numbers || numbers.includes(0)) throw new Error(`"${one}" is no case; one is 8x512+128`);
+    const [sequences, prompt, answer] = numbers;
+    return { sequences, prompt, answer };
+  });
+}
 
 /** Token ids that no vocabulary is too small for, other ones for each seed: no cache can know them. */
 export function promptIds(length, seed) {

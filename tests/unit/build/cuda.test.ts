@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { promptIds, promptsOf, ratesOf } from '../../../bench/gpu/workload.mjs';
+import { defaultCases, parseCases, promptIds, promptsOf, ratesOf } from '../../../bench/gpu/workload.mjs';
 import { wheelForThisMachine } from '../../../cpp/deps/fetch.mjs';
 import {
   chooseCuda,
@@ -76,6 +76,14 @@ describe('the GPU benchmark', () => {
     expect(new Set(all.map((ids) => ids.slice(0, 16).join())).size).toBe(3 * 2 * 32);
     expect(promptIds(500, 7)).toEqual(promptIds(500, 7));
     expect(all.flat().every((id) => id >= 1000 && id < 21000)).toBe(true);
+  });
+
+  it('takes cases by their text, and refuses what is none', () => {
+    expect(parseCases('8x512+128')).toEqual([{ sequences: 8, prompt: 512, answer: 128 }]);
+    expect(parseCases(defaultCases)).toHaveLength(4);
+    for (const text of ['', '8', '8x512', '0x512+128', '8x512+128,']) {
+      expect(() => parseCases(text)).toThrow('is no case');
+    }
   });
 
   it('counts decoded tokens apart from those that come with the prompt', () => {
