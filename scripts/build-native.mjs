@@ -6,7 +6,8 @@
  *   mlx/            libstomp_mlx, and MLX as its wheel has it; or SKIPPED.txt, which says why not
  *
  * The products find each other by relative paths: the folder may be moved. STOMP_SKIP_MLX=1 leaves the
- * MLX executor out, STOMP_REQUIRE_MLX=1 makes its absence an error.
+ * MLX executor out, STOMP_REQUIRE_MLX=1 makes its absence an error. STOMP_FORCE_PLATFORM builds for another
+ * machine, in a tree of its own; STOMP_PORTABLE=1 links the C++ run-time library in, for other systems.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
@@ -16,11 +17,12 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchAll } from '../cpp/deps/fetch.mjs';
 import { cmakeVariables, dropForeignTree } from './native/cmake.mjs';
+import { crossTo, isCross } from './native/cross.mjs';
 import { hasEngine, platformName } from './native/platform.mjs';
 import { findToolchain } from './native/toolchain.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const tree = join(root, 'build-native');
+const tree = join(root, isCross() ? `build-native-${platformName()}` : 'build-native');
 const products = join(tree, 'Release');
 
 class Failure extends Error {}
@@ -37,14 +39,19 @@ function cmakeJs(command, args) {
 }
 
 function cmakeOptions(toolchain, deps) {
-  const options = { STOMP_BINDING: 'ON', ...cmakeVariables(toolchain, deps) };
+  const options = {
+    STOMP_BINDING: 'ON',
+    STOMP_PORTABLE: process.env.STOMP_PORTABLE === '1' ? 'ON' : 'OFF',
+    ...cmakeVariables(toolchain, deps),
+    ...(isCross() ? crossTo(platformName()).variables : {}),
+  };
   return Object.entries(options).map(([key, value]) => `--CD${key}=${value}`);
 }
 
 function build(toolchain, deps) {
   dropForeignTree(tree, toolchain.generator);
   if (!deps.mlxC) rmSync(join(products, 'mlx'), { recursive: true, force: true });
-  const compilers = process.env.CXX ? ['--cxx', process.env.CXX] : [];
+  const compilers = process.env.CXX && !isCross() ? ['--cxx', process.env.CXX] : [];
   cmakeJs('configure', ['--generator', toolchain.generator, ...compilers, ...cmakeOptions(toolchain, deps)]);
   cmakeJs('build', ['--generator', toolchain.generator, '--parallel', String(availableParallelism())]);
 }

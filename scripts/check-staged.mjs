@@ -34,7 +34,7 @@ function biome() {
 }
 
 function cppFormat(staged) {
-  const files = staged.filter((name) => /^(cpp|tests)\/.*\.(cc|h)$/.test(name));
+  const files = staged.filter((name) => /^(cpp|metal|tests)\/.*\.(cc|h|metal)$/.test(name));
   const tools = cppToolsIfFetched();
   if (!files.length || !tools) return true;
   return succeeds(tools.clangFormat, ['--dry-run', '-Werror', ...files]);

@@ -1,14 +1,17 @@
 /**
- * Holds the licences of all packages in the lock file against the lists below. Exit status 1 names every
- * package that is not allowed.
+ * Holds the licences of all packages in the lock file, and of the native parts that npm does not know, against the
+ * lists below. Exit status 1 names everything that is not allowed.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nativeParts, recordedExceptions } from './native/native-parts.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
 const runTime = ['MIT', 'BSD-2-Clause', 'BSD-3-Clause', 'Apache-2.0', 'ISC', 'BlueOak-1.0.0', '0BSD', 'Zlib'];
+// SQLite's is public domain with a blessing.
+const native = [...runTime, 'blessing'];
 // Never shipped: tools on a developer's machine.
 // The Unlicense (public domain): fast-sha256, which Anthropic's client brings.
 const development = [...runTime, 'MPL-2.0', 'Unlicense'];
@@ -53,9 +56,24 @@ export function checkLicenses() {
   return { checked: installed.length, refused };
 }
 
+/**
+ * @param {import('./native/native-parts.mjs').NativePart[]} parts
+ * @returns {{ checked: number, refused: string[] }}
+ */
+export function checkParts(parts) {
+  const refused = parts
+    .filter(({ name, license }) => !satisfied(license, native) && recordedExceptions.get(name) !== license)
+    .map(({ name, version, license }) => `${name} ${version}: ${license} (native)`);
+  return { checked: parts.length, refused };
+}
+
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const { checked, refused } = checkLicenses();
+  const packages = checkLicenses();
+  const parts = checkParts(nativeParts());
+  const refused = [...packages.refused, ...parts.refused];
   for (const line of refused) console.error(line);
-  console.log(`${checked} packages checked, ${refused.length} not allowed`);
+  console.log(
+    `${packages.checked} packages and ${parts.checked} native parts checked, ${refused.length} not allowed`,
+  );
   process.exitCode = refused.length ? 1 : 0;
 }

@@ -1,8 +1,9 @@
 /**
  * The long runs, one after another, some four hours: `npm run test:nightly`. All tests with ten times the rounds, the
- * soak for an hour, clang-tidy over all C++ files, the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
- * and under ThreadSanitizer, ten minutes of fuzzing for each reader of what comes from outside, and whether
- * many runs leave the event loop free. Ends with one line, `N passed, N failed`, over all of them.
+ * soak for an hour, the package installed by every manager on every Node, clang-tidy over all C++ files, the C++ tests
+ * under AddressSanitizer and UndefinedBehaviorSanitizer and under ThreadSanitizer, ten minutes of fuzzing for each
+ * reader of what comes from outside, and whether many runs leave the event loop free. Ends with one line,
+ * `N passed, N failed`, over all of them.
  */
 import { spawnSync } from 'node:child_process';
 import { dirname, resolve } from 'node:path';
@@ -13,6 +14,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const runs = [
   ['scripts/test.mjs', 'unit', 'integration', 'e2e', 'cpp', 'clients', '--scale', '10'],
   ['tests/soak/soak.mjs', '--minutes', '60'],
+  ['scripts/test-package.mjs'],
   ['scripts/lint-cpp.mjs'],
   ['scripts/test-cpp.mjs', '--sanitize'],
   ['scripts/test-cpp.mjs', '--sanitize', 'thread'],

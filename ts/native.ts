@@ -3,11 +3,9 @@
  * mirrors `cpp/binding`; arguments are validated by the callers in `ts/engine`.
  */
 
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { StompError } from './errors.js';
+import { findMlxLibrary, thisHome } from './mlx-home.js';
 
 /** Options of one engine; every field is set (the defaults live in `ts/config`). */
 export interface NativeEngineOptions {
@@ -217,10 +215,26 @@ export interface NativeEngine {
 /** GGUF metadata in file order; integers and booleans arrive as numbers. */
 export type GgufMetadata = Record<string, number | string | number[] | string[]>;
 
+/** One shape that kernels were tried with. */
+export interface NativeKernelCheck {
+  readonly name: string;
+  /** Empty: as it should be. */
+  readonly failure: string;
+  /** The largest, as a share of the largest result. */
+  readonly difference: number;
+  /** Of one layer's attention. */
+  readonly microseconds: number;
+}
+
 export interface NativeBinding {
   readonly version: string;
   /** Instruction sets of this CPU that the kernels know, best last. */
   cpuFeatures(): string[];
+  /**
+   * Tries the MLX executor's own kernels against MLX's operations on a device; none where it has none for it.
+   * @throws EXECUTOR_UNAVAILABLE
+   */
+  checkKernels(mlxLibrary: string, device: string): NativeKernelCheck[];
   readGgufMetadata(path: string): GgufMetadata;
   /**
    * Takes an agent of the model with that fingerprint out of a cache folder that no engine uses; false: it is not there.
@@ -235,7 +249,13 @@ export interface NativeBinding {
   ): Promise<{ engine: NativeEngine; info: NativeModelInfo }>;
 }
 
-const packageRoot = join(dirname(fileURLToPath(import.meta.url)), '..');
+/** What `node-gyp-build` exports: it opens the addon of a package, or says which file it would open. */
+interface AddonFinder {
+  (packageRoot: string): unknown;
+  resolve(packageRoot: string): string;
+}
+
+const { packageRoot } = thisHome;
 let binding: NativeBinding | undefined;
 
 /**
@@ -245,21 +265,25 @@ let binding: NativeBinding | undefined;
 export function native(): NativeBinding {
   if (binding) return binding;
   try {
-    binding = createRequire(import.meta.url)('node-gyp-build')(packageRoot) as NativeBinding;
+    binding = addonFinder()(packageRoot) as NativeBinding;
     return binding;
   } catch (cause) {
     throw new StompError('ENGINE_UNAVAILABLE', unavailable(cause), { cause });
   }
 }
 
-/** Path of the MLX executor's shared library, or undefined when it was not built. */
+/** Path of the addon that `native` opens: built from source, or a prebuild. */
+export function addonPath(): string {
+  return addonFinder().resolve(packageRoot);
+}
+
+/** Path of the MLX executor's shared library, or undefined when there is none with MLX beside it. */
 export function mlxLibraryPath(): string | undefined {
-  const name = process.platform === 'darwin' ? 'libstomp_mlx.dylib' : 'libstomp_mlx.so';
-  const candidates = [
-    join(packageRoot, 'build', 'Release', 'mlx', name),
-    join(packageRoot, 'prebuilds', `${process.platform}-${process.arch}`, 'mlx', name),
-  ];
-  return candidates.find((path) => existsSync(path));
+  return findMlxLibrary(thisHome);
+}
+
+function addonFinder(): AddonFinder {
+  return createRequire(import.meta.url)('node-gyp-build') as AddonFinder;
 }
 
 function unavailable(cause: unknown): string {
@@ -267,7 +291,7 @@ function unavailable(cause: unknown): string {
   const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
   return (
     `The inference engine is not available on ${platform}: ${reason}. ` +
-    'Run `npm run build:native` to build it (needs a C++20 compiler and cmake), ' +
+    'Run `npm rebuild stomp-serve`, in a clone `npm run build:native`, to build it (needs a C++20 compiler and cmake), ' +
     'or use the parts that need no engine.'
   );
 }

@@ -71,11 +71,7 @@ void measure(const Shape& shape) {
   const Graph graph(device.stream());
   const ModelCacheSpec spec = spec_of(shape, dtype_of(device));
   KvPool pool(
-      graph,
-      spec,
-      {shape.blocks()},
-      dtype_of(device),
-      device.in_place());
+      graph, spec, {shape.blocks()}, dtype_of(device), device.in_place());
   std::vector<Planes> values;
   for (int layer = 0; layer < shape.layers; layer++) {
     values.push_back(appended(pool, shape, layer, Part::kKeys));

@@ -1,4 +1,6 @@
 // The export table; its shape is typed in ts/native.ts.
+#include <future>
+
 #include "convert.h"
 #include "engine_handle.h"
 #include "exec/cpu/kernel_choice.h"
@@ -54,6 +56,31 @@ Napi::Value list_cpu_features(const Napi::CallbackInfo& info) {
   return list;
 }
 
+/// On a thread of its own: MLX would keep the caller's as that of its streams.
+Napi::Value check_kernels(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::string library = info[0].As<Napi::String>().Utf8Value();
+  ExecutorOptions options;
+  options.device = info[1].As<Napi::String>().Utf8Value();
+  std::future<std::vector<KernelCheck>> checks = std::async(
+      std::launch::async,
+      [&] { return make_mlx_executor(options, library)->check_kernels(); });
+  try {
+    Napi::Array list = Napi::Array::New(env);
+    for (const KernelCheck& check : checks.get()) {
+      Napi::Object o = Napi::Object::New(env);
+      o.Set("name", check.name);
+      o.Set("failure", check.failure);
+      o.Set("difference", check.difference);
+      o.Set("microseconds", check.microseconds);
+      list.Set(list.Length(), o);
+    }
+    return list;
+  } catch (const Error& error) {
+    throw to_js_error(env, error);
+  }
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto type = std::make_unique<Napi::FunctionReference>(
       Napi::Persistent(EngineHandle::define(env)));
@@ -62,6 +89,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cpuFeatures", Napi::Function::New(env, list_cpu_features));
   exports.Set("readGgufMetadata", Napi::Function::New(env, gguf_metadata));
   exports.Set("removeStoredAgent", Napi::Function::New(env, remove_agent));
+  exports.Set("checkKernels", Napi::Function::New(env, check_kernels));
   exports.Set("loadEngine", Napi::Function::New(env, load_engine));
   return exports;
 }

@@ -113,8 +113,13 @@ export async function runCppTests({ sanitize = '' } = {}) {
     TSAN_OPTIONS: `halt_on_error=1:${suppressions('tsan.supp')}`,
   };
   const programs = ['stomp_tests'];
+  // Fibres of one thread, which ThreadSanitizer takes for corruption.
+  if (!sanitize.includes('thread')) programs.push('stomp_metal_tests');
   if (existsSync(join(tree, 'mlx'))) programs.push('stomp_mlx_tests');
   const results = programs.map((name) => runProgram(join(tree, 'tests', 'cpp', name), [], env));
+  // What an emulator runs takes a model of a real size too long.
+  const emulated = join(tree, 'tests', 'cpp', 'stomp_mlx_emulated_tests');
+  if (existsSync(emulated)) results.push(runProgram(emulated, [], { ...env, STOMP_TEST_MODEL: '' }));
   return total(results);
 }
 

@@ -50,15 +50,15 @@ export function cppToolsIfFetched() {
   return existsSync(folder) ? toolsIn(folder) : undefined;
 }
 
-/** Folders whose C++ is ours. */
-const ours = ['cpp/core', 'cpp/binding', 'tests/cpp', 'bench/native'];
+/** Folders whose C++ is ours, and Metal's dialect of it. */
+const ours = ['cpp/core', 'cpp/binding', 'metal', 'tests/cpp', 'bench/native'];
 
-/** Our C++ files below `root`, relative to it. */
+/** Our C++ and Metal files below `root`, relative to it. */
 export function cppFiles(root) {
   return ours
     .flatMap((folder) =>
       readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, String(name))),
     )
-    .filter((name) => /\.(cc|h)$/.test(name))
+    .filter((name) => /\.(cc|h|metal)$/.test(name))
     .sort();
 }

@@ -1,6 +1,6 @@
 /**
  * Which platforms have the engine, and what this one is. `STOMP_FORCE_PLATFORM` (for example
- * `win32-x64`) stands in for the real one in tests.
+ * `linux-arm64`) stands in for the real one in tests, and names the other machine that is built for.
  */
 import { spawnSync } from 'node:child_process';
 import { release } from 'node:os';
@@ -23,8 +23,9 @@ export function glibcVersion() {
   return header?.glibcVersionRuntime;
 }
 
-/** Darwin's major version: 24 is macOS 15, 25 is macOS 26. */
+/** Darwin's major version: 24 is macOS 15, 25 is macOS 26. Elsewhere, that of the macOS that we compile for. */
 export function darwinMajor() {
+  if (process.platform !== 'darwin') return 24;
   return Number.parseInt(release(), 10);
 }
 

@@ -55,6 +55,10 @@ const commands: Readonly<Record<OwnCommand, readonly [summary: string, load: Com
     'Check whether this machine has what it takes',
     async () => (await import('./commands/doctor.js')).doctor,
   ],
+  setup: [
+    'Bring the libraries of the MLX executor: setup mlx',
+    async () => (await import('./commands/setup.js')).setup,
+  ],
   perplexity: [
     'Measure how well a model predicts a text',
     async () => (await import('./commands/perplexity.js')).perplexity,

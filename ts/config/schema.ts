@@ -17,6 +17,7 @@ export type Command =
   | 'models'
   | 'keys'
   | 'doctor'
+  | 'setup'
   | 'perplexity'
   | 'stress'
   | ReservationCommand
@@ -643,6 +644,14 @@ export const SETTINGS = [
     allowed: ['user', 'admin', 'approver'],
     doc: 'What the new key is good for',
     commands: ['keys'],
+  },
+  {
+    name: 'gpu',
+    toml: 'doctor.gpu',
+    type: 'boolean',
+    default: false,
+    doc: "Try the GPU kernels against MLX's own operations, and print a table to paste into a report",
+    commands: ['doctor'],
   },
   {
     name: 'once',

@@ -1,8 +1,6 @@
 /** Which executor computes. There is no fallback: what was asked for is used, or the reason it cannot is told. */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { StompError } from '../errors.js';
+import { mlxSkipReason, shippedMlx, thisHome } from '../mlx-home.js';
 import { mlxLibraryPath } from '../native.js';
 import type { FullEngineOptions } from './engine-options.js';
 
@@ -17,16 +15,15 @@ export interface ExecutorHost {
   mlxLibrary: () => string | undefined;
   /** Why the build left the MLX executor out, if it said so. */
   skipReason: () => string | undefined;
+  /** Whether `stomp-serve setup mlx` can bring what is missing. */
+  canSetUp: () => boolean;
 }
 
 const thisHost: ExecutorHost = {
   platform: process.platform,
   mlxLibrary: mlxLibraryPath,
-  skipReason: () => {
-    const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-    const note = join(root, 'build', 'Release', 'mlx', 'SKIPPED.txt');
-    return existsSync(note) ? readFileSync(note, 'utf8').trim() : undefined;
-  },
+  skipReason: () => mlxSkipReason(thisHome),
+  canSetUp: () => shippedMlx(thisHome) !== undefined,
 };
 
 /** @throws StompError EXECUTOR_UNAVAILABLE */
@@ -38,11 +35,17 @@ export function chooseExecutor(
   if (executor === 'cpu') return { executor, mlxLibrary: '' };
   const mlxLibrary = host.mlxLibrary();
   if (mlxLibrary !== undefined) return { executor, mlxLibrary };
-  const reason = host.skipReason() ?? 'its library was not built';
-  throw new StompError(
+  throw missing(asked, host);
+}
+
+function missing(asked: string, host: ExecutorHost): StompError {
+  const canSetUp = host.canSetUp();
+  const told = host.skipReason() ?? (canSetUp ? 'MLX has not been brought yet' : 'its library was not built');
+  const reason = told.replace(/\.$/, '');
+  const remedy = canSetUp ? '`npx stomp-serve setup mlx`' : '`npm run build:native`';
+  return new StompError(
     'EXECUTOR_UNAVAILABLE',
-    `The MLX executor is not available: ${reason.replace(/\.$/, '')}. ` +
-      "Run `npm run build:native`, or choose executor 'cpu'.",
+    `The MLX executor is not available: ${reason}. Run ${remedy}, or choose executor 'cpu'.`,
     { fields: { field: 'executor', value: asked, reason } },
   );
 }

@@ -40,7 +40,17 @@ describe('the command line', () => {
   it('has a help with every command, and one for each', async () => {
     const general = await stomp('--help');
     expect(general.code).toBe(0);
-    for (const name of ['serve', 'mcp', 'demo', 'agents', 'locks', 'models', 'doctor', 'perplexity']) {
+    for (const name of [
+      'serve',
+      'mcp',
+      'demo',
+      'agents',
+      'locks',
+      'models',
+      'doctor',
+      'setup',
+      'perplexity',
+    ]) {
       expect(general.out).toContain(`\n  ${name}`);
       const own = await stomp(name, '--help');
       expect(own).toMatchObject({ code: 0, err: '' });
@@ -68,6 +78,8 @@ describe('the command line', () => {
     [['keys', 'new', '--role', 'king'], 'one of user, admin, approver'],
     [['serve', 'extra'], '"extra" is one argument too many'],
     [['perplexity'], 'FILE is missing'],
+    [['setup'], 'mlx [WHEEL] is missing'],
+    [['setup', 'cuda'], 'There is: mlx.'],
     [['perplexity', 'a', '--port', '1'], '--port does not apply to perplexity'],
     [['--config', 'absent.toml'], 'does not exist'],
     [['constructor'], 'is not a command'],

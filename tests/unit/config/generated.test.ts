@@ -77,6 +77,7 @@ describe('made from the schema', () => {
       'reservations',
       'clutch',
       'keys',
+      'doctor',
       'locks',
       'stress',
     ]);

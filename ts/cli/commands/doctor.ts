@@ -4,15 +4,17 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Settings } from '../../config/index.js';
 import { chooseExecutor } from '../../engine/executor-choice.js';
+import { mlxDownload } from '../../engine/mlx-setup.js';
 import { parseHubId } from '../../engine/models/hub-model.js';
 import { defaultModel, knownModels } from '../../engine/models/known-models.js';
 import { modelFolder } from '../../engine/models/registry.js';
 import { toStompError } from '../../errors.js';
-import { native } from '../../native.js';
+import { addonPath, native } from '../../native.js';
 import { packageVersion } from '../../version.js';
 import type { Command, Invocation } from '../command.js';
 import { print } from '../terminal.js';
 import { formatBytes } from '../units.js';
+import { examineGpu } from './gpu-check.js';
 import { isDownloaded } from './models.js';
 
 export const doctor: Command = {
@@ -47,6 +49,7 @@ const CHECKS: readonly (readonly [
 ];
 
 async function examine({ settings, terminal }: Invocation): Promise<number> {
+  if (settings.gpu) return examineGpu(terminal);
   let broken = 0;
   for (const [what, check] of CHECKS) {
     const { state, detail } = await examined(check, settings);
@@ -78,7 +81,7 @@ function machine(): Finding {
 }
 
 function addon(): Finding {
-  return { state: 'ok', detail: `version ${native().version}, package ${packageVersion()}` };
+  return { state: 'ok', detail: `version ${native().version}, package ${packageVersion()}, ${addonPath()}` };
 }
 
 function cpuExecutor(): Finding {
@@ -90,12 +93,14 @@ function cpuExecutor(): Finding {
 }
 
 /** Something to do without, unless it was asked for. */
-function mlxExecutor(settings: Settings): Finding {
+async function mlxExecutor(settings: Settings): Promise<Finding> {
   try {
     return { state: 'ok', detail: chooseExecutor('mlx').mlxLibrary };
   } catch (caught) {
     const state = settings.executor === 'mlx' ? 'broken' : 'missing';
-    return { state, detail: toStompError(caught).message };
+    const wheel = await mlxDownload();
+    const size = wheel ? ` It downloads ${formatBytes(wheel.bytes)}.` : '';
+    return { state, detail: `${toStompError(caught).message}${size}` };
   }
 }
 

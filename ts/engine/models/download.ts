@@ -169,7 +169,7 @@ function diskFailure(path: string, error: unknown): StompError {
     'MODEL_DOWNLOAD',
     `${path} could not be written: ${reasonOf(error)}. Free some space, or choose another folder with ` +
       'STOMP_MODEL_DIR.',
-    { cause: error, fields: { path } },
+    { cause: error, fields: { path, reason: reasonOf(error) } },
   );
 }
 

@@ -5,7 +5,7 @@ import { StompError } from '../../errors.js';
 import { abortError } from '../generation.js';
 import { download, type FileSource, FinalError, rangeStart, reasonOf } from './download.js';
 import { type Digest, fileSize } from './part-file.js';
-import type { BringOptions } from './wheel-model.js';
+import type { BringOptions } from './wheel-archive.js';
 
 /** `owner/name`, or `owner/name/file.gguf` where a repository holds several. */
 export interface HubId {

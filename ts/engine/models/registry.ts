@@ -7,7 +7,8 @@ import { StompError } from '../../errors.js';
 import { expandPath } from '../engine-options.js';
 import { bringHubModel, parseHubId } from './hub-model.js';
 import { knownModels, knownModelWheel } from './known-models.js';
-import { type BringOptions, bringWheelModel } from './wheel-model.js';
+import type { BringOptions } from './wheel-archive.js';
+import { bringWheelModel } from './wheel-model.js';
 
 const forms =
   'Give one of these names, the path of a .gguf file, the path of a folder with config.json and safetensors, or ' +

@@ -40,6 +40,20 @@ export async function* zipMember(path: string, name: string, maxBytes: number): 
   }
 }
 
+/**
+ * Names of all members, in the directory's order.
+ * @throws Error naming what is wrong with the archive.
+ */
+export async function zipNames(path: string): Promise<string[]> {
+  const file = await open(path);
+  try {
+    const directory = await readDirectory(file, (await file.stat()).size);
+    return [...entriesOf(directory)].map(({ name }) => name);
+  } finally {
+    await file.close();
+  }
+}
+
 function unpacked(path: string, start: number, entry: Entry): Readable {
   if (entry.packedBytes === 0) return Readable.from([]);
   const packed = createReadStream(path, {
@@ -90,22 +104,24 @@ async function readDirectory(file: FileHandle, size: number): Promise<Buffer> {
   throw new Error('this is no archive, or it is cut off');
 }
 
-function findEntry(directory: Buffer, name: string): Entry | undefined {
+function findEntry(directory: Buffer, wanted: string): Entry | undefined {
+  for (const entry of entriesOf(directory)) if (entry.name === wanted) return entry;
+  return undefined;
+}
+
+function* entriesOf(directory: Buffer): Generator<Entry & { name: string }> {
   let at = 0;
   while (at + entryBytes <= directory.length && directory.readUInt32LE(at) === entrySignature) {
-    const nameBytes = directory.readUInt16LE(at + 28);
-    const nameEnd = at + entryBytes + nameBytes;
-    if (directory.toString('utf8', at + entryBytes, nameEnd) === name) {
-      return {
-        flags: directory.readUInt16LE(at + 8),
-        method: directory.readUInt16LE(at + 10),
-        packedBytes: directory.readUInt32LE(at + 20),
-        localOffset: directory.readUInt32LE(at + 42),
-      };
-    }
+    const nameEnd = at + entryBytes + directory.readUInt16LE(at + 28);
+    yield {
+      name: directory.toString('utf8', at + entryBytes, nameEnd),
+      flags: directory.readUInt16LE(at + 8),
+      method: directory.readUInt16LE(at + 10),
+      packedBytes: directory.readUInt32LE(at + 20),
+      localOffset: directory.readUInt32LE(at + 42),
+    };
     at = nameEnd + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
   }
-  return undefined;
 }
 
 async function read(file: FileHandle, offset: number, bytes: number, size: number): Promise<Buffer> {

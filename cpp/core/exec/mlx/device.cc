@@ -111,6 +111,18 @@ Device::~Device() {
   give_back(gpu_, stream_);
 }
 
+void Device::keep_resident(size_t bytes) {
+  if (name_ != "gpu:metal") {
+    return;
+  }
+  // Refused for more than the system allows: then they may be paged like all
+  // else, which is no reason not to serve.
+  size_t before = 0;
+  if (mlx_set_wired_limit(&before, bytes) != 0) {
+    static_cast<void>(last_error());
+  }
+}
+
 void Device::synchronise() {
   static_cast<void>(mlx_synchronize(stream_));
 }

@@ -26,6 +26,11 @@ class Device {
   /// Waits for what is under way; a failure is reported by its own step.
   void synchronise();
 
+  /// Keeps so many bytes of what was reserved first from being paged out, where
+  /// the system pages a GPU's memory; 0: none. For weights: a pool is larger
+  /// than what is used of it, and the system needs room.
+  void keep_resident(size_t bytes);
+
   bool gpu() const { return gpu_; }
   /// Rows are written into the pool's own buffer.
   bool in_place() const { return in_place_; }

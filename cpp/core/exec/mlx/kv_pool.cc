@@ -25,12 +25,15 @@ KvPool::KvPool(
     ModelCacheSpec spec,
     std::vector<int> blocks_per_group,
     mlx_dtype dtype,
-    bool in_place)
+    bool in_place,
+    const PagedKernels* kernels)
     : graph_(graph),
       spec_(std::move(spec)),
       blocks_(std::move(blocks_per_group)),
       codec_(graph, spec_.kv, dtype),
-      in_place_(in_place),
+      dtype_(dtype),
+      in_place_(in_place || kernels),
+      kernels_(kernels),
       group_of_(spec_.n_layers),
       layers_(spec_.n_layers) {
   for (size_t g = 0; g < spec_.groups.size(); g++) {
@@ -74,8 +77,16 @@ const Planes& KvPool::current(int layer, Part part) const {
   return next.empty() ? layers_[layer].pool[index(part)] : next;
 }
 
+const Planes& KvPool::becomes(int layer, Part part, Planes value) {
+  return layers_[layer].next[index(part)] = std::move(value);
+}
+
 Planes
 KvPool::append(int layer, Part part, const Array& rows, const Array& slots) {
+  if (kernels_) {
+    return becomes(
+        layer, part, kernels_->append(current(layer, part), rows, slots));
+  }
   return put(layer, part, codec_.pack(rows), slots);
 }
 
@@ -83,13 +94,15 @@ KvPool::append(int layer, Part part, const Array& rows, const Array& slots) {
 Planes
 KvPool::put(int layer, Part part, const Planes& packed, const Array& slots) {
   const Planes& target = current(layer, part);
-  const auto add = in_place_ ? append_in_place : append_by_scatter;
   Planes value;
   for (size_t i = 0; i < packed.size(); i++) {
-    value.push_back(add(graph_, target[i], packed[i], slots));
+    value.push_back(
+        kernels_ ? kernels_->put(target[i], packed[i], slots)
+            : in_place_
+            ? append_in_place(graph_, target[i], packed[i], slots)
+            : append_by_scatter(graph_, target[i], packed[i], slots));
   }
-  layers_[layer].next[index(part)] = value;
-  return value;
+  return becomes(layer, part, std::move(value));
 }
 
 Array KvPool::gather(
@@ -97,6 +110,9 @@ Array KvPool::gather(
     const Array& blocks,
     int begin,
     int end) const {
+  if (kernels_) {
+    return kernels_->gather(value, blocks, begin, end, dtype_);
+  }
   Planes taken;
   for (const Array& plane : value) {
     taken.push_back(gather_plane(plane, blocks, begin, end));
@@ -183,6 +199,22 @@ std::vector<int32_t> KvPool::slots_of(BlockId id, int n_tokens) const {
   return slots;
 }
 
+void KvPool::copy_one(int layer, Part part, const BlockCopy& copy) {
+  Planes value;
+  if (kernels_) {
+    for (const Array& plane : current(layer, part)) {
+      value.push_back(kernels_->copy(plane, {&copy, 1}));
+    }
+    becomes(layer, part, std::move(value));
+    return;
+  }
+  const Array from = Array::from_ints(slots_of(copy.src, copy.n_tokens));
+  for (const Array& plane : current(layer, part)) {
+    value.push_back(graph_.contiguous(graph_.take(plane, from)));
+  }
+  put(layer, part, value, Array::from_ints(slots_of(copy.dst, copy.n_tokens)));
+}
+
 void KvPool::copy(std::span<const BlockCopy> copies) {
   const Undo undo{*this};
   for (const BlockCopy& c : copies) {
@@ -190,15 +222,9 @@ void KvPool::copy(std::span<const BlockCopy> copies) {
     const size_t bytes = c.n_tokens * layers.size() * spec_.token_layer_bytes();
     check_block(c.group, c.src, c.n_tokens, bytes);
     check_block(c.group, c.dst, c.n_tokens, bytes);
-    const Array from = Array::from_ints(slots_of(c.src, c.n_tokens));
-    const Array to = Array::from_ints(slots_of(c.dst, c.n_tokens));
     for (int layer : layers) {
       for (Part part : kParts) {
-        Planes taken;
-        for (const Array& plane : current(layer, part)) {
-          taken.push_back(graph_.contiguous(graph_.take(plane, from)));
-        }
-        put(layer, part, taken, to);
+        copy_one(layer, part, c);
       }
     }
   }

@@ -13,6 +13,7 @@
 #include "cache/block_table.h"
 #include "cache/cache_spec.h"
 #include "exec/mlx/kv_codec.h"
+#include "exec/mlx/paged_kernels.h"
 
 namespace stomp::mlx_exec {
 
@@ -20,21 +21,30 @@ enum class Part { kKeys = 0, kValues = 1 };
 
 class KvPool {
  public:
-  /// Throws kInvalidRequest when the machine cannot give that much.
+  /// `kernels`: write and read the pool where the device has them; they outlive
+  /// it. Throws kInvalidRequest when the machine cannot give that much.
   KvPool(
       Graph graph,
       ModelCacheSpec spec,
       std::vector<int> blocks_per_group,
       mlx_dtype dtype,
-      bool in_place);
+      bool in_place,
+      const PagedKernels* kernels = nullptr);
 
   const ModelCacheSpec& spec() const { return spec_; }
   /// Whether keys are kept spread, see KeySpread: whoever appends them and
   /// whoever looks for them does that.
   bool spreads_keys() const { return spec_.kv.bits == 4; }
   const std::vector<int>& blocks_per_group() const { return blocks_; }
+  /// Whether rows are written into the pool's own buffers.
+  bool in_place() const { return in_place_; }
   int group_of(int layer) const { return group_of_[layer]; }
   size_t bytes() const;
+
+  /// The layer's planes as they are by now.
+  const Planes& value(int layer, Part part) const {
+    return current(layer, part);
+  }
 
   /// The layer's planes with rows (N, kv_heads, dim) at slots (N).
   Planes append(int layer, Part part, const Array& rows, const Array& slots);
@@ -71,7 +81,10 @@ class KvPool {
 
   int dim(Part part) const;
   const Planes& current(int layer, Part part) const;
+  /// What the layer's planes are from then on, until settle() or abandon().
+  const Planes& becomes(int layer, Part part, Planes value);
   Planes put(int layer, Part part, const Planes& packed, const Array& slots);
+  void copy_one(int layer, Part part, const BlockCopy& copy);
   Array gather_plane(
       const Array& plane,
       const Array& blocks,
@@ -85,7 +98,9 @@ class KvPool {
   ModelCacheSpec spec_;
   std::vector<int> blocks_;
   KvCodec codec_;
+  mlx_dtype dtype_;
   bool in_place_;
+  const PagedKernels* kernels_;
   std::vector<int> group_of_;
   std::vector<Layer> layers_;
 };

@@ -2,6 +2,10 @@
 #include "exec/mlx/mlx_executor.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
+
+#include "exec/mlx/paged_check.h"
 
 namespace stomp::mlx_exec {
 
@@ -51,7 +55,10 @@ const char* kv_name(int bits) {
 } // namespace
 
 MlxExecutor::MlxExecutor(const ExecutorOptions& options)
-    : options_(options), device_(options.device), graph_(device_.stream()) {}
+    : options_(options),
+      device_(options.device),
+      graph_(device_.stream()),
+      launcher_(make_launcher(device_)) {}
 
 MlxExecutor::~MlxExecutor() {
   // What is queued writes into the pool, which goes next.
@@ -63,6 +70,11 @@ ExecutorInfo MlxExecutor::info() const {
   info.name = "mlx";
   info.device = device_.name();
   info.isa = "MLX " + mlx_runtime_version() + ", " + dtype_name(dtype_);
+  if (kernels_) {
+    info.isa += ", paged attention";
+  } else if (!fallback_.empty()) {
+    info.isa += ", stock attention (" + fallback_ + ")";
+  }
   info.numerics = std::string("mlx-") +
       (device_.gpu() ? device_.name().substr(4) + "-" : "") +
       dtype_name(dtype_) + "-v1" + kv_name(options_.kv_bits);
@@ -90,13 +102,14 @@ void MlxExecutor::load(
     const std::function<void(double)>& progress) {
   dtype_ = compute_dtype(device_, *model);
   kv_ = kv_format(options_.kv_bits, model->config.head_dim, dtype_);
-  vocab_size_ = model->config.vocab_size;
+  config_ = model->config;
   ops_.emplace(graph_, model->config, dtype_);
   decoder_.emplace(*ops_, *model, [&](int done, int total) {
     if (progress) {
       progress(static_cast<double>(done) / total);
     }
   });
+  device_.keep_resident(ops_->weight_bytes());
 }
 
 void MlxExecutor::allocate_pool(
@@ -108,8 +121,71 @@ void MlxExecutor::allocate_pool(
         "the cache's elements are not the executor's; load a model first and "
         "take what info() says of them");
   }
-  pool_.emplace(graph_, spec, blocks_per_group, dtype_, device_.in_place());
-  ops_->use_pool(*pool_);
+  kernels_ = choose_kernels(spec);
+  pool_.emplace(
+      graph_,
+      spec,
+      blocks_per_group,
+      dtype_,
+      device_.in_place(),
+      kernels_ ? &*kernels_ : nullptr);
+  attention_ = kernels_
+      ? make_paged_attention(config_, pool_->spec(), *kernels_)
+      : make_stock_attention(graph_, config_, *pool_);
+  ops_->use_pool(*pool_, *attention_);
+}
+
+std::optional<PagedKernels> MlxExecutor::choose_kernels(
+    const ModelCacheSpec& spec) {
+  fallback_.clear();
+  if (!launcher_) {
+    return std::nullopt;
+  }
+  const char* wanted = std::getenv("STOMP_MLX_ATTENTION");
+  if (wanted && wanted == std::string_view("stock")) {
+    fallback_ = "as STOMP_MLX_ATTENTION asks";
+    return std::nullopt;
+  }
+  const metal::CacheShape cache{
+      .element = metal::Element::kF16,
+      .kv_heads = spec.n_kv_heads,
+      .head_dim = spec.key_dim,
+      .block_tokens = spec.block_tokens,
+      .bits = spec.kv.bits,
+      .group = spec.kv.group};
+  if (spec.key_dim != spec.value_dim || !metal::supports(cache)) {
+    fallback_ = "no kernels for such heads";
+    return std::nullopt;
+  }
+  for (const LayerGroup& group : spec.groups) {
+    const KernelCheck check = mlx_exec::check_kernels(
+        graph_,
+        *launcher_,
+        {.cache = cache,
+         .n_heads = config_.n_heads,
+         .window = group.window,
+         .sinks = config_.sinks},
+        dtype_);
+    if (!check.failure.empty()) {
+      fallback_ = check.failure;
+      return std::nullopt;
+    }
+  }
+  return PagedKernels(graph_, *launcher_, cache);
+}
+
+std::vector<KernelCheck> MlxExecutor::check_kernels() {
+  std::vector<KernelCheck> checks;
+  if (launcher_) {
+    for (const CheckShape& shape : check_shapes()) {
+      checks.push_back(mlx_exec::check_kernels(
+          graph_,
+          *launcher_,
+          shape,
+          device_.gpu() ? MLX_FLOAT16 : MLX_FLOAT32));
+    }
+  }
+  return checks;
 }
 
 KvPool& MlxExecutor::pool() {
@@ -131,7 +207,7 @@ auto MlxExecutor::computing(F&& body) {
   try {
     return body();
   } catch (...) {
-    lost_ = lost_ || !device_.in_place();
+    lost_ = lost_ || !pool_ || !pool_->in_place();
     throw;
   }
 }
@@ -173,7 +249,7 @@ Ticket MlxExecutor::submit(const Step& step) {
       step,
       pool.spec(),
       pool.blocks_per_group(),
-      vocab_size_,
+      config_.vocab_size,
       options_.max_step_tokens);
   Pending pending;
   pending.wanted = plan.wanted;
@@ -241,8 +317,8 @@ void MlxExecutor::read(const Pending& step, StepResult& out) {
     out.tokens[i] = static_cast<int32_t>(*tokens++);
     if (wanted.output >= Output::kLogits) {
       out.logits[i] = logits.subspan(
-          size_t(wanted.first) * vocab_size_,
-          size_t(wanted.size) * vocab_size_);
+          size_t(wanted.first) * config_.vocab_size,
+          size_t(wanted.size) * config_.vocab_size);
     }
   }
 }

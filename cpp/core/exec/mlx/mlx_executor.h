@@ -31,6 +31,7 @@ class MlxExecutor : public Executor {
   Ticket submit(const Step& step) override;
   using Executor::collect;
   void collect(Ticket ticket, StepResult& result) override;
+  std::vector<KernelCheck> check_kernels() override;
   void copy_blocks(std::span<const BlockCopy> copies) override;
   void read_block(
       int group,
@@ -51,6 +52,9 @@ class MlxExecutor : public Executor {
     MlxOps::Result result;      // started
   };
 
+  /// Those of the device, if it has any for such a cache and they do what they
+  /// should.
+  std::optional<PagedKernels> choose_kernels(const ModelCacheSpec& spec);
   KvPool& pool();
   Array tokens_of(Ticket ticket, std::span<const int32_t> slices) const;
   void read(const Pending& step, StepResult& out);
@@ -66,8 +70,12 @@ class MlxExecutor : public Executor {
   KvFormat kv_{4};
   std::optional<MlxOps> ops_;
   std::optional<Decoder<MlxOps>> decoder_;
+  std::unique_ptr<Launcher> launcher_; // null: no kernels of our own
+  std::optional<PagedKernels> kernels_;
+  std::string fallback_; // why the device's kernels are not used
   std::optional<KvPool> pool_;
-  int vocab_size_ = 0;
+  std::unique_ptr<Attention> attention_;
+  ModelConfig config_;
   Ticket last_ticket_ = kNoTicket;
   std::deque<Pending> pending_; // submitted, not collected; oldest first
   Array last_logits_;           // what the last StepResult points into

@@ -32,8 +32,9 @@ MlxOps::Rope MlxOps::load_rope(const RopeConfig& config) const {
       Array::from_floats(periods), scalar(config.scale), config.interleaved};
 }
 
-void MlxOps::use_pool(KvPool& pool) {
+void MlxOps::use_pool(KvPool& pool, Attention& attention) {
   pool_ = &pool;
+  attention_ = &attention;
   if (pool.spreads_keys()) {
     spread_.emplace(graph_, pool.spec().kv.group, dtype_);
   }
@@ -96,32 +97,7 @@ void MlxOps::begin(const StepPlan& plan, const TokensOf& tokens_of) {
   for (const std::vector<int32_t>& slots : plan.slots) {
     slots_.push_back(Array::from_ints(slots));
   }
-  views_.clear();
-  for (const Span& span : plan.spans) {
-    std::vector<View>& groups = views_.emplace_back();
-    for (const SpanKeys& keys : span.keys) {
-      groups.push_back({Array::from_ints(keys.blocks), mask_of(span, keys)});
-    }
-  }
-}
-
-/// Which keys each row sees, where that is not simply all up to its own: those
-/// of its window.
-Array MlxOps::mask_of(const Span& span, const SpanKeys& keys) const {
-  const int n = span.length - keys.first;
-  const int last_begin = span.length - keys.window;
-  if (keys.window == 0 || last_begin <= keys.first) {
-    return Array();
-  }
-  std::vector<uint8_t> sees(size_t(span.size) * n);
-  for (int i = 0; i < span.size; i++) {
-    const int end = span.length - span.size + i + 1;
-    const int begin = std::max(end - keys.window, keys.first);
-    std::fill_n(
-        sees.begin() + size_t(i) * n + (begin - keys.first), end - begin, 1);
-  }
-  return Array::from_bytes(
-      std::as_bytes(std::span(sees)).data(), {span.size, n}, MLX_BOOL);
+  attention_->begin(plan);
 }
 
 MlxOps::Result MlxOps::take_result() {
@@ -205,32 +181,6 @@ MlxOps::Heads MlxOps::split(
       graph_.reshape(v, {n, kv_heads, dim})};
 }
 
-Array MlxOps::attend_span(
-    const Array& q,
-    const Span& span,
-    int group,
-    const View& view,
-    const Planes& keys,
-    const Planes& values,
-    const Array& sinks) const {
-  const int begin = span.keys[group].skipped();
-  const int end = begin + span.length - span.keys[group].first;
-  const int dim = config_.head_dim;
-  const int heads = config_.n_heads;
-  const Array rows = graph_.reshape(
-      graph_.slice(q, 0, span.first, span.first + span.size),
-      {1, span.size, heads, dim});
-  const Array attended = graph_.attention(
-      graph_.transpose(rows, {0, 2, 1, 3}),
-      pool_->gather(keys, view.blocks, begin, end),
-      pool_->gather(values, view.blocks, begin, end),
-      config_.query_scale(),
-      view.mask,
-      sinks);
-  return graph_.reshape(
-      graph_.transpose(attended, {0, 2, 1, 3}), {span.size, heads * dim});
-}
-
 MlxOps::Input
 MlxOps::attend(const Output& y, const HeadWeights& weights, int layer) {
   const bool local = config_.two_ropes() && config_.slides(layer);
@@ -240,19 +190,7 @@ MlxOps::attend(const Output& y, const HeadWeights& weights, int layer) {
   const Planes values =
       pool_->append(layer, Part::kValues, heads.v, slots_[group]);
   result_.last_rows = heads.v;
-  std::vector<Array> outputs;
-  outputs.reserve(plan_->spans.size());
-  for (size_t i = 0; i < plan_->spans.size(); i++) {
-    outputs.push_back(attend_span(
-        heads.q,
-        plan_->spans[i],
-        group,
-        views_[i][group],
-        keys,
-        values,
-        weights.sinks));
-  }
-  return graph_.concatenate(outputs, 0);
+  return attention_->attend(heads.q, group, keys, values, weights.sinks);
 }
 
 void MlxOps::add_linear(

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "exec/mlx/attention.h"
 #include "exec/mlx/experts.h"
 #include "exec/mlx/kv_pool.h"
 #include "exec/mlx/step_plan.h"
@@ -50,8 +51,9 @@ class MlxOps {
   MlxOps(Graph graph, const ModelConfig& config, mlx_dtype dtype);
 
   size_t weight_bytes() const { return loader_.bytes(); }
-  /// REQUIRES: `pool` outlives the steps.
-  void use_pool(KvPool& pool);
+  /// What rows are written to and how they attend to it. REQUIRES: both outlive
+  /// the steps.
+  void use_pool(KvPool& pool, Attention& attention);
 
   Linear load_linear(const std::vector<const WeightMatrix*>& parts);
   Norm load_norm(const WeightVector& vector);
@@ -87,27 +89,13 @@ class MlxOps {
     Array scale;   // (1); empty: 1
     bool interleaved = false;
   };
-  /// What the layers of a group attend to of one slice.
-  struct View {
-    Array blocks; // (n)
-    Array mask;   // (rows, keys); empty: causal
-  };
   Array scalar(float value) const;
   Rope load_rope(const RopeConfig& config) const;
-  Array mask_of(const Span& span, const SpanKeys& keys) const;
   Heads split(const Output& y, const HeadWeights& weights, const Rope& rope)
       const;
   Array normed(const Array& qk, const HeadWeights& weights) const;
   Array rotated(const Array& qk, const Rope& rope) const;
   Output multiply(const Input& in, const Linear& w) const;
-  Array attend_span(
-      const Array& q,
-      const Span& span,
-      int group,
-      const View& view,
-      const Planes& keys,
-      const Planes& values,
-      const Array& sinks) const;
 
   Graph graph_;
   ModelConfig config_;
@@ -117,14 +105,14 @@ class MlxOps {
   Rope local_rope_;       // of sliding layers, if they have their own
   Array embedding_scale_; // (1); empty: 1
   KvPool* pool_ = nullptr;
+  Attention* attention_ = nullptr;
   std::optional<KeySpread> spread_; // if the pool keeps keys so
 
   // The step under construction.
   const StepPlan* plan_ = nullptr;
-  Array tokens_;                         // (N)
-  Array positions_;                      // (N)
-  std::vector<Array> slots_;             // [group](N)
-  std::vector<std::vector<View>> views_; // [span][group]
+  Array tokens_;             // (N)
+  Array positions_;          // (N)
+  std::vector<Array> slots_; // [group](N)
   Result result_;
 };
 

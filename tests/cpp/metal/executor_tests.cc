@@ -1,0 +1,56 @@
+// What the executor makes of kernels of its own: it uses them where they do
+// what they should. The other tests of this program run on them.
+#include <cstdlib>
+
+#include "mlx_rig.h"
+
+using namespace stomp;
+using mlx_rig::Rig;
+
+namespace {
+
+/// Kernels do nothing meanwhile.
+struct Broken {
+  Broken() { setenv("STOMP_TEST_BROKEN_LAUNCHER", "1", 1); }
+  ~Broken() { unsetenv("STOMP_TEST_BROKEN_LAUNCHER"); }
+};
+
+std::string isa_of(const Rig& rig) {
+  return rig.run->info().isa;
+}
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() &&
+      text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+} // namespace
+
+TEST("mlx kernels: are used, and agree with MLX's operations in every shape") {
+  const Rig rig(mlx_rig::small_model(), "cpu");
+  CHECK(ends_with(isa_of(rig), ", paged attention"));
+  const std::vector<KernelCheck> checks =
+      mlx_rig::executor("cpu")->check_kernels();
+  CHECK(checks.size() > 20);
+  for (const KernelCheck& check : checks) {
+    CHECK_EQUAL(check.name + ": " + check.failure, check.name + ": ");
+    CHECK(check.difference > 0 || check.microseconds > 0);
+  }
+}
+
+TEST("mlx kernels: that do not agree are told of and not used") {
+  const Broken broken;
+  const Rig rig(mlx_rig::small_model(), "cpu");
+  CHECK(
+      isa_of(rig).find("stock attention (results differ") != std::string::npos);
+  for (const KernelCheck& check : mlx_rig::executor("cpu")->check_kernels()) {
+    CHECK(!check.failure.empty());
+  }
+}
+
+TEST("mlx kernels: are left alone when stock operations are asked for") {
+  setenv("STOMP_MLX_ATTENTION", "stock", 1);
+  const Rig rig(mlx_rig::small_model(), "cpu");
+  CHECK(isa_of(rig).find("stock attention (as STOMP_MLX") != std::string::npos);
+  unsetenv("STOMP_MLX_ATTENTION");
+}
