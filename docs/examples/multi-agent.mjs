@@ -30,7 +30,10 @@ for (const { name, promptTokens, computedTokens, sharedTokens, generatedTokens }
 }
 
 const { steps, decodeTokens, pool: before } = await engine.stats();
-console.log(`${decodeTokens} tokens of answers in ${steps} steps: together is ${steps < decodeTokens / 2}`);
+// One by one there would be a step for each token, and some for the prompts.
+console.log(
+  `${decodeTokens} tokens of answers in ${steps} steps, fewer than tokens: ${steps < decodeTokens}`,
+);
 
 // A fork has the same conversation, and takes no memory until the two part.
 await engine.agent('ann').fork('eve');
