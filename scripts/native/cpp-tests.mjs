@@ -114,7 +114,7 @@ export async function runCppTests({ sanitize = '' } = {}) {
   };
   const programs = ['stomp_tests'];
   // Fibres of one thread, which ThreadSanitizer takes for corruption.
-  if (!sanitize.includes('thread')) programs.push('stomp_metal_tests');
+  if (!sanitize.includes('thread')) programs.push('stomp_metal_tests', 'stomp_cuda_tests');
   if (existsSync(join(tree, 'mlx'))) programs.push('stomp_mlx_tests');
   const results = programs.map((name) => runProgram(join(tree, 'tests', 'cpp', name), [], env));
   // What an emulator runs takes a model of a real size too long.

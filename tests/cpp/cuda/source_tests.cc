@@ -31,24 +31,30 @@ metal::DecodePlan plan_of(int bits) {
 
 } // namespace
 
-TEST("cuda: the text of functions is whole and includes nothing") {
-  const std::string text = cuda::functions();
-  CHECK(has(text, "struct DecodeRow"));
-  CHECK(has(text, "void decode("));
-  CHECK(has(text, "void combine("));
-  CHECK(!has(text, "#include"));
-  CHECK(std::all_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 128;
-  }));
+TEST("cuda: a kernel's text is whole, plain and short") {
+  CHECK(has(cuda::decode_kernel().functions, "void decode("));
+  CHECK(has(cuda::combine_kernel().functions, "void combine("));
+  for (const cuda::Kernel* kernel :
+       {&cuda::decode_kernel(), &cuda::combine_kernel()}) {
+    const std::string text = kernel->functions + kernel->body;
+    CHECK(has(text, "struct DecodeRow"));
+    CHECK(!has(text, "#include"));
+    CHECK(!has(text, "\n//"));
+    CHECK(std::all_of(text.begin(), text.end(), [](char c) {
+      return static_cast<unsigned char>(c) < 128;
+    }));
+  }
 }
 
 TEST("cuda: buffers are those that launches name, each once") {
   const metal::DecodePlan plan = plan_of(16);
-  const auto same = [](const cuda::Kernel& kernel, const metal::Launch& launch) {
+  const auto same = [](const cuda::Kernel& kernel,
+                       const metal::Launch& launch) {
     std::multiset<std::string> own(kernel.inputs.begin(), kernel.inputs.end());
     own.insert(kernel.outputs.begin(), kernel.outputs.end());
     return own ==
-        std::multiset<std::string>(launch.buffers.begin(), launch.buffers.end());
+        std::multiset<std::string>(
+               launch.buffers.begin(), launch.buffers.end());
   };
   CHECK(same(cuda::decode_kernel(), plan.decode));
   CHECK(same(cuda::combine_kernel(), plan.combine));

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "exec/mlx/cuda_launcher.h"
 #include "exec/mlx/kv_pool.h"
 #include "exec/mlx/step_plan.h"
 #include "model/config.h"
@@ -38,6 +39,15 @@ std::unique_ptr<Attention> make_paged_attention(
     const ModelConfig& config,
     const ModelCacheSpec& spec,
     const PagedKernels& kernels);
+
+/// Rows that come alone all at once, by kernels that follow block tables;
+/// prompts the stock way. REQUIRES: `pool` and `launcher` outlive it;
+/// metal::supports() the pool's heads.
+std::unique_ptr<Attention> make_cuda_attention(
+    const Graph& graph,
+    const ModelConfig& config,
+    const KvPool& pool,
+    CudaLauncher& launcher);
 
 /// Span by span, each over its keys gathered from their blocks.
 /// REQUIRES: `pool` outlives it.

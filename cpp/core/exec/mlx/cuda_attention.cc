@@ -127,8 +127,8 @@ CudaAttention::Tables CudaAttention::tables_of(
   tables.plan = metal::plan_decode(attention, host.rows);
   tables.rows = ints_of(std::span(host.rows));
   tables.block_ids = Array::from_ints(host.block_ids);
-  tables.params = ints_of(std::span<const paged::AttendParams>(
-      &tables.plan.params, 1));
+  tables.params =
+      ints_of(std::span<const paged::AttendParams>(&tables.plan.params, 1));
   return tables;
 }
 

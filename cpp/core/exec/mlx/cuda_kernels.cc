@@ -19,11 +19,9 @@ constexpr const char* kDecodeInputs[] = {
     "block_ids",
     "params"};
 constexpr const char* kDecodeOutputs[] = {"partial_out", "partial_sum"};
-constexpr const char* kCombineInputs[] = {
-    "partial_out", "partial_sum", "rows", "sinks", "params"};
+constexpr const char* kCombineInputs[] =
+    {"partial_out", "partial_sum", "rows", "sinks", "params"};
 constexpr const char* kCombineOutputs[] = {"out"};
-
-constexpr std::string_view kBody = ".body.cuh";
 
 std::string_view text_of(std::string_view name) {
   const auto all = sources();
@@ -34,34 +32,40 @@ std::string_view text_of(std::string_view name) {
       ->text;
 }
 
-} // namespace
-
-std::string functions() {
-  std::string all;
-  for (const Source& source : sources()) {
-    if (source.name.ends_with(kBody)) {
-      continue;
-    }
-    std::string_view rest = source.text;
-    while (!rest.empty()) {
-      const size_t end = std::min(rest.find('\n'), rest.size() - 1) + 1;
-      const std::string_view line = rest.substr(0, end);
-      if (!line.starts_with("#include \"") &&
-          !line.starts_with("#pragma once")) {
-        all += line;
-      }
-      rest.remove_prefix(end);
-    }
+/// Whether a compiler that is given all files in one text can do without it.
+bool is_idle(std::string_view line) {
+  const size_t first = line.find_first_not_of(" \n");
+  if (first == std::string_view::npos) {
+    return true;
   }
-  return all;
+  line.remove_prefix(first);
+  return line.starts_with("//") || line.starts_with("#include \"") ||
+      line.starts_with("#pragma once");
 }
+
+std::string code_of(std::string_view file) {
+  std::string code;
+  std::string_view rest = text_of(file);
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size() - 1) + 1;
+    if (!is_idle(rest.substr(0, end))) {
+      code += rest.substr(0, end);
+    }
+    rest.remove_prefix(end);
+  }
+  return code;
+}
+
+} // namespace
 
 const Kernel& decode_kernel() {
   static const Kernel kernel{
       "stomp_paged_decode",
       kDecodeInputs,
       kDecodeOutputs,
-      text_of("decode.body.cuh")};
+      code_of("paged_layout.h") + code_of("paged_kernel.cuh") +
+          code_of("decode.cuh"),
+      code_of("decode.body.cuh")};
   return kernel;
 }
 
@@ -70,7 +74,9 @@ const Kernel& combine_kernel() {
       "stomp_paged_combine",
       kCombineInputs,
       kCombineOutputs,
-      text_of("combine.body.cuh")};
+      code_of("paged_layout.h") + code_of("paged_kernel.cuh") +
+          code_of("combine.cuh"),
+      code_of("combine.body.cuh")};
   return kernel;
 }
 

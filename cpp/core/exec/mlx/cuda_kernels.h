@@ -21,17 +21,15 @@ struct Source {
 /// All files of cuda/; what one includes comes before it.
 std::span<const Source> sources();
 
-/// The functions, in one text, each file in place of the line that would
-/// include it.
-std::string functions();
-
 /// Buffers by the names of metal_launch.h; inputs come before outputs. Scales,
-/// biases and sinks are bound to anything where a shape has none.
+/// biases and sinks are bound to anything where a shape has none. Texts are
+/// without comments: MLX hashes them whenever a kernel is launched.
 struct Kernel {
   const char* name;
   std::span<const char* const> inputs;
   std::span<const char* const> outputs;
-  std::string_view body;
+  std::string functions; // that the body calls; includes nothing
+  std::string body;
 };
 
 /// partial_out (rows, n_heads, splits, head_dim) and partial_sum (rows,

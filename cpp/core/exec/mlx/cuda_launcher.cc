@@ -36,8 +36,8 @@ class Text {
         kernel.name,
         inputs.get(),
         outputs.get(),
-        std::string(kernel.body).c_str(),
-        cuda::functions().c_str(),
+        kernel.body.c_str(),
+        kernel.functions.c_str(),
         true, // copies what is not row-contiguous; all is, see run()
         shared_bytes);
     check(handle_.ctx ? 0 : 1, "take a CUDA kernel");
@@ -69,11 +69,10 @@ class Configuration {
 
   void add(const cuda::Constant& constant) {
     done(
-        constant.is_bool
-            ? mlx_fast_cuda_kernel_config_add_template_arg_bool(
-                  handle_, constant.name, constant.value != 0)
-            : mlx_fast_cuda_kernel_config_add_template_arg_int(
-                  handle_, constant.name, constant.value));
+        constant.is_bool ? mlx_fast_cuda_kernel_config_add_template_arg_bool(
+                               handle_, constant.name, constant.value != 0)
+                         : mlx_fast_cuda_kernel_config_add_template_arg_int(
+                               handle_, constant.name, constant.value));
   }
 
   void set(mlx_dtype dtype) {
@@ -133,8 +132,7 @@ class MlxCudaLauncher : public CudaLauncher {
 
  private:
   const Text& text(const cuda::Kernel& kernel, int shared_bytes) {
-    return texts_
-        .try_emplace({kernel.name, shared_bytes}, kernel, shared_bytes)
+    return texts_.try_emplace({kernel.name, shared_bytes}, kernel, shared_bytes)
         .first->second;
   }
 
