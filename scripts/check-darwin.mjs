@@ -17,7 +17,7 @@ process.env.STOMP_FORCE_PLATFORM = 'darwin-arm64';
 
 const { fetchAll } = await import('../cpp/deps/fetch.mjs');
 const { cmakeVariables, dropForeignTree } = await import('./native/cmake.mjs');
-const { readMachO } = await import('./native/mach-o.mjs');
+const { readMachO, undefinedSymbols } = await import('./native/mach-o.mjs');
 const { findToolchain } = await import('./native/toolchain.mjs');
 const { darwinToolchain } = await import('./native/zig.mjs');
 
@@ -91,7 +91,17 @@ function describe(name) {
     `${name}: Mach-O 64-bit ${found.kind} ${found.cpu}, macOS ${found.macos} or later, ${bytes.length} bytes; ` +
       `libraries ${found.libraries.join(' ')}${found.rpaths.length ? `; rpath ${found.rpaths.join(' ')}` : ''}`,
   );
-  return problemsOf(name, found, products[name]);
+  return [...problemsOf(name, found, products[name]), ...missingOf(name, bytes)];
+}
+
+/** What MLX does not have, however its headers read: it would be found out when the library is opened. */
+function missingOf(name, bytes) {
+  return undefinedSymbols(bytes)
+    .filter(
+      ({ name: symbol, library }) =>
+        /^__ZN?K?(3mlx|3MTL|2NS)/.test(symbol) && library !== '@rpath/libmlx.dylib',
+    )
+    .map(({ name: symbol }) => `${name}: nothing brings ${symbol}`);
 }
 
 function main() {

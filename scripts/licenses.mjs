@@ -20,6 +20,8 @@ const development = [...runTime, 'MPL-2.0', 'Unlicense'];
 const exceptions = new Map([
   // Permissive, GPL-compatible; TypeDoc's Markdown parser brings it, and only development does TypeDoc.
   ['argparse', 'Python-2.0'],
+  // SCOWL's terms, which ask for its notices and nothing else; "BSD" is no name that SPDX knows.
+  ['dictionary-en-gb', '(MIT AND BSD)'],
 ]);
 
 /**

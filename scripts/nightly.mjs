@@ -2,7 +2,8 @@
  * The long runs, one after another, some four hours: `npm run test:nightly`. All tests with ten times the rounds, the
  * soak for an hour, the package installed by every manager on every Node, clang-tidy over all C++ files, the C++ tests
  * under AddressSanitizer and UndefinedBehaviorSanitizer and under ThreadSanitizer, ten minutes of fuzzing for each
- * reader of what comes from outside, and whether many runs leave the event loop free. Ends with one line,
+ * reader of what comes from outside, the CPU kernels on arm64 (emulated), what is compiled for macOS, and whether many
+ * runs leave the event loop free. Ends with one line,
  * `N passed, N failed`, over all of them.
  */
 import { spawnSync } from 'node:child_process';
@@ -19,6 +20,9 @@ const runs = [
   ['scripts/test-cpp.mjs', '--sanitize'],
   ['scripts/test-cpp.mjs', '--sanitize', 'thread'],
   ['scripts/fuzz.mjs', '--seconds', '600'],
+  ['scripts/test-arm64.mjs'],
+  ['scripts/check-darwin.mjs'],
+  ['scripts/check-cuda.mjs'],
   ['bench/clutch/run.mjs', '--strict'],
 ];
 

@@ -14,9 +14,12 @@ const kindNames = new Map([
   [8, 'bundle'],
 ]);
 const headerBytes = 32;
-const loadDylib = 0xc;
+/** Also those that may be missing, that are passed on, and that lead up. Each counts. */
+const loadsDylib = [0xc, 0x80000018, 0x8000001f, 0x80000023];
 const loadRpath = 0x8000001c;
 const buildVersion = 0x32;
+const symbolTable = 0x2;
+const symbolBytes = 16;
 const macos = 1;
 
 /**
@@ -50,7 +53,7 @@ function* loadCommands(bytes) {
 
 function readCommand(command, found) {
   const type = command.readUInt32LE(0);
-  if (type === loadDylib) found.libraries.push(textAt(command));
+  if (loadsDylib.includes(type)) found.libraries.push(textAt(command));
   if (type === loadRpath) found.rpaths.push(textAt(command));
   if (type !== buildVersion || command.readUInt32LE(8) !== macos) return;
   const version = command.readUInt32LE(12);
@@ -61,4 +64,31 @@ function readCommand(command, found) {
 function textAt(command) {
   const text = command.subarray(command.readUInt32LE(8)).toString('utf8');
   return text.slice(0, text.indexOf('\0'));
+}
+
+/**
+ * Symbols that others have to bring.
+ * @param {Buffer} bytes
+ * @returns {{ name: string, library?: string }[]} library: which one brings it; none: whoever has it when the file is opened
+ * @throws Error when it is no Mach-O file of 64 bits, or is cut off
+ */
+export function undefinedSymbols(bytes) {
+  const { libraries } = readMachO(bytes);
+  const table = [...loadCommands(bytes)].find((command) => command.readUInt32LE(0) === symbolTable);
+  if (!table) return [];
+  const [symbols, count, strings] = [8, 12, 16].map((at) => table.readUInt32LE(at));
+  if (symbols + count * symbolBytes > bytes.length) throw new Error('the Mach-O file is cut off');
+  return Array.from({ length: count }, (_, i) => bytes.subarray(symbols + i * symbolBytes))
+    .filter(isUndefined)
+    .map((symbol) => {
+      const from = strings + symbol.readUInt32LE(0);
+      const library = libraries[symbol[7] - 1];
+      return { name: bytes.toString('utf8', from, bytes.indexOf(0, from)), ...(library ? { library } : {}) };
+    });
+}
+
+/** External, and in no section. */
+function isUndefined(symbol) {
+  const type = symbol[4];
+  return (type & 0xe0) === 0 && (type & 0x0e) === 0 && (type & 1) === 1;
 }

@@ -3,19 +3,25 @@ import { defaultText } from './help.js';
 import { environmentName, SETTINGS, type Setting } from './schema.js';
 import { allowedValues } from './value.js';
 
-/** The reference of all settings as a Markdown table. */
+/** The reference of all settings in Markdown: a heading and a table for each table of TOML. */
 export function settingsReference(): string {
   const header = ['Flag', 'Environment', 'TOML', 'Default', 'Allowed', 'What it does'];
-  const rows = (SETTINGS as readonly Setting[]).map((setting) => [
+  const sections = [...tables()].map(([table, settings]) => {
+    const rows = [header, header.map(() => '---'), ...settings.map(referenceRow)];
+    return [`### \`[${table}]\``, '', ...rows.map((cells) => `| ${cells.join(' | ')} |`)].join('\n');
+  });
+  return `${sections.join('\n\n')}\n`;
+}
+
+function referenceRow(setting: Setting): string[] {
+  return [
     `\`--${setting.name}\``,
     `\`${environmentName(setting.name)}\``,
     `\`${setting.toml}\``,
     setting.default === undefined ? defaultText(setting) : `\`${defaultText(setting)}\``,
     `${allowedValues(setting)}${unitOf(setting)}`,
-    `${setting.doc} (${setting.commands.join(', ')})`,
-  ]);
-  const lines = [header, header.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
-  return `${lines.join('\n')}\n`;
+    `${setting.doc.replaceAll('*', '\\*')} (${setting.commands.map((name) => `\`${name}\``).join(', ')})`,
+  ];
 }
 
 /** `config/default.toml`: every key with its default; the ones without a default as comments. */

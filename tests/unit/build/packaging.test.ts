@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { bounds, problemsOf } from '../../../scripts/check-tarball.mjs';
 import { checkParts } from '../../../scripts/licenses.mjs';
 import { parseNeeds } from '../../../scripts/native/elf-needs.mjs';
-import { readMachO } from '../../../scripts/native/mach-o.mjs';
+import { readMachO, undefinedSymbols } from '../../../scripts/native/mach-o.mjs';
 import { nativeParts } from '../../../scripts/native/native-parts.mjs';
 import { withParts } from '../../../scripts/sbom.mjs';
 
@@ -90,6 +90,26 @@ describe('a Mach-O file', () => {
       libraries: ['@rpath/libmlx.dylib'],
       rpaths: ['@loader_path/mlx/lib'],
     });
+  });
+
+  it('says what others have to bring, and who does', () => {
+    const symbol = (name: number, type: number, library: number) => {
+      const bytes = Buffer.alloc(16);
+      bytes.writeUInt32LE(name, 0);
+      bytes.set([type, 0, 0, library], 4);
+      return bytes;
+    };
+    const load = (table: number) =>
+      machO(command(0xc, [24, 0, 0, 0], '@rpath/libmlx.dylib'), command(0x2, [table, 3, table + 48, 24]));
+    const { length } = load(0);
+    const symbols = [symbol(0, 0x01, 1), symbol(6, 0x01, 0xfe), symbol(12, 0x0f, 0)];
+    const all = Buffer.concat([load(length), ...symbols, Buffer.from('_mine\0_lost\0_here\0')]);
+    expect(undefinedSymbols(all)).toEqual([
+      { name: '_mine', library: '@rpath/libmlx.dylib' },
+      { name: '_lost' },
+    ]);
+    expect(() => undefinedSymbols(all.subarray(0, length + 47))).toThrow('cut off');
+    expect(undefinedSymbols(file)).toEqual([]);
   });
 
   it('is refused where it is none, or cut off', () => {

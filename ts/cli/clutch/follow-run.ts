@@ -54,6 +54,7 @@ function bodyOf(args: Args): object {
     gate: args['gate'],
     provider: args['provider'],
     first_tool: args['first-tool'],
+    max_tokens: args['max-tokens'],
     model: args['model'],
     base_dir: resolve(String(args['base-dir'] ?? '.')),
     file_items: args['file'],

@@ -43,6 +43,11 @@ const verbs: readonly Verb[] = [
     textFlag('provider', "Who answers. Default: the server's"),
     textFlag('model', "Default: the provider's"),
     textFlag('first-tool', 'The tool that the model has to call first. Default: as the model likes'),
+    {
+      name: 'max-tokens',
+      argument: 'max-tokens',
+      schema: whole('The longest of its answers; small models go on and on. Default: 8192', 1),
+    },
     textFlag('base-dir', 'The folder to work in. Default: the current one'),
     {
       name: 'file',
