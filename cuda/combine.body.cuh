@@ -1,12 +1,7 @@
 // The body of the function that MLX makes of cuda::combine_kernel(): its
 // arguments and the constants are declared before.
-using S = paged::Shape<
-    head_dim,
-    block_tokens,
-    kv_bits,
-    kv_group,
-    tile_heads,
-    has_sinks>;
+using S = paged::
+    Shape<head_dim, block_tokens, kv_bits, kv_group, tile_heads, has_sinks>;
 const paged::Place place = {
     int(blockIdx.x),
     int(blockIdx.y),

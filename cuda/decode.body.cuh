@@ -1,13 +1,8 @@
 // The body of the function that MLX makes of cuda::decode_kernel(): its
 // arguments and the constants are declared before.
 extern __shared__ float paged_shared[];
-using S = paged::Shape<
-    head_dim,
-    block_tokens,
-    kv_bits,
-    kv_group,
-    tile_heads,
-    has_sinks>;
+using S = paged::
+    Shape<head_dim, block_tokens, kv_bits, kv_group, tile_heads, has_sinks>;
 const paged::Place place = {
     int(blockIdx.x),
     int(blockIdx.y),

@@ -22,8 +22,8 @@ struct Tile {
 /// of those keys that its part of the warp has seen.
 template <typename S>
 struct Partial {
-  float top[S::most_heads];   // largest score
-  float total[S::most_heads]; // of the weights, 2^(score - top)
+  float top[S::most_heads];                 // largest score
+  float total[S::most_heads];               // of the weights, 2^(score - top)
   Chunk out[S::most_heads][S::most_chunks]; // weighted sum of values
 };
 
@@ -165,8 +165,7 @@ __device__ inline void take_in(
   float shrink[S::most_heads];
 #pragma unroll
   for (int h = 0; h < S::most_heads; h++) {
-    const float top =
-        there ? fmaxf(partial.top[h], scores[h]) : partial.top[h];
+    const float top = there ? fmaxf(partial.top[h], scores[h]) : partial.top[h];
     shrink[h] = exp2f(partial.top[h] - top);
     scores[h] = there ? exp2f(scores[h] - top) : 0.0f;
     partial.top[h] = top;
@@ -332,16 +331,14 @@ __device__ inline void decode(
     return; // a split that only longer rows have
   }
   Queries<S> queries;
-  load_queries(
-      queries, buffers.queries, tile, params, place.lane() % kParts);
+  load_queries(queries, buffers.queries, tile, params, place.lane() % kParts);
   Partial<S> partial;
   clear(partial);
   attend(partial, queries, buffers, tile, params.kv_heads, place);
   join_parts(partial);
   publish(partial, shared_out, shared_sum, place);
   __syncthreads();
-  for (int i = place.thread; i < tile.heads * S::head_dim;
-       i += place.threads) {
+  for (int i = place.thread; i < tile.heads * S::head_dim; i += place.threads) {
     const int head = tile.first_head + i / S::head_dim;
     const size_t at =
         (size_t(place.z) * params.n_heads + head) * params.splits + place.x;

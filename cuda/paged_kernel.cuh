@@ -110,8 +110,7 @@ __device__ inline Raw<T> load_chunk(KvPlanes planes, size_t row, int chunk) {
   Raw<T> raw;
   const size_t at = row * (S::head_dim / kChunk) + chunk;
   if (S::kv_bits == 16) {
-    raw.elements =
-        static_cast<const Vector<T, kChunk>*>(planes.elements)[at];
+    raw.elements = static_cast<const Vector<T, kChunk>*>(planes.elements)[at];
     return raw;
   }
   if (S::kv_bits == 8) {

@@ -7,7 +7,8 @@
  *
  * The products find each other by relative paths: the folder may be moved. STOMP_SKIP_MLX=1 leaves the
  * MLX executor out, STOMP_REQUIRE_MLX=1 makes its absence an error. STOMP_FORCE_PLATFORM builds for another
- * machine, in a tree of its own; STOMP_PORTABLE=1 links the C++ run-time library in, for other systems.
+ * machine, in a tree of its own; STOMP_MLX_CUDA=1 takes MLX for NVIDIA GPUs, as is done by itself where one can
+ * be used (native/cuda.mjs); STOMP_PORTABLE=1 links the C++ run-time library in, for other systems.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';

@@ -22,6 +22,7 @@ const runs = [
   ['scripts/fuzz.mjs', '--seconds', '600'],
   ['scripts/test-arm64.mjs'],
   ['scripts/check-darwin.mjs'],
+  ['scripts/check-cuda.mjs'],
   ['bench/clutch/run.mjs', '--strict'],
 ];
 

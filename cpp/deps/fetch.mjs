@@ -23,6 +23,7 @@ import {
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { chooseCuda } from '../../scripts/native/cuda.mjs';
 import { atLeast, darwinMajor, glibcVersion, platformName, runs } from '../../scripts/native/platform.mjs';
 
 export const pins = JSON.parse(readFileSync(new URL('./pins.json', import.meta.url), 'utf8'));
@@ -88,14 +89,21 @@ function verify(file, sha256) {
 
 /**
  * The pinned wheel for this machine, as pins.json has it.
+ * @param {{ cuda?: boolean }} options cuda: the one that computes on NVIDIA GPUs
  * @throws Unavailable
  */
-export function wheelForThisMachine() {
+export function wheelForThisMachine({ cuda = false } = {}) {
   const platform = platformName();
   const wheel = pins.mlx.wheels.find(
-    (entry) => entry.on === platform && (entry.minDarwin === undefined || darwinMajor() >= entry.minDarwin),
+    (entry) =>
+      entry.on === platform &&
+      (entry.cuda !== undefined) === cuda &&
+      (entry.minDarwin === undefined || darwinMajor() >= entry.minDarwin),
   );
-  if (!wheel) throw new Unavailable(`there is no MLX ${pins.mlx.version} wheel for ${platform}`);
+  if (!wheel)
+    throw new Unavailable(
+      `there is no MLX ${pins.mlx.version} wheel for ${cuda ? 'CUDA on ' : ''}${platform}`,
+    );
   // What is built for other systems is not opened on this one.
   if (process.env.STOMP_PORTABLE === '1') return wheel;
   const glibc = glibcVersion();
@@ -118,11 +126,13 @@ function pythonWithPip() {
 }
 
 /**
- * MLX: a folder with `mlx/` (libraries, headers, CMake files) and, on Linux, `mlx_cpu.libs/`.
+ * MLX: a folder with `mlx/` (libraries, headers, CMake files) and, on Linux, `mlx_cpu.libs/` or
+ * `mlx_cuda_13.libs/`.
+ * @param {{ cuda?: boolean }} options
  * @throws Unavailable
  */
-export function fetchMlx() {
-  const wheel = wheelForThisMachine();
+export function fetchMlx({ cuda = false } = {}) {
+  const wheel = wheelForThisMachine({ cuda });
   const { version } = pins.mlx;
   return cached(`mlx-${version}-${wheel.tag}-${wheel.sha256.slice(0, 12)}`, (staging) => {
     const python = pythonWithPip();
@@ -220,15 +230,18 @@ function downloadedCrate(name) {
 
 /**
  * What the MLX executor is built from. `mlx` may be missing where `reason` says why: a system MLX of
- * the pinned version can stand in for the wheel, nothing for mlx-c.
- * @returns {{ mlx?: string, mlxC?: string, reason?: string }}
+ * the pinned version can stand in for the wheel, nothing for mlx-c. `cuda` is there when `mlx` computes on
+ * NVIDIA GPUs (native/cuda.mjs says when): where the libraries lie that it needs.
+ * @returns {{ mlx?: string, mlxC?: string, cuda?: import('../../scripts/native/cuda.mjs').CudaLibraries, reason?: string }}
  */
 export function fetchAll() {
   if (process.env.STOMP_SKIP_MLX === '1') return { reason: 'STOMP_SKIP_MLX=1 asked for it' };
-  const found = {};
+  const { cuda, note } = chooseCuda();
+  if (note) say(note);
+  const found = cuda ? { cuda } : {};
   for (const [key, fetch] of [
     ['mlxC', fetchMlxC],
-    ['mlx', fetchMlx],
+    ['mlx', () => fetchMlx({ cuda: cuda !== undefined })],
   ]) {
     try {
       found[key] = fetch();

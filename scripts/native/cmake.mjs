@@ -23,6 +23,9 @@ export function cmakeVariables(toolchain, deps) {
     STOMP_MLX: deps.mlxC ? 'ON' : 'OFF',
     STOMP_MLXC_DIR: deps.mlxC ?? 'NONE',
     STOMP_MLX_DIR: deps.mlx ?? 'NONE',
+    STOMP_MLX_CUDA: deps.cuda ? 'ON' : 'OFF',
+    // Empty where the libraries that CUDA's MLX needs are the system's.
+    STOMP_CUDA_LIBRARIES: deps.cuda?.folder ?? '',
     CMAKE_C_COMPILER_LAUNCHER: launcher,
     CMAKE_CXX_COMPILER_LAUNCHER: launcher,
   };

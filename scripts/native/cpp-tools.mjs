@@ -51,7 +51,7 @@ export function cppToolsIfFetched() {
 }
 
 /** Folders whose C++ is ours, and Metal's dialect of it. */
-const ours = ['cpp/core', 'cpp/binding', 'metal', 'tests/cpp', 'bench/native'];
+const ours = ['cpp/core', 'cpp/binding', 'metal', 'cuda', 'tests/cpp', 'bench/native'];
 
 /** Our C++ and Metal files below `root`, relative to it. */
 export function cppFiles(root) {
@@ -59,6 +59,6 @@ export function cppFiles(root) {
     .flatMap((folder) =>
       readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, String(name))),
     )
-    .filter((name) => /\.(cc|h|metal)$/.test(name))
+    .filter((name) => /\.(cc|h|metal|cuh)$/.test(name))
     .sort();
 }

@@ -1,77 +1,21 @@
 // The MLX executor against mlx-lm, which ran the same files in f32: logits and
-// greedy tokens of every checkpoint in fixtures/models, and of the default
-// model where STOMP_TEST_MODEL names its file (minutes; ten prompts, one under
-// a sanitizer, or all of them when STOMP_TEST_SCALE is above 1).
-// fixtures/scripts made the goldens.
-#include <algorithm>
-#include <cmath>
+// greedy tokens of every checkpoint in fixtures/models. fixtures/scripts made
+// the goldens.
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
 
-#include "base/json.h"
 #include "check.h"
+#include "golden.h"
 #include "mlx_rig.h"
 #include "reference_llama.h"
 
 using namespace stomp;
+using namespace golden_files;
 using mlx_rig::Rig;
 
 namespace {
 
 // Golden logits are rounded to six places; both sides compute in f32.
 constexpr double kTolerance = 5e-4;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr size_t kPrompts = 1;
-#else
-constexpr size_t kPrompts = 10;
-#endif
-
-/// A file or folder below tests/fixtures.
-std::string fixture(const std::string& name) {
-  return std::string(STOMP_FIXTURES "/") + name;
-}
-
-Json golden(const std::string& name) {
-  std::ifstream file(fixture("golden/" + name));
-  std::ostringstream text;
-  text << file.rdbuf();
-  return parse_json(text.str(), name);
-}
-
-std::vector<int32_t> ids_of(const Json& json) {
-  std::vector<int32_t> ids;
-  for (const Json& id : *json.array()) {
-    ids.push_back(static_cast<int32_t>(*id.integer()));
-  }
-  return ids;
-}
-
-std::vector<double> numbers_of(const Json& json) {
-  std::vector<double> values;
-  for (const Json& entry : *json.array()) {
-    CHECK(entry.number(&values.emplace_back()));
-  }
-  return values;
-}
-
-/// Logits after `prompt`, fed in chunks to `table`.
-std::vector<float> last_logits(
-    Rig& rig,
-    const BlockTable& table,
-    const std::vector<int32_t>& prompt) {
-  const int n = static_cast<int>(prompt.size());
-  constexpr int kChunk = 100;
-  int done = 0;
-  for (; n - done > kChunk; done += kChunk) {
-    rig.feed(
-        table, std::span(prompt).subspan(done, kChunk), done, Output::kNone);
-  }
-  return rig.feed(
-      table, std::span(prompt).subspan(done), done, Output::kLogits);
-}
 
 void check_prompt(
     Rig& rig,
@@ -80,7 +24,7 @@ void check_prompt(
     const Json& expected) {
   rig.next_block = 0;
   const double error = reference::max_difference(
-      last_logits(rig, rig.table(static_cast<int>(prompt.size())), prompt),
+      rig.last_logits(rig.table(static_cast<int>(prompt.size())), prompt),
       numbers_of(*expected.find("logits")));
   rig.next_block = 0;
   const std::vector<int32_t> tokens = ids_of(*expected.find("greedy"));
@@ -97,53 +41,6 @@ void check_prompt(
   CHECK(same);
 }
 
-/// Index of the largest value, the lowest on ties.
-int32_t best_of(std::span<const float> logits) {
-  return static_cast<int32_t>(
-      std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
-/// Some of the first logits, and the logarithm of the sum of all exponentials.
-void check_probes(std::span<const float> logits, const Json& probes) {
-  const std::vector<int32_t> ids = ids_of(*probes.find("ids"));
-  std::vector<float> got;
-  got.reserve(ids.size());
-  for (int32_t id : ids) {
-    got.push_back(logits[id]);
-  }
-  CHECK(
-      reference::max_difference(got, numbers_of(*probes.find("logits"))) <=
-      kTolerance);
-  double sum = 0;
-  for (float logit : logits) {
-    sum += std::exp(static_cast<double>(logit));
-  }
-  double expected = 0;
-  CHECK(probes.find("logsumexp")->number(&expected));
-  CHECK(std::abs(std::log(sum) - expected) <= kTolerance);
-}
-
-/// The answer's tokens are what each position's logits prefer: with every
-/// earlier token equal, that is greedy decoding, in one pass instead of 64.
-void check_answer(Rig& rig, const Json& golden) {
-  rig.next_block = 0;
-  const std::vector<int32_t> prompt = ids_of(*golden.find("ids"));
-  const std::vector<int32_t> answer = ids_of(*golden.find("tokens"));
-  const int n = static_cast<int>(prompt.size());
-  const int n_answer = static_cast<int>(answer.size());
-  const BlockTable table = rig.table(n + n_answer);
-  const std::vector<float> first = last_logits(rig, table, prompt);
-  check_probes(first, *golden.find("first"));
-  CHECK_EQUAL(best_of(first), answer[0]);
-  const std::vector<float> rest = rig.feed(
-      table, std::span(answer).first(n_answer - 1), n, Output::kAllLogits);
-  const size_t vocab = rig.model->config.vocab_size;
-  for (int i = 1; i < n_answer; i++) {
-    CHECK_EQUAL(
-        best_of(std::span(rest).subspan((i - 1) * vocab, vocab)), answer[i]);
-  }
-}
-
 /// Every prompt with every checkpoint of a golden file; how many that were.
 int check_checkpoints(const std::string& file_name) {
   const Json file = golden(file_name);
@@ -158,20 +55,6 @@ int check_checkpoints(const std::string& file_name) {
     }
   }
   return checked;
-}
-
-/// The prompts with the fewest tokens, at most `n`.
-std::vector<const Json*> shortest(const Json::Array& prompts, size_t n) {
-  std::vector<const Json*> chosen;
-  chosen.reserve(prompts.size());
-  for (const Json& prompt : prompts) {
-    chosen.push_back(&prompt);
-  }
-  std::ranges::stable_sort(chosen, {}, [](const Json* prompt) {
-    return prompt->find("ids")->array()->size();
-  });
-  chosen.resize(std::min(n, chosen.size()));
-  return chosen;
 }
 
 } // namespace
@@ -195,26 +78,4 @@ TEST("mlx: logits and greedy tokens of every mixture are mlx-lm's") {
     return;
   }
   CHECK(check_checkpoints("mixtures.json") >= 9 * 3);
-}
-
-TEST("mlx: the default model answers as mlx-lm does, token for token") {
-  const char* path = std::getenv("STOMP_TEST_MODEL");
-  if (!path) {
-    std::printf("skip  STOMP_TEST_MODEL names no file\n");
-  }
-  if (!path || !mlx_rig::built()) {
-    return;
-  }
-  const char* scale = std::getenv("STOMP_TEST_SCALE");
-  const Json file = golden("smollm2-greedy.json");
-  const Json::Array& prompts = *file.find("prompts")->array();
-  const bool all = scale && std::strtod(scale, nullptr) > 1;
-  Rig rig(open_model(path));
-  size_t checked = 0;
-  for (const Json* prompt :
-       shortest(prompts, all ? prompts.size() : kPrompts)) {
-    check_answer(rig, *prompt);
-    checked++;
-  }
-  CHECK(checked >= kPrompts);
 }

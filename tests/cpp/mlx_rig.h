@@ -50,6 +50,12 @@ inline bool built() {
 // With the Primitives that write in place, and as GPUs run it.
 constexpr const char* kDevices[] = {"cpu", "cpu:stock"};
 
+/// Where tests run that any device passes: STOMP_TEST_DEVICE, else "cpu".
+inline std::string test_device() {
+  const char* device = std::getenv("STOMP_TEST_DEVICE");
+  return device ? device : "cpu";
+}
+
 constexpr int kBlockTokens = 16;
 constexpr int kBlocks = 64;
 constexpr int kMaxStepTokens = 256;
@@ -141,6 +147,26 @@ struct Rig {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;
+  }
+
+  /// Logits after `tokens`, fed in several pieces where there are many.
+  std::vector<float> last_logits(
+      const stomp::BlockTable& table,
+      std::span<const int32_t> tokens) {
+    constexpr size_t kChunk = 100;
+    size_t done = 0;
+    for (; tokens.size() - done > kChunk; done += kChunk) {
+      feed(
+          table,
+          tokens.subspan(done, kChunk),
+          static_cast<int>(done),
+          stomp::Output::kNone);
+    }
+    return feed(
+        table,
+        tokens.subspan(done),
+        static_cast<int>(done),
+        stomp::Output::kLogits);
   }
 
   /// `n` greedy tokens after `prompt`, a step each.

@@ -63,7 +63,7 @@ describe('docs/deploy', () => {
     if (error) throw error;
     expect(`${status} ${stderr}${stdout}`).toMatch(/^0 /);
   };
-  const without = (program: string) => spawnSync(program, ['--version']).error !== undefined;
+  const without = (program: string, flag = '--version') => spawnSync(program, [flag]).error !== undefined;
 
   it.skipIf(without('systemd-analyze'))('has a unit that systemd reads without a word', () => {
     const { stderr, status } = spawnSync('systemd-analyze', ['verify', join(deploy, 'stomp-serve.service')], {
@@ -89,5 +89,19 @@ describe('docs/deploy', () => {
 
   it.skipIf(without('caddy'))('has a file that Caddy takes', () => {
     reads('caddy', 'validate', '--adapter', 'caddyfile', '--config', 'Caddyfile');
+  });
+
+  it.skipIf(without('nginx', '-v') || without('openssl', 'version'))('has a site that nginx takes', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'stomp-nginx-'));
+    const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
+    const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=agents.example'];
+    reads('openssl', ...request, '-keyout', key, '-out', certificate);
+    const site = text('docs/deploy/nginx.conf')
+      .replace('/etc/ssl/agents.example.pem', certificate)
+      .replace('/etc/ssl/agents.example.key', key)
+      .replace('listen 443', `listen unix:${join(folder, 'socket')}`);
+    writeFileSync(join(folder, 'nginx.conf'), `pid ${folder}/pid;\nevents {}\nhttp {\n${site}}\n`);
+    reads('nginx', '-t', '-e', join(folder, 'error.log'), '-c', join(folder, 'nginx.conf'));
+    rmSync(folder, { recursive: true });
   });
 });

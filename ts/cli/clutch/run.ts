@@ -1,5 +1,5 @@
 /** Runs a command about runs, at the server that runs. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { verifyAudit } from '../../clutch/audit/verify.js';
 import type { ApprovalWire } from '../../clutch/wire.js';
@@ -63,7 +63,8 @@ async function perform(reading: Reading, terminal: Terminal): Promise<number> {
 
 function verify(folder: string, json: boolean, terminal: Terminal): number {
   const path = resolve(folder);
-  const report = existsSync(path) ? verifyAudit(path) : { entries: 0, faults: [] };
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  const report = isFolder ? verifyAudit(path) : { entries: 0, faults: [] };
   if (report.entries === 0 && report.faults.length === 0) {
     throw new StompError('CONFIG_INVALID', `${folder} holds no audit: name the folder of one session.`, {
       fields: { field: 'folder', value: folder },

@@ -5,8 +5,6 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "exec/mlx/paged_check.h"
-
 namespace stomp::mlx_exec {
 
 namespace {
@@ -47,6 +45,16 @@ const char* dtype_name(mlx_dtype dtype) {
   }
 }
 
+metal::CacheShape cache_shape(const ModelCacheSpec& spec) {
+  return {
+      .element = metal::Element::kF16,
+      .kv_heads = spec.n_kv_heads,
+      .head_dim = spec.key_dim,
+      .block_tokens = spec.block_tokens,
+      .bits = spec.kv.bits,
+      .group = spec.kv.group};
+}
+
 /// What a cache of so many bits adds to the numerics.
 const char* kv_name(int bits) {
   return bits == 16 ? "" : bits == 8 ? "-kv-q8" : "-kv-q4";
@@ -58,7 +66,8 @@ MlxExecutor::MlxExecutor(const ExecutorOptions& options)
     : options_(options),
       device_(options.device),
       graph_(device_.stream()),
-      launcher_(make_launcher(device_)) {}
+      launcher_(make_launcher(device_)),
+      cuda_launcher_(make_cuda_launcher(device_)) {}
 
 MlxExecutor::~MlxExecutor() {
   // What is queued writes into the pool, which goes next.
@@ -70,8 +79,8 @@ ExecutorInfo MlxExecutor::info() const {
   info.name = "mlx";
   info.device = device_.name();
   info.isa = "MLX " + mlx_runtime_version() + ", " + dtype_name(dtype_);
-  if (kernels_) {
-    info.isa += ", paged attention";
+  if (own_kernels_) {
+    info.isa += kernels_ ? ", paged attention" : ", paged decode attention";
   } else if (!fallback_.empty()) {
     info.isa += ", stock attention (" + fallback_ + ")";
   }
@@ -121,7 +130,11 @@ void MlxExecutor::allocate_pool(
         "the cache's elements are not the executor's; load a model first and "
         "take what info() says of them");
   }
-  kernels_ = choose_kernels(spec);
+  own_kernels_ = wants_kernels(spec);
+  kernels_.reset();
+  if (own_kernels_ && launcher_) {
+    kernels_.emplace(graph_, *launcher_, cache_shape(spec));
+  }
   pool_.emplace(
       graph_,
       spec,
@@ -129,60 +142,62 @@ void MlxExecutor::allocate_pool(
       dtype_,
       device_.in_place(),
       kernels_ ? &*kernels_ : nullptr);
-  attention_ = kernels_
-      ? make_paged_attention(config_, pool_->spec(), *kernels_)
-      : make_stock_attention(graph_, config_, *pool_);
+  attention_ = make_attention();
   ops_->use_pool(*pool_, *attention_);
 }
 
-std::optional<PagedKernels> MlxExecutor::choose_kernels(
-    const ModelCacheSpec& spec) {
+std::unique_ptr<Attention> MlxExecutor::make_attention() {
+  if (kernels_) {
+    return make_paged_attention(config_, pool_->spec(), *kernels_);
+  }
+  if (own_kernels_) {
+    return make_cuda_attention(graph_, config_, *pool_, *cuda_launcher_);
+  }
+  return make_stock_attention(graph_, config_, *pool_);
+}
+
+KernelCheck MlxExecutor::check_one(const CheckShape& shape, mlx_dtype dtype)
+    const {
+  return launcher_
+      ? mlx_exec::check_kernels(graph_, *launcher_, shape, dtype)
+      : mlx_exec::check_kernels(graph_, *cuda_launcher_, shape, dtype);
+}
+
+bool MlxExecutor::wants_kernels(const ModelCacheSpec& spec) {
   fallback_.clear();
-  if (!launcher_) {
-    return std::nullopt;
+  if (!has_kernels()) {
+    return false;
   }
   const char* wanted = std::getenv("STOMP_MLX_ATTENTION");
   if (wanted && wanted == std::string_view("stock")) {
     fallback_ = "as STOMP_MLX_ATTENTION asks";
-    return std::nullopt;
+    return false;
   }
-  const metal::CacheShape cache{
-      .element = metal::Element::kF16,
-      .kv_heads = spec.n_kv_heads,
-      .head_dim = spec.key_dim,
-      .block_tokens = spec.block_tokens,
-      .bits = spec.kv.bits,
-      .group = spec.kv.group};
+  const metal::CacheShape cache = cache_shape(spec);
   if (spec.key_dim != spec.value_dim || !metal::supports(cache)) {
     fallback_ = "no kernels for such heads";
-    return std::nullopt;
+    return false;
   }
   for (const LayerGroup& group : spec.groups) {
-    const KernelCheck check = mlx_exec::check_kernels(
-        graph_,
-        *launcher_,
-        {.cache = cache,
-         .n_heads = config_.n_heads,
-         .window = group.window,
-         .sinks = config_.sinks},
-        dtype_);
-    if (!check.failure.empty()) {
-      fallback_ = check.failure;
-      return std::nullopt;
+    const CheckShape shape{
+        .cache = cache,
+        .n_heads = config_.n_heads,
+        .window = group.window,
+        .sinks = config_.sinks};
+    fallback_ = check_one(shape, dtype_).failure;
+    if (!fallback_.empty()) {
+      return false;
     }
   }
-  return PagedKernels(graph_, *launcher_, cache);
+  return true;
 }
 
 std::vector<KernelCheck> MlxExecutor::check_kernels() {
   std::vector<KernelCheck> checks;
-  if (launcher_) {
+  if (has_kernels()) {
     for (const CheckShape& shape : check_shapes()) {
-      checks.push_back(mlx_exec::check_kernels(
-          graph_,
-          *launcher_,
-          shape,
-          device_.gpu() ? MLX_FLOAT16 : MLX_FLOAT32));
+      checks.push_back(
+          check_one(shape, device_.gpu() ? MLX_FLOAT16 : MLX_FLOAT32));
     }
   }
   return checks;

@@ -10,6 +10,7 @@
 #include "exec/executor.h"
 #include "exec/mlx/device.h"
 #include "exec/mlx/mlx_ops.h"
+#include "exec/mlx/paged_check.h"
 #include "model/decoder.h"
 
 namespace stomp::mlx_exec {
@@ -52,9 +53,13 @@ class MlxExecutor : public Executor {
     MlxOps::Result result;      // started
   };
 
-  /// Those of the device, if it has any for such a cache and they do what they
-  /// should.
-  std::optional<PagedKernels> choose_kernels(const ModelCacheSpec& spec);
+  bool has_kernels() const { return launcher_ || cuda_launcher_; }
+  /// Whether the device has kernels for such a cache and they do what they
+  /// should; else fallback_ says why not.
+  bool wants_kernels(const ModelCacheSpec& spec);
+  KernelCheck check_one(const CheckShape& shape, mlx_dtype dtype) const;
+  /// The one place that chooses by device. REQUIRES: pool_.
+  std::unique_ptr<Attention> make_attention();
   KvPool& pool();
   Array tokens_of(Ticket ticket, std::span<const int32_t> slices) const;
   void read(const Pending& step, StepResult& out);
@@ -70,7 +75,10 @@ class MlxExecutor : public Executor {
   KvFormat kv_{4};
   std::optional<MlxOps> ops_;
   std::optional<Decoder<MlxOps>> decoder_;
-  std::unique_ptr<Launcher> launcher_; // null: no kernels of our own
+  // One of them at most; null: no kernels of our own.
+  std::unique_ptr<Launcher> launcher_;
+  std::unique_ptr<CudaLauncher> cuda_launcher_;
+  bool own_kernels_ = false; // attend to the pool
   std::optional<PagedKernels> kernels_;
   std::string fallback_; // why the device's kernels are not used
   std::optional<KvPool> pool_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <random>
 
 #include "exec/mlx/attention.h"
@@ -48,12 +49,19 @@ ModelCacheSpec spec_of(const CheckShape& shape, mlx_dtype dtype) {
   return spec;
 }
 
+/// What is tried, as the executor would put it together.
+struct Subject {
+  const PagedKernels* kernels = nullptr; // null: they do not fill the pool
+  std::function<std::unique_ptr<Attention>(const ModelConfig&, const KvPool&)>
+      attention;
+};
+
 /// Both ways' caches and what is put into them.
 class Case {
  public:
   Case(
       const Graph& graph,
-      const PagedKernels& kernels,
+      const Subject& subject,
       const CheckShape& shape,
       mlx_dtype dtype)
       : graph_(graph),
@@ -61,9 +69,9 @@ class Case {
         dtype_(dtype),
         config_(config_of(shape)),
         spec_(spec_of(shape, dtype)),
-        paged_(graph, spec_, blocks(), dtype, false, &kernels),
+        paged_(graph, spec_, blocks(), dtype, false, subject.kernels),
         stock_(graph, spec_, blocks(), dtype, false),
-        paged_attention_(make_paged_attention(config_, spec_, kernels)),
+        paged_attention_(subject.attention(config_, paged_)),
         stock_attention_(make_stock_attention(graph, config_, stock_)) {
     lay_out();
   }
@@ -201,7 +209,8 @@ class Case {
     double largest = 0;
     for (size_t i = 0; i < expected.size(); i++) {
       const double difference = std::abs(double(found[i]) - expected[i]);
-      most = difference <= most ? most : difference; // NaN stays
+      // NaN stays.
+      most = std::isnan(most) || difference <= most ? most : difference;
       largest = std::max(largest, std::abs(double(expected[i])));
     }
     return most / largest;
@@ -233,6 +242,26 @@ double tolerance_of(mlx_dtype dtype) {
   }
 }
 
+KernelCheck compare(
+    const Graph& graph,
+    const Subject& subject,
+    const CheckShape& shape,
+    mlx_dtype dtype) {
+  KernelCheck check{
+      .name = shape.name(), .failure = "", .difference = 0, .microseconds = 0};
+  try {
+    Case both(graph, subject, shape, dtype);
+    check.difference = both.difference();
+    check.microseconds = both.attend_microseconds();
+    if (!(check.difference <= tolerance_of(dtype))) {
+      check.failure = "results differ by " + std::to_string(check.difference);
+    }
+  } catch (const std::exception& e) {
+    check.failure = e.what();
+  }
+  return check;
+}
+
 } // namespace
 
 std::string CheckShape::name() const {
@@ -252,20 +281,31 @@ KernelCheck check_kernels(
     Launcher& launcher,
     const CheckShape& shape,
     mlx_dtype dtype) {
-  KernelCheck check{
-      .name = shape.name(), .failure = "", .difference = 0, .microseconds = 0};
-  try {
-    const PagedKernels kernels(graph, launcher, shape.cache);
-    Case both(graph, kernels, shape, dtype);
-    check.difference = both.difference();
-    check.microseconds = both.attend_microseconds();
-    if (!(check.difference <= tolerance_of(dtype))) {
-      check.failure = "results differ by " + std::to_string(check.difference);
-    }
-  } catch (const std::exception& e) {
-    check.failure = e.what();
-  }
-  return check;
+  const PagedKernels kernels(graph, launcher, shape.cache);
+  return compare(
+      graph,
+      {.kernels = &kernels,
+       .attention =
+           [&](const ModelConfig& config, const KvPool& pool) {
+             return make_paged_attention(config, pool.spec(), kernels);
+           }},
+      shape,
+      dtype);
+}
+
+KernelCheck check_kernels(
+    const Graph& graph,
+    CudaLauncher& launcher,
+    const CheckShape& shape,
+    mlx_dtype dtype) {
+  return compare(
+      graph,
+      {.attention =
+           [&](const ModelConfig& config, const KvPool& pool) {
+             return make_cuda_attention(graph, config, pool, launcher);
+           }},
+      shape,
+      dtype);
 }
 
 std::vector<CheckShape> check_shapes() {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "exec/executor.h"
+#include "exec/mlx/cuda_launcher.h"
 #include "exec/mlx/paged_kernels.h"
 
 namespace stomp::mlx_exec {
@@ -24,6 +25,13 @@ struct CheckShape {
 KernelCheck check_kernels(
     const Graph& graph,
     Launcher& launcher,
+    const CheckShape& shape,
+    mlx_dtype dtype);
+
+/// The same of kernels that only attend, to a pool that MLX's operations fill.
+KernelCheck check_kernels(
+    const Graph& graph,
+    CudaLauncher& launcher,
     const CheckShape& shape,
     mlx_dtype dtype);
 
