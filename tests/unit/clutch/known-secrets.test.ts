@@ -23,7 +23,7 @@ it('are those of the environment, of key files, of MCP servers, and those that a
       },
     ],
   };
-  const environment = { SOME_API_KEY: 'planted-outside', SHORT_TOKEN: 'abc', HOME: '/home/ann' };
+  const environment = { SOME_API_KEY: 'planted-outside', SHORT_TOKEN: 'abc', PWD: '/home/ann/work' };
   expect(knownSecrets(options as ClutchOptions, environment).sort()).toEqual(
     ['named', 'planted-in-a-file', 'planted-in-a-header', 'planted-in-env', 'planted-outside'].sort(),
   );

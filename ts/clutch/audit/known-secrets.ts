@@ -8,6 +8,9 @@ import { isSecretName } from './redact.js';
 /** Shorter values would take harmless words with them. */
 const shortest = 8;
 
+/** In an environment no password: the folder that a shell is in, which every other line of an audit names. */
+const workingDirectory = 'PWD';
+
 /** Of the environment, of key files of providers, of MCP servers, and those that the caller names. */
 export function knownSecrets(
   { secrets = [], providers = {}, mcpServers = [] }: ClutchOptions,
@@ -35,5 +38,6 @@ function secretsOfServer({ connection }: McpServer): string[] {
 }
 
 function named(values: Readonly<Record<string, string | undefined>>): string[] {
-  return Object.entries(values).flatMap(([name, value = '']) => (isSecretName(name) ? [value] : []));
+  const isSecret = (name: string) => isSecretName(name) && name !== workingDirectory;
+  return Object.entries(values).flatMap(([name, value = '']) => (isSecret(name) ? [value] : []));
 }
