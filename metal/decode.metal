@@ -139,7 +139,8 @@ inline void attend_keys(
     int kv_heads,
     int at,
     int lane) {
-  const int part_lane = lane % kParts;
+  // Known to be small, so that chunks no head of this size has fall away.
+  const int part_lane = lane & (kParts - 1);
   const int token = at + lane / kParts;
   // A part without a key of its own looks at the last one and drops it.
   const bool there = token < tile.end;

@@ -152,7 +152,7 @@ template <typename T>
   const int end = span.length - span.rows + row + 1 - span.base;
 
   const int chunks = head_chunks();
-  const int part_lane = int(lane) % kParts;
+  const int part_lane = int(lane) & (kParts - 1);
   const device vec<T, 4>* from = reinterpret_cast<const device vec<T, 4>*>(
       queries + size_t(span.query + row) * params.query_stride +
       size_t(head) * head_dim);

@@ -82,12 +82,9 @@ function compileKernels(tree, mlx, nvrtc) {
   const cuda = join(nvrtc, 'nvidia', 'cu13');
   const library = join(cuda, 'lib', 'libnvrtc.so.13');
   if (!existsSync(library)) throw new Error(`there is no ${library}`);
-  const includes = [
-    headers,
-    join(mlx, 'mlx', 'include'),
-    join(mlx, 'mlx', 'include', 'cccl'),
-    join(cuda, 'include'),
-  ];
+  // Where MLX looks: beside its library as it was built, then among CUDA's.
+  const beside = join(tree, 'mlx', 'mlx', 'include');
+  const includes = [headers, beside, join(beside, 'cccl'), join(cuda, 'include')];
   const program = join(tree, 'tests', 'cpp', 'stomp_cuda_compile');
   return spawnSync(program, [library, ...includes], { stdio: 'inherit' }).status === 0;
 }

@@ -70,9 +70,9 @@ function findLibraries() {
   return systemHasAll() ? {} : undefined;
 }
 
-/** Where Linux and WSL have NVIDIA's driver. */
+/** Where Linux has NVIDIA's driver. Not looked for on WSL, where MLX would read weights from the host's memory. */
 function hasDriver() {
-  return ['/proc/driver/nvidia/version', '/usr/lib/wsl/lib/libcuda.so.1'].some((path) => existsSync(path));
+  return existsSync('/proc/driver/nvidia/version');
 }
 
 /**

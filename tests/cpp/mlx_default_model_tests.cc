@@ -92,10 +92,10 @@ std::vector<const Json*> shortest(const Json::Array& prompts, size_t n) {
 
 TEST("mlx: the default model answers as mlx-lm does, token for token") {
   const char* path = std::getenv("STOMP_TEST_MODEL");
-  if (!path) {
+  if (!path || !*path) {
     std::printf("skip  STOMP_TEST_MODEL names no file\n");
   }
-  if (!path || !mlx_rig::built()) {
+  if (!path || !*path || !mlx_rig::built()) {
     return;
   }
   const char* scale = std::getenv("STOMP_TEST_SCALE");

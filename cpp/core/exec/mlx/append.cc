@@ -59,6 +59,22 @@ class AppendInPlace : public core::UnaryPrimitive {
   }
 };
 
+size_t bytes_of(const std::vector<int>& shape, mlx_dtype dtype) {
+  size_t bytes = core::size_of(mlx_dtype_to_cpp(dtype));
+  for (int dim : shape) {
+    bytes *= dim;
+  }
+  return bytes;
+}
+
+Error cannot_be_had(size_t bytes, const std::string& reason) {
+  return {
+      Code::kInvalidRequest,
+      "the cache budget of " + std::to_string(bytes) +
+          " bytes for each of K and V in a layer cannot be had (" + reason +
+          "); lower it"};
+}
+
 } // namespace
 
 Array append_in_place(
@@ -94,10 +110,7 @@ Array append_by_scatter(
 
 Array uninitialised(const std::vector<int>& shape, mlx_dtype dtype) {
   const core::Dtype type = mlx_dtype_to_cpp(dtype);
-  size_t bytes = core::size_of(type);
-  for (int dim : shape) {
-    bytes *= dim;
-  }
+  const size_t bytes = bytes_of(shape, dtype);
   // Some of MLX's allocators throw, some return null.
   std::string reason = "out of memory";
   try {
@@ -111,11 +124,20 @@ Array uninitialised(const std::vector<int>& shape, mlx_dtype dtype) {
   } catch (const std::exception& e) {
     reason = e.what();
   }
-  throw Error(
-      Code::kInvalidRequest,
-      "the cache budget of " + std::to_string(bytes) +
-          " bytes for each of K and V in a layer cannot be had (" + reason +
-          "); lower it");
+  throw cannot_be_had(bytes, reason);
+}
+
+Array zeroed(
+    const Graph& graph,
+    const std::vector<int>& shape,
+    mlx_dtype dtype) {
+  try {
+    Array zeros = graph.zeros(shape, dtype);
+    zeros.wait();
+    return zeros;
+  } catch (const Error& e) {
+    throw cannot_be_had(bytes_of(shape, dtype), e.what());
+  }
 }
 
 } // namespace stomp::mlx_exec

@@ -30,4 +30,12 @@ Array append_by_scatter(
 /// the machine cannot give that much.
 Array uninitialised(const std::vector<int>& shape, mlx_dtype dtype);
 
+/// An evaluated array of zeros that the device has computed, in memory of its
+/// own where it has such: what uninitialised() takes lies where the host
+/// reaches it, too. Throws as that does.
+Array zeroed(
+    const Graph& graph,
+    const std::vector<int>& shape,
+    mlx_dtype dtype);
+
 } // namespace stomp::mlx_exec

@@ -70,18 +70,38 @@ std::string name_of(bool gpu) {
   return metal ? "gpu:metal" : "gpu:cuda";
 }
 
+/// A new stream of a GPU moves what MLX keeps of the others, which their
+/// engines look up without a lock: so many are opened at once, before any runs.
+constexpr int kGpuStreams = 8;
+
 mlx_stream borrow(bool gpu, mlx_device device) {
   IdleStreams& idle = idle_streams();
   const std::lock_guard lock(idle.mutex);
   std::vector<mlx_stream>& list = gpu ? idle.gpu : idle.cpu;
-  if (!list.empty()) {
-    const mlx_stream stream = list.back();
-    list.pop_back();
-    return stream;
+  for (int i = list.empty() ? gpu ? kGpuStreams : 1 : 0; i > 0; i--) {
+    const mlx_stream stream = mlx_stream_new_thread_unsafe(device);
+    check(stream.ctx ? 0 : 1, "open a stream", kUnavailable);
+    list.push_back(stream);
   }
-  const mlx_stream stream = mlx_stream_new_thread_unsafe(device);
-  check(stream.ctx ? 0 : 1, "open a stream", kUnavailable);
+  const mlx_stream stream = list.back();
+  list.pop_back();
   return stream;
+}
+
+/// MLX has one limit for all engines of the process, which goes from `before`
+/// to `after` for this one.
+void change_resident(size_t before, size_t after) {
+  static std::mutex mutex;
+  static size_t total = 0;
+  const std::lock_guard lock(mutex);
+  total = total - before + after;
+  // What loading left over would be kept instead of weights.
+  size_t limit = 0;
+  if (mlx_clear_cache() != 0 || mlx_set_wired_limit(&limit, total) != 0) {
+    // Refused for more than the system allows: then they may be paged like
+    // all else, which is no reason not to serve.
+    static_cast<void>(last_error());
+  }
 }
 
 void give_back(bool gpu, mlx_stream stream) {
@@ -108,19 +128,16 @@ Device::Device(const std::string& wanted)
 
 Device::~Device() {
   synchronise();
+  keep_resident(0);
   give_back(gpu_, stream_);
 }
 
 void Device::keep_resident(size_t bytes) {
-  if (name_ != "gpu:metal") {
+  if (name_ != "gpu:metal" || bytes == resident_) {
     return;
   }
-  // Refused for more than the system allows: then they may be paged like all
-  // else, which is no reason not to serve.
-  size_t before = 0;
-  if (mlx_set_wired_limit(&before, bytes) != 0) {
-    static_cast<void>(last_error());
-  }
+  change_resident(resident_, bytes);
+  resident_ = bytes;
 }
 
 void Device::synchronise() {

@@ -43,6 +43,7 @@ class Device {
   bool in_place_;
   std::string name_;
   mlx_stream stream_{};
+  size_t resident_ = 0; // bytes
 };
 
 /// The version of the MLX library that is loaded, for example "0.32.2".

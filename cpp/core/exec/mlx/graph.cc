@@ -93,6 +93,14 @@ Array Graph::concatenate(const std::vector<Array>& parts, int axis) const {
   return y;
 }
 
+Array Graph::zeros(const std::vector<int>& shape, mlx_dtype dtype) const {
+  Array y;
+  check(
+      mlx_zeros(y.out(), shape.data(), shape.size(), dtype, stream_),
+      "make room");
+  return y;
+}
+
 Array Graph::take(const Array& a, const Array& indices) const {
   Array y;
   check(mlx_take_axis(y.out(), a.get(), indices.get(), 0, stream_), "gather");

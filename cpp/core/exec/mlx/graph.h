@@ -35,6 +35,7 @@ class Graph {
   /// [begin, end) of one axis.
   Array slice(const Array& a, int axis, int begin, int end) const;
   Array concatenate(const std::vector<Array>& parts, int axis) const;
+  Array zeros(const std::vector<int>& shape, mlx_dtype dtype) const;
   /// Entries `indices` of axis 0. REQUIRES: in range, nobody checks.
   Array take(const Array& a, const Array& indices) const;
   /// `a` with entries `indices` of axis 0 replaced by `updates`. Takes a's

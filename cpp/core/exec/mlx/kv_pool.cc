@@ -47,9 +47,11 @@ KvPool::KvPool(
       group_of_[layer] = static_cast<int>(g);
       for (Part part : kParts) {
         for (const KvCodec::Plane& plane : codec_.planes(dim(part))) {
-          layers_[layer].pool[index(part)].push_back(uninitialised(
-              {static_cast<int>(slots), spec_.n_kv_heads, plane.width},
-              plane.dtype));
+          const std::vector<int> shape = {
+              static_cast<int>(slots), spec_.n_kv_heads, plane.width};
+          layers_[layer].pool[index(part)].push_back(
+              in_place_ ? uninitialised(shape, plane.dtype)
+                        : zeroed(graph_, shape, plane.dtype));
         }
       }
     }

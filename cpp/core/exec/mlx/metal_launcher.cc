@@ -97,17 +97,28 @@ class MetalLauncher : public Launcher {
  private:
   static void
   bind(core::metal::CommandEncoder& encoder, Buffer& buffer, int i) {
+    core::array array = uncounted(buffer.array);
     if (buffer.access == Access::kWrite) {
-      encoder.set_output_array(buffer.array, i);
+      encoder.set_output_array(array, i);
       return;
     }
-    encoder.set_input_array(buffer.array, i);
+    encoder.set_input_array(array, i);
     // MLX orders what comes after a write. A pool's blocks are written again
     // after they were read, which it would not wait for: no array of its own
     // is.
     if (buffer.access == Access::kReadShared) {
-      encoder.register_output_array(buffer.array);
+      encoder.register_output_array(array);
     }
+  }
+
+  /// The same buffer as an array of no size. MLX hands work to the GPU once
+  /// arrays of some 50 M elements are bound, and waits for it when that has
+  /// happened ten times; here these are mostly the pool, of which little is
+  /// read.
+  static core::array uncounted(const core::array& all) {
+    core::array view(all.shape(), all.dtype(), nullptr, {});
+    view.copy_shared_buffer(all, all.strides(), all.flags(), 0);
+    return view;
   }
 };
 

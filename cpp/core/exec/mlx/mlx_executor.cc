@@ -184,7 +184,8 @@ bool MlxExecutor::wants_kernels(const ModelCacheSpec& spec) {
         .n_heads = config_.n_heads,
         .window = group.window,
         .sinks = config_.sinks};
-    fallback_ = check_one(shape, dtype_).failure;
+    const std::string failure = check_one(shape, dtype_).failure;
+    fallback_ = failure.substr(0, failure.find('\n')); // compilers write pages
     if (!fallback_.empty()) {
       return false;
     }

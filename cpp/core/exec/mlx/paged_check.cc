@@ -22,8 +22,10 @@ struct Sequence {
   int before;
   int rows;
 };
-// Rows alone, a few at once, a prompt from its beginning, one that goes on.
-constexpr Sequence kSequences[] = {{37, 1}, {5, 1}, {20, 3}, {0, 21}, {11, 9}};
+// Rows alone, one of them of a context that is split; a few at once, a prompt
+// from its beginning, one that goes on.
+constexpr Sequence kSequences[] =
+    {{37, 1}, {5, 1}, {700, 1}, {20, 3}, {0, 21}, {11, 9}};
 
 ModelConfig config_of(const CheckShape& shape) {
   ModelConfig config;
@@ -76,11 +78,12 @@ class Case {
     lay_out();
   }
 
-  /// The largest difference, as a share of the largest result; NaN counts as
-  /// the worst.
+  /// The largest difference, as a share of the largest number of its row; NaN
+  /// counts as the worst.
   double difference() {
     fill();
-    const double attended = relative(attend(true), attend(false));
+    const double attended =
+        relative(attend(true), attend(false), shape_.n_heads * dim());
     const std::vector<BlockCopy> copies{
         {.group = 0,
          .src = plan_.spans[0].keys[0].blocks[0],
@@ -88,7 +91,7 @@ class Case {
          .n_tokens = copied_tokens()}};
     paged_.copy(copies);
     stock_.copy(copies);
-    return std::max(attended, relative(copied(paged_), copied(stock_)));
+    return std::max(attended, relative(copied(paged_), copied(stock_), dim()));
   }
 
   double attend_microseconds() {
@@ -105,6 +108,8 @@ class Case {
   }
 
  private:
+  size_t dim() const { return shape_.cache.head_dim; }
+
   std::vector<int> blocks() const {
     const int block = shape_.cache.block_tokens;
     int n = 1;
@@ -204,16 +209,22 @@ class Case {
 
   static double relative(
       const std::vector<float>& found,
-      const std::vector<float>& expected) {
+      const std::vector<float>& expected,
+      size_t row) {
     double most = 0;
-    double largest = 0;
-    for (size_t i = 0; i < expected.size(); i++) {
-      const double difference = std::abs(double(found[i]) - expected[i]);
-      // NaN stays.
-      most = std::isnan(most) || difference <= most ? most : difference;
-      largest = std::max(largest, std::abs(double(expected[i])));
+    for (size_t first = 0; first < expected.size(); first += row) {
+      double largest = 0;
+      for (size_t i = first; i < first + row; i++) {
+        largest = std::max(largest, std::abs(double(expected[i])));
+      }
+      for (size_t i = first; i < first + row; i++) {
+        const double difference =
+            std::abs(double(found[i]) - expected[i]) / largest;
+        // NaN stays.
+        most = std::isnan(most) || difference <= most ? most : difference;
+      }
     }
-    return most / largest;
+    return most;
   }
 
   Graph graph_;
