@@ -215,6 +215,11 @@ describe('a person, or a script,', () => {
     const moved = await context('migrate', '--from', 'sqlite', '--to', to, '--json');
     expect(moved).toMatchObject({ code: 0, err: expect.stringContaining('Copying entries (1 rows)') });
     expect(JSON.parse(moved.out)).toMatchObject({ resumed: false });
+    const again = await context('migrate', '--from', 'sqlite', '--to', join(folder, 'third.db'));
+    expect(again.out).toMatch(/^projects: 1 row, equal in both$/m);
+    expect(again.out).toMatch(
+      /^Left behind in .*:\n {2}stomp_lock_\w+ \(\d+ rows?\).*: leases and fencing tokens;/m,
+    );
     expect(await json('log', '--database', to)).toMatchObject({ entries: [{ message: 'first' }] });
     expect((await context('migrate', '--from', to, '--to', to)).err).toContain('is the source itself');
     const absent = await context('migrate', '--from', join(folder, 'absent.db'), '--to', to);
