@@ -1,5 +1,5 @@
 /** `stomp-serve context`: each run as a process of its own would be one. */
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -204,6 +204,18 @@ describe('a person, or a script,', () => {
     expect((await context('verify')).code).toBe(1);
     expect((await context('doctor', '--repair')).code).toBe(0);
     expect((await context('verify')).code).toBe(0);
+  });
+
+  it('looks at a database that is there alone, and makes one where something is written', async () => {
+    const path = join(folder, 'mistyped.db');
+    for (const verb of [['projects'], ['log'], ['query', 'x'], ['verify'], ['audit'], ['doctor']]) {
+      const { code, out, err } = await context(...verb, '--database', path);
+      expect({ code, out }).toEqual({ code: 2, out: '' });
+      expect(err).toContain(`--database: there is no database ${path}`);
+    }
+    expect(existsSync(path)).toBe(false);
+    expect((await context('project', 'set', 'one', '--create', '--database', path)).code).toBe(0);
+    expect((await context('projects', '--database', path)).out).toContain('one');
   });
 
   it('has everything looked at, and moved to another database', async () => {

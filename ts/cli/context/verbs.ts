@@ -87,6 +87,12 @@ const verbs: readonly Verb[] = [
   },
 ];
 
+/** Whether a verb only looks at what there is. */
+export function onlyReads({ words, tool }: Verb, args: Readonly<Record<string, unknown>>): boolean {
+  if (tool === undefined) return words === 'doctor' && args['repair'] !== true;
+  return shapes.get(tool)?.hints.readOnly === true;
+}
+
 export const contextVerbs: VerbSet = {
   prefix: 'context ',
   verbs,
