@@ -7,8 +7,9 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, posix, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readPage } from './docs/markdown.mjs';
 import { enginePlatforms } from './native/platform.mjs';
 import { npmProgram } from './native/programs.mjs';
 import { findings } from './native/secrets.mjs';
@@ -23,7 +24,7 @@ const refused = [
   [/(^|\/)(tests?|__tests__|fixtures)\//, 'a test'],
   [/\.(test|spec)\.[cm]?[jt]s$/, 'a test'],
   [/(?<!\.d)\.ts$/, 'a source of TypeScript'],
-  [/(^|\/)\.env(\.|$)|\.(pem|key|p12)$/, 'a file of secrets'],
+  [/(^|\/)\.env(\.(?!example$)|$)|\.(pem|key|p12)$/, 'a file of secrets'],
   [/\.tsbuildinfo$|\.log$|\.(whl|part)$/, 'left over from a build'],
   [/(^|\/)libmlx\./, 'MLX itself, which is brought by `stomp-serve setup mlx`'],
 ];
@@ -37,6 +38,9 @@ const required = [
   'cpp/deps/fetch.mjs',
   'cpp/deps/pins.json',
   'cpp/deps/nodedir/include/node/common.gypi',
+  'docs/deployment.md',
+  'docs/deploy/stomp.toml',
+  'docs/examples/model-onboarding.mjs',
   'scripts/install.mjs',
   'scripts/build-native.mjs',
   'dist/index.js',
@@ -87,6 +91,28 @@ export function problemsOf({ size, unpackedSize, files }, needed) {
   ];
 }
 
+/**
+ * Links of the packed pages to what stays behind: whoever has installed the package has nothing else.
+ * @param {import('./docs/markdown.mjs').Page[]} pages
+ * @param {string[]} paths all that is packed
+ * @returns {string[]} one line for each
+ */
+export function linksOutside(pages, paths) {
+  const isThere = (to) => paths.some((path) => path === to || path.startsWith(`${to.replace(/\/$/, '')}/`));
+  return pages.flatMap(({ path, links }) =>
+    links
+      .map(({ target, line }) => ({ target, line, to: target.split('#')[0] }))
+      .filter(({ target, to }) => to !== '' && !/^[a-z][a-z0-9+.-]*:/i.test(target))
+      .filter(({ to }) => !isThere(posix.join(posix.dirname(path), decodeURI(to))))
+      .map(({ target, line }) => `${path}:${line}: the link ${target} leads to what is not packed`),
+  );
+}
+
+function packedPages(paths) {
+  const pages = paths.filter((path) => path.endsWith('.md'));
+  return pages.map((path) => readPage(path, readFileSync(join(root, path), 'utf8')));
+}
+
 /** Credentials in what is packed; prebuilds and scripts are as large as they are. */
 function secretsIn(files) {
   return files
@@ -99,7 +125,12 @@ function main(args) {
     throw new Error('stomp-serve: dist is missing: run npm run build:ts first');
   const packed = pack('--dry-run');
   const prebuilds = args.includes('--publish') ? enginePlatforms.flatMap(prebuildOf) : [];
-  const problems = [...problemsOf(packed, [...required, ...prebuilds]), ...secretsIn(packed.files)];
+  const paths = packed.files.map(({ path }) => path);
+  const problems = [
+    ...problemsOf(packed, [...required, ...prebuilds]),
+    ...linksOutside(packedPages(paths), paths),
+    ...secretsIn(packed.files),
+  ];
   for (const problem of problems) console.error(`stomp-serve: ${problem}`);
   if (problems.some((line) => /prebuilds.*missing/.test(line))) {
     console.error(

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isStale } from './native/freshness.mjs';
+import { isStale, nativeSources } from './native/freshness.mjs';
 import { hasEngine } from './native/platform.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -37,8 +37,6 @@ function packages() {
   }
   writeFileSync(mark, lock);
 }
-
-const nativeSources = ['cpp', 'metal', 'CMakeLists.txt', 'binding.gyp', 'scripts/build-native.mjs'];
 
 function native() {
   if (!hasEngine()) return;

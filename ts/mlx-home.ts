@@ -26,6 +26,12 @@ export const thisHome: MlxHome = {
   env: process.env,
 };
 
+/** The command that builds what is missing: a clone has a script for it, and an installed package is built by npm. */
+export function buildCommand({ packageRoot }: Pick<MlxHome, 'packageRoot'>): string {
+  const isClone = existsSync(join(packageRoot, 'tsconfig.json'));
+  return isClone ? 'npm run build:native' : 'npm rebuild stomp-serve --build-from-source';
+}
+
 /** File name of the executor's library. */
 export function mlxLibraryName(home: MlxHome): string {
   return home.platform === 'darwin' ? 'libstomp_mlx.dylib' : 'libstomp_mlx.so';

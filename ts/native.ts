@@ -5,7 +5,7 @@
 
 import { createRequire } from 'node:module';
 import { StompError } from './errors.js';
-import { findMlxLibrary, thisHome } from './mlx-home.js';
+import { buildCommand, findMlxLibrary, thisHome } from './mlx-home.js';
 
 /** Options of one engine; every field is set (the defaults live in `ts/config`). */
 export interface NativeEngineOptions {
@@ -291,7 +291,7 @@ function unavailable(cause: unknown): string {
   const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
   return (
     `The inference engine is not available on ${platform}: ${reason}. ` +
-    'Run `npm rebuild stomp-serve`, in a clone `npm run build:native`, to build it (needs a C++20 compiler and cmake), ' +
+    `Run \`${buildCommand(thisHome)}\` to build it (needs a C++20 compiler and cmake), ` +
     'or use the parts that need no engine.'
   );
 }

@@ -5,12 +5,11 @@ import { dirname, relative, resolve } from 'node:path';
 /**
  * @param {import('./markdown.mjs').Page[]} pages all pages, paths below `root`
  * @param {string} root
- * @param {ReadonlySet<string>} made files below `root` that a command of ours makes, and that are not in git
  * @returns {string[]}
  */
-export function linkFaults(pages, root, made = new Set()) {
+export function linkFaults(pages, root) {
   const byPath = new Map(pages.map((page) => [resolve(root, page.path), page]));
-  const there = (file) => byPath.has(file) || existsSync(file) || made.has(relative(root, file));
+  const there = (file) => byPath.has(file) || existsSync(file);
   return pages.flatMap((page) =>
     page.links.flatMap(({ target, line }) => {
       const why = faultOf(resolve(root, page.path), target, byPath, there, root);

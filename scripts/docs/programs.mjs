@@ -1,7 +1,7 @@
 /**
  * JavaScript and TypeScript of the pages, against the declarations in `dist`. A block of `ts` has to compile. One of
  * `js` or `mjs` may use what the page has made before, so names that it does not know are taken as they are: it has
- * to parse, and what it imports, calls and passes has to be there.
+ * to parse on the oldest Node that the package takes, and what it imports, calls and passes has to be there.
  */
 import { join } from 'node:path';
 import ts from 'typescript';
@@ -67,12 +67,26 @@ function nameOf(index, { language }, root) {
 /** The first error of syntax alone: what follows from it says nothing. */
 function diagnosticsOf(program, file) {
   const source = program.getSourceFile(file);
-  const syntax = program.getSyntacticDiagnostics(source);
+  const syntax = [...program.getSyntacticDiagnostics(source), ...tooNew(source)];
   const found = syntax.length > 0 ? syntax.slice(0, 1) : meaningOf(program, source);
   return found.map((one) => ({
     line: source.getLineAndCharacterOfPosition(one.start ?? 0).line,
     message: ts.flattenDiagnosticMessageText(one.messageText, ' ').split('\n')[0],
   }));
+}
+
+/** `using` and `await using`, which the compiler takes and Node takes from 24 on. Nobody compiles JavaScript first. */
+function tooNew(source) {
+  if (source.fileName.endsWith('.mts')) return [];
+  const found = [];
+  const look = (node) => {
+    // Using is one bit of AwaitUsing; the other one is that of const.
+    if (ts.isVariableDeclarationList(node) && node.flags & ts.NodeFlags.Using)
+      found.push({ start: node.getStart(source), messageText: '`using` is a SyntaxError before Node 24' });
+    ts.forEachChild(node, look);
+  };
+  look(source);
+  return found;
 }
 
 function meaningOf(program, source) {

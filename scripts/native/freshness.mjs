@@ -2,6 +2,21 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** What the addon and the MLX executor are built from, below the package's folder. */
+export const nativeSources = [
+  'cpp',
+  'metal',
+  'cuda',
+  'CMakeLists.txt',
+  'binding.gyp',
+  'scripts/build-native.mjs',
+  'scripts/native/cmake.mjs',
+  'scripts/native/cross.mjs',
+  'scripts/native/cuda.mjs',
+  'scripts/native/platform.mjs',
+  'scripts/native/toolchain.mjs',
+];
+
 /** The newest modification time in ms of a file, or of all files below a folder. */
 function newest(path) {
   const stat = statSync(path, { throwIfNoEntry: false });

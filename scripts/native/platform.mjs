@@ -23,10 +23,14 @@ export function glibcVersion() {
   return header?.glibcVersionRuntime;
 }
 
-/** Darwin's major version: 24 is macOS 15, 25 is macOS 26. Elsewhere, that of the macOS that we compile for. */
+/**
+ * Darwin's major version: 23 is macOS 14, 24 is macOS 15, 25 is macOS 26. Elsewhere, and where prebuilds are made, that of
+ * the macOS that is compiled for.
+ */
 export function darwinMajor() {
-  if (process.platform !== 'darwin') return 24;
-  return Number.parseInt(release(), 10);
+  const target = Number.parseInt(process.env.MACOSX_DEPLOYMENT_TARGET ?? '', 10);
+  if (process.env.STOMP_PORTABLE === '1' && target >= 11) return target >= 26 ? target - 1 : target + 9;
+  return process.platform === 'darwin' ? Number.parseInt(release(), 10) : 24;
 }
 
 /** Whether dotted version `a` is at least `b`. */

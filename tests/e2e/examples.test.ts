@@ -14,8 +14,8 @@ const servers = ['express', 'fastify', 'node-http'];
 const withDefaultModel = ['clutch', 'model-onboarding'];
 const outputs = readdirSync(folder).filter((file) => file.endsWith('.out'));
 
-async function run(name: string): Promise<{ code: number | null; out: string; err: string }> {
-  const args = withDefaultModel.includes(name) ? [] : [tinyModel];
+async function run(name: string, model?: string): Promise<{ code: number | null; out: string; err: string }> {
+  const args = model ? [model] : withDefaultModel.includes(name) ? [] : [tinyModel];
   const child = spawn(process.execPath, [join(folder, `${name}.mjs`), ...args], {
     // Caches and locks of its own; models are where they always are.
     env: {
@@ -51,6 +51,14 @@ describe('the examples', () => {
         .filter((name) => !servers.includes(name))
         .sort(),
     );
+  });
+
+  it('say what it means when a model is not as it should be, and fail', async () => {
+    const untrained = join(import.meta.dirname, '../fixtures/models/tiny-gemma3-bf16');
+    const { code, out, err } = await run('model-onboarding', untrained);
+    expect(out).toContain('finds English likelier than its reverse: false');
+    expect(err).toContain('its numbers are wrong');
+    expect(code).toBe(1);
   });
 
   it.each(outputs)('print %s', async (file) => {

@@ -31,7 +31,9 @@ describe('without the native engine', () => {
     const { status, stderr } = run('dist/cli/main.js', 'serve', '--port', '0');
     expect(status).toBe(1);
     expect(stderr).toContain('The inference engine is not available on');
-    expect(stderr).toContain('npm run build:native');
+    // An installed package has no scripts of a clone.
+    expect(stderr).toContain('npm rebuild stomp-serve --build-from-source');
+    expect(stderr).not.toContain('build:native');
     expect(existsSync(join(home, '.stomp-serve', 'models'))).toBe(false);
   });
 

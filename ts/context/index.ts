@@ -19,6 +19,7 @@ export {
   type ContextObserver,
   type ContextTask,
 } from './figures.js';
+export type { LeftTable } from './left-behind.js';
 export type { AuditedFile, AuditProblem, AuditReport } from './log-audit.js';
 export type { AppendOptions, Caller, QueryOptions, RecentOptions } from './log-types.js';
 export type { StateDrift } from './mirror.js';

@@ -9,7 +9,8 @@ import { type TransferOptions, type TransferResult, transferContext } from './tr
 /**
  * Copies projects, sessions, current projects, events, progress logs and their entries into an empty database, and
  * compares the two by hash. Nobody should write to either meanwhile. After an interruption the same call goes on from
- * where it was. From the source it only reads; log files stay where they are.
+ * where it was. From the source it only reads; log files stay where they are, and so does what the database holds
+ * beside the context (`left` in the result): runs and gates, leases and fencing tokens, graphs, reservations.
  * @param from a file of SQLite, or `postgres://…`
  * @param to another one; it is made if it is a file
  * @throws StompError INVALID_REQUEST when there is no source or the target holds something else; STATE_INVALID when the

@@ -1,9 +1,10 @@
-/** Moves everything from one database to another, and compares them afterwards. */
+/** Moves the context from one database to another, and compares the two afterwards. */
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { checkInteger, checkObserver, checkSignal } from '../arguments.js';
 import { StompError } from '../errors.js';
 import { type Migration, rows, type SqlValue, type Storage, type Work } from '../storage/storage.js';
+import { type LeftTable, leftBehind } from './left-behind.js';
 import { type MovedTable, movedTables, type Page, type Position, pagesOf } from './transfer-tables.js';
 
 /** How to move. */
@@ -41,6 +42,8 @@ export interface TransferResult {
   readonly resumed: boolean;
   /** Equal in both. */
   readonly tables: readonly TableContent[];
+  /** What the source holds beside the context, and keeps. */
+  readonly left: readonly LeftTable[];
 }
 
 const integer = { sqlite: 'INTEGER', postgres: 'bigint' };
@@ -91,7 +94,7 @@ export async function transferContext(
   for (const table of movedTables) await copy(run, table);
   const contents = await compare(run);
   await to.write(() => rows('UPDATE context_transfer SET finished_at = ?', Date.now()));
-  return { source: from.name, target: to.name, resumed, tables: contents };
+  return { source: from.name, target: to.name, resumed, tables: contents, left: await leftBehind(from) };
 }
 
 /** What tells it from other databases. */

@@ -1,6 +1,6 @@
 /** Which executor computes. There is no fallback: what was asked for is used, or the reason it cannot is told. */
 import { StompError } from '../errors.js';
-import { mlxSkipReason, shippedMlx, thisHome } from '../mlx-home.js';
+import { buildCommand, mlxSkipReason, shippedMlx, thisHome } from '../mlx-home.js';
 import { mlxLibraryPath } from '../native.js';
 import type { FullEngineOptions } from './engine-options.js';
 
@@ -42,10 +42,10 @@ function missing(asked: string, host: ExecutorHost): StompError {
   const canSetUp = host.canSetUp();
   const told = host.skipReason() ?? (canSetUp ? 'MLX has not been brought yet' : 'its library was not built');
   const reason = told.replace(/\.$/, '');
-  const remedy = canSetUp ? '`npx stomp-serve setup mlx`' : '`npm run build:native`';
+  const remedy = canSetUp ? 'npx stomp-serve setup mlx' : buildCommand(thisHome);
   return new StompError(
     'EXECUTOR_UNAVAILABLE',
-    `The MLX executor is not available: ${reason}. Run ${remedy}, or choose executor 'cpu'.`,
+    `The MLX executor is not available: ${reason}. Run \`${remedy}\`, or choose executor 'cpu'.`,
     { fields: { field: 'executor', value: asked, reason } },
   );
 }

@@ -74,8 +74,18 @@ async function bringMlx(
   }
   const archive = `${target}.whl`;
   await bringWheel(wheel, archive, options);
-  await putTogether(shipped, archive, target, signal);
+  try {
+    await putTogether(shipped, archive, target, signal);
+  } catch (error) {
+    // What is good to be unpacked once there is room, or time, is not brought twice; what cannot be unpacked is.
+    if (!signal?.aborted && !isFull(error)) await rm(archive, { force: true });
+    throw error;
+  }
   await rm(archive, { force: true });
+}
+
+function isFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 /** What `setUpMlx` would download here; undefined when there is nothing to set up, or it cannot be. */

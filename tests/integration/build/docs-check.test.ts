@@ -27,6 +27,13 @@ describe('blocks of code', () => {
       "Property 'opn' does not exist",
     ],
     ['js', "import { Maasl } from 'stomp-serve/guard';\nawait Maasl.open({ databse: 'x' });", 5, 'databse'],
+    [
+      'js',
+      "import { Maasl } from 'stomp-serve/guard';\nasync () => {\n  await using maasl = await Maasl.open();\n};",
+      6,
+      'a SyntaxError before Node 24',
+    ],
+    ['mjs', 'using file = opened();', 4, 'a SyntaxError before Node 24'],
     ['ts', 'const port: number = "8000";', 4, "not assignable to type 'number'"],
     ['ts', 'unknownName();', 4, "Cannot find name 'unknownName'"],
     ['sh', 'if true', 4, 'syntax error'],
@@ -57,7 +64,7 @@ describe('blocks of code', () => {
   it.each([
     [
       'js',
-      "import { Maasl } from 'stomp-serve/guard';\nawait using maasl = await Maasl.open();\nlater(maasl.locks);",
+      "import { Maasl } from 'stomp-serve/guard';\nconst maasl = await Maasl.open();\nlater(maasl.locks);",
     ],
     [
       'ts',

@@ -36,6 +36,12 @@ describe('docs/deploy', () => {
     expect([...flags.keys()]).toEqual(['config', 'cache-dir', 'database']);
   });
 
+  it('names folders for agents that the steps of the page make', () => {
+    const { guard } = parseToml(text('docs/deploy/stomp.toml')) as { guard: { roots: string } };
+    const steps = /```sh\n(sudo npm install[\s\S]*?)```/.exec(text('docs/deployment.md'))?.[1] ?? '';
+    expect(steps).toMatch(new RegExp(`^sudo install -d -o stomp -g stomp ${guard.roots}( |$)`, 'm'));
+  });
+
   it('has settings that the server takes', () => {
     const flags = new Map([['config', join(deploy, 'stomp.toml')]]);
     const { settings } = resolveSettings({

@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { nativeSources } from '../../../scripts/native/freshness.mjs';
+import { darwinMajor } from '../../../scripts/native/platform.mjs';
 
 const root = resolve(import.meta.dirname, '../../..');
 const install = join(root, 'scripts', 'install.mjs');
@@ -18,6 +20,41 @@ function run(env: NodeJS.ProcessEnv) {
   });
   return { status: result.status, lines: `${result.stdout}${result.stderr}`.trim().split('\n') };
 }
+
+describe('what is built from', () => {
+  it('is all that the package brings to be built', () => {
+    const { files } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { files: string[] };
+    const sources = files.filter((path) => /^(cpp|metal|cuda|CMakeLists|binding|scripts\/build)/.test(path));
+    expect(sources).toHaveLength(6);
+    expect(nativeSources).toEqual(expect.arrayContaining(sources));
+    for (const path of nativeSources) expect(existsSync(join(root, path)), path).toBe(true);
+  });
+
+  it('is as well what the build imports', () => {
+    const imported = ['scripts/build-native.mjs', 'cpp/deps/fetch.mjs'].flatMap((path) =>
+      [...readFileSync(join(root, path), 'utf8').matchAll(/from '[^']*\/native\/([\w-]+\.mjs)'/g)].map(
+        ([, name]) => `scripts/native/${name}`,
+      ),
+    );
+    expect(imported.length).toBeGreaterThan(4);
+    expect(nativeSources).toEqual(expect.arrayContaining(imported));
+  });
+
+  it.each([
+    ['14.0', 23],
+    ['15.0', 24],
+    ['26.0', 25],
+  ])('is, of a prebuild for macOS %s, the MLX of Darwin %i', (target, darwin) => {
+    vi.stubEnv('STOMP_PORTABLE', '1');
+    vi.stubEnv('MACOSX_DEPLOYMENT_TARGET', target);
+    expect(darwinMajor()).toBe(darwin);
+    // Where nothing is made for others it is what some other program has set.
+    vi.stubEnv('STOMP_PORTABLE', '');
+    vi.stubEnv('MACOSX_DEPLOYMENT_TARGET', '10.13');
+    expect(darwinMajor()).toBeGreaterThan(22);
+    vi.unstubAllEnvs();
+  });
+});
 
 describe('the install step', () => {
   it('succeeds with one line where there is no engine for the platform', () => {

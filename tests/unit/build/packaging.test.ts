@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { bounds, problemsOf } from '../../../scripts/check-tarball.mjs';
+import { bounds, linksOutside, problemsOf } from '../../../scripts/check-tarball.mjs';
+import { readPage } from '../../../scripts/docs/markdown.mjs';
 import { checkParts } from '../../../scripts/licenses.mjs';
 import { parseNeeds } from '../../../scripts/native/elf-needs.mjs';
 import { readMachO, undefinedSymbols } from '../../../scripts/native/mach-o.mjs';
@@ -27,8 +28,21 @@ describe('what would be published', () => {
   });
 
   it('holds types, and all that is needed', () => {
-    expect(problemsOf(packed('dist/index.d.ts', 'README.md'), ['README.md'])).toEqual([]);
+    const paths = ['dist/index.d.ts', 'README.md', '.env.example'];
+    expect(problemsOf(packed(...paths), ['README.md'])).toEqual([]);
     expect(problemsOf(packed('dist/index.d.ts'), ['README.md'])).toEqual(['README.md is missing']);
+  });
+
+  it('has pages whose links lead to what is packed', () => {
+    const page = readPage(
+      'docs/a.md',
+      '[b](b.md#x) [c](deploy/) [d](#own) [e](https://h.test/)\n[f](../bench/f.md)',
+    );
+    const paths = ['docs/a.md', 'docs/b.md', 'docs/deploy/stomp.toml'];
+    expect(linksOutside([page], [...paths, 'bench/f.md'])).toEqual([]);
+    expect(linksOutside([page], paths)).toEqual([
+      'docs/a.md:2: the link ../bench/f.md leads to what is not packed',
+    ]);
   });
 
   it('stays within its bounds', () => {

@@ -1,5 +1,5 @@
 /** `stomp-serve context`: each run as a process of its own would be one. */
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -206,6 +206,18 @@ describe('a person, or a script,', () => {
     expect((await context('verify')).code).toBe(0);
   });
 
+  it('looks at a database that is there alone, and makes one where something is written', async () => {
+    const path = join(folder, 'mistyped.db');
+    for (const verb of [['projects'], ['log'], ['query', 'x'], ['verify'], ['audit'], ['doctor']]) {
+      const { code, out, err } = await context(...verb, '--database', path);
+      expect({ code, out }).toEqual({ code: 2, out: '' });
+      expect(err).toContain(`--database: there is no database ${path}`);
+    }
+    expect(existsSync(path)).toBe(false);
+    expect((await context('project', 'set', 'one', '--create', '--database', path)).code).toBe(0);
+    expect((await context('projects', '--database', path)).out).toContain('one');
+  });
+
   it('has everything looked at, and moved to another database', async () => {
     await json('project', 'set', 'one', '--create');
     await json('append', 'first');
@@ -215,6 +227,11 @@ describe('a person, or a script,', () => {
     const moved = await context('migrate', '--from', 'sqlite', '--to', to, '--json');
     expect(moved).toMatchObject({ code: 0, err: expect.stringContaining('Copying entries (1 rows)') });
     expect(JSON.parse(moved.out)).toMatchObject({ resumed: false });
+    const again = await context('migrate', '--from', 'sqlite', '--to', join(folder, 'third.db'));
+    expect(again.out).toMatch(/^projects: 1 row, equal in both$/m);
+    expect(again.out).toMatch(
+      /^Left behind in .*:\n {2}stomp_lock_\w+ \(\d+ rows?\).*: leases and fencing tokens;/m,
+    );
     expect(await json('log', '--database', to)).toMatchObject({ entries: [{ message: 'first' }] });
     expect((await context('migrate', '--from', to, '--to', to)).err).toContain('is the source itself');
     const absent = await context('migrate', '--from', join(folder, 'absent.db'), '--to', to);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -149,6 +149,14 @@ describe('the guard that serve and mcp open', () => {
 });
 
 describe('locks', () => {
+  it('are looked for in a database that is there, and make none', async () => {
+    const path = join(folder, 'mistyped.db');
+    const { code, out, err } = await stomp('locks', '--once', '--database', path);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain(`--database: there is no database ${path}`);
+    expect(existsSync(path)).toBe(false);
+  });
+
   async function guarded(work: (maasl: Maasl) => Promise<void>): Promise<void> {
     const maasl = await Maasl.open({ database: join(folder, 'stomp.db') });
     try {

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { clutchMigrations } from '../../../ts/clutch/store/schema.js';
 import type { Entry, EntryStatus } from '../../../ts/context/entry.js';
 import { entryColumns, insertEntries } from '../../../ts/context/entry-rows.js';
 import { type TransferProgress, transferContext } from '../../../ts/context/transfer.js';
 import type { StompError } from '../../../ts/errors.js';
+import { lockMigrations } from '../../../ts/guard/sql-schema.js';
 import { rows, type Storage } from '../../../ts/storage/storage.js';
 import { addProject, addSession, all, type Bench, run, setProject } from './bench.js';
 
@@ -101,6 +103,7 @@ export function transferSuite(where: string, startSource: () => Bench, startTarg
       expect(await contentsOf(to)).toEqual(before);
       expect(await contentsOf(from)).toEqual(before);
       expect(result.resumed).toBe(false);
+      expect(result.left).toEqual([]);
       expect(Object.fromEntries(result.tables.map(({ table, rows: n }) => [table, n]))).toEqual({
         projects: 11,
         agent_sessions: 11,
@@ -114,6 +117,20 @@ export function transferSuite(where: string, startSource: () => Bench, startTarg
       expect(result.tables.every(({ sha256 }) => /^[0-9a-f]{64}$/.test(sha256))).toBe(true);
       const last = progress.filter(({ table }) => table === 'entries').at(-1);
       expect(last).toEqual({ phase: 'verify', table: 'entries', rows: 49, total: 49 });
+    });
+
+    it('says what else the source holds, and why it stays', async () => {
+      await from.migrate([...clutchMigrations, ...lockMigrations]);
+      await run(from, "INSERT INTO stomp_lock_fences VALUES ('code:/a', 7)");
+      await run(from, "INSERT INTO clutch_rules VALUES ('r', '', 'run_script', '/a', 'g', 'ann', 1)");
+      await run(from, 'CREATE TABLE "my ""own""" (n INTEGER)');
+      await run(from, 'INSERT INTO "my ""own""" VALUES (1), (2)');
+      const { left } = await transferContext(from, to);
+      expect(left.map((one) => [one.table, one.rows, one.why.slice(0, 20)]).sort()).toEqual([
+        ['clutch_rules', 1, 'runs, gates and rule'],
+        ['my "own"', 2, 'no table of the cont'],
+        ['stomp_lock_fences', 1, 'leases and fencing t'],
+      ]);
     });
 
     it('gives the same hashes in whatever batches', async () => {

@@ -170,6 +170,30 @@ describe('setting up MLX', () => {
     expect(readdirSync(prebuilds())).toEqual(['mlx']);
   });
 
+  it('brings an archive anew that was left here and is not the pinned one, though of its size', async () => {
+    const [own = ''] = mlxFolders(home);
+    const other = Buffer.from(archive);
+    other[100] = (other[100] ?? 0) ^ 1;
+    writeFileSync(`${own}.whl`, other);
+    const { library } = await setUpMlx(await index());
+    expect(readFileSync(join(dirname(library), 'mlx', 'lib', 'libmlx.so')).equals(mlx)).toBe(true);
+    expect(existsSync(`${own}.whl`)).toBe(false);
+  });
+
+  it('takes an archive that was left here and is the pinned one, and asks nobody', async () => {
+    const [own = ''] = mlxFolders(home);
+    writeFileSync(`${own}.whl`, archive);
+    expect(existsSync((await setUpMlx(options({}))).library)).toBe(true);
+  });
+
+  it('keeps no archive that cannot be unpacked', async () => {
+    const broken = zipArchive([{ name: 'mlx/lib/libmlx.so', bytes: mlx, method: 99 }]);
+    const sha256 = createHash('sha256').update(broken).digest('hex');
+    const pinned = { ...(await index(sendFile(broken))), wheel: { ...wheel, bytes: broken.length, sha256 } };
+    await expect(setUpMlx(pinned)).rejects.toMatchObject({ code: 'EXECUTOR_UNAVAILABLE' });
+    expect(readdirSync(prebuilds())).toEqual(['mlx']);
+  });
+
   it('says what to do without a network', async () => {
     const offline = await index();
     await server?.close();

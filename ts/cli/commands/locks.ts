@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Maasl } from '../../guard/index.js';
 import type { Command, Invocation } from '../command.js';
 import { lockTable } from '../lock-view.js';
-import { openMaasl } from '../open-guard.js';
+import { openMaasl, requireDatabase } from '../open-guard.js';
 import { type Output, print, type Terminal } from '../terminal.js';
 
 export const locks: Command = {
@@ -24,6 +24,7 @@ const clearScreen = '\u001b[H\u001b[2J';
 
 async function showLocks(invocation: Invocation): Promise<number> {
   const { settings, terminal } = invocation;
+  await requireDatabase(invocation);
   const maasl = await openMaasl(invocation);
   const view = () => lockView(maasl);
   try {

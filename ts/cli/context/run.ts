@@ -6,12 +6,12 @@ import { type StompError, toStompError } from '../../errors.js';
 import { Toolbox, toolErrorBody } from '../../tools/toolbox.js';
 import { packageVersion } from '../../version.js';
 import { openContext } from '../open-context.js';
-import { openMaasl, rootsOf } from '../open-guard.js';
+import { openMaasl, requireDatabase, rootsOf } from '../open-guard.js';
 import { print, say, type Terminal } from '../terminal.js';
 import { verbHelp, verbsHelp } from '../verbs/help.js';
 import { type Reading, readVerb } from '../verbs/read.js';
 import { migrate, type Result } from './migrate.js';
-import { contextVerbs } from './verbs.js';
+import { contextVerbs, onlyReads } from './verbs.js';
 
 const done = 0;
 const failed = 1;
@@ -61,6 +61,7 @@ async function resultOf({ verb, args, settings }: Reading, terminal: Terminal): 
   const resolved = resolveSettings({ command: 'context', flags });
   for (const warning of resolved.warnings) say(terminal, `stomp-serve: ${warning}`);
   if (verb.words === 'migrate') return migrate(args, resolved, terminal);
+  if (onlyReads(verb, args)) await requireDatabase(resolved);
   return withContext(resolved, terminal, !watching.includes(verb.words), async (manager) => {
     if (verb.words === 'doctor') return { ...(await manager.doctor({ repair: args['repair'] === true })) };
     const tools = new Toolbox([contextTools(manager)], {

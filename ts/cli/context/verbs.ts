@@ -17,6 +17,7 @@ import {
   entriesView,
   eventsView,
   fieldsView,
+  movedView,
   projectsView,
   sessionsView,
   verifyView,
@@ -72,7 +73,8 @@ const verbs: readonly Verb[] = [
   },
   {
     words: 'migrate',
-    summary: 'Copy everything to another database, and compare the two',
+    summary:
+      'Copy the context, and no runs, gates, leases, graphs or reservations, to another database, and compare the two',
     positionals: [],
     flags: [
       textFlag(
@@ -81,12 +83,15 @@ const verbs: readonly Verb[] = [
       ),
       textFlag('to', 'The database that it goes to, in the same way'),
     ],
-    view: ({ tables }) =>
-      (tables as readonly { table: string; rows: number }[])
-        .map(({ table, rows }) => `${table}: ${rows} rows, equal in both`)
-        .join('\n'),
+    view: movedView,
   },
 ];
+
+/** Whether a verb only looks at what there is. */
+export function onlyReads({ words, tool }: Verb, args: Readonly<Record<string, unknown>>): boolean {
+  if (tool === undefined) return words === 'doctor' && args['repair'] !== true;
+  return shapes.get(tool)?.hints.readOnly === true;
+}
 
 export const contextVerbs: VerbSet = {
   prefix: 'context ',

