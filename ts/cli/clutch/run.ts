@@ -51,9 +51,9 @@ async function perform(reading: Reading, terminal: Terminal): Promise<number> {
   if (verb.words === 'audit verify') return verify(String(args['folder']), json, terminal);
   const command = verb.words as Exclude<ClutchCommand, 'audit'>;
   const { flags } = parseArguments(reading.settings, command);
-  const { settings, warnings } = resolveSettings({ command, flags });
-  for (const warning of warnings) say(terminal, `stomp-serve: ${warning}`);
-  const client = await ClutchClient.open(settings, args['approver-token-file'] as string | undefined);
+  const resolved = resolveSettings({ command, flags });
+  for (const warning of resolved.warnings) say(terminal, `stomp-serve: ${warning}`);
+  const client = await ClutchClient.open(resolved, args['approver-token-file'] as string | undefined);
   if (command === 'run') return followRun(client, args, terminal);
   if (command === 'approvals') return list(client, args, json, terminal);
   const decided = await decide(client, command, args);
