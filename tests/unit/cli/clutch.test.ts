@@ -1,5 +1,5 @@
 /** Runs from a command line, at a server that runs. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { changes } from '../../../ts/cli/clutch/editor.js';
@@ -17,17 +17,19 @@ async function open() {
   const { port } = await start({ clutch, approverToken: token });
   vi.stubEnv('STOMP_APPROVER_TOKEN', token);
   vi.stubEnv('STOMP_DATABASE', join(clutch.folder, 'other.db'));
-  const stomp = async (...args: string[]) => {
-    let out = '';
-    let err = '';
-    const code = await stompServe([...args, '--port', String(port)], {
-      stdout: { write: (text) => (out += text) },
-      stderr: { write: (text) => (err += text) },
-    });
-    return { code, out, err };
-  };
+  const stomp = (...args: string[]) => stompAt(port, ...args);
   const run = await clutch.start({ prompt: 'x' });
   return { clutch, stomp, run };
+}
+
+async function stompAt(port: number, ...args: string[]) {
+  let out = '';
+  let err = '';
+  const code = await stompServe([...args, '--port', String(port)], {
+    stdout: { write: (text) => (out += text) },
+    stderr: { write: (text) => (err += text) },
+  });
+  return { code, out, err };
 }
 
 describe('approvals', () => {
@@ -106,29 +108,73 @@ describe('a run', () => {
   });
 });
 
-it('audit verify tells whether it is whole', async () => {
-  const { clutch, stomp: _ } = await open();
-  const folder = join(clutch.folder, 'audit', 's1');
-  mkdirSync(folder, { recursive: true });
-  const audit = RunAudit.open({ folder });
-  audit.http({ method: 'GET' });
-  audit.http({ method: 'POST' });
-  await audit.close();
-  const verify = async (path: string) => {
-    let out = '';
-    const write = (text: string) => (out += text);
-    const code = await stompServe(['audit', 'verify', path], { stdout: { write }, stderr: { write } });
-    return { code, out };
-  };
-  expect(await verify(folder)).toEqual({ code: 0, out: '2 entries, all as they were written\n' });
-  writeFileSync(join(folder, 'http.jsonl'), '{"changed":true}\n');
-  expect((await verify(folder)).code).not.toBe(0);
-  for (const path of [join(clutch.folder, 'none'), join(folder, 'http.jsonl')]) {
-    expect(await verify(path)).toEqual({
-      code: 2,
-      out: expect.stringContaining('holds no audit: name the folder'),
-    });
+describe('audit verify', () => {
+  /** Of a session with a run that is over. */
+  async function audited() {
+    const { clutch, stomp } = await open();
+    const run = await clutch.start({ prompt: 'x', sessionId: 's1' });
+    const folder = join(clutch.folder, 'audit', 's1');
+    const audit = RunAudit.open({ folder });
+    audit.http({ method: 'GET' });
+    audit.http({ method: 'POST' });
+    const state = { ...run.state, auditHeads: await audit.sync() };
+    await audit.close();
+    await clutch.end({ ...run, state }, 'done');
+    return { clutch, stomp, folder, http: join(folder, 'http.jsonl') };
   }
+
+  it('tells whether it is whole, and by whom its end was checked', async () => {
+    const { stomp, folder, http } = await audited();
+    const { code, out } = await stomp('audit', 'verify', folder);
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /^2 entries, all as they were written\nEnds checked: by 1 run in the server at http:\S+\.\n$/,
+    );
+    writeFileSync(http, '{"changed":true}\n');
+    expect((await stomp('audit', 'verify', folder)).code).toBe(1);
+  });
+
+  it('finds that the last line, or a whole file, is missing', async () => {
+    const { stomp, clutch, folder, http } = await audited();
+    const [first] = readFileSync(http, 'utf8').split('\n');
+    writeFileSync(http, `${first}\n`);
+    const cut = await stomp('audit', 'verify', folder);
+    expect(cut).toMatchObject({ code: 1, out: expect.stringContaining('http.jsonl, entry 2') });
+    rmSync(http);
+    expect(await stomp('audit', 'verify', folder)).toMatchObject({ code: 1 });
+    const database = ['--database', join(clutch.folder, 'stomp.db')];
+    const { code, out } = await stomp('audit', 'verify', folder, '--json', ...database);
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      faults: [{ file: 'http.jsonl', seq: 2 }],
+      ends: { checked: true, runs: 1 },
+    });
+  });
+
+  it('says so when nobody knows where the ends are', async () => {
+    const { stomp, clutch, folder } = await audited();
+    const other = join(clutch.folder, 'audit', 's2');
+    cpSync(folder, other, { recursive: true });
+    expect(await stomp('audit', 'verify', other)).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('Ends not checked: no run of the session s2'),
+    });
+    const nowhere = await stomp('audit', 'verify', folder, '--database', join(clutch.folder, 'none.db'));
+    expect(nowhere).toMatchObject({ code: 0, out: expect.stringContaining('Ends not checked: there is no') });
+    expect(existsSync(join(clutch.folder, 'none.db'))).toBe(false);
+    const { code, out } = await stompAt(1, 'audit', 'verify', folder);
+    expect({ code, out }).toEqual({ code: 0, out: expect.stringContaining('Ends not checked: No server') });
+  });
+
+  it('names what is no audit', async () => {
+    const { stomp, clutch, http } = await audited();
+    for (const path of [join(clutch.folder, 'none'), http]) {
+      expect(await stomp('audit', 'verify', path)).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('holds no audit: name the folder'),
+      });
+    }
+  });
 });
 
 it('an edit in an editor is what was changed, and nothing else', () => {

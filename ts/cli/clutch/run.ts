@@ -1,7 +1,5 @@
 /** Runs a command about runs, at the server that runs. */
-import { readFileSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { verifyAudit } from '../../clutch/audit/verify.js';
+import { readFileSync } from 'node:fs';
 import type { ApprovalWire } from '../../clutch/wire.js';
 import { type ClutchCommand, parseArguments, resolveSettings } from '../../config/index.js';
 import { StompError, toStompError } from '../../errors.js';
@@ -10,10 +8,11 @@ import { packageVersion } from '../../version.js';
 import { print, say, type Terminal } from '../terminal.js';
 import { verbHelp } from '../verbs/help.js';
 import { type Reading, readVerb } from '../verbs/read.js';
+import { verifyFolder } from './audit.js';
 import { ClutchClient } from './client.js';
 import { followRun } from './follow-run.js';
 import { clutchVerbs } from './verbs.js';
-import { approvalView, auditView, printable } from './views.js';
+import { approvalView, printable } from './views.js';
 
 const done = 0;
 const failed = 1;
@@ -48,30 +47,17 @@ function told(error: StompError, json: boolean, terminal: Terminal): number {
 
 async function perform(reading: Reading, terminal: Terminal): Promise<number> {
   const { verb, args, json } = reading;
-  if (verb.words === 'audit verify') return verify(String(args['folder']), json, terminal);
-  const command = verb.words as Exclude<ClutchCommand, 'audit'>;
+  const command = verb.words.split(' ')[0] as ClutchCommand;
   const { flags } = parseArguments(reading.settings, command);
   const resolved = resolveSettings({ command, flags });
   for (const warning of resolved.warnings) say(terminal, `stomp-serve: ${warning}`);
+  if (command === 'audit') return verifyFolder(String(args['folder']), resolved, json, terminal);
   const client = await ClutchClient.open(resolved, args['approver-token-file'] as string | undefined);
   if (command === 'run') return followRun(client, args, terminal);
   if (command === 'approvals') return list(client, args, json, terminal);
   const decided = await decide(client, command, args);
   print(terminal, json ? JSON.stringify(decided, undefined, 2) : approvalView(decided));
   return done;
-}
-
-function verify(folder: string, json: boolean, terminal: Terminal): number {
-  const path = resolve(folder);
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory();
-  const report = isFolder ? verifyAudit(path) : { entries: 0, faults: [] };
-  if (report.entries === 0 && report.faults.length === 0) {
-    throw new StompError('CONFIG_INVALID', `${folder} holds no audit: name the folder of one session.`, {
-      fields: { field: 'folder', value: folder },
-    });
-  }
-  print(terminal, json ? JSON.stringify(report, undefined, 2) : auditView(report));
-  return report.faults.length === 0 ? done : failed;
 }
 
 async function list(client: ClutchClient, args: Args, json: boolean, terminal: Terminal): Promise<number> {
