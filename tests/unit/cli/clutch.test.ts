@@ -6,6 +6,8 @@ import { changes } from '../../../ts/cli/clutch/editor.js';
 import { printable } from '../../../ts/cli/clutch/views.js';
 import { run as stompServe } from '../../../ts/cli/run.js';
 import { RunAudit } from '../../../ts/clutch/audit/run-audit.js';
+import { StompError } from '../../../ts/errors.js';
+import { KeyRing } from '../../../ts/serve/access/keys.js';
 import { start } from '../serve/harness.js';
 import { TestClutch } from '../serve/test-clutch.js';
 
@@ -64,6 +66,35 @@ describe('approvals', () => {
     });
   });
 
+  it('that cannot be approved as it was typed say what to type', async () => {
+    const { clutch, stomp, run } = await open();
+    const { id } = await clutch.open(run);
+    for (const flag of ['--edit', '--edit-file'])
+      expect(await stomp('approve', id, flag, 'ls')).toMatchObject({
+        code: 2,
+        err: expect.stringContaining(`${flag}: "ls" is not KEY=VALUE, as in ${flag} script=`),
+      });
+    expect(await stomp('approve', 'nope')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^(?!.*GET ).*"stomp-serve approvals --all" lists/),
+    });
+    expect((await stomp('approve', '--help')).out).not.toContain('As above');
+  });
+
+  it('are decided with the key that is named, not with the token that is found', async () => {
+    const key = 'an-approver-key-of-some-length';
+    const clutch = await TestClutch.open();
+    const keys = new KeyRing([{ role: 'approver', key, name: 'ann' }]);
+    const { port } = await start({ clutch, keys });
+    vi.stubEnv('STOMP_DATABASE', join(clutch.folder, 'stomp.db'));
+    writeFileSync(join(clutch.folder, 'approver-token'), `${token}\n`);
+    const file = join(clutch.folder, 'keys');
+    writeFileSync(file, `approver ${key} ann\n`, { mode: 0o600 });
+    const { id } = await clutch.open(await clutch.start({ prompt: 'x' }));
+    expect((await stompAt(port, 'approve', id)).code).toBe(1);
+    expect(await stompAt(port, 'approve', id, '--api-key-file', file)).toMatchObject({ code: 0, err: '' });
+  });
+
   it('are rejected with a reason; without the token nothing is decided', async () => {
     const { clutch, stomp, run } = await open();
     const { id } = await clutch.open(run);
@@ -93,6 +124,17 @@ describe('a run', () => {
     expect(out).toContain('It \ufffd[2Jrains.');
     expect(out).toContain(id);
     if (!process.stdin.isTTY) expect(err).toContain(`stomp-serve approve ${id}`);
+  });
+
+  it('that may not work where it is asked to says what to do', async () => {
+    const { clutch, stomp } = await open();
+    vi.spyOn(clutch, 'start').mockRejectedValue(
+      new StompError('PATH_DENIED', '/x is not allowed: it is outside of /srv.'),
+    );
+    expect(await stomp('run', 'Build it', '--base-dir', '/x')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/outside of \/srv\. .*cd.*--base-dir/),
+    });
   });
 
   it('fails with its exit code, or is left to itself', async () => {

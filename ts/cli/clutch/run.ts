@@ -77,7 +77,7 @@ async function decide(
   args: Args,
 ): Promise<ApprovalWire> {
   const path = `/v1/approvals/${encodeURIComponent(String(args['id']))}`;
-  const { revision: current, payload } = await client.json<ApprovalWire>('GET', path);
+  const { revision: current, payload } = await client.json<ApprovalWire>('GET', path).catch(unknownApproval);
   const { revision = current } = args;
   const body =
     command === 'reject'
@@ -86,17 +86,28 @@ async function decide(
   return client.json('POST', `${path}/resolve`, body);
 }
 
+/** Says it as somebody at a command line can make use of it. */
+function unknownApproval(error: unknown): never {
+  if (!(error instanceof StompError) || error.code !== 'APPROVAL_NOT_FOUND') throw error;
+  const message = 'There is no such approval. "stomp-serve approvals --all" lists those there are.';
+  throw new StompError('APPROVAL_NOT_FOUND', message, { cause: error, fields: error.fields });
+}
+
 /** @throws StompError CONFIG_INVALID */
-function editsOf({ edit = {}, 'edit-file': files = {} }: Args, payload: Args): Args | undefined {
-  const texts: [string, string][] = [
-    ...Object.entries(edit as Record<string, string>),
-    ...Object.entries(files as Record<string, string>).map(([name, path]): [string, string] => [
-      name,
-      textOf(path),
-    ]),
-  ];
+function editsOf(args: Args, payload: Args): Args | undefined {
+  const fromFiles = pairsOf(args, 'edit-file').map(([name, path]) => [name, textOf(path)] as const);
+  const texts = [...pairsOf(args, 'edit'), ...fromFiles];
   if (texts.length === 0) return undefined;
   return Object.fromEntries(texts.map(([name, text]) => [name, editedValue(name, text, payload[name])]));
+}
+
+/** @throws StompError CONFIG_INVALID for what is not KEY=VALUE */
+function pairsOf(args: Args, flag: 'edit' | 'edit-file'): [string, string][] {
+  const given = args[flag] ?? {};
+  if (typeof given === 'object') return Object.entries(given as Record<string, string>);
+  const what = flag === 'edit' ? 'script=ls' : 'script=./new.sh';
+  const message = `--${flag}: ${JSON.stringify(given)} is not KEY=VALUE, as in --${flag} ${what}.`;
+  throw new StompError('CONFIG_INVALID', message, { fields: { field: flag, value: given } });
 }
 
 function textOf(path: string): string {
