@@ -1,22 +1,16 @@
 /**
- * The token of the person who opens gates, for servers without API keys. It is made anew by every server, and lies in a
- * file that nobody else on the machine can read for as long as the server runs.
+ * The token of the person who opens gates, for servers without API keys: where it lies, and who finds it there. Servers
+ * make it in `shared-token.ts`.
  */
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { type Settings, TOKEN_VARIABLE } from '../config/index.js';
 import { StompError } from '../errors.js';
 import { isPostgres } from '../storage/open.js';
 
-const tokenBytes = 32;
 const fileName = 'approver-token';
 const mostBytes = 1024;
-
-export function newApproverToken(): string {
-  return randomBytes(tokenBytes).toString('base64url');
-}
 
 /** Where a server keeps what is its own: beside its database, or in the home folder where that is elsewhere. */
 export function stateFolder({ database }: Pick<Settings, 'database'>): string {
@@ -24,54 +18,29 @@ export function stateFolder({ database }: Pick<Settings, 'database'>): string {
 }
 
 export function approverTokenPath(settings: Pick<Settings, 'database'>): string {
-  return join(stateFolder(settings), fileName);
+  return approverTokenFile(stateFolder(settings));
 }
 
-/** A token in its file. */
-export interface KeptToken {
-  readonly path: string;
-  /** Removes the file, unless another server has put its own there. */
-  remove(): Promise<void>;
+export function approverTokenFile(folder: string): string {
+  return join(folder, fileName);
+}
+
+/** What of a server's state opens gates: agents do not get to see it. */
+export function approverSecrets(settings: Pick<Settings, 'database'>): string[] {
+  const path = approverTokenPath(settings);
+  return [path, marksFolder(path)];
+}
+
+/** Where servers that run with the token of a file say so. */
+export function marksFolder(path: string): string {
+  return `${path}.servers`;
 }
 
 /**
- * REQUIRES: the server listens already, so that one that cannot start takes nothing away from one that runs.
- * @throws StompError CONFIG_INVALID when the folder takes no file
+ * @returns undefined where there is no file
+ * @throws what the file system does
  */
-export async function keepApproverToken(folder: string, token: string): Promise<KeptToken> {
-  const path = join(folder, fileName);
-  const fresh = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await writeNew(fresh, `${token}\n`);
-    await rename(fresh, path);
-  } catch (cause) {
-    // Where not even that can be looked for, there is nothing to remove.
-    await rm(fresh, { force: true }).catch(() => undefined);
-    const message = `The approver token cannot be kept in ${path} (${codeOf(cause)}); see --database.`;
-    throw new StompError('CONFIG_INVALID', message, { cause, fields: { field: 'database', value: path } });
-  }
-  return {
-    path,
-    remove: async () => {
-      if ((await tokenIn(path)) === token) await rm(path, { force: true });
-    },
-  };
-}
-
-/** Never open to others, not even for a moment. */
-async function writeNew(path: string, text: string): Promise<void> {
-  let file: FileHandle | undefined;
-  try {
-    file = await open(path, 'wx', 0o600);
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file?.close();
-  }
-}
-
-async function tokenIn(path: string): Promise<string | undefined> {
+export async function tokenIn(path: string): Promise<string | undefined> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT') throw error;
     return undefined;
@@ -83,40 +52,49 @@ async function tokenIn(path: string): Promise<string | undefined> {
 export interface TokenSource {
   /** `--approver-token-file`. */
   readonly file?: string | undefined;
+  /** The key of a file that was named. */
+  readonly key?: { readonly onCommandLine: boolean; read(): Promise<string | undefined> } | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly settings: Pick<Settings, 'database'>;
 }
 
 /**
- * From the file that is named, the environment, or the folder of the server that runs with these settings.
+ * What is named comes before what is found in the folder of the server that runs with these settings; what is named on
+ * the command line before the rest.
  * @returns undefined where there is none
  * @throws StompError CONFIG_INVALID for a file that was named and cannot be read
  */
-export async function findApproverToken({
-  file,
-  environment,
-  settings,
-}: TokenSource): Promise<string | undefined> {
-  if (file === undefined && environment[TOKEN_VARIABLE]) return environment[TOKEN_VARIABLE];
-  const path = file ?? approverTokenPath(settings);
-  let token: string | undefined;
-  try {
-    token = await tokenIn(path);
-  } catch (cause) {
-    throw unreadable(path, codeOf(cause), cause);
-  }
+export async function findApproverToken(source: TokenSource): Promise<string | undefined> {
+  const { file, key, environment, settings } = source;
+  if (file !== undefined) return namedToken(file);
+  if (key?.onCommandLine) return key.read();
+  return environment[TOKEN_VARIABLE] || (await key?.read()) || readToken(approverTokenPath(settings));
+}
+
+async function namedToken(path: string): Promise<string> {
+  const token = await readToken(path);
   if (token) return token;
-  if (file === undefined) return undefined;
   throw unreadable(path, token === undefined ? 'it is not there' : 'it is empty');
 }
 
+async function readToken(path: string): Promise<string | undefined> {
+  try {
+    return await tokenIn(path);
+  } catch (cause) {
+    throw unreadable(path, codeOf(cause), cause);
+  }
+}
+
 function unreadable(path: string, why: string, cause?: unknown): StompError {
-  return new StompError('CONFIG_INVALID', `There is no approver token to be read from ${path}: ${why}.`, {
+  const message =
+    `There is no approver token to be read from ${path}: ${why}. ` +
+    `Name its file with --approver-token-file, or set ${TOKEN_VARIABLE}.`;
+  return new StompError('CONFIG_INVALID', message, {
     cause,
     fields: { field: 'approver-token-file', value: path },
   });
 }
 
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   return String((error as NodeJS.ErrnoException).code ?? error);
 }

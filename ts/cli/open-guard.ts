@@ -5,7 +5,7 @@ import type { Resolved } from '../config/index.js';
 import { StompError } from '../errors.js';
 import { FileGuard, Maasl, type TelemetrySink } from '../guard/index.js';
 import { isPostgres } from '../storage/open.js';
-import { approverTokenPath } from './approver-token.js';
+import { approverSecrets } from './approver-token.js';
 
 /** @throws StompError CONFIG_INVALID, DB_BUSY */
 export function openMaasl({ settings, maasl }: Resolved, sink?: TelemetrySink): Promise<Maasl> {
@@ -46,7 +46,7 @@ async function isMissing(path: string): Promise<boolean> {
 export async function openFiles(maasl: Maasl, resolved: Resolved): Promise<FileGuard> {
   const { settings } = resolved;
   const roots = await rootsOf(resolved);
-  const denied = [approverTokenPath(settings), ...(settings.apiKeyFile ? [settings.apiKeyFile] : [])];
+  const denied = [...approverSecrets(settings), ...(settings.apiKeyFile ? [settings.apiKeyFile] : [])];
   return FileGuard.open(maasl, { roots, denied, maxFileBytes: settings.maxFileMb << 20 });
 }
 

@@ -79,6 +79,7 @@ export interface RunInput {
 export interface RunFilter {
   readonly status?: Run['status'] | undefined;
   readonly parentId?: string | undefined;
+  readonly sessionId?: string | undefined;
   /** 1 to 1,000. @default 100 */
   readonly limit?: number | undefined;
 }

@@ -176,10 +176,11 @@ class OpenedClutch implements Clutch {
     return detail;
   }
 
-  async runs({ status, parentId, limit }: RunFilter = {}): Promise<Run[]> {
+  async runs({ status, parentId, sessionId, limit }: RunFilter = {}): Promise<Run[]> {
     return this.#parts.runs.list({
       status: status === undefined ? undefined : checkChoice('status', status, 'idle', runStatuses),
       parentId,
+      sessionId,
       limit: checkInteger('limit', limit, 100, { min: 1, max: 1000 }),
     });
   }

@@ -3,6 +3,7 @@
  * in snake_case; times are milliseconds since 1970; what there is not is left out. No import of Node: the dashboard has
  * this file too.
  */
+import type { AuditHeads } from './audit/run-audit.js';
 import type { Message } from './conversation.js';
 import type { Gate } from './gates/gate.js';
 import type { Rule } from './gates/rules.js';
@@ -81,6 +82,8 @@ export interface CallWire {
 export interface RunDetailWire extends RunWire {
   readonly messages: readonly Message[];
   readonly calls: readonly CallWire[];
+  /** Where the audit of its session was when a call of it began last, or it was done. */
+  readonly audit_heads?: AuditHeads;
 }
 
 /** A gate. */
@@ -167,7 +170,8 @@ export function runDetailWire(
   messages: readonly Message[],
   effects: readonly Effect[],
 ): RunDetailWire {
-  return { ...runWire(run), messages, calls: effects.map(callWire) };
+  const { auditHeads } = run.state;
+  return { ...runWire(run), messages, calls: effects.map(callWire), ...said({ audit_heads: auditHeads }) };
 }
 
 export function callWire({ n, position, tool, state, payload, gateId, outcome }: Effect): CallWire {

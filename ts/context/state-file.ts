@@ -17,7 +17,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { StompError } from '../errors.js';
 import { rows, type Storage, type Work } from '../storage/storage.js';
 
@@ -126,7 +126,7 @@ interface Putting {
 
 function put(path: string, content: string | Buffer, { durably, staged }: Putting): void {
   const folder = dirname(path);
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   rmSync(staged, { force: true });
   try {
     const file = openSync(staged, 'wx', 0o600);
@@ -142,6 +142,12 @@ function put(path: string, content: string | Buffer, { durably, staged }: Puttin
     throw error;
   }
   if (durably) syncFolder(folder);
+}
+
+/** As the folder of progress logs is made: git leaves alone what lies in a `.stomp` of our own. */
+function makeFolder(folder: string): void {
+  const isNew = mkdirSync(folder, { recursive: true }) !== undefined;
+  if (isNew && basename(folder) === '.stomp') writeFileSync(join(folder, '.gitignore'), '*\n');
 }
 
 /** So that a rename in it outlives a power cut. */

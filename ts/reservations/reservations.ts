@@ -136,7 +136,10 @@ export class Reservations {
       if (checked.ifFree && held.length > 0) throw conflictError(held);
       return { reservation: await this.#write(checked), held: held.slice(0, mostHeldTold), warnings };
     }, signal);
-    if (!checked.forecast) return reserved;
+    if (!checked.forecast) {
+      const doubts = await this.#doubts(checked.addresses, signal);
+      return { ...reserved, warnings: [...reserved.warnings, ...doubts] };
+    }
     const { conflicts, warnings } = await this.forecast({ ...party, signal });
     return { ...reserved, conflicts, warnings };
   }
@@ -327,6 +330,18 @@ export class Reservations {
   #needCode(): CodeThread {
     if (this.#code) return this.#code;
     throw noFolder();
+  }
+
+  /** Of a reservation that stands already, so that nothing that goes wrong here is a failure. */
+  async #doubts(addresses: readonly string[], signal: AbortSignal | undefined): Promise<readonly Warning[]> {
+    if (!this.#code) return [];
+    try {
+      return await this.#code.ask('doubts', addresses, { signal });
+    } catch (error) {
+      return [
+        { subject: 'symbols', reason: `Whether they are there is not known: ${(error as Error).message}` },
+      ];
+    }
   }
 
   /** Who does not say on which branch is on the one that is checked out. */

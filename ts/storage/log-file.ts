@@ -18,10 +18,11 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, join, sep } from 'node:path';
 
 const newline = 0x0a;
+const ownFolder = '.stomp';
 const chunkBytes = 64 << 10;
 
 /** @returns undefined when there is none */
@@ -64,11 +65,17 @@ export async function makeFolders(path: string, root: string): Promise<void> {
   for (const one of made) {
     try {
       await mkdir(one);
+      await ignoreOwnFolder(one);
       await syncFolder(dirname(one));
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') throw error;
     }
   }
+}
+
+/** Git is told to leave alone what is made in a `.stomp` of our own; where others have made it, they have decided on that. */
+export async function ignoreOwnFolder(made: string): Promise<void> {
+  if (basename(made) === ownFolder) await writeFile(join(made, '.gitignore'), '*\n', { flag: 'wx' });
 }
 
 /** So that names that were made or changed in it outlive a power cut. */

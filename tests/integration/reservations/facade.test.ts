@@ -102,6 +102,19 @@ describe('a forecast', () => {
   });
 });
 
+it('tells whoever reserves what is not there, and reserves it all the same', async () => {
+  const addresses = ['pkg/tax.py::rate', 'pkg/tax.py::nobody', 'pkg/none.py::late', 'data.bin'];
+  const { reservation, warnings } = await reservations.reserve({ ...alice, addresses });
+  expect(reservation.addresses).toEqual(expect.arrayContaining(addresses));
+  expect(warnings).toEqual([
+    { subject: 'pkg/tax.py::nobody', reason: 'There is no such symbol yet.' },
+    { subject: 'pkg/none.py::late', reason: 'There is no such file yet.' },
+  ]);
+  // What is remembered of all other files is not lost by that.
+  const { conflicts } = await reservations.forecast();
+  expect(conflicts).toEqual([]);
+});
+
 it('whoever does not say on which branch is on the one that is checked out', async () => {
   repository.git('switch', '-q', '-c', 'feat/x');
   const { reservation } = await reservations.reserve({ runId: 'carol', addresses: ['data.bin'] });

@@ -1,11 +1,13 @@
 /** Runs from a command line, at a server that runs. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { changes } from '../../../ts/cli/clutch/editor.js';
 import { printable } from '../../../ts/cli/clutch/views.js';
 import { run as stompServe } from '../../../ts/cli/run.js';
 import { RunAudit } from '../../../ts/clutch/audit/run-audit.js';
+import { StompError } from '../../../ts/errors.js';
+import { KeyRing } from '../../../ts/serve/access/keys.js';
 import { start } from '../serve/harness.js';
 import { TestClutch } from '../serve/test-clutch.js';
 
@@ -17,17 +19,19 @@ async function open() {
   const { port } = await start({ clutch, approverToken: token });
   vi.stubEnv('STOMP_APPROVER_TOKEN', token);
   vi.stubEnv('STOMP_DATABASE', join(clutch.folder, 'other.db'));
-  const stomp = async (...args: string[]) => {
-    let out = '';
-    let err = '';
-    const code = await stompServe([...args, '--port', String(port)], {
-      stdout: { write: (text) => (out += text) },
-      stderr: { write: (text) => (err += text) },
-    });
-    return { code, out, err };
-  };
+  const stomp = (...args: string[]) => stompAt(port, ...args);
   const run = await clutch.start({ prompt: 'x' });
   return { clutch, stomp, run };
+}
+
+async function stompAt(port: number, ...args: string[]) {
+  let out = '';
+  let err = '';
+  const code = await stompServe([...args, '--port', String(port)], {
+    stdout: { write: (text) => (out += text) },
+    stderr: { write: (text) => (err += text) },
+  });
+  return { code, out, err };
 }
 
 describe('approvals', () => {
@@ -62,6 +66,35 @@ describe('approvals', () => {
     });
   });
 
+  it('that cannot be approved as it was typed say what to type', async () => {
+    const { clutch, stomp, run } = await open();
+    const { id } = await clutch.open(run);
+    for (const flag of ['--edit', '--edit-file'])
+      expect(await stomp('approve', id, flag, 'ls')).toMatchObject({
+        code: 2,
+        err: expect.stringContaining(`${flag}: "ls" is not KEY=VALUE, as in ${flag} script=`),
+      });
+    expect(await stomp('approve', 'nope')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^(?!.*GET ).*"stomp-serve approvals --all" lists/),
+    });
+    expect((await stomp('approve', '--help')).out).not.toContain('As above');
+  });
+
+  it('are decided with the key that is named, not with the token that is found', async () => {
+    const key = 'an-approver-key-of-some-length';
+    const clutch = await TestClutch.open();
+    const keys = new KeyRing([{ role: 'approver', key, name: 'ann' }]);
+    const { port } = await start({ clutch, keys });
+    vi.stubEnv('STOMP_DATABASE', join(clutch.folder, 'stomp.db'));
+    writeFileSync(join(clutch.folder, 'approver-token'), `${token}\n`);
+    const file = join(clutch.folder, 'keys');
+    writeFileSync(file, `approver ${key} ann\n`, { mode: 0o600 });
+    const { id } = await clutch.open(await clutch.start({ prompt: 'x' }));
+    expect((await stompAt(port, 'approve', id)).code).toBe(1);
+    expect(await stompAt(port, 'approve', id, '--api-key-file', file)).toMatchObject({ code: 0, err: '' });
+  });
+
   it('are rejected with a reason; without the token nothing is decided', async () => {
     const { clutch, stomp, run } = await open();
     const { id } = await clutch.open(run);
@@ -93,6 +126,17 @@ describe('a run', () => {
     if (!process.stdin.isTTY) expect(err).toContain(`stomp-serve approve ${id}`);
   });
 
+  it('that may not work where it is asked to says what to do', async () => {
+    const { clutch, stomp } = await open();
+    vi.spyOn(clutch, 'start').mockRejectedValue(
+      new StompError('PATH_DENIED', '/x is not allowed: it is outside of /srv.'),
+    );
+    expect(await stomp('run', 'Build it', '--base-dir', '/x')).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/outside of \/srv\. .*cd.*--base-dir/),
+    });
+  });
+
   it('fails with its exit code, or is left to itself', async () => {
     const { clutch, stomp } = await open();
     const { code, out } = await stomp('run', 'Build it', '--detach', '--base-dir', clutch.folder);
@@ -106,29 +150,73 @@ describe('a run', () => {
   });
 });
 
-it('audit verify tells whether it is whole', async () => {
-  const { clutch, stomp: _ } = await open();
-  const folder = join(clutch.folder, 'audit', 's1');
-  mkdirSync(folder, { recursive: true });
-  const audit = RunAudit.open({ folder });
-  audit.http({ method: 'GET' });
-  audit.http({ method: 'POST' });
-  await audit.close();
-  const verify = async (path: string) => {
-    let out = '';
-    const write = (text: string) => (out += text);
-    const code = await stompServe(['audit', 'verify', path], { stdout: { write }, stderr: { write } });
-    return { code, out };
-  };
-  expect(await verify(folder)).toEqual({ code: 0, out: '2 entries, all as they were written\n' });
-  writeFileSync(join(folder, 'http.jsonl'), '{"changed":true}\n');
-  expect((await verify(folder)).code).not.toBe(0);
-  for (const path of [join(clutch.folder, 'none'), join(folder, 'http.jsonl')]) {
-    expect(await verify(path)).toEqual({
-      code: 2,
-      out: expect.stringContaining('holds no audit: name the folder'),
-    });
+describe('audit verify', () => {
+  /** Of a session with a run that is over. */
+  async function audited() {
+    const { clutch, stomp } = await open();
+    const run = await clutch.start({ prompt: 'x', sessionId: 's1' });
+    const folder = join(clutch.folder, 'audit', 's1');
+    const audit = RunAudit.open({ folder });
+    audit.http({ method: 'GET' });
+    audit.http({ method: 'POST' });
+    const state = { ...run.state, auditHeads: await audit.sync() };
+    await audit.close();
+    await clutch.end({ ...run, state }, 'done');
+    return { clutch, stomp, folder, http: join(folder, 'http.jsonl') };
   }
+
+  it('tells whether it is whole, and by whom its end was checked', async () => {
+    const { stomp, folder, http } = await audited();
+    const { code, out } = await stomp('audit', 'verify', folder);
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /^2 entries, all as they were written\nEnds checked: by 1 run in the server at http:\S+\.\n$/,
+    );
+    writeFileSync(http, '{"changed":true}\n');
+    expect((await stomp('audit', 'verify', folder)).code).toBe(1);
+  });
+
+  it('finds that the last line, or a whole file, is missing', async () => {
+    const { stomp, clutch, folder, http } = await audited();
+    const [first] = readFileSync(http, 'utf8').split('\n');
+    writeFileSync(http, `${first}\n`);
+    const cut = await stomp('audit', 'verify', folder);
+    expect(cut).toMatchObject({ code: 1, out: expect.stringContaining('http.jsonl, entry 2') });
+    rmSync(http);
+    expect(await stomp('audit', 'verify', folder)).toMatchObject({ code: 1 });
+    const database = ['--database', join(clutch.folder, 'stomp.db')];
+    const { code, out } = await stomp('audit', 'verify', folder, '--json', ...database);
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      faults: [{ file: 'http.jsonl', seq: 2 }],
+      ends: { checked: true, runs: 1 },
+    });
+  });
+
+  it('says so when nobody knows where the ends are', async () => {
+    const { stomp, clutch, folder } = await audited();
+    const other = join(clutch.folder, 'audit', 's2');
+    cpSync(folder, other, { recursive: true });
+    expect(await stomp('audit', 'verify', other)).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('Ends not checked: no run of the session s2'),
+    });
+    const nowhere = await stomp('audit', 'verify', folder, '--database', join(clutch.folder, 'none.db'));
+    expect(nowhere).toMatchObject({ code: 0, out: expect.stringContaining('Ends not checked: there is no') });
+    expect(existsSync(join(clutch.folder, 'none.db'))).toBe(false);
+    const { code, out } = await stompAt(1, 'audit', 'verify', folder);
+    expect({ code, out }).toEqual({ code: 0, out: expect.stringContaining('Ends not checked: No server') });
+  });
+
+  it('names what is no audit', async () => {
+    const { stomp, clutch, http } = await audited();
+    for (const path of [join(clutch.folder, 'none'), http]) {
+      expect(await stomp('audit', 'verify', path)).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('holds no audit: name the folder'),
+      });
+    }
+  });
 });
 
 it('an edit in an editor is what was changed, and nothing else', () => {

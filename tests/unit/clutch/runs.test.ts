@@ -1,5 +1,5 @@
 /** Runs, with a real client library, a guard, files and scripts; only the model says what the test has written. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verifyAudit } from '../../../ts/clutch/audit/verify.js';
@@ -57,6 +57,20 @@ describe('a run', () => {
     const report = verifyAudit(`${test.folder}/audit/${id}`, auditHeads);
     expect(report.faults).toEqual([]);
     expect(report.entries).toBeGreaterThan(4);
+  });
+
+  it('whose last words are taken out of the audit shows it', async () => {
+    const test = await TestClutch.open(turns({ text: 'It rains today.' }));
+    const { id } = await test.start('Tell me about the weather');
+    await test.clutch.ended(id);
+    const folder = `${test.folder}/audit/${id}`;
+    const heads = (await test.clutch.detail(id)).audit_heads;
+    expect(verifyAudit(folder, heads)).toMatchObject({ faults: [] });
+    const [first] = test.audit(id, 'comms.jsonl').split('\n');
+    writeFileSync(`${folder}/comms.jsonl`, `${first}\n`);
+    expect(verifyAudit(folder, heads).faults).toMatchObject([{ file: 'comms.jsonl', seq: 2 }]);
+    rmSync(`${folder}/comms.jsonl`);
+    expect(verifyAudit(folder, heads).faults).toMatchObject([{ file: 'comms.jsonl', seq: 2 }]);
   });
 
   it('tells the model why a call was rejected', async () => {

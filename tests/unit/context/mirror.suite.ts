@@ -62,7 +62,7 @@ export function mirrorSuite(where: string, start: () => Bench): void {
         updated_at: 1000,
       });
       expect(statSync(path).mode & 0o777).toBe(0o600);
-      expect(readdirSync(dirname(path))).toEqual(['state.json']);
+      expect(readdirSync(dirname(path))).toEqual(['.gitignore', 'state.json']);
     });
 
     it('holds agents by whatever names they have', async () => {

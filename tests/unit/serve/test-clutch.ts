@@ -150,8 +150,8 @@ export class TestClutch implements Clutch {
     return runDetailWire(await this.run(id), [], []);
   }
 
-  async runs({ status, parentId, limit = 100 }: RunFilter = {}): Promise<Run[]> {
-    const found = await this.storage.read(() => listRuns({ limit, parentId, status }));
+  async runs({ status, parentId, sessionId, limit = 100 }: RunFilter = {}): Promise<Run[]> {
+    const found = await this.storage.read(() => listRuns({ limit, parentId, sessionId, status }));
     return found.filter((run) => status === undefined || run.status === status);
   }
 

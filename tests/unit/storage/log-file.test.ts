@@ -1,10 +1,19 @@
 /** Lines that are appended to a file of which nobody knows what it holds by now. */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findLines, linesOf, renameToFree, writeMissing } from '../../../ts/storage/log-file.js';
+import { findLines, linesOf, makeFolders, renameToFree, writeMissing } from '../../../ts/storage/log-file.js';
 
 let folder: string;
 let file: string;
@@ -13,6 +22,20 @@ beforeAll(() => {
   file = join(folder, 'LOG.md');
 });
 afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('a folder that is made for a log', () => {
+  it('is kept out of git where it is a .stomp of our own', async () => {
+    await makeFolders(join(folder, '.stomp', 'site', 'LOG.md'), folder);
+    expect(readFileSync(join(folder, '.stomp', '.gitignore'), 'utf8')).toBe('*\n');
+    expect(existsSync(join(folder, '.stomp', 'site', '.gitignore'))).toBe(false);
+  });
+
+  it('is left as it is where others have made it', async () => {
+    mkdirSync(join(folder, 'theirs', '.stomp'), { recursive: true });
+    await makeFolders(join(folder, 'theirs', '.stomp', 'LOG.md'), folder);
+    expect(existsSync(join(folder, 'theirs', '.stomp', '.gitignore'))).toBe(false);
+  });
+});
 
 /** @returns where the last line ends, and what is then in the file */
 function append(before: string | Buffer, from: number, lines: string[]): { end: number; text: string } {

@@ -1,5 +1,5 @@
 /** Asks a running server about its runs, as the person who decides. */
-import type { Settings } from '../../config/index.js';
+import type { Resolved } from '../../config/index.js';
 import { StompError } from '../../errors.js';
 import { readKeyFile } from '../../serve/access/key-file.js';
 import { findApproverToken } from '../approver-token.js';
@@ -15,9 +15,14 @@ export class ClutchClient {
   }
 
   /** @throws StompError CONFIG_INVALID for a file that cannot be read */
-  static async open(settings: Settings, tokenFile: string | undefined): Promise<ClutchClient> {
-    const token = await findApproverToken({ file: tokenFile, environment: process.env, settings });
-    return new ClutchClient(serverUrl(settings), token ?? (await approverKey(settings)));
+  static async open({ settings, origins }: Resolved, tokenFile: string | undefined): Promise<ClutchClient> {
+    const { apiKeyFile } = settings;
+    const key =
+      apiKeyFile === undefined
+        ? undefined
+        : { onCommandLine: origins['api-key-file'].startsWith('--'), read: () => approverKey(apiKeyFile) };
+    const token = await findApproverToken({ file: tokenFile, key, environment: process.env, settings });
+    return new ClutchClient(serverUrl(settings), token);
   }
 
   /** @throws StompError: what the server has against it; NOT_FOUND when none answers */
@@ -44,8 +49,7 @@ export class ClutchClient {
   }
 }
 
-async function approverKey({ apiKeyFile }: Settings): Promise<string | undefined> {
-  if (apiKeyFile === undefined) return undefined;
+async function approverKey(apiKeyFile: string): Promise<string | undefined> {
   const keys = await readKeyFile(apiKeyFile);
   return (keys.find(({ role }) => role === 'approver') ?? keys[0])?.key;
 }

@@ -18,7 +18,7 @@ const exitInterrupted = 130;
 /** @returns the exit code: 0 done, 1 failed or aborted, 3 stopped before its end */
 export async function followRun(client: ClutchClient, args: Args, terminal: Terminal): Promise<number> {
   const { seq } = await client.json<{ seq: number }>('GET', '/v1/state');
-  const run = await client.json<RunWire>('POST', '/v1/runs', bodyOf(args));
+  const run = await client.json<RunWire>('POST', '/v1/runs', bodyOf(args)).catch(outsideOfRoots);
   if (args['detach']) {
     print(terminal, run.id);
     return 0;
@@ -46,6 +46,13 @@ export async function followRun(client: ClutchClient, args: Args, terminal: Term
   } finally {
     process.off('SIGINT', onSignal);
   }
+}
+
+/** Says what to do about a folder that the server's runs may not work in. */
+function outsideOfRoots(error: unknown): never {
+  if (!(error instanceof StompError) || error.code !== 'PATH_DENIED') throw error;
+  const message = `${error.message} Change to a folder that is allowed (cd), or name it with --base-dir; the --roots of the server say which are.`;
+  throw new StompError('PATH_DENIED', message, { cause: error, fields: error.fields });
 }
 
 function bodyOf(args: Args): object {

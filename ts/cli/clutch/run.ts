@@ -1,7 +1,5 @@
 /** Runs a command about runs, at the server that runs. */
-import { readFileSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { verifyAudit } from '../../clutch/audit/verify.js';
+import { readFileSync } from 'node:fs';
 import type { ApprovalWire } from '../../clutch/wire.js';
 import { type ClutchCommand, parseArguments, resolveSettings } from '../../config/index.js';
 import { StompError, toStompError } from '../../errors.js';
@@ -10,10 +8,11 @@ import { packageVersion } from '../../version.js';
 import { print, say, type Terminal } from '../terminal.js';
 import { verbHelp } from '../verbs/help.js';
 import { type Reading, readVerb } from '../verbs/read.js';
+import { verifyFolder } from './audit.js';
 import { ClutchClient } from './client.js';
 import { followRun } from './follow-run.js';
 import { clutchVerbs } from './verbs.js';
-import { approvalView, auditView, printable } from './views.js';
+import { approvalView, printable } from './views.js';
 
 const done = 0;
 const failed = 1;
@@ -48,30 +47,17 @@ function told(error: StompError, json: boolean, terminal: Terminal): number {
 
 async function perform(reading: Reading, terminal: Terminal): Promise<number> {
   const { verb, args, json } = reading;
-  if (verb.words === 'audit verify') return verify(String(args['folder']), json, terminal);
-  const command = verb.words as Exclude<ClutchCommand, 'audit'>;
+  const command = verb.words.split(' ')[0] as ClutchCommand;
   const { flags } = parseArguments(reading.settings, command);
-  const { settings, warnings } = resolveSettings({ command, flags });
-  for (const warning of warnings) say(terminal, `stomp-serve: ${warning}`);
-  const client = await ClutchClient.open(settings, args['approver-token-file'] as string | undefined);
+  const resolved = resolveSettings({ command, flags });
+  for (const warning of resolved.warnings) say(terminal, `stomp-serve: ${warning}`);
+  if (command === 'audit') return verifyFolder(String(args['folder']), resolved, json, terminal);
+  const client = await ClutchClient.open(resolved, args['approver-token-file'] as string | undefined);
   if (command === 'run') return followRun(client, args, terminal);
   if (command === 'approvals') return list(client, args, json, terminal);
   const decided = await decide(client, command, args);
   print(terminal, json ? JSON.stringify(decided, undefined, 2) : approvalView(decided));
   return done;
-}
-
-function verify(folder: string, json: boolean, terminal: Terminal): number {
-  const path = resolve(folder);
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory();
-  const report = isFolder ? verifyAudit(path) : { entries: 0, faults: [] };
-  if (report.entries === 0 && report.faults.length === 0) {
-    throw new StompError('CONFIG_INVALID', `${folder} holds no audit: name the folder of one session.`, {
-      fields: { field: 'folder', value: folder },
-    });
-  }
-  print(terminal, json ? JSON.stringify(report, undefined, 2) : auditView(report));
-  return report.faults.length === 0 ? done : failed;
 }
 
 async function list(client: ClutchClient, args: Args, json: boolean, terminal: Terminal): Promise<number> {
@@ -91,7 +77,7 @@ async function decide(
   args: Args,
 ): Promise<ApprovalWire> {
   const path = `/v1/approvals/${encodeURIComponent(String(args['id']))}`;
-  const { revision: current, payload } = await client.json<ApprovalWire>('GET', path);
+  const { revision: current, payload } = await client.json<ApprovalWire>('GET', path).catch(unknownApproval);
   const { revision = current } = args;
   const body =
     command === 'reject'
@@ -100,17 +86,28 @@ async function decide(
   return client.json('POST', `${path}/resolve`, body);
 }
 
+/** Says it as somebody at a command line can make use of it. */
+function unknownApproval(error: unknown): never {
+  if (!(error instanceof StompError) || error.code !== 'APPROVAL_NOT_FOUND') throw error;
+  const message = 'There is no such approval. "stomp-serve approvals --all" lists those there are.';
+  throw new StompError('APPROVAL_NOT_FOUND', message, { cause: error, fields: error.fields });
+}
+
 /** @throws StompError CONFIG_INVALID */
-function editsOf({ edit = {}, 'edit-file': files = {} }: Args, payload: Args): Args | undefined {
-  const texts: [string, string][] = [
-    ...Object.entries(edit as Record<string, string>),
-    ...Object.entries(files as Record<string, string>).map(([name, path]): [string, string] => [
-      name,
-      textOf(path),
-    ]),
-  ];
+function editsOf(args: Args, payload: Args): Args | undefined {
+  const fromFiles = pairsOf(args, 'edit-file').map(([name, path]) => [name, textOf(path)] as const);
+  const texts = [...pairsOf(args, 'edit'), ...fromFiles];
   if (texts.length === 0) return undefined;
   return Object.fromEntries(texts.map(([name, text]) => [name, editedValue(name, text, payload[name])]));
+}
+
+/** @throws StompError CONFIG_INVALID for what is not KEY=VALUE */
+function pairsOf(args: Args, flag: 'edit' | 'edit-file'): [string, string][] {
+  const given = args[flag] ?? {};
+  if (typeof given === 'object') return Object.entries(given as Record<string, string>);
+  const what = flag === 'edit' ? 'script=ls' : 'script=./new.sh';
+  const message = `--${flag}: ${JSON.stringify(given)} is not KEY=VALUE, as in --${flag} ${what}.`;
+  throw new StompError('CONFIG_INVALID', message, { fields: { field: flag, value: given } });
 }
 
 function textOf(path: string): string {

@@ -22,8 +22,15 @@ const revisionFlag: Flag = {
 };
 const positional = (argument: string) => ({ argument, shown: argument.toUpperCase() });
 
+/** What stands by itself can be given as an option, too. */
+const meanings: Readonly<Record<string, string>> = {
+  task: 'What is to be done, in words, where TASK is not given by itself',
+  id: 'Of the approval, as "stomp-serve approvals" shows it, where ID is not given by itself',
+  folder: 'Of one session, below the --audit-dir of its server, where FOLDER is not given by itself',
+};
+
 function verb(words: string, summary: string, argument: string | undefined, flags: readonly Flag[]): Verb {
-  const own = argument === undefined ? [] : [textFlag(argument, 'As above')];
+  const own = argument === undefined ? [] : [textFlag(argument, meanings[argument] ?? argument)];
   return {
     words,
     summary,

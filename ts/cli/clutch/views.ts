@@ -1,7 +1,7 @@
 /** Approvals as a person reads them in a terminal. What a model wrote may hold anything, also what moves the cursor. */
-import type { AuditReport } from '../../clutch/audit/verify.js';
 import type { ApprovalWire } from '../../clutch/wire.js';
-import { formatTime } from '../units.js';
+import { formatTime, plural } from '../units.js';
+import type { EndCheck, FolderReport } from './audit.js';
 
 /** All of what would happen: nobody is to agree to what was not shown. */
 export function approvalView(approval: ApprovalWire): string {
@@ -16,10 +16,16 @@ export function approvalView(approval: ApprovalWire): string {
   ].join('\n');
 }
 
-export function auditView({ faults, entries }: AuditReport): string {
+export function auditView({ faults, entries, ends }: FolderReport): string {
   const found = faults.map(({ file, seq, problem }) => `${file}, entry ${seq}: ${problem}`);
   const told = `${entries} entries, ${faults.length === 0 ? 'all as they were written' : `${faults.length} faults`}`;
-  return printable([...found, told].join('\n'));
+  return printable([...found, told, endsView(ends)].join('\n'));
+}
+
+function endsView(ends: EndCheck): string {
+  if (ends.checked) return `Ends checked: by ${plural(ends.runs, 'run')} in ${ends.source}.`;
+  const why = ends.why.replace(/\.$/, '');
+  return `Ends not checked: ${why}. Whether entries are missing there is not known; see --port and --database.`;
 }
 
 function fateOf({ status, deadline_at: deadline, decided_by: by, reason }: ApprovalWire): string {

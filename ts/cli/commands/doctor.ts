@@ -1,13 +1,15 @@
 /** `stomp-serve doctor`: checks one by one what serving needs, and says what to do about what is missing. */
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Settings } from '../../config/index.js';
+import { expandPath } from '../../engine/engine-options.js';
 import { chooseExecutor } from '../../engine/executor-choice.js';
 import { mlxDownload } from '../../engine/mlx-setup.js';
 import { parseHubId } from '../../engine/models/hub-model.js';
 import { defaultModel, knownModels } from '../../engine/models/known-models.js';
-import { modelFolder } from '../../engine/models/registry.js';
+import { checkModelFiles } from '../../engine/models/model-files.js';
+import { localModel, modelFolder } from '../../engine/models/registry.js';
 import { toStompError } from '../../errors.js';
 import { addonPath, native } from '../../native.js';
 import { packageVersion } from '../../version.js';
@@ -131,7 +133,9 @@ async function model({ model: name }: Settings): Promise<Finding> {
   if (!isPath && parseHubId(name)) {
     return { state: 'ok', detail: `${name}, from the hub, kept under ${modelFolder()}` };
   }
-  const found = await stat(name).catch(() => undefined);
-  const detail = found ? name : `there is no ${name}; ${defaultModel} is the default`;
-  return { state: found ? 'ok' : 'broken', detail };
+  const path = await localModel(expandPath(name));
+  if (path === undefined)
+    return { state: 'broken', detail: `there is no ${name}; ${defaultModel} is the default` };
+  await checkModelFiles(path);
+  return { state: 'ok', detail: path };
 }

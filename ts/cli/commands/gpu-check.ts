@@ -1,15 +1,33 @@
 /** `stomp-serve doctor --gpu`: whether the kernels for GPUs do here what they should, as a table for a report. */
 import { cpus } from 'node:os';
 import { chooseExecutor } from '../../engine/executor-choice.js';
+import { StompError, toStompError } from '../../errors.js';
 import { type NativeKernelCheck, native } from '../../native.js';
 import { packageVersion } from '../../version.js';
 import { print, type Terminal } from '../terminal.js';
 
 /** @returns the exit code: 1 when a kernel fails @throws StompError EXECUTOR_UNAVAILABLE without a GPU or MLX */
 export function examineGpu(terminal: Terminal): number {
-  const checks = native().checkKernels(chooseExecutor('mlx').mlxLibrary, 'gpu');
+  const checks = kernelChecks();
   print(terminal, gpuReport(checks));
   return checks.some(({ failure }) => failure !== '') ? 1 : 0;
+}
+
+function kernelChecks(): readonly NativeKernelCheck[] {
+  const { mlxLibrary } = chooseExecutor('mlx');
+  try {
+    return native().checkKernels(mlxLibrary, 'gpu');
+  } catch (caught) {
+    throw withoutGpu(toStompError(caught));
+  }
+}
+
+/** What there is to do where a GPU was only to be checked: nothing. */
+export function withoutGpu(error: StompError): StompError {
+  if (error.code !== 'EXECUTOR_UNAVAILABLE' || !error.message.includes('finds no GPU')) return error;
+  const message =
+    'MLX finds no GPU here, so there is none to check, and nothing else is to be done: --executor cpu serves.';
+  return new StompError('EXECUTOR_UNAVAILABLE', message, { cause: error });
 }
 
 /** In Markdown. Pure but for what it says of the machine. */

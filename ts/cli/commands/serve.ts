@@ -11,13 +11,14 @@ import type { Reservations } from '../../reservations/index.js';
 import { createServer, type GuardServices, type StompServer } from '../../serve/index.js';
 import { type Access, openAccess } from '../access.js';
 import { announce } from '../announce.js';
-import { type KeptToken, keepApproverToken, newApproverToken, stateFolder } from '../approver-token.js';
+import { stateFolder } from '../approver-token.js';
 import type { Command, Invocation } from '../command.js';
 import type { FirstModel } from '../open-clutch.js';
 import { openContext } from '../open-context.js';
 import { openFiles, openMaasl } from '../open-guard.js';
 import { openRegistry } from '../open-registry.js';
 import { reservationsToServe } from '../open-reservations.js';
+import { type SharedToken, takeApproverToken } from '../shared-token.js';
 import { say, type Terminal } from '../terminal.js';
 import { tracingOptions } from '../traces.js';
 import { plural } from '../units.js';
@@ -79,9 +80,10 @@ async function closeReservations(reservations: Reservations | StompError | undef
 async function serveModel(invocation: Invocation, access: Access, opened: Opened): Promise<number> {
   const { settings, terminal } = invocation;
   const registry = openRegistry(settings, terminal);
-  const approverToken = access.keys ? undefined : newApproverToken();
+  let approver: SharedToken | undefined;
   let clutch: Clutch | undefined;
   try {
+    if (!access.keys) approver = await takeApproverToken(stateFolder(settings));
     // Only now: providers and tools are many modules, and what is wrong with the settings is told before.
     const { clutchToServe, FirstModel } = await import('../open-clutch.js');
     const firstModel = new FirstModel(registry);
@@ -90,7 +92,7 @@ async function serveModel(invocation: Invocation, access: Access, opened: Opened
       maasl: opened.guard.maasl,
       files: opened.guard.files,
       models: firstModel,
-      secrets: approverToken === undefined ? [] : [approverToken],
+      secrets: approver ? [approver.token] : [],
       onWarning: (error) => say(terminal, `stomp-serve: a run has a problem: ${String(error)}`),
     });
     return await listenAndServe(invocation, {
@@ -99,10 +101,11 @@ async function serveModel(invocation: Invocation, access: Access, opened: Opened
       registry,
       firstModel,
       clutch,
-      approverToken,
+      approver,
     });
   } finally {
     // Where nothing has been served yet.
+    await approver?.leave();
     await clutch?.close();
     await registry.close();
   }
@@ -113,11 +116,11 @@ interface Served extends Opened {
   readonly registry: ModelRegistry;
   readonly firstModel: FirstModel;
   readonly clutch: Clutch;
-  readonly approverToken: string | undefined;
+  readonly approver: SharedToken | undefined;
 }
 
 function serverOf({ settings }: Invocation, served: Served): StompServer {
-  const { access, registry, guard, context, reservations, clutch, approverToken } = served;
+  const { access, registry, guard, context, reservations, clutch, approver } = served;
   const server = createServer(registry, {
     ...access,
     aliases: aliasNames(settings.modelAlias ?? ''),
@@ -129,7 +132,7 @@ function serverOf({ settings }: Invocation, served: Served): StompServer {
     context,
     reservations,
     clutch,
-    approverToken,
+    approverToken: approver?.token,
     elicitApprovals: settings.elicitApprovals,
     log: { level: settings.logLevel, stream: process.stderr },
   });
@@ -141,23 +144,23 @@ function serverOf({ settings }: Invocation, served: Served): StompServer {
 
 async function listenAndServe(invocation: Invocation, served: Served): Promise<number> {
   const { settings, terminal } = invocation;
-  const { registry, firstModel, clutch, guard, reservations, approverToken } = served;
+  const { registry, firstModel, clutch, guard, reservations, approver } = served;
   const stopLoading = new AbortController();
   const server = serverOf(invocation, served);
   const stop = stopSignals(server, settings, terminal, stopLoading);
   let isLoaded = false;
-  let keptToken: KeptToken | undefined;
   try {
     // Before the model: a taken port is found out at once, and supervisors can watch the load.
     const { host, port, allowRemote } = settings;
     const { url } = await server.listen({ host, port, allowRemote });
-    if (approverToken) keptToken = await keepApproverToken(stateFolder(settings), approverToken);
     await registry.load(settings.model, { signal: stopLoading.signal });
     isLoaded = true;
+    await approver?.keep();
     firstModel.isThere();
     const folder = settings.repository ?? guard.files.roots[0] ?? '.';
     const about = reservations instanceof StompError ? 'no git repository there' : 'reserved by agents';
-    await announce({ registry, guard, symbols: `${folder}, ${about}`, url, approverToken }, terminal);
+    const symbols = `${folder}, ${about}`;
+    await announce({ registry, guard, symbols, url, approverToken: approver?.token }, terminal);
     await stop.closed;
   } catch (caught) {
     await Promise.all([server.close(), server.close()]);
@@ -165,7 +168,7 @@ async function listenAndServe(invocation: Invocation, served: Served): Promise<n
     throw caught;
   } finally {
     // Signals do not interrupt this: their handlers still stand.
-    await keptToken?.remove();
+    await approver?.leave();
     await clutch.close();
     await registry.close();
     if (isLoaded) say(terminal, 'Every agent is saved.');

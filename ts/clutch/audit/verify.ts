@@ -28,9 +28,10 @@ interface PlacedEntry extends SealedEntry {
 
 /**
  * Finds lines that were changed, taken out, put in or brought into another order, and scripts that were changed.
- * @param heads what `RunAudit.sync` gave at some time: without them, lines missing at the very end cannot be noticed
+ * @param heads what `RunAudit.sync` gave at some time, or at several: without them, lines missing at the very end, and
+ *   files that are missing, cannot be noticed; what was written after the last of them may be missing all the same
  */
-export function verifyAudit(folder: string, heads?: AuditHeads): AuditReport {
+export function verifyAudit(folder: string, heads: AuditHeads | readonly AuditHeads[] = []): AuditReport {
   const places = placesOf(folder).map((place) => ({ place, chains: chainsOf(place) }));
   const faults = places.flatMap(({ place, chains }) =>
     chains
@@ -39,7 +40,7 @@ export function verifyAudit(folder: string, heads?: AuditHeads): AuditReport {
   );
   const chains = places.flatMap((one) => one.chains);
   return {
-    faults: [...faults, ...(heads ? missingHeads(chains, heads) : [])],
+    faults: [...faults, ...[heads].flat().flatMap((known) => missingHeads(chains, known))],
     entries: chains.reduce((sum, { entries }) => sum + entries.length, 0),
   };
 }

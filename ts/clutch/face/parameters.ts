@@ -103,6 +103,7 @@ export const runFilterSchema = {
   properties: {
     status: { type: 'string', enum: runStatuses, description: 'Only those in this state' },
     parent_id: text('Only those that this run has begun'),
+    session_id: text('Only those of this session'),
     limit,
   },
   required: [],
@@ -111,9 +112,10 @@ export const runFilterSchema = {
 
 export function runFilterOf({
   parent_id: parentId,
+  session_id: sessionId,
   ...rest
 }: ArgumentsOf<typeof runFilterSchema>): RunFilter {
-  return given({ ...rest, parentId });
+  return given({ ...rest, parentId, sessionId });
 }
 
 /** Which approvals to list. */

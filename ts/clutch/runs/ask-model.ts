@@ -1,4 +1,5 @@
 /** One question to the run's model, and its answer as a message. */
+import type { RunAudit } from '../audit/run-audit.js';
 import type { AssistantMessage, ToolSpec } from '../conversation.js';
 import type { Provider, ProviderAnswer, ProviderRequest } from '../providers/provider.js';
 import { speaker } from './gate-wait.js';
@@ -46,7 +47,7 @@ export async function askModel(context: RunContext): Promise<void> {
   const { finish, text, calls } = answer;
   const ms = Math.round(performance.now() - began);
   const received = { round, finish, ms, text, calls: [...calls] };
-  await record.say(messageOf(answer, request.provider), changeOf(answer, state), [
+  await record.say(messageOf(answer, request.provider), await witnessed(changeOf(answer, state), audit), [
     { type: 'response_received', body: received },
   ]);
 }
@@ -67,6 +68,12 @@ function messageOf({ text, calls, kept }: ProviderAnswer, provider: string): Ass
     calls,
     ...(kept === undefined ? {} : { kept: { provider, content: kept } }),
   };
+}
+
+/** At the end of a run, whether the end of its audit is there can be told from its row. */
+async function witnessed(change: RunChange, audit: RunAudit): Promise<RunChange> {
+  if (!change.ended || !change.state) return change;
+  return { ...change, state: { ...change.state, auditHeads: await audit.sync() } };
 }
 
 /** The run is over when the model asks for nothing more, or may not. */

@@ -58,13 +58,14 @@ export function* findRun(id: string): Work<Run | undefined> {
 export interface RunRowFilter {
   readonly status: RunStatus | undefined;
   readonly parentId: string | undefined;
+  readonly sessionId?: string | undefined;
   readonly limit: number;
 }
 
 /** Newest first. */
-export function* listRuns({ status, parentId, limit }: RunRowFilter): Work<Run[]> {
-  if (parentId !== undefined && !isStorable(parentId)) return [];
-  const where = whereEqual({ status, parent_id: parentId });
+export function* listRuns({ status, parentId, sessionId, limit }: RunRowFilter): Work<Run[]> {
+  if (![parentId ?? '', sessionId ?? ''].every(isStorable)) return [];
+  const where = whereEqual({ status, parent_id: parentId, session_id: sessionId });
   const sql = `SELECT * FROM clutch_runs ${where.sql} ORDER BY created_at DESC, id LIMIT ?`;
   const found = yield* rows(sql, ...where.params, limit);
   return found.map(runOf);

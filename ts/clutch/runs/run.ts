@@ -81,7 +81,7 @@ export interface RunState {
   readonly stopped?: 'rounds' | 'length';
   /** The model's last words, once it is done. */
   readonly output?: string;
-  /** Where the audit was when a call began last: kept apart from it, they show whether its end is missing. */
+  /** Where the audit was when a call began last, or the model was done: kept apart from it, they show whether its end is missing. */
   readonly auditHeads?: AuditHeads;
   /** By id, those that have begun. */
   readonly tickets?: Readonly<Record<string, { readonly status: TicketStatus; readonly runId?: string }>>;

@@ -44,8 +44,12 @@ export async function resolveModel(
   });
 }
 
-/** The path itself, or the one .gguf file in a folder that holds nothing else to load. */
-async function localModel(path: string): Promise<string | undefined> {
+/**
+ * The path itself, or the one .gguf file in a folder that holds nothing else to load.
+ * @returns undefined when nothing is there
+ * @throws StompError MODEL_NOT_FOUND for what cannot be read
+ */
+export async function localModel(path: string): Promise<string | undefined> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
     throw new StompError(

@@ -4,7 +4,7 @@ import { type StompError, toStompError } from '../../errors.js';
 import { Code, type CodeCall } from './code.js';
 
 /** What can be asked. */
-export type CodeMethod = 'forecast' | 'impact' | 'shard' | 'planMerge' | 'reconcile';
+export type CodeMethod = 'forecast' | 'doubts' | 'impact' | 'shard' | 'planMerge' | 'reconcile';
 
 /** Without a method: the call is cancelled. */
 export interface CodeTask {

@@ -1,6 +1,6 @@
 /** What the code of one repository says: who calls whom, and how branches of it merge. */
 import path from 'node:path';
-import { forecast } from '../forecast/forecast.js';
+import { doubtsOf, forecast } from '../forecast/forecast.js';
 import { cancelled } from '../git/git.js';
 import { Objects } from '../git/objects.js';
 import { Repository } from '../git/repository.js';
@@ -12,6 +12,7 @@ import { type Reconciliation, reconcile } from '../merge/reconcile.js';
 import type { MergePlan } from '../merge/types.js';
 import { type Written, writeMerge } from '../merge/write-out.js';
 import { type Shards, shard } from '../shard.js';
+import { splitAddress } from '../symbols/address.js';
 import { GitTree } from '../symbols/git-tree.js';
 import { SymbolIndex } from '../symbols/index.js';
 import { readFile } from '../symbols/read-file.js';
@@ -92,6 +93,17 @@ export class Code {
     return { ...found, warnings: [...warnings, ...found.warnings] };
   }
 
+  /**
+   * What is not there, or not known, of addresses; reads no more than their files.
+   * @throws StompError NOT_A_REPOSITORY, GIT_FAILED, CANCELLED
+   */
+  async doubts(addresses: readonly string[], { signal }: CodeCall): Promise<readonly Warning[]> {
+    const repository = await Repository.open(this.#folder, { signal });
+    const paths = new Set(addresses.map((address) => splitAddress(address).path));
+    const { files } = await indexOf(repository, { signal }, paths);
+    return doubtsOf(addresses, files);
+  }
+
   /** @throws StompError NOT_A_REPOSITORY, INVALID_REQUEST, GIT_FAILED, CANCELLED */
   async impact({ addresses, depth }: ImpactQuestion, call: CodeCall): Promise<WithWarnings<Impact>> {
     const { graph, warnings } = await this.#state(call);
@@ -132,14 +144,20 @@ export class Code {
   }
 }
 
-async function indexOf(repository: Repository, call: CodeCall): Promise<SymbolIndex> {
+/** @param only paths of the files that are asked for. Default: all */
+async function indexOf(
+  repository: Repository,
+  call: CodeCall,
+  only?: ReadonlySet<string>,
+): Promise<SymbolIndex> {
   const { top, commonDir } = repository;
   const cachePath = path.join(commonDir, ...cacheFile);
-  if (top !== undefined)
-    return SymbolIndex.open({ ...call, cachePath, tree: (cache) => new WorkingTree(top, cache) });
+  if (top !== undefined) {
+    return SymbolIndex.open({ ...call, cachePath, tree: (cache) => new WorkingTree(top, cache, only) });
+  }
   const objects = new Objects(repository, call.signal);
   try {
-    const tree = new GitTree(objects, await objects.commit('HEAD'));
+    const tree = new GitTree(objects, await objects.commit('HEAD'), only);
     return await SymbolIndex.open({ ...call, cachePath, tree });
   } finally {
     objects.close();

@@ -1,4 +1,6 @@
 /** What will clash, before anybody has edited anything. */
+
+import { canonical } from '../graph/build.js';
 import type { CallGraph } from '../graph/call-graph.js';
 import { withoutTwins } from '../graph/module-view.js';
 import { splitAddress } from '../symbols/address.js';
@@ -46,7 +48,10 @@ export function forecast({ reservations, intents, files, graph, only = {} }: For
     intents: intents.length,
     conflicts,
     ...risks(conflicts),
-    warnings: warningsOf(claims, files),
+    warnings: doubtsOf(
+      claims.all.map(({ address }) => address),
+      files,
+    ),
   };
 }
 
@@ -68,8 +73,8 @@ function risks(conflicts: readonly Conflict[]): Pick<Forecast, 'highRisk' | 'med
   };
 }
 
-/** Announced addresses about which less is known than an address could say. */
-function warningsOf(claims: Claims, files: readonly FileSymbols[]): Warning[] {
+/** Addresses about which less is known than an address could say. */
+export function doubtsOf(addresses: readonly string[], files: readonly FileSymbols[]): Warning[] {
   const byPath = new Map(files.map((file) => [file.path, file]));
   const names = new Map<string, Set<string>>();
   const namesOf = (file: FileSymbols) => {
@@ -78,9 +83,9 @@ function warningsOf(claims: Claims, files: readonly FileSymbols[]): Warning[] {
     return known;
   };
   const reasons = new Map<string, string>();
-  for (const { address, key, path } of claims.all) {
+  for (const address of addresses) {
+    const { path, name } = splitAddress(canonical(address));
     const file = byPath.get(path);
-    const { name } = splitAddress(key);
     const reason = file === undefined ? 'There is no such file yet.' : doubt(file, name, namesOf);
     if (reason !== undefined) reasons.set(address, reason);
   }

@@ -11,6 +11,7 @@ import type { SourceFile, SourceTree } from './source.js';
 
 // Many at once, so that a disk has something to do; not so many that there are no handles left.
 const atOnce = 64;
+const mostNamed = 100;
 // A file that changed this shortly before it was looked at may change again under the same time stamp.
 const clockStepNs = 50_000_000n;
 const coarseClockStepNs = 2_000_000_000n;
@@ -21,15 +22,18 @@ const goneCodes = new Set(['ENOENT', 'ENOTDIR', 'EISDIR']);
 export class WorkingTree implements SourceTree {
   readonly #root: string;
   readonly #cache: SymbolCache | undefined;
+  readonly #only: ReadonlySet<string> | undefined;
   warnings: readonly Warning[] = [];
 
   /**
    * @param root top of the working tree.
    * @param cache remembers what is in files that have not changed.
+   * @param only paths of the files that are asked for. Default: all
    */
-  constructor(root: string, cache?: SymbolCache) {
+  constructor(root: string, cache?: SymbolCache, only?: ReadonlySet<string>) {
     this.#root = root;
     this.#cache = cache;
+    this.#only = only;
   }
 
   /** @throws StompError GIT_FAILED, CANCELLED */
@@ -53,7 +57,7 @@ export class WorkingTree implements SourceTree {
     };
     await inTurns(paths, look, signal);
     const present = new Set(found.map((file) => file.path));
-    const gone = [...known.keys()].filter((name) => !present.has(name));
+    const gone = [...(this.#only ?? known.keys())].filter((name) => !present.has(name));
     this.#cache?.keepFiles(this.#root, fresh, gone);
     this.warnings = problems;
     return found.sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -71,7 +75,10 @@ export class WorkingTree implements SourceTree {
   }
 
   async #paths(signal: AbortSignal | undefined): Promise<{ paths: string[]; warnings: Warning[] }> {
-    const args = ['ls-files', '-c', '-o', '--exclude-standard', '-z', '--full-name'];
+    const only = this.#only ?? new Set<string>();
+    // Of many all are listed: a command line has its limits.
+    const asked = only.size > mostNamed ? [] : [...only].map((name) => `:(literal)${name}`);
+    const args = ['ls-files', '-c', '-o', '--exclude-standard', '-z', '--full-name', '--', ...asked];
     const { stdout } = await git(args, { cwd: this.#root, signal });
     const text = stdout.toString('utf8');
     // Unmerged files are listed once for each side; folders are repositories of their own.
@@ -80,7 +87,8 @@ export class WorkingTree implements SourceTree {
     const warnings = names
       .filter((name) => !isText(name))
       .map((subject) => ({ subject, reason: 'Its name is not UTF-8; it is left out.' }));
-    return { paths: names.filter(isText), warnings };
+    const isAsked = (name: string) => this.#only?.has(name) ?? true;
+    return { paths: names.filter((name) => isText(name) && isAsked(name)), warnings };
   }
 
   /** @returns undefined for what is no file, or gone. */

@@ -87,7 +87,7 @@ function wantsApprover(needs: string): StompError {
   const message =
     `${needs} the approver token of this server, sent as "Authorization: Bearer TOKEN". The server prints it when it ` +
     'starts, as a part of the address of its dashboard, and keeps it in the file approver-token beside its database. ' +
-    'Agents are not to have it.';
+    'Commands take it from --approver-token-file or STOMP_APPROVER_TOKEN. Agents are not to have it.';
   return new StompError('UNAUTHORIZED', message, { fields: { required_role: 'approver' } });
 }
 

@@ -1,4 +1,6 @@
 /** `/v1/runs`, `/v1/approvals`, `/v1/rules`, `/v1/state` and `/v1/events`. */
+
+import { auditFiles } from '../../../clutch/audit/run-audit.js';
 import {
   approvalFilterSchema,
   decisionSchema,
@@ -188,6 +190,18 @@ export const clutchSchemas: Readonly<Record<string, Schema>> = {
         'output?': text('What came of it'),
         'failed?': flag('It did not do what it was asked for'),
       }),
+    ),
+    'audit_heads?': object(
+      Object.fromEntries(
+        Object.entries(auditFiles).map(([file, { name }]) => [
+          file,
+          object({
+            seq: count(`Of the last entry of ${name}`),
+            hash: text('Its hash; empty before the first'),
+          }),
+        ]),
+      ),
+      { description: 'Where the audit of its session was when a call of it began last, or it was done' },
     ),
   }),
   Approval: object({
