@@ -39,6 +39,8 @@ export interface ReserveRequest extends Caller {
   readonly lock?: boolean | string | undefined;
   /** Tells what will clash with it, too, as a forecast does: the code is read for it. @default false */
   readonly forecast?: boolean | undefined;
+  /** Warns of symbols and files that are not there, as a forecast does: these files are read for it. @default false */
+  readonly check?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -97,6 +99,7 @@ export function checkReserve(request: ReserveRequest) {
     'ifFree',
     'lock',
     'forecast',
+    'check',
     'signal',
   ];
   checkFields('reservation', request, known);
@@ -109,6 +112,7 @@ export function checkReserve(request: ReserveRequest) {
     ifFree: checkBoolean('ifFree', request.ifFree, false),
     session: checkSession(request.lock, party),
     forecast: checkBoolean('forecast', request.forecast, false),
+    check: checkBoolean('check', request.check, false),
     signal: checkSignal('signal', request.signal),
   };
 }

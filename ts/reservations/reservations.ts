@@ -137,7 +137,7 @@ export class Reservations {
       return { reservation: await this.#write(checked), held: held.slice(0, mostHeldTold), warnings };
     }, signal);
     if (!checked.forecast) {
-      const doubts = await this.#doubts(checked.addresses, signal);
+      const doubts = checked.check ? await this.#doubts(checked.addresses, signal) : [];
       return { ...reserved, warnings: [...reserved.warnings, ...doubts] };
     }
     const { conflicts, warnings } = await this.forecast({ ...party, signal });

@@ -104,7 +104,7 @@ describe('a forecast', () => {
 
 it('tells whoever reserves what is not there, and reserves it all the same', async () => {
   const addresses = ['pkg/tax.py::rate', 'pkg/tax.py::nobody', 'pkg/none.py::late', 'data.bin'];
-  const { reservation, warnings } = await reservations.reserve({ ...alice, addresses });
+  const { reservation, warnings } = await reservations.reserve({ ...alice, addresses, check: true });
   expect(reservation.addresses).toEqual(expect.arrayContaining(addresses));
   expect(warnings).toEqual([
     { subject: 'pkg/tax.py::nobody', reason: 'There is no such symbol yet.' },

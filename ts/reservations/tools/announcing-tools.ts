@@ -65,6 +65,8 @@ function reserveTool(reservations: Reservations): Tool {
           ifFree: args.if_free,
           lock: args.lock === true ? (sessionOf(caller) ?? true) : undefined,
           forecast: args.forecast,
+          // Whoever writes an address by hand is told of a slip.
+          check: true,
           signal: caller?.signal,
         }),
       });
