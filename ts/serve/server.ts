@@ -236,9 +236,13 @@ function createApp(options: ServerOptions, gate: Gate): FastifyInstance {
   app.setErrorHandler(sendError);
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0]?.slice(0, 200);
-    const error = new StompError('NOT_FOUND', `There is no ${path} here; /openapi.json lists what there is, and /docs shows it.`, {
-      fields: { field: 'path', value: path },
-    });
+    const error = new StompError(
+      'NOT_FOUND',
+      `There is no ${path} here; /openapi.json lists what there is, and /docs shows it.`,
+      {
+        fields: { field: 'path', value: path },
+      },
+    );
     return sendError(error, request, reply);
   });
   return app;
