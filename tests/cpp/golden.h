@@ -12,6 +12,9 @@
 
 namespace golden_files {
 
+/// Golden logits are rounded to six places; both sides compute in f32.
+inline constexpr double kTolerance = 5e-4;
+
 /// A file or folder below tests/fixtures.
 inline std::string fixture(const std::string& name) {
   return std::string(STOMP_FIXTURES "/") + name;

@@ -14,24 +14,16 @@
 
 using namespace stomp;
 using namespace golden_files;
+using mlx_rig::best_of;
 using mlx_rig::Rig;
 
 namespace {
-
-// Golden logits are rounded to six places; both sides compute in f32.
-constexpr double kTolerance = 5e-4;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr size_t kPrompts = 1;
 #else
 constexpr size_t kPrompts = 10;
 #endif
-
-/// Index of the largest value, the lowest on ties.
-int32_t best_of(std::span<const float> logits) {
-  return static_cast<int32_t>(
-      std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
 
 /// Some of the first logits, and the logarithm of the sum of all exponentials.
 void check_probes(std::span<const float> logits, const Json& probes) {

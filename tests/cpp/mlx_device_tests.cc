@@ -14,6 +14,7 @@
 
 using namespace stomp;
 using namespace golden_files;
+using mlx_rig::best_of;
 using mlx_rig::prompt_of;
 using mlx_rig::Rig;
 using mlx_rig::small_model;
@@ -41,11 +42,6 @@ double off(std::span<const float> got, const std::vector<T>& want) {
     differences += (double(got[i]) - want[i]) * (double(got[i]) - want[i]);
   }
   return std::sqrt(differences / squares);
-}
-
-int32_t best_of(std::span<const float> logits) {
-  return static_cast<int32_t>(
-      std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
 /// Of greedy tokens, how many are those that were wanted.

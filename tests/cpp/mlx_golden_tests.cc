@@ -14,9 +14,6 @@ using mlx_rig::Rig;
 
 namespace {
 
-// Golden logits are rounded to six places; both sides compute in f32.
-constexpr double kTolerance = 5e-4;
-
 void check_prompt(
     Rig& rig,
     const std::string& name,

@@ -56,6 +56,12 @@ inline std::string test_device() {
   return device ? device : "cpu";
 }
 
+/// Index of the largest value, the lowest on ties.
+inline int32_t best_of(std::span<const float> logits) {
+  return static_cast<int32_t>(
+      std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
 constexpr int kBlockTokens = 16;
 constexpr int kBlocks = 64;
 constexpr int kMaxStepTokens = 256;

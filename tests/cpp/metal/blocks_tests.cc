@@ -8,6 +8,18 @@
 using namespace paged_rig;
 namespace metal = stomp::mlx_exec::metal;
 
+namespace {
+
+std::vector<uint8_t> random_bytes(Random& random, size_t n) {
+  std::vector<uint8_t> bytes(n);
+  for (uint8_t& byte : bytes) {
+    byte = static_cast<uint8_t>(random.integer(0, 255));
+  }
+  return bytes;
+}
+
+} // namespace
+
 TEST("metal: a copied block has its tokens' bytes, all others stay") {
   for_seeds(1, 60, [](Random& random) {
     CacheShape shape = random_shape(random);
@@ -20,10 +32,8 @@ TEST("metal: a copied block has its tokens' bytes, all others stay") {
           ids[2 * i], ids[2 * i + 1], random.integer(1, shape.block_tokens)};
     }
     const size_t block_bytes = shape.block_tokens * token_bytes;
-    std::vector<uint8_t> expected(n_blocks * block_bytes);
-    for (uint8_t& byte : expected) {
-      byte = static_cast<uint8_t>(random.integer(0, 255));
-    }
+    std::vector<uint8_t> expected =
+        random_bytes(random, n_blocks * block_bytes);
     const Edge edge = random.edge();
     const auto plane = guarded("plane", expected, edge);
     const auto move_list = guarded("moves", moves, edge);
@@ -48,56 +58,11 @@ TEST("metal: rows that are put have their bytes, whoever stands beside them") {
     const CacheShape shape = random_shape(random);
     const size_t token_bytes = random.pick<size_t>({2, 6, 12, 48, 256, 1040});
     const int n_slots = random.integer(1, 40);
-    std::vector<int32_t> slots = random.permutation(n_slots);
-    slots.resize(random.integer(1, n_slots));
-    const auto bytes = [&](size_t n) {
-      std::vector<uint8_t> some(n * token_bytes);
-      for (uint8_t& byte : some) {
-        byte = static_cast<uint8_t>(random.integer(0, 255));
-      }
-      return some;
-    };
-    std::vector<uint8_t> expected = bytes(n_slots);
-    const std::vector<uint8_t> rows = bytes(slots.size());
-    const Edge edge = random.edge();
-    const auto plane = guarded("plane", expected, edge);
-    const auto row_list = guarded("rows", rows, edge);
-    const auto slot_list = guarded("slots", slots, edge);
-    for (size_t i = 0; i < slots.size(); i++) {
-      std::copy_n(
-          rows.begin() + i * token_bytes,
-          token_bytes,
-          expected.begin() + slots[i] * token_bytes);
-    }
-    const auto plan =
-        metal::plan_put(shape, token_bytes, static_cast<int>(slots.size()));
-    run_launch(
-        plan.launch,
-        plan.params,
-        {{"rows", row_list.get()},
-         {"slots", slot_list.get()},
-         {"plane", plane.get()}});
-    const auto actual = plane->as<uint8_t>();
-    CHECK(std::equal(actual.begin(), actual.end(), expected.begin()));
-  });
-}
-
-TEST("metal: rows that are put have their bytes, whoever stands beside them") {
-  for_seeds(200, 60, [](Random& random) {
-    const CacheShape shape = random_shape(random);
-    const size_t token_bytes = random.pick<size_t>({2, 6, 12, 48, 256, 1040});
-    const int n_slots = random.integer(1, 40);
     std::vector<int> slots = random.permutation(n_slots);
     slots.resize(random.integer(1, n_slots));
-    const auto bytes = [&](size_t n) {
-      std::vector<uint8_t> some(n * token_bytes);
-      for (uint8_t& byte : some) {
-        byte = static_cast<uint8_t>(random.integer(0, 255));
-      }
-      return some;
-    };
-    std::vector<uint8_t> expected = bytes(n_slots);
-    const std::vector<uint8_t> rows = bytes(slots.size());
+    std::vector<uint8_t> expected = random_bytes(random, n_slots * token_bytes);
+    const std::vector<uint8_t> rows =
+        random_bytes(random, slots.size() * token_bytes);
     const Edge edge = random.edge();
     const auto plane = guarded("plane", expected, edge);
     const auto row_list = guarded("rows", rows, edge);
