@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "emulator.h"
@@ -16,6 +19,13 @@ namespace stomp::mlx_exec {
 namespace {
 
 namespace core = ::mlx::core;
+
+/// Whether a test wants a device on which kernels do nothing ("idle"), or those
+/// that attend give what they gave the first time ("repeating").
+bool is(const char* kind) {
+  const char* wanted = std::getenv("STOMP_TEST_BROKEN_LAUNCHER");
+  return wanted && wanted == std::string(kind);
+}
 
 /// An array's bytes as a kernel has them: in guarded memory, by a copy.
 struct Bound {
@@ -38,6 +48,15 @@ struct Bound {
     }
   }
 };
+
+/// In place of a result, the first that there was of such a launch.
+void repeat(const metal::Launch& launch, emulator::Guarded& out) {
+  static std::map<std::string, std::vector<std::byte>> first;
+  const auto* bytes = static_cast<const std::byte*>(out.data());
+  const auto [given, is_new] =
+      first.try_emplace(metal::pipeline_key(launch), bytes, bytes + out.size());
+  std::memcpy(out.data(), given->second.data(), out.size());
+}
 
 void emulate(
     const metal::Launch& launch,
@@ -70,14 +89,14 @@ void emulate(
       launch.threadgroup_bytes.begin(), launch.threadgroup_bytes.end());
   emulator::set_function_constants(launch.constants);
   emulator::run(emulator::kernel(launch.function), dispatch);
+  const bool attends = launch.function.starts_with("paged_");
   for (Bound& one : bound) {
+    if (is("repeating") && attends &&
+        one.buffer.name == std::string_view("out")) {
+      repeat(launch, *one.memory);
+    }
     one.give_back();
   }
-}
-
-/// Whether a test wants a device on which kernels do nothing.
-bool is_broken() {
-  return std::getenv("STOMP_TEST_BROKEN_LAUNCHER") != nullptr;
 }
 
 class EmulatedLauncher : public Launcher {
@@ -87,7 +106,7 @@ class EmulatedLauncher : public Launcher {
       const metal::Launch& launch,
       std::vector<Buffer> buffers,
       std::span<const std::byte> params) override {
-    if (is_broken()) {
+    if (is("idle")) {
       return;
     }
     core::cpu::get_command_encoder(stream).dispatch(
