@@ -1,5 +1,5 @@
 // The MLX executor against mlx-lm, which ran the same file in f32: the default
-// model, where STOMP_TEST_MODEL names it (minutes; ten prompts, one under a
+// model, where STOMP_TEST_MODEL names it (a minute; four prompts, one under a
 // sanitizer, or all of them when STOMP_TEST_SCALE is above 1). Apart, because
 // emulated kernels would take a model of this size too long.
 #include <algorithm>
@@ -22,7 +22,7 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr size_t kPrompts = 1;
 #else
-constexpr size_t kPrompts = 10;
+constexpr size_t kPrompts = 4;
 #endif
 
 /// Some of the first logits, and the logarithm of the sum of all exponentials.

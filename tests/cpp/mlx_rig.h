@@ -18,17 +18,13 @@
 
 namespace mlx_rig {
 
-/// The MLX executor's library: STOMP_MLX_LIBRARY, else the one of this build.
-/// Empty when it was not built.
+/// The MLX executor's library that this program was built with; empty: none.
+std::string built_library();
+
+/// The library to test: STOMP_MLX_LIBRARY, else built_library().
 inline std::string library() {
-  if (const char* path = std::getenv("STOMP_MLX_LIBRARY")) {
-    return path;
-  }
-#ifdef STOMP_MLX_LIBRARY_PATH
-  return STOMP_MLX_LIBRARY_PATH;
-#else
-  return "";
-#endif
+  const char* path = std::getenv("STOMP_MLX_LIBRARY");
+  return path ? path : built_library();
 }
 
 /// False, and a line, when there is no library to test. A run that must test
