@@ -3,6 +3,6 @@
 //   run     (task) => { figures, verdict, why }: measures it; task is what trial.mjs was given
 //   phases  by name, where a part has to run in a process of its own
 
-export const ids = Array.from({ length: 14 }, (_, i) => String(i + 1).padStart(3, '0'));
+export const ids = Array.from({ length: 15 }, (_, i) => String(i + 1).padStart(3, '0'));
 
 export const load = (id) => import(`./exp-${id}.mjs`);

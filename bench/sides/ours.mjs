@@ -4,7 +4,7 @@ import { loopAgents } from '../workload.mjs';
 import { timed } from './stream.mjs';
 
 /** A token without text, half a character say, comes with the next chunk; at the very end only with the result. */
-async function* tokensOf(generation) {
+export async function* tokensOf(generation) {
   let count = 0;
   for await (const chunk of generation) {
     count += chunk.tokens.length;

@@ -4,6 +4,7 @@ import { highest, shortfalls } from '../../../bench/experiments/exp-005.mjs';
 import { bytesOf } from '../../../bench/experiments/exp-006.mjs';
 import { judge } from '../../../bench/experiments/exp-011.mjs';
 import { memoryOf } from '../../../bench/experiments/exp-014.mjs';
+import { gapsWithin, percentile } from '../../../bench/experiments/exp-015.mjs';
 import { ids, load } from '../../../bench/experiments/list.mjs';
 import { parseOptions } from '../../../bench/experiments/options.mjs';
 import { merged } from '../../../bench/experiments/publish.mjs';
@@ -120,6 +121,19 @@ describe('what is counted', () => {
 
   it('pads every row to the longest, and fills whole blocks', () => {
     expect(memoryOf([1, 64, 65], 10, 64)).toEqual({ padded: 3 * 650, blocks: 4 * 640, exact: 1300 });
+  });
+});
+
+describe('tokens apart', () => {
+  const at = (...times: number[]) => ({ times: times.map((ms) => ({ at: ms, count: 1 })) });
+
+  it('are told within answers, not between them, where both lie in the phase', () => {
+    expect(gapsWithin([at(0, 10, 30), at(40, 45, 99)], 5, 50)).toEqual([20, 5]);
+  });
+
+  it('have a percentile that is one of them', () => {
+    const numbers = Array.from({ length: 200 }, (_, i) => 200 - i);
+    expect([0, 0.5, 0.99, 1].map((share) => percentile(numbers, share))).toEqual([1, 101, 199, 200]);
   });
 });
 
