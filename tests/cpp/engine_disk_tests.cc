@@ -129,6 +129,33 @@ TEST("a damaged file means a cold start with a reason, and is set aside") {
   }
 }
 
+TEST("a request is told of a damaged file, whoever came upon it before") {
+  namespace fs = std::filesystem;
+  const TempDir dir;
+  EngineOptions o;
+  o.cache_dir = dir.path();
+  const auto prompt = words(80, 17);
+  const std::string file = o.cache_dir + "/feedbeef/a.safetensors";
+  for (const bool listed : {true, false}) {
+    {
+      Bench b(64, o);
+      b.finish(b.submit("a", prompt, 10));
+      b.save("a");
+    }
+    write_file(file, read_file(file).substr(0, 1000));
+    Bench b(64, o);
+    if (listed) {
+      CHECK_EQUAL(b.core->agents().list().size(), 1u);
+    } else {
+      CHECK_ERROR(b.core->agents().transcript("a"), Code::kCacheCorrupt);
+    }
+    const int id = b.submit("a", prompt, 5);
+    const Finished& f = b.finish(id);
+    CHECK(f.usage.miss_reason.find("set aside") != std::string::npos);
+    CHECK(fs::exists(file + ".corrupt"));
+  }
+}
+
 TEST("a second engine on the same cache folder is refused") {
   const TempDir dir;
   EngineOptions o;

@@ -109,6 +109,22 @@ it('the demo shows what a cache of their own does for agents', async () => {
   expect(new Set(processes).size).toBe(2);
 });
 
+it('bench says how fast the model is, and that an agent that returns waits less than a new one', async () => {
+  const { code, out, err } = await stomp('bench', '--model', model);
+  expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' });
+  const speeds = [...out.matchAll(/^(prompt|answers).* ([\d,]+) tokens\/s$/gm)];
+  expect(speeds).toHaveLength(4);
+  for (const [, , speed = ''] of speeds) expect(Number(speed.replaceAll(',', ''))).toBeGreaterThan(0);
+  const waits = [...out.matchAll(/^first token, (.+?) +([\d.]+) (ms|s)$/gm)];
+  expect(waits.map((wait) => wait[1])).toEqual([
+    'a new agent',
+    'the same agent again',
+    'the same agent back from disk',
+  ]);
+  const [fresh = 0, ...returning] = waits.map(([, , time, unit]) => Number(time) * (unit === 's' ? 1000 : 1));
+  for (const wait of returning) expect(wait).toBeLessThan(fresh);
+});
+
 it('the perplexity is that of the reference', async () => {
   const golden = JSON.parse(readFileSync(join(goldenFolder, 'smollm2-perplexity.json'), 'utf8')) as {
     perplexity: number;

@@ -59,6 +59,10 @@ const commands: Readonly<Record<OwnCommand, readonly [summary: string, load: Com
     'Bring the libraries of the MLX executor: setup mlx',
     async () => (await import('./commands/setup.js')).setup,
   ],
+  bench: [
+    'Measure how fast a model is on this machine',
+    async () => (await import('./commands/bench.js')).bench,
+  ],
   perplexity: [
     'Measure how well a model predicts a text',
     async () => (await import('./commands/perplexity.js')).perplexity,

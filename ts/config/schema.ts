@@ -18,6 +18,7 @@ export type Command =
   | 'keys'
   | 'doctor'
   | 'setup'
+  | 'bench'
   | 'perplexity'
   | 'stress'
   | ReservationCommand
@@ -98,9 +99,9 @@ interface FlagSetting extends Common {
 
 export type Setting = NumberSetting | ChoiceSetting | NumberChoiceSetting | TextSetting | FlagSetting;
 
-const MODEL_COMMANDS = ['serve', 'demo', 'doctor', 'perplexity'] as const;
+const MODEL_COMMANDS = ['serve', 'demo', 'doctor', 'bench', 'perplexity'] as const;
 const CONTEXT_COMMANDS = ['serve', 'mcp', 'context'] as const;
-const ENGINE_COMMANDS = ['serve', 'demo', 'perplexity'] as const;
+const ENGINE_COMMANDS = ['serve', 'demo', 'bench', 'perplexity'] as const;
 
 export const SETTINGS = [
   {

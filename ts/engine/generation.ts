@@ -125,7 +125,8 @@ export class LiveGeneration implements Generation {
 
   /**
    * Sends the prompt to the engine. REQUIRES: `wanted`; a grammar only once the engine has the vocabulary.
-   * @param record called once, before `result` resolves, when tokens have arrived and no error came.
+   * @param record called once, before `result` resolves, when tokens have arrived or the answer is complete without
+   *   any, and no error came.
    * @returns a promise that resolves when the engine is done with it, however it ended.
    */
   run(dispatcher: Dispatcher, setup: RunSetup, record: (answer: AnswerReader) => void): Promise<void> {
@@ -182,7 +183,8 @@ export class LiveGeneration implements Generation {
     }
     const before = reader.ended;
     this.#deliver(reader.end(finish.reason));
-    if (reader.arrived > 0) record(reader);
+    // An answer may be complete without saying anything; one that was cut off before its first token is none.
+    if (reader.arrived > 0 || finish.reason === 'stop') record(reader);
     // A call that is cut off ends with the answer, but did not end it; a stop text that was held back did.
     const ended = before || reader.stopText !== undefined;
     const reason = finishReason(ended ? 'stop' : finish.reason, reader);

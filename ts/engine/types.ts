@@ -277,7 +277,7 @@ export interface TokenLogprob {
 }
 
 interface Chunk {
-  /** Ids that arrived since the chunk before. */
+  /** Ids that arrived since the chunk before. Those that show nothing may come last, in a chunk without content. */
   tokens: number[];
   /** One for each of `tokens`, when they were asked for. */
   logprobs?: TokenLogprob[];

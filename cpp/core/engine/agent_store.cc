@@ -281,8 +281,7 @@ void AgentStore::describe(const Agent& agent, AgentInfo& info) const {
 std::vector<AgentInfo> AgentStore::list() {
   std::map<std::string, AgentInfo> all;
   if (disk_) {
-    const auto entries = disk_->entries(); // a bad file leaves the list
-    for (const auto& [id, entry] : entries) {
+    for (const auto& [id, entry] : disk_->entries()) {
       AgentInfo& info = all[id];
       info.tokens = disk_->tokens(id);
       info.tier = disk_->cold(id) ? AgentTier::kCold : AgentTier::kWarm;

@@ -38,8 +38,12 @@ bool AgentStore::demote(const std::string& id) {
   std::unique_ptr<AgentFileReader> file;
   try {
     file = disk_->look_once(id);
-  } catch (const Error&) {
-    disk_->let_stay(id); // if it was not set aside: then it goes next
+  } catch (const Error& error) {
+    if (error.code() == Code::kCacheCorrupt) {
+      disk_->set_aside(id); // it goes next
+    } else {
+      disk_->let_stay(id);
+    }
     return true;
   }
   job_ = std::make_unique<Job>();

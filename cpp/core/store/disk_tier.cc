@@ -171,7 +171,7 @@ std::unique_ptr<AgentFileReader> DiskTier::open(const std::string& agent) {
   std::unique_ptr<AgentFileReader> kept = take_kept(agent);
   // Another program may have changed the folder.
   if (!kept || !kept->current()) {
-    kept = verified(agent);
+    kept = verified_or_aside(agent);
   }
   // Its time says when it was used, also to the next process.
   ::utimensat(AT_FDCWD, path_of(agent).c_str(), nullptr, 0);
@@ -196,21 +196,26 @@ std::unique_ptr<AgentFileReader> DiskTier::take_kept(const std::string& agent) {
 }
 
 std::unique_ptr<AgentFileReader> DiskTier::verified(const std::string& agent) {
+  auto file =
+      std::make_unique<AgentFileReader>(path_of(agent), segments_.folder());
+  if (file->header().agent != agent || file->header().segment) {
+    throw Error(
+        Code::kCacheCorrupt,
+        "the cache file belongs to agent '" + file->header().agent + "'");
+  }
+  Entry& entry = entries_[agent];
+  entry.tokens = static_cast<int>(file->header().tokens.size());
+  entry.cold = file->header().cold;
+  if (file->lack()) {
+    segments_.distrust(file->lack()->segment);
+  }
+  return file;
+}
+
+std::unique_ptr<AgentFileReader> DiskTier::verified_or_aside(
+    const std::string& agent) {
   try {
-    auto file =
-        std::make_unique<AgentFileReader>(path_of(agent), segments_.folder());
-    if (file->header().agent != agent || file->header().segment) {
-      throw Error(
-          Code::kCacheCorrupt,
-          "the cache file belongs to agent '" + file->header().agent + "'");
-    }
-    Entry& entry = entries_[agent];
-    entry.tokens = static_cast<int>(file->header().tokens.size());
-    entry.cold = file->header().cold;
-    if (file->lack()) {
-      segments_.distrust(file->lack()->segment);
-    }
-    return file;
+    return verified(agent);
   } catch (const Error& error) {
     if (error.code() == Code::kCacheCorrupt) {
       set_aside(agent);

@@ -58,8 +58,8 @@ class DiskTier {
   void let_stay(const std::string& agent);
   bool has(const std::string& agent) const { return entries_.count(agent); }
 
-  /// Tokens in an agent's file; 0 when it cannot be read, which may also take
-  /// the agent out of entries().
+  /// Tokens in an agent's file; 0 when it cannot be read, which is told to
+  /// whoever uses it.
   int tokens(const std::string& agent);
   /// Whether its file is known to hold no keys and values.
   bool cold(const std::string& agent) const {
@@ -72,9 +72,11 @@ class DiskTier {
   std::unique_ptr<AgentFileReader> open(const std::string& agent);
   /// As open(), but the file stays here, one at a time, for the open() that is
   /// likely to follow: a long cache's header takes milliseconds to verify. It
-  /// is dropped when the agent's file is removed, set aside or replaced.
+  /// is dropped when the agent's file is removed, set aside or replaced. A
+  /// damaged one is not set aside: the open() that is to come says why.
   const AgentFileReader& look(const std::string& agent);
-  /// As open(), but the agent does not count as used.
+  /// As open(), but the agent does not count as used, and a damaged file is not
+  /// set aside.
   std::unique_ptr<AgentFileReader> look_once(const std::string& agent);
   /// Renames the file to *.corrupt: the agent starts cold.
   void set_aside(const std::string& agent);
@@ -95,6 +97,7 @@ class DiskTier {
  private:
   std::string path_of(const std::string& agent) const;
   std::unique_ptr<AgentFileReader> verified(const std::string& agent);
+  std::unique_ptr<AgentFileReader> verified_or_aside(const std::string& agent);
   std::unique_ptr<AgentFileReader> take_kept(const std::string& agent);
   void scan();
 

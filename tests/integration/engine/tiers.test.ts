@@ -1,5 +1,14 @@
 /** Where agents' caches are: in memory, on disk, given up; and what they share there. */
-import { cpSync, existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Engine } from '../../../ts/engine/engine.js';
@@ -60,6 +69,20 @@ describe('agents on disk', () => {
     const [here, there] = [await answer(left, 'a', ids), await answer(taken, 'a', ids)];
     expect(there.usage.restoredTokens).toBeGreaterThanOrEqual(220);
     expect(there.tokens).toEqual(here.tokens);
+  });
+
+  it('start cold and say why when their file is damaged, though a list had come upon it before', async () => {
+    const cacheDir = temporaryFolder();
+    await saveFamily(cacheDir);
+    const file = join(modelFolder(cacheDir), 'a.safetensors');
+    truncateSync(file, 1000);
+    const warnings: string[] = [];
+    const engine = await open(cacheDir, { onWarning: ({ code }) => warnings.push(code) });
+    expect((await engine.agents()).map(({ id }) => id)).toContain('a');
+    const { usage } = await answer(engine, 'a', promptIds(20));
+    expect(usage.missReason).toContain('was set aside');
+    expect(warnings).toEqual(['CACHE_CORRUPT']);
+    expect(existsSync(`${file}.corrupt`)).toBe(true);
   });
 
   it('keep within their budget: files set aside go first, then caches, never transcripts', async () => {

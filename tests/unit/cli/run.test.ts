@@ -49,6 +49,7 @@ describe('the command line', () => {
       'models',
       'doctor',
       'setup',
+      'bench',
       'perplexity',
     ]) {
       expect(general.out).toContain(`\n  ${name}`);

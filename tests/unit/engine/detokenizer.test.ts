@@ -137,9 +137,9 @@ describe('AnswerReader', () => {
 
   it('keeps all tokens of an answer that ends inside a character', () => {
     const answer = reader([]);
-    for (const token of [0x61, 0xc3]) answer.push(token);
-    answer.end('stop');
+    const pieces = [...[0x61, 0xc3].flatMap((token) => answer.push(token)), ...answer.end('length')];
     expect(answer.text).toBe('a');
     expect(answer.tokens()).toEqual([0x61, 0xc3]);
+    expect(pieces.flatMap((piece) => piece.tokens)).toEqual([0x61, 0xc3]);
   });
 });

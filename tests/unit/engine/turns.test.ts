@@ -110,6 +110,17 @@ describe('a turn', () => {
     expect(lastPrompt()).toBe('<s>user one</s><s>assistant hello there</s><s>user two</s><s>assistant ');
   });
 
+  it('with an empty answer is part of the conversation all the same, and is saved', async () => {
+    r.says('');
+    await r.settle(chat('ann', 'one', { system: 'be still' }).result);
+    await expect.poll(() => r.core.saves).toEqual(['ann']);
+    r.says('yes');
+    await r.settle(chat('ann', 'two').result);
+    expect(lastPrompt()).toBe(
+      '<s>system be still</s><s>user one</s><s>assistant </s><s>user two</s><s>assistant ',
+    );
+  });
+
   it('takes a system prompt only at the beginning, or the same again', async () => {
     await r.settle(chat('ann', 'one', { system: 'be kind' }).result);
     await r.settle(chat('ann', 'two', { system: 'be kind' }).result);

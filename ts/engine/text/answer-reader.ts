@@ -50,6 +50,7 @@ export class AnswerReader {
   readonly #calls: ToolCall[] = [];
   #stopText: string | undefined;
   #chunks: GenerationChunk[] = [];
+  #lastPiece: GenerationChunk = { type: 'text', text: '', tokens: [] };
 
   constructor(setup: AnswerReaderSetup) {
     this.#detokenizer = setup.detokenizer;
@@ -98,7 +99,7 @@ export class AnswerReader {
     this.#tokens.push(token);
     if (logprob) this.#logprobs.push(logprob);
     this.#read(token);
-    return this.#takeChunks();
+    return this.#takeChunks(this.ended);
   }
 
   /** No more tokens come. */
@@ -106,7 +107,7 @@ export class AnswerReader {
     if (this.ended) return [];
     this.#take(this.#parser.end(reason === 'stop' ? 'stop' : 'cut'));
     if (!this.ended) this.#letThrough(this.#stops.end());
-    return this.#takeChunks();
+    return this.#takeChunks(true);
   }
 
   /** The tokens of `raw`. */
@@ -212,18 +213,21 @@ export class AnswerReader {
   #chunk(chunk: GenerationChunk): void {
     const last = this.#chunks.at(-1);
     if (!last || !joined(last, chunk)) this.#chunks.push(chunk);
+    this.#lastPiece = chunk;
   }
 
-  #takeChunks(): GenerationChunk[] {
+  /** @param over nothing follows: tokens whose text is not shown, a closing marker's for one, come with an empty piece. */
+  #takeChunks(over: boolean): GenerationChunk[] {
     const chunks = this.#chunks;
     this.#chunks = [];
+    const from = this.#reported;
+    if (over && chunks.length === 0 && this.tokens().length > from) chunks.push(emptied(this.#lastPiece));
     const last = chunks.at(-1);
     if (!last) return chunks;
     // Of the text, a part may be held back.
     const through =
       this.#text.length === this.#streamed ? this.#parser.decided : this.#rawAt(this.#text.length);
-    const from = this.#reported;
-    this.#reported = Math.max(from, this.#kept(this.#rawEnd ?? through));
+    this.#reported = over ? this.tokens().length : Math.max(from, this.#kept(this.#rawEnd ?? through));
     last.tokens = this.#tokens.slice(from, this.#reported);
     if (this.#logprobs.length > 0) last.logprobs = this.#logprobs.slice(from, this.#reported);
     return chunks;
@@ -235,6 +239,13 @@ export class AnswerReader {
     while (count < this.#ends.length && (this.#ends[count] ?? 0) <= raw) count++;
     return count;
   }
+}
+
+/** A piece that says nothing more, of the same kind. */
+function emptied(piece: GenerationChunk): GenerationChunk {
+  return piece.type === 'tool_call'
+    ? { type: piece.type, index: piece.index, arguments: '', tokens: [] }
+    : { type: piece.type, text: '', tokens: [] };
 }
 
 /** Appends a piece to the one before, where both are of one kind and none is begun by the second. */

@@ -49,6 +49,7 @@ function said({ text, reasoning, toolCalls }: GenerationResult): object {
 function piece(chunk: GenerationChunk): object {
   if (chunk.type === 'tool_call') {
     const { index, id, name, arguments: text } = chunk;
+    if (id === undefined && text === '') return {};
     return {
       tool_call: {
         index,
