@@ -194,6 +194,7 @@ class Round {
         tool: tool.name,
         payload,
         preview,
+        watched: tool.touches?.(payload) ?? [],
       });
       const denied = denial(gate);
       return denied === undefined ? { payload: gate.payload, proposed: gate.proposed } : { denied };

@@ -40,6 +40,7 @@ export async function stepDecision(
     kind: 'step',
     payload: { ...(record.run.ticketId === undefined ? {} : { ticket_id: record.run.ticketId }), calls },
     preview: (payload) => previewOf(callsOf(payload), { tools: systems.tools, scope }),
+    watched: calls.flatMap(({ tool, payload }) => systems.tools.get(tool).touches?.(payload) ?? []),
   });
   const denied = denial(gate);
   const proposed = new Map(callsOf(gate.proposed).map((call) => [call.position, call.payload]));
@@ -78,6 +79,9 @@ async function revisedCall(call: StepCall, given: unknown, at: number, tools: St
   if (!isSame || typeof payload !== 'object' || payload === null) {
     refuse(`edits.calls[${at}]`, given, `the call of ${call.tool}, in its place`);
   }
+  const gone = Object.keys(call.payload).find((name) => !Object.hasOwn(payload, name));
+  if (gone !== undefined)
+    refuse(`edits.calls[${at}].payload.${gone}`, undefined, 'there, with whatever value');
   const changed = changedFields(call.payload, payload);
   if (Object.keys(changed).length === 0) return call;
   const tool = tools.tools.get(call.tool);
