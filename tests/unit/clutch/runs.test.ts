@@ -232,6 +232,31 @@ describe('a run', () => {
       .toContain('-other');
   });
 
+  it.each([
+    ['replaces', 'all', write('a.txt', 'new\n'), 'new\n'],
+    ['replaces', 'step', write('a.txt', 'new\n'), 'new\n'],
+    ['deletes', 'all', { name: 'delete_file', args: { path: 'a.txt' } }, undefined],
+  ] as const)(
+    '%s (%s) the file that was shown last, though it was another when it was proposed',
+    async (_, gate, call, then) => {
+      vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+      const test = await TestClutch.open(turns({ calls: [call] }));
+      test.write('a.txt', 'old\n');
+      const { id } = await test.start('Go', { gate });
+      await test.gate();
+      test.write('a.txt', 'other\n');
+      await expect
+        .poll(async () => {
+          await vi.advanceTimersByTimeAsync(2000);
+          return (await test.gate()).preview.diff;
+        })
+        .toContain('-other');
+      expect((await test.approve()).status).toBe('approved');
+      await test.clutch.ended(id);
+      expect(existsSync(test.path('a.txt')) ? test.read('a.txt') : undefined).toBe(then);
+    },
+  );
+
   it('waits for nobody else: others go on while it is at a gate', async () => {
     const test = await TestClutch.open((asked) => {
       const isHeld = asked.some(({ content }) => content === 'Held');

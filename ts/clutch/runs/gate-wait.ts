@@ -15,8 +15,14 @@ const readAnyway = 30;
 export interface GateQuestion extends Pick<GateRequest, 'id' | 'kind' | 'tool' | 'ticketId' | 'payload'> {
   /** @throws StompError when it would fail for certain: then nobody needs to be asked */
   preview(payload: Payload): Promise<Preview>;
-  /** Files whose changes may change the preview. @default none */
+  /** Files whose changes may change what is shown. @default none */
   readonly watched?: readonly string[];
+  /**
+   * The payload as it would be proposed now: for the file as it is.
+   * @default as it was
+   * @throws StompError when it would be refused
+   */
+  renew?(): Promise<Payload>;
 }
 
 /**
@@ -42,7 +48,7 @@ async function openGate(context: RunContext, question: GateQuestion): Promise<Ga
   const { systems, record, audit, stop } = context;
   const known = await findGate(context, question.id);
   if (known) return known;
-  const { preview, watched: _, ...shown } = question;
+  const { preview, watched: _watched, renew: _renew, ...shown } = question;
   const { run } = record;
   const request: GateRequest = {
     ticketId: run.ticketId,
@@ -71,7 +77,8 @@ async function findGate({ systems, stop }: RunContext, id: string): Promise<Gate
  * A file may change while nobody decides. What cannot be shown any more stays as it was: it will fail when it runs. A file
  * that nobody has touched is hardly ever read again: reading takes a lease, and a gate may wait for days.
  */
-function watchPreview({ systems }: RunContext, { id, preview, watched = [] }: GateQuestion): NodeJS.Timeout {
+function watchPreview({ systems }: RunContext, question: GateQuestion): NodeJS.Timeout {
+  const { id, watched = [] } = question;
   let seen: string | undefined;
   let skipped = 0;
   let isLooking = false;
@@ -81,9 +88,9 @@ function watchPreview({ systems }: RunContext, { id, preview, watched = [] }: Ga
     skipped = 0;
     const gate = await systems.gates.get(id);
     if (gate.status !== 'pending') return;
-    const { kind, payload } = gate;
-    const shown = { payload, preview: await preview(payload) };
-    if (digestOf({ kind, ...shown }) !== gate.digest) await systems.gates.show(id, shown);
+    const payload = (await question.renew?.()) ?? gate.payload;
+    const shown = { payload, preview: await question.preview(payload) };
+    if (digestOf({ kind: gate.kind, ...shown }) !== gate.digest) await systems.gates.show(id, shown);
     seen = stamp;
   };
   const once = async (): Promise<void> => {
