@@ -13,8 +13,11 @@ afterEach(() => {
   for (const terminal of terminals.splice(0)) terminal.kill();
 });
 
-/** @param editor what an editor does to a payload, once for each time that it is opened */
-async function sitDown(script: Script, editor: readonly string[] = []) {
+/**
+ * @param editor what an editor does to a payload, once for each time that it is opened
+ * @param redirection of what the run puts out
+ */
+async function sitDown(script: Script, editor: readonly string[] = [], redirection = '') {
   const running = await RunningClutch.open(script);
   const folder = temporaryFolder();
   const editing = join(folder, 'editor.mjs');
@@ -36,6 +39,7 @@ async function sitDown(script: Script, editor: readonly string[] = []) {
     `--port ${new URL(running.server.url).port}`,
     `--base-dir ${running.root}`,
     `--approver-token-file ${running.tokenFile}`,
+    redirection,
   ];
   const env = { PATH: process.env['PATH'], HOME: folder, EDITOR: `${process.execPath} ${editing}` };
   const terminal = new Terminal(line.join(' '), { cwd: folder, env });
@@ -108,6 +112,35 @@ it('is asked for the runs, too, that the run begins', async () => {
   await answer(terminal, 2, 'a\r');
   expect(await terminal.exited()).toBe(0);
   expect(wrote()).toBe(true);
+});
+
+it('is shown what it is asked about, also when what the run puts out goes elsewhere', async () => {
+  const { terminal, wrote } = await sitDown(
+    turns({ calls: [runScript('echo x > done.txt')] }),
+    [],
+    '> out.txt',
+  );
+  await answer(terminal, 1, 'a\r');
+  expect(terminal.shown).toContain('script: echo x > done.txt');
+  expect(await terminal.exited()).toBe(0);
+  expect(terminal.shown).not.toContain('Done.');
+  expect(wrote()).toBe(true);
+});
+
+it('takes no key for an answer that was pressed before the question was there', async () => {
+  const first = 'until [ -e go ]; do sleep 0.05; done';
+  const { running, terminal, wrote } = await sitDown(
+    turns({ calls: [runScript(first), runScript('echo x > done.txt')] }),
+  );
+  await answer(terminal, 1, 'a\r');
+  await expect.poll(() => terminal.shown).toContain('[run_script]');
+  terminal.press('a\r');
+  writeFileSync(join(running.root, 'go'), '');
+  await answer(terminal, 2, 'r\r');
+  await expect.poll(() => terminal.shown).toContain('Why? ');
+  terminal.press('\r');
+  expect(await terminal.exited()).toBe(0);
+  expect(wrote()).toBe(false);
 });
 
 it('ends the run with Ctrl-C, at the question and while the model speaks', async () => {

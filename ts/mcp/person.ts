@@ -35,9 +35,10 @@ export function personAt(
   };
 }
 
-function formOf({ message, field }: Question) {
+function formOf({ message, field, choices = [] }: Question) {
+  const among = choices.length === 0 ? {} : { enum: [...new Set(choices)] };
   const properties =
-    field === undefined ? {} : { answer: { type: 'string' as const, title: field.slice(0, 200) } };
+    field === undefined ? {} : { answer: { type: 'string' as const, title: field.slice(0, 200), ...among } };
   return {
     message,
     requestedSchema: { type: 'object' as const, properties, required: Object.keys(properties) },

@@ -21,6 +21,8 @@ export interface Question {
   readonly message: string;
   /** What is to be answered in words; without it, yes or no is all. */
   readonly field?: string | undefined;
+  /** Those that the answer is one of. @default any words */
+  readonly choices?: readonly string[] | undefined;
 }
 
 /** What a person answers; `cancel`: nothing. */

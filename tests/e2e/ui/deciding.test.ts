@@ -201,6 +201,7 @@ describe.skipIf(!hasBrowser)('deciding in the dashboard', () => {
     const page = await opened();
     await page.getByRole('checkbox', { name: /For the rest of this run/ }).check();
     expect(await page.getByLabel('Folder, with all below it').inputValue()).toBe('/home/ann/shop');
+    await page.getByText('may reach beyond it').waitFor();
     await page.getByRole('button', { name: 'Approve' }).click();
     await page.getByRole('tab', { name: 'Rules' }).click();
     await page.getByRole('cell', { name: '/home/ann/shop' }).waitFor();

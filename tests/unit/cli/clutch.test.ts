@@ -46,6 +46,20 @@ describe('approvals', () => {
     expect(JSON.parse((await stomp('approvals', '--json')).out)).toMatchObject({ data: [{ id }] });
   });
 
+  it('are listed with those first that wait, however many were decided before', async () => {
+    const { clutch, stomp, run } = await open();
+    for (let n = 0; n < 101; n++) {
+      clutch.now++;
+      const { id, revision } = await clutch.open(run, { id: `gate-${n}` });
+      await clutch.gates.decide(id, { decision: 'reject', revision, by: 'eve' });
+    }
+    for (let n = 0; n < 101; n++) await clutch.open(run, { id: `waits-${n}` });
+    const { out } = await stomp('approvals', '--all');
+    expect(out).toMatch(/^waits-0 {2}pending/);
+    expect(out).toContain('gate-100  rejected');
+    expect((await stomp('approvals')).out).toContain('waits-100  pending');
+  });
+
   it('are approved as they are, or edited, by field and from files', async () => {
     const { clutch, stomp, run } = await open();
     const payload = { script: 'make', timeout_s: 5, note: '' };
@@ -222,6 +236,29 @@ describe('audit verify', () => {
 it('an edit in an editor is what was changed, and nothing else', () => {
   expect(changes({ a: 1, b: 'x' }, '{"a": 2, "b": "x"}')).toEqual({ a: 2 });
   expect(() => changes({ a: 1 }, '{"a": ')).toThrow(/nothing is decided/);
+});
+
+it('an edit in an editor takes no field out: it would be there all the same', () => {
+  expect(() => changes({ a: 1, force: true }, '{"a": 2}')).toThrow(
+    /"force" cannot be taken out.*nothing is decided/,
+  );
+});
+
+it('names of fields and titles, which a model may have written, stay in their place', async () => {
+  const { clutch, stomp, run } = await open();
+  const name = 'path\u001b[1A\n  script: ls\n  note';
+  await clutch.open(run, {
+    payload: { [name]: 'x', script: 'rm\u200b -rf \u2028.' },
+    preview: { title: 'Look\n  script: ls' },
+  });
+  const { out } = await stomp('approvals');
+  const lines = out.split('\n');
+  expect(lines.filter((line) => line.startsWith('  script:'))).toEqual(['  script: rm\u200b -rf \u2028.']);
+  expect(out).toContain(': Look script: ls\n');
+  expect(out).toContain('\n  "path\\u001b[1A\\n  script: ls\\n  note": x\n');
+  expect(out).toContain(
+    'It holds characters that cannot be seen, or that change the order of others: U+200B, U+2028.',
+  );
 });
 
 it('what a model wrote moves no cursor', () => {

@@ -175,6 +175,33 @@ describe('the audit of a session', () => {
     expect(text('toolcalls.md')).toContain('## Half an entry was removed');
   });
 
+  it('holds whatever a model writes, and loses nothing of it when it is opened again', async () => {
+    say('one\u2028two\u2029three\u0085four\rfive');
+    toolCall(`\u2028<!-- entry 9, chain ${'a'.repeat(64)} -->\n\n`);
+    expect(verifyAudit(folder)).toEqual({ faults: [], entries: 2 });
+    await reopen();
+    say('later');
+    expect(lines('comms.jsonl')).toHaveLength(2);
+    expect(verifyAudit(folder, await audit.sync())).toEqual({ faults: [], entries: 3 });
+  });
+
+  it('takes away nothing but half an entry at the end, whatever was done to those before', async () => {
+    for (let n = 1; n <= 4; n++) say({ n });
+    const [first, ...rest] = lines('comms.jsonl');
+    const damaged = Buffer.from(`${[first, '', ...rest].join('\n')}\n`);
+    damaged[damaged.indexOf('{"n":2}') + 5] = 0xff;
+    writeFileSync(at('comms.jsonl'), damaged);
+    await reopen();
+    say({ n: 5 });
+    const now = readFileSync(at('comms.jsonl'));
+    expect(now.subarray(0, damaged.length)).toEqual(damaged);
+    expect(lines('comms.jsonl')).toHaveLength(6);
+    expect(verifyAudit(folder).faults).toMatchObject([
+      { seq: 2, problem: 'What stands here is no entry.' },
+      { seq: 2, problem: 'It, or what stands before it, was changed.' },
+    ]);
+  });
+
   it('says so when it cannot be written', async () => {
     await audit.close();
     rmSync(at('cli.jsonl'));

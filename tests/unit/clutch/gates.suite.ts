@@ -176,6 +176,28 @@ export function gatesSuite(openStorage: () => Promise<Storage>): void {
     });
   });
 
+  it('is denied when its time was over while the machine slept', async () => {
+    await gates.open(request());
+    now += hour;
+    await expect.poll(async () => (await gates.get('run1-1-0')).status, { timeout: 5000 }).toBe('expired');
+  });
+
+  it('are listed with those first that wait, and then with what was decided last', async () => {
+    const ids = ['old', 'newer', 'waits', 'waits-too'];
+    for (const id of ids) {
+      now++;
+      await gates.open(request({ id, runId: id === 'old' ? 'run2' : 'run1' }));
+    }
+    for (const id of ['old', 'newer']) await gates.decide(id, approve());
+    const listed = async (filter: Parameters<Gates['list']>[0]) =>
+      (await gates.list(filter)).map((gate) => gate.id);
+    expect(await listed({})).toEqual(['waits', 'waits-too', 'newer', 'old']);
+    expect(await listed({ limit: 3 })).toEqual(['waits', 'waits-too', 'newer']);
+    expect(await listed({ runId: 'run1' })).toEqual(['waits', 'waits-too', 'newer']);
+    expect(await listed({ status: 'approved' })).toEqual(['newer', 'old']);
+    expect(await listed({ status: 'pending', limit: 1 })).toEqual(['waits']);
+  });
+
   describe('who waits', () => {
     it('hears of a decision in another process', async () => {
       await gates.open(request());

@@ -1,10 +1,14 @@
 /** Runs, with a real client library, a guard, files and scripts; only the model says what the test has written. */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { verifyAudit } from '../../../ts/clutch/audit/verify.js';
 import { TestClutch } from './open-test-clutch.js';
 import { runScript, turns } from './scripted-model.js';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const write = (path: string, content: string) => ({ name: 'write_file', args: { path, content } });
 
@@ -210,6 +214,49 @@ describe('a run', () => {
     });
   });
 
+  it('leaves a file alone that nobody touches, and shows anew what has changed', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const test = await TestClutch.open(turns({ calls: [write('a.txt', 'new\n')] }));
+    test.write('a.txt', 'old\n');
+    await test.start('Go');
+    const { id } = await test.gate();
+    const read = vi.spyOn(test.options.files, 'read');
+    for (let looks = 0; looks < 20; looks++) await vi.advanceTimersByTimeAsync(2000);
+    expect(read.mock.calls.length).toBeLessThan(3);
+    test.write('a.txt', 'other\n');
+    await expect
+      .poll(async () => {
+        await vi.advanceTimersByTimeAsync(2000);
+        return (await test.clutch.gates.get(id)).preview.diff;
+      })
+      .toContain('-other');
+  });
+
+  it.each([
+    ['replaces', 'all', write('a.txt', 'new\n'), 'new\n'],
+    ['replaces', 'step', write('a.txt', 'new\n'), 'new\n'],
+    ['deletes', 'all', { name: 'delete_file', args: { path: 'a.txt' } }, undefined],
+  ] as const)(
+    '%s (%s) the file that was shown last, though it was another when it was proposed',
+    async (_, gate, call, then) => {
+      vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+      const test = await TestClutch.open(turns({ calls: [call] }));
+      test.write('a.txt', 'old\n');
+      const { id } = await test.start('Go', { gate });
+      await test.gate();
+      test.write('a.txt', 'other\n');
+      await expect
+        .poll(async () => {
+          await vi.advanceTimersByTimeAsync(2000);
+          return (await test.gate()).preview.diff;
+        })
+        .toContain('-other');
+      expect((await test.approve()).status).toBe('approved');
+      await test.clutch.ended(id);
+      expect(existsSync(test.path('a.txt')) ? test.read('a.txt') : undefined).toBe(then);
+    },
+  );
+
   it('waits for nobody else: others go on while it is at a gate', async () => {
     const test = await TestClutch.open((asked) => {
       const isHeld = asked.some(({ content }) => content === 'Held');
@@ -254,6 +301,18 @@ describe('a step', () => {
     expect(test.read('a.txt')).toBe('one');
     expect(test.read('b.txt')).toBe('three\n');
     expect(test.lastResults).toHaveLength(3);
+  });
+
+  it('takes no edit that leaves a field out, which would stay as it was', async () => {
+    const test = await TestClutch.open(turns({ calls: [runScript('echo two > b.txt')] }));
+    await test.start('Go', { gate: 'step' });
+    const [call] = (await test.gate()).payload.calls as { payload: Record<string, unknown> }[];
+    const { timeout_s: _, ...payload } = call?.payload ?? {};
+    await expect(test.approve({ calls: [{ ...call, payload }] })).rejects.toMatchObject({
+      code: 'INVALID_REQUEST',
+      fields: { field: 'edits.calls[0].payload.timeout_s' },
+    });
+    expect((await test.gate()).status).toBe('pending');
   });
 
   it('that is rejected changes nothing', async () => {

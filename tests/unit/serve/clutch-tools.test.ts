@@ -130,6 +130,22 @@ describe('the person behind a client that waits', () => {
     await waiting;
   });
 
+  it('is given the answers that there are to choose from', async () => {
+    const { call, clutch, run } = await open(true, ({ requestedSchema }) => {
+      expect(requestedSchema.properties).toMatchObject({ answer: { enum: ['red', 'blue'] } });
+      return { action: 'accept', content: { answer: 'blue' } };
+    });
+    const gate = await clutch.open(run, {
+      kind: 'ask',
+      tool: 'ask_person',
+      payload: { question: 'Which colour?', choices: ['red', 'blue', 'red'], answer: null },
+    });
+    const waiting = call('run_status', { run_id: run.id, wait_seconds: 60 });
+    await expect.poll(() => settledAs(clutch, gate)).toMatchObject({ payload: { answer: 'blue' } });
+    await clutch.end(run, 'over');
+    await waiting;
+  });
+
   it('is not held to a question that somebody else has answered', async () => {
     let asked = 0;
     const { call, clutch, run } = await open(true, () => {

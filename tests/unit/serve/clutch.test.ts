@@ -315,6 +315,27 @@ describe('what is remembered', () => {
   });
 });
 
+describe('a new run, or a question', () => {
+  it.each(['spawn', 'ask'] as const)(
+    'cannot be remembered, for it is asked anew each time: %s',
+    async (kind) => {
+      const { post, clutch } = await open();
+      const { run } = await pending(clutch);
+      const gate = await clutch.open(run, {
+        id: kind,
+        kind,
+        tool: kind === 'ask' ? 'run_script' : 'spawn_run',
+      });
+      const body = { decision: 'approve', revision: 1, remember: true };
+      const response = await post(`/v1/approvals/${gate.id}/resolve`, body, approver);
+      expect(response.status).toBe(400);
+      expect(await errorOf(response)).toMatchObject({ code: 'INVALID_REQUEST', field: 'remember' });
+      expect(await clutch.gates.get(gate.id)).toMatchObject({ status: 'pending' });
+      expect(await clutch.gates.rules()).toEqual([]);
+    },
+  );
+});
+
 describe('whoever is no person', () => {
   it.each([
     ['nothing', {}],

@@ -92,6 +92,21 @@ describe('a step', () => {
     expect(callsOf({ calls: [{ tool: 1 }] })).toBeUndefined();
   });
 
+  it('is nothing that only looks like one: all of that is shown', () => {
+    const call = { position: 0, tool: 'ls', payload: {} };
+    const payloads = [
+      { calls: [{ ...call, command: 'rm -rf /' }] },
+      { calls: [call], force: true },
+      { calls: [{ ...call, position: { command: 'rm -rf /' } }] },
+    ];
+    for (const payload of payloads) {
+      const fields = editableOf(payload).map(({ label, shown }) => [label, shown]);
+      expect(fields).toEqual(
+        Object.entries(payload).map(([name, value]) => [name, JSON.stringify(value, null, 2)]),
+      );
+    }
+  });
+
   it('is edited call by call, and in nothing else', () => {
     const { edits } = readDraft(step, { [keyOf(['calls', 1, 'payload', 'script'])]: 'pwd' });
     expect(edits).toEqual({ calls: [step.calls[0], { ...step.calls[1], payload: { script: 'pwd' } }] });

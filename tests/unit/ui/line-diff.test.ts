@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { unifiedDiff } from '../../../ts/clutch/unified-diff.js';
-import { hiddenCharacters } from '../../../ts/ui/approvals/hidden-characters.js';
+import { hiddenCharacters } from '../../../ts/hidden-characters.js';
 import { type DiffLine, payloadDiff, textDiff, unifiedLines } from '../../../ts/ui/approvals/line-diff.js';
 
 const drawn = (lines: readonly DiffLine[]) => lines.map(({ sign, text }) => `${sign}${text}`);
@@ -96,9 +96,16 @@ describe('characters that are not seen', () => {
   it('are named', () => {
     expect(hiddenCharacters('rm\u200b -rf \u202e/')).toEqual(['U+200B', 'U+202E']);
     expect(hiddenCharacters('one\rtwo')).toEqual(['U+000D']);
+    expect(hiddenCharacters('// a note\u2028run() \u034f\ufe01\u{e0041}')).toEqual([
+      'U+2028',
+      'U+034F',
+      'U+FE01',
+      'U+E0041',
+    ]);
   });
 
   it('are not lines, tabs and letters of any language', () => {
     expect(hiddenCharacters('one\r\n\ttwo\näöü 漢字 العربية')).toEqual([]);
+    expect(hiddenCharacters('done \u2714\ufe0f')).toEqual([]);
   });
 });

@@ -32,6 +32,9 @@ export function changes(payload: Payload, text: string): Payload {
   }
   if (typeof edited !== 'object' || edited === null || Array.isArray(edited))
     throw wrong('What was written is no object; nothing is decided.');
+  const gone = Object.keys(payload).find((name) => !Object.hasOwn(edited as object, name));
+  if (gone !== undefined)
+    throw wrong(`${JSON.stringify(gone)} cannot be taken out, only changed; nothing is decided.`);
   const isOther = ([name, value]: [string, unknown]) =>
     JSON.stringify(value) !== JSON.stringify(payload[name]);
   return Object.fromEntries(Object.entries(edited).filter(isOther));

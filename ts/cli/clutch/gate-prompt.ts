@@ -1,5 +1,6 @@
 /** Asks in the terminal what waits for a person, one gate after the other. */
 import { createInterface } from 'node:readline/promises';
+import { setTimeout } from 'node:timers/promises';
 import type { ApprovalWire } from '../../clutch/wire.js';
 import { toStompError } from '../../errors.js';
 import { given } from '../../tools/parameters.js';
@@ -10,6 +11,9 @@ import { approvalView, printable } from './views.js';
 
 /** The end of the input instead of an answer: Ctrl-D. */
 class NoAnswer extends Error {}
+
+/** What is typed earlier was meant for what stood there before: nobody answers what has only just appeared. */
+const freshMs = 400;
 
 export class GatePrompt {
   readonly #client: ClutchClient;
@@ -25,7 +29,7 @@ export class GatePrompt {
   /** It was opened, or shows something else. */
   show(approval: ApprovalWire): void {
     if (!process.stdin.isTTY) {
-      this.#print(approval);
+      print(this.#terminal, `\n${approvalView(approval)}`);
       this.#leave(approval);
       return;
     }
@@ -63,8 +67,10 @@ export class GatePrompt {
 
   /** Whether it need not be asked again as it is. */
   async #isDone(approval: ApprovalWire, signal: AbortSignal): Promise<boolean> {
-    this.#print(approval);
+    // Where the question is: what the run puts out may go elsewhere.
+    say(this.#terminal, `\n${approvalView(approval)}`);
     try {
+      await nothingTyped(freshMs, signal);
       const decision = await this.#decision(approval, signal);
       // From here on it is this one who decides: its event is no news.
       this.#asked = undefined;
@@ -107,12 +113,22 @@ export class GatePrompt {
     return undefined;
   }
 
-  #print(approval: ApprovalWire): void {
-    print(this.#terminal, `\n${approvalView(approval)}`);
-  }
-
   #leave({ id }: ApprovalWire): void {
     say(this.#terminal, `It waits: stomp-serve approve ${id}, or stomp-serve reject ${id}.`);
+  }
+}
+
+/** Throws away what was typed before and what is typed meanwhile, but for Ctrl-C. */
+async function nothingTyped(ms: number, signal: AbortSignal): Promise<void> {
+  const { stdin } = process;
+  const take = (keys: Buffer): void => {
+    if (keys.includes('\u0003')) process.emit('SIGINT');
+  };
+  stdin.setRawMode(true).on('data', take).resume();
+  try {
+    await setTimeout(ms, undefined, { signal });
+  } finally {
+    stdin.off('data', take).pause().setRawMode(false);
   }
 }
 

@@ -17,6 +17,8 @@ import { approvalView, printable } from './views.js';
 const done = 0;
 const failed = 1;
 const misused = 2;
+/** As many as a server gives at once. */
+const mostListed = 1000;
 
 type Args = Readonly<Record<string, unknown>>;
 
@@ -61,12 +63,12 @@ async function perform(reading: Reading, terminal: Terminal): Promise<number> {
 }
 
 async function list(client: ClutchClient, args: Args, json: boolean, terminal: Terminal): Promise<number> {
-  const found = await client.json<{ data: ApprovalWire[] }>(
-    'GET',
-    `/v1/approvals${args['all'] ? '' : '?status=pending'}`,
-  );
+  const query = `limit=${mostListed}${args['all'] ? '' : '&status=pending'}`;
+  const found = await client.json<{ data: ApprovalWire[] }>('GET', `/v1/approvals?${query}`);
   if (json) print(terminal, JSON.stringify(found, undefined, 2));
   else print(terminal, found.data.map(approvalView).join('\n\n') || 'Nothing waits.');
+  if (found.data.length === mostListed)
+    say(terminal, `There may be more: these are the first ${mostListed}.`);
   return done;
 }
 

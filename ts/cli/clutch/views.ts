@@ -1,5 +1,6 @@
 /** Approvals as a person reads them in a terminal. What a model wrote may hold anything, also what moves the cursor. */
 import type { ApprovalWire } from '../../clutch/wire.js';
+import { hiddenCharacters } from '../../hidden-characters.js';
 import { formatTime, plural } from '../units.js';
 import type { EndCheck, FolderReport } from './audit.js';
 
@@ -9,7 +10,7 @@ export function approvalView(approval: ApprovalWire): string {
   const fields = Object.entries(payload).map(([name, value]) => fieldView(name, value));
   return [
     `${id}  ${status}, revision ${revision}`,
-    `  ${requester === run ? run : `${requester} of the run ${run}`} asks (${tool ?? kind}): ${printable(preview.title)}`,
+    `  ${requester === run ? run : `${requester} of the run ${run}`} asks (${tool ?? kind}): ${oneLine(preview.title)}`,
     ...fields,
     ...(preview.diff === undefined ? [] : ['  What would change:', indented(preview.diff)]),
     `  ${fateOf(approval)}`,
@@ -33,9 +34,18 @@ function fateOf({ status, deadline_at: deadline, decided_by: by, reason }: Appro
   return printable(`By ${by ?? 'nobody'}${reason === undefined ? '' : `: ${reason}`}`);
 }
 
+/** The names of fields may be the model's own, too. */
 function fieldView(name: string, value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value, undefined, 2);
-  return text.includes('\n') ? `  ${name}:\n${indented(text)}` : `  ${name}: ${printable(text)}`;
+  const label = `  ${/^[\w.-]+$/.test(name) ? name : printable(JSON.stringify(name))}:`;
+  const shown = text.includes('\n') ? `${label}\n${indented(text)}` : `${label} ${printable(text)}`;
+  const hidden = hiddenCharacters(name + text).join(', ');
+  if (hidden === '') return shown;
+  return `${shown}\n    It holds characters that cannot be seen, or that change the order of others: ${hidden}.`;
+}
+
+function oneLine(text: string): string {
+  return printable(text).replace(/\s+/g, ' ');
 }
 
 function indented(text: string): string {

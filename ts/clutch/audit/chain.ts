@@ -24,8 +24,16 @@ export interface SealedEntry extends ChainHead {
 export interface EntryFormat {
   /** The entry with its seal, down to its last newline. */
   seal(body: string, head: ChainHead): string;
-  /** All entries that are whole, in order, and how many characters they take; what follows was cut off. */
-  read(text: string): { entries: SealedEntry[]; length: number };
+  /** All entries that are whole, in order. */
+  read(text: string): ReadEntries;
+}
+
+export interface ReadEntries {
+  readonly entries: SealedEntry[];
+  /** Numbers of the entries after which something stands that is none. */
+  readonly strays: readonly number[];
+  /** In characters, of all but what was cut off at the end. */
+  readonly length: number;
 }
 
 /** Seals an entry after `head`. The body says its own number, so that it cannot be counted as another. */
@@ -34,21 +42,23 @@ export function nextHead(head: ChainHead, body: string): ChainHead {
   return { seq, hash: chainedHash(head.hash, `${seq} ${body}`) };
 }
 
-const jsonSeal = /^(\{.*),"seq":(\d{1,15}),"chain":"([0-9a-f]{64})"\}$/;
+// JSON has U+2028 and its like as they are: a line ends with a newline and nothing else.
+const jsonSeal = /^(\{.*),"seq":(\d{1,15}),"chain":"([0-9a-f]{64})"\}$/s;
 
 /** One JSON object a line; the seal is its last two fields. The body has at least one field. */
 export const jsonLines: EntryFormat = {
   seal: (body, { seq, hash }) => `${body.slice(0, -1)},"seq":${seq},"chain":"${hash}"}\n`,
   read: (text) => {
     const entries: SealedEntry[] = [];
+    const strays: number[] = [];
     let at = 0;
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', at)) {
       const [, start, seq, hash] = jsonSeal.exec(text.slice(at, end)) ?? [];
-      if (start === undefined || hash === undefined) break;
-      entries.push({ body: `${start}}`, seq: Number(seq), hash });
+      if (start === undefined || hash === undefined) strays.push(entries.at(-1)?.seq ?? 0);
+      else entries.push({ body: `${start}}`, seq: Number(seq), hash });
       at = end + 1;
     }
-    return { entries, length: at };
+    return { entries, strays, length: at };
   },
 };
 
@@ -64,6 +74,6 @@ export const markdownEntries: EntryFormat = {
       entries.push({ body: text.slice(at, found.index - 1), seq: Number(found[1]), hash: found[2] ?? '' });
       at = found.index + found[0].length;
     }
-    return { entries, length: at };
+    return { entries, strays: [], length: at };
   },
 };

@@ -51,8 +51,8 @@ export class ChainedFile {
     return writing(options.path, () => {
       const fd = openToAppend(options.path);
       const bytes = readFileSync(fd);
-      const { entries, length } = options.format.read(bytes.toString('utf8'));
-      const end = Buffer.byteLength(bytes.toString('utf8').slice(0, length));
+      // A character for each byte, also where bytes are damaged: only what a crash has cut off at the end may go.
+      const { entries, length: end } = options.format.read(bytes.toString('latin1'));
       const file = new ChainedFile(options, fd, end, entries.at(-1) ?? headOfOlder(options));
       if (end < bytes.length) {
         ftruncateSync(fd, end);

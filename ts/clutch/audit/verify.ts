@@ -79,9 +79,12 @@ function readChain(path: string, format: EntryFormat): { entries: PlacedEntry[];
     const file = basename(one);
     const read = format.read(text);
     entries.push(...read.entries.map((entry) => ({ ...entry, file })));
+    faults.push(
+      ...read.strays.map((seq) => ({ file, seq: seq + 1, problem: 'What stands here is no entry.' })),
+    );
     if (read.length < text.length) {
       const seq = (entries.at(-1)?.seq ?? 0) + 1;
-      faults.push({ file, seq, problem: 'What follows is no entry, or only a part of one.' });
+      faults.push({ file, seq, problem: 'What follows is only a part of an entry.' });
     }
   }
   return { entries, faults };

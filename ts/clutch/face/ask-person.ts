@@ -1,6 +1,6 @@
 /** Asks the person behind a client for decisions on the run that the client waits for. */
 import { StompError } from '../../errors.js';
-import type { Answer, Person } from '../../tools/tool.js';
+import type { Answer, Person, Question } from '../../tools/tool.js';
 import type { Clutch } from '../clutch.js';
 import type { Gate } from '../gates/gate.js';
 import type { ApprovalWire } from '../wire.js';
@@ -53,7 +53,7 @@ export class PersonAtClient {
     signal.addEventListener('abort', end, { once: true });
     const elsewhere = this.#clutch.gates.settled(gate.id, over.signal).then(end, end);
     try {
-      return await this.#person.ask({ message: questionOf(gate), field: fieldOf(gate) }, over.signal);
+      return await this.#person.ask({ message: questionOf(gate), ...wordsAskedFor(gate) }, over.signal);
     } catch (error) {
       if (over.signal.aborted) return { action: 'cancel' };
       throw error;
@@ -77,6 +77,7 @@ function questionOf({ preview, payload, requester }: Gate): string {
   return [...parts, ...(preview.diff === undefined ? [] : [preview.diff])].join('\n\n');
 }
 
-function fieldOf({ kind, payload }: Gate): string | undefined {
-  return kind === 'ask' ? String(payload['question']) : undefined;
+function wordsAskedFor({ kind, payload }: Gate): Pick<Question, 'field' | 'choices'> {
+  if (kind !== 'ask') return {};
+  return { field: String(payload['question']), choices: payload['choices'] as readonly string[] };
 }

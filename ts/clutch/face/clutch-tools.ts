@@ -132,7 +132,8 @@ function approvalsTool({ clutch }: ClutchToolsOptions): Tool {
   return openTool({
     name: 'approvals_list',
     title: 'List approvals',
-    description: 'What waits for a person, those that wait the longest first; and what was decided.',
+    description:
+      'What waits for a person, those that wait the longest first; then what was decided, the newest first.',
     inputSchema: approvalFilterSchema,
     hints: looks,
     run: async (args) => ({ approvals: (await clutch.gates.list(approvalFilterOf(args))).map(approvalWire) }),

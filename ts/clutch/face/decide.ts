@@ -29,6 +29,8 @@ export async function decide(clutch: Clutch, gate: Gate, args: DecisionArguments
   return decided;
 }
 
+const asksAnyway: readonly Gate['kind'][] = ['spawn', 'ask'];
+
 async function ruleOf(
   clutch: Clutch,
   gate: Gate,
@@ -37,6 +39,9 @@ async function ruleOf(
   if (remember === undefined || remember === false) return undefined;
   const { tool = gate.tool, folder = '.' } = remember === true ? {} : remember;
   if (tool === undefined) refuse('remember', remember, 'left out, or name a tool: this approval is of none');
+  // A rule that nobody heeds would only look as if there were one.
+  if (asksAnyway.includes(gate.kind))
+    refuse('remember', remember, 'left out: such approvals are asked for each time');
   const { request } = await clutch.run(gate.runId);
   return { tool, folder: await canonicalPath(resolve(request.baseDir, folder)) };
 }

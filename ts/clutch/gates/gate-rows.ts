@@ -43,12 +43,27 @@ export interface GateFilter {
   readonly limit: number;
 }
 
-/** Those that wait the longest first. */
+/** Those that wait, the longest first; then those that do not any more, the newest first. */
 export function* listGates({ status, runId, limit }: GateFilter): Work<Gate[]> {
   if (runId !== undefined && !isStorable(runId)) return [];
-  const where = whereEqual({ status, run_id: runId });
-  const sql = `SELECT * FROM clutch_gates ${where.sql} ORDER BY created_at, id LIMIT ?`;
-  const found = yield* rows(sql, ...where.params, limit);
+  const waiting =
+    status === undefined || status === 'pending'
+      ? yield* gatesWhere({ status: 'pending', run_id: runId }, 'ORDER BY created_at, id LIMIT ?', limit)
+      : [];
+  const room = limit - waiting.length;
+  if (status === 'pending' || room === 0) return waiting;
+  const order = "AND status <> 'pending' ORDER BY created_at DESC, id LIMIT ?";
+  return [...waiting, ...(yield* gatesWhere({ status, run_id: runId }, order, room))];
+}
+
+/** @param then goes on after a condition */
+function* gatesWhere(columns: Parameters<typeof whereEqual>[0], then: string, limit: number): Work<Gate[]> {
+  const where = whereEqual(columns);
+  const found = yield* rows(
+    `SELECT * FROM clutch_gates ${where.sql || 'WHERE true'} ${then}`,
+    ...where.params,
+    limit,
+  );
   return found.map(gateOf);
 }
 

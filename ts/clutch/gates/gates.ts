@@ -70,7 +70,8 @@ export interface Decision {
 
 /** Told to everybody who waits for a decision. */
 const decisionChannel = 'clutch_decisions';
-const longestTimerMs = 2 ** 31 - 1;
+/** Timers stand still while a machine sleeps, and clocks do not. */
+const longestTimerMs = 2000;
 /** How long to wait before the database is asked again where it was out of reach. */
 const retryMs = 1000;
 
@@ -108,7 +109,7 @@ export class Gates {
     return gate ?? notFound(id);
   }
 
-  /** Those that wait the longest first. */
+  /** Those that wait, the longest first; then those that do not any more, the newest first. */
   list(filter: Partial<GateFilter> = {}): Promise<Gate[]> {
     const { status, runId, limit = 100 } = filter;
     return this.#options.storage.read(() => listGates({ status, runId, limit }));
@@ -303,7 +304,10 @@ export class Gates {
           return this.#watchDeadlines(retryMs);
         },
       );
-    this.#timer = setTimeout(due, Math.min(Math.max(next, afterMs), longestTimerMs)).unref();
+    const waitMs = Math.max(next, afterMs);
+    const isLong = waitMs > longestTimerMs;
+    const call = isLong ? () => this.#watchDeadlines() : due;
+    this.#timer = setTimeout(() => void call(), isLong ? longestTimerMs : waitMs).unref();
   }
 }
 

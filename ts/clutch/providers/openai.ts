@@ -1,4 +1,5 @@
 /** OpenAI's chat completions, and all who speak them: DeepSeek, local servers, our own. */
+import { randomUUID } from 'node:crypto';
 import type OpenAI from 'openai';
 import type {
   ChatCompletionAssistantMessageParam,
@@ -146,7 +147,7 @@ function assistantOf(
   const calls = message.calls.map(({ id, name, arguments: text }) => ({
     id,
     type: 'function' as const,
-    function: { name, arguments: text },
+    function: { name: takenName(name), arguments: text },
   }));
   return {
     role: 'assistant',
@@ -154,6 +155,11 @@ function assistantOf(
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
     ...kept,
   };
+}
+
+/** A model may call for what no tool is called; sent back as it is, it would be refused, and the run with it. */
+function takenName(name: string): string {
+  return name.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 64) || 'unnamed';
 }
 
 /** What servers send beside what OpenAI's own do. */
@@ -164,10 +170,19 @@ interface ForeignUsage {
   readonly prompt_cache_hit_tokens?: number;
 }
 
+/** A call of which more may come. */
+interface Call {
+  id: string;
+  name: string;
+  arguments: string;
+}
+
 /** An answer put together from its chunks. */
 class AnswerParts {
   readonly #sink: AnswerSink;
-  readonly #calls: { id: string; name: string; arguments: string }[] = [];
+  readonly #calls: Call[] = [];
+  /** By the index that the server gives them. */
+  readonly #places = new Map<number, Call>();
   #text = '';
   #reasoning = '';
   #finish: string | undefined;
@@ -196,7 +211,7 @@ class AnswerParts {
     return {
       text: this.#text,
       reasoning: this.#reasoning,
-      calls: this.#calls.filter((call) => call !== undefined),
+      calls: this.#calls.map((call) => ({ ...call, id: call.id || `call_${randomUUID()}` })),
       finish: finishOf(this.#finish, this.#calls.length > 0),
       usage: this.#used(request),
       ...(this.#reasoning === '' ? {} : { kept: { reasoning_content: this.#reasoning } satisfies Kept }),
@@ -214,12 +229,30 @@ class AnswerParts {
   }
 
   #call(delta: ChatCompletionChunk.Choice.Delta.ToolCall): void {
-    this.#calls[delta.index] ??= { id: '', name: '', arguments: '' };
-    const call = this.#calls[delta.index];
-    if (!call) return;
+    const call = this.#continued(delta) ?? this.#begun();
     call.id ||= delta.id ?? '';
     call.name ||= delta.function?.name ?? '';
     call.arguments += delta.function?.arguments ?? '';
+    if (Number.isInteger(delta.index)) this.#places.set(delta.index, call);
+  }
+
+  /** The call that this is more of. Some servers give no index, or the same to all calls. */
+  #continued({
+    index,
+    id,
+    function: { name } = {},
+  }: ChatCompletionChunk.Choice.Delta.ToolCall): Call | undefined {
+    const isPlaced = Number.isInteger(index);
+    const call = isPlaced ? this.#places.get(index) : this.#calls.at(-1);
+    if (!call || !name) return call;
+    const isOther = id ? call.id !== '' && call.id !== id : !isPlaced;
+    return isOther ? undefined : call;
+  }
+
+  #begun(): Call {
+    const call: Call = { id: '', name: '', arguments: '' };
+    this.#calls.push(call);
+    return call;
   }
 
   /** Not everybody tells it. */

@@ -1,4 +1,5 @@
 /** A run at a gate: opened once, kept true to what would happen, and waited for. */
+import { lstat } from 'node:fs/promises';
 import { StompError } from '../../errors.js';
 import { digestOf, type Gate, isGranted } from '../gates/gate.js';
 import type { GateRequest } from '../gates/gates.js';
@@ -8,10 +9,20 @@ import { persist } from './run-record.js';
 
 /** How often it is looked whether what is shown is still what would happen. */
 const lookAgainMs = 2000;
+/** Of so many looks one reads files that look untouched: somebody else may have held them, or their times do not tell. */
+const readAnyway = 30;
 
 export interface GateQuestion extends Pick<GateRequest, 'id' | 'kind' | 'tool' | 'ticketId' | 'payload'> {
   /** @throws StompError when it would fail for certain: then nobody needs to be asked */
   preview(payload: Payload): Promise<Preview>;
+  /** Files whose changes may change what is shown. @default none */
+  readonly watched?: readonly string[];
+  /**
+   * The payload as it would be proposed now: for the file as it is.
+   * @default as it was
+   * @throws StompError when it would be refused
+   */
+  renew?(): Promise<Payload>;
 }
 
 /**
@@ -37,7 +48,7 @@ async function openGate(context: RunContext, question: GateQuestion): Promise<Ga
   const { systems, record, audit, stop } = context;
   const known = await findGate(context, question.id);
   if (known) return known;
-  const { preview, ...shown } = question;
+  const { preview, watched: _watched, renew: _renew, ...shown } = question;
   const { run } = record;
   const request: GateRequest = {
     ticketId: run.ticketId,
@@ -62,19 +73,47 @@ async function findGate({ systems, stop }: RunContext, id: string): Promise<Gate
   }
 }
 
-/** A file may change while nobody decides. What cannot be shown any more stays as it was: it will fail when it runs. */
-function watchPreview({ systems }: RunContext, { id, preview }: GateQuestion): NodeJS.Timeout {
+/**
+ * A file may change while nobody decides. What cannot be shown any more stays as it was: it will fail when it runs. A file
+ * that nobody has touched is hardly ever read again: reading takes a lease, and a gate may wait for days.
+ */
+function watchPreview({ systems }: RunContext, question: GateQuestion): NodeJS.Timeout {
+  const { id, watched = [] } = question;
+  let seen: string | undefined;
+  let skipped = 0;
+  let isLooking = false;
   const look = async (): Promise<void> => {
+    const stamp = await stampOf(watched);
+    if (stamp === seen && ++skipped < readAnyway) return;
+    skipped = 0;
     const gate = await systems.gates.get(id);
     if (gate.status !== 'pending') return;
-    const { kind, payload } = gate;
-    const shown = { payload, preview: await preview(payload) };
-    if (digestOf({ kind, ...shown }) !== gate.digest) await systems.gates.show(id, shown);
+    const payload = (await question.renew?.()) ?? gate.payload;
+    const shown = { payload, preview: await question.preview(payload) };
+    if (digestOf({ kind: gate.kind, ...shown }) !== gate.digest) await systems.gates.show(id, shown);
+    seen = stamp;
   };
-  const expected = (error: unknown): void => {
-    if (!(error instanceof StompError)) systems.onWarning(error);
+  const once = async (): Promise<void> => {
+    if (isLooking) return;
+    isLooking = true;
+    try {
+      await look();
+    } catch (error) {
+      if (!(error instanceof StompError)) systems.onWarning(error);
+    } finally {
+      isLooking = false;
+    }
   };
-  return setInterval(() => void look().catch(expected), lookAgainMs).unref();
+  return setInterval(() => void once(), lookAgainMs).unref();
+}
+
+/** Tells one state of files from another, as far as their times, sizes and inodes do. */
+async function stampOf(paths: readonly string[]): Promise<string> {
+  const stamps = paths.map(async (path) => {
+    const stats = await lstat(path, { bigint: true }).catch(() => undefined);
+    return stats ? [stats.mtimeNs, stats.ctimeNs, stats.size, stats.ino].join(' ') : 'none';
+  });
+  return (await Promise.all(stamps)).join();
 }
 
 function noted(gate: Gate): object {

@@ -13,7 +13,7 @@ import { carryOut } from './carry-out.js';
 import type { Effect } from './effect-rows.js';
 import { decided, denial, speaker } from './gate-wait.js';
 import type { RunContext } from './run-context.js';
-import { stepDecision } from './step-gate.js';
+import { type HeldCall, stepDecision } from './step-gate.js';
 import { afterCrash } from './unknown-outcome.js';
 
 export interface RoundResult {
@@ -153,6 +153,10 @@ class Round {
     return { tool, payload: await tool.prepare(readJson(call.arguments), this.#context.scope) };
   }
 
+  async #renewed(position: number): Promise<Payload> {
+    return (await this.#prepared(this.#call(position))).payload;
+  }
+
   /** What was refused stands in the audit, and the model is told why. */
   #refusal(error: unknown, call: ToolCall): string {
     if (!(error instanceof StompError)) throw error;
@@ -194,6 +198,8 @@ class Round {
         tool: tool.name,
         payload,
         preview,
+        watched: tool.touches?.(payload) ?? [],
+        renew: () => this.#renewed(position),
       });
       const denied = denial(gate);
       return denied === undefined ? { payload: gate.payload, proposed: gate.proposed } : { denied };
@@ -217,7 +223,7 @@ class Round {
 
   /** All that the round would change waits at one gate; what only looks does not wait. */
   async #holdTogether(): Promise<void> {
-    const held: ProposedCall[] = [];
+    const held: HeldCall[] = [];
     for (const [position, call] of this.#calls.entries()) {
       const effect = await this.#effect(position, false);
       const isHeld = effect.state === 'proposed' && effect.gateId !== undefined;
@@ -225,7 +231,7 @@ class Round {
       const tool = this.#toolOf(effect);
       if (typeof tool === 'string') continue;
       if (gateKindOf(tool) === 'confirm' && !(await this.#isAllowed(effect, tool)))
-        held.push({ call, effect });
+        held.push({ call, effect, renew: () => this.#renewed(position) });
     }
     if (held.length > 0) this.#step = await stepDecision(this.#context, held, this.#n);
   }

@@ -16,6 +16,12 @@ interface StepCall {
   readonly payload: Payload;
 }
 
+/** A call that waits with others. */
+export interface HeldCall extends ProposedCall {
+  /** Its payload as it would be proposed now. @throws StompError when it would be refused */
+  renew(): Promise<Payload>;
+}
+
 /** Where and with what the tools of the calls work. */
 interface StepTools {
   readonly tools: Pick<Toolset, 'get'>;
@@ -28,18 +34,21 @@ interface StepTools {
  */
 export async function stepDecision(
   context: RunContext,
-  held: readonly ProposedCall[],
+  held: readonly HeldCall[],
   n: number,
 ): Promise<ReadonlyMap<number, Ruling>> {
   const { systems, record, scope } = context;
   const calls = held.map(
     ({ effect: { position, tool, payload } }): StepCall => ({ position, tool, payload }),
   );
+  const ticket = record.run.ticketId === undefined ? {} : { ticket_id: record.run.ticketId };
   const gate = await decided(context, {
     id: `${record.run.id}.${n}.step`,
     kind: 'step',
-    payload: { ...(record.run.ticketId === undefined ? {} : { ticket_id: record.run.ticketId }), calls },
+    payload: { ...ticket, calls },
     preview: (payload) => previewOf(callsOf(payload), { tools: systems.tools, scope }),
+    watched: calls.flatMap(({ tool, payload }) => systems.tools.get(tool).touches?.(payload) ?? []),
+    renew: async () => ({ ...ticket, calls: await Promise.all(held.map(renewedCall)) }),
   });
   const denied = denial(gate);
   const proposed = new Map(callsOf(gate.proposed).map((call) => [call.position, call.payload]));
@@ -49,6 +58,16 @@ export async function stepDecision(
       denied === undefined ? { payload, proposed: proposed.get(position) ?? payload } : { denied },
     ]),
   );
+}
+
+/** One that would be refused by now stays as it was: it says so in the preview. */
+async function renewedCall({ effect, renew }: HeldCall): Promise<StepCall> {
+  const { position, tool } = effect;
+  const payload = await renew().catch((error: unknown) => {
+    if (!(error instanceof StompError)) throw error;
+    return effect.payload;
+  });
+  return { position, tool, payload };
 }
 
 /**
@@ -78,6 +97,9 @@ async function revisedCall(call: StepCall, given: unknown, at: number, tools: St
   if (!isSame || typeof payload !== 'object' || payload === null) {
     refuse(`edits.calls[${at}]`, given, `the call of ${call.tool}, in its place`);
   }
+  const gone = Object.keys(call.payload).find((name) => !Object.hasOwn(payload, name));
+  if (gone !== undefined)
+    refuse(`edits.calls[${at}].payload.${gone}`, undefined, 'there, with whatever value');
   const changed = changedFields(call.payload, payload);
   if (Object.keys(changed).length === 0) return call;
   const tool = tools.tools.get(call.tool);

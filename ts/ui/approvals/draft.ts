@@ -71,10 +71,14 @@ function shownOf(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value, null, 2);
 }
 
-/** The calls of a step; undefined when the payload has none. */
+/**
+ * The calls of a step; undefined for any other payload, such as the arguments of a tool that has `calls` of its own: what
+ * their calls hold beside would not be seen.
+ */
 export function callsOf(payload: Payload): StepCall[] | undefined {
-  const { calls } = payload;
-  if (!Array.isArray(calls) || !calls.every(isCall)) return undefined;
+  const { calls, ticket_id: _, ...more } = payload;
+  const isStep = Array.isArray(calls) && calls.length > 0 && Object.keys(more).length === 0;
+  if (!isStep || !calls.every(isCall)) return undefined;
   return calls.map((call, index) => ({
     tool: call.tool,
     path: ['calls', index, 'payload'],
@@ -83,8 +87,9 @@ export function callsOf(payload: Payload): StepCall[] | undefined {
 }
 
 function isCall(value: unknown): value is Pick<StepCall, 'tool' | 'payload'> {
-  const { tool, payload } = (value ?? {}) as Partial<StepCall>;
-  return typeof tool === 'string' && typeof payload === 'object' && payload !== null;
+  const { position, tool, payload, ...more } = (value ?? {}) as Partial<StepCall> & { position?: unknown };
+  const isNamed = ['number', 'undefined'].includes(typeof position) && typeof tool === 'string';
+  return isNamed && typeof payload === 'object' && payload !== null && Object.keys(more).length === 0;
 }
 
 /** All fields that a person may change: of a step, those of its calls. */

@@ -1,7 +1,7 @@
 /** All of what would happen, as fields that may be changed. */
 import { useId } from 'preact/hooks';
+import { hiddenCharacters } from '../../hidden-characters.js';
 import type { Draft, Field, Reading } from './draft.js';
-import { hiddenCharacters } from './hidden-characters.js';
 
 export interface Editing {
   readonly draft: Draft;

@@ -22,6 +22,9 @@ export interface RememberProps {
   readonly onChange: (value: Remembered) => void;
 }
 
+/** Others may reach out of the folder that their calls name. */
+const heldToFolder = new Set(['write_file', 'edit_file', 'move_file', 'delete_file']);
+
 export function Remember({ tool, value, onChange }: RememberProps) {
   const id = useId();
   return (
@@ -45,6 +48,11 @@ export function Remember({ tool, value, onChange }: RememberProps) {
             value={value.folder}
             onInput={(event) => onChange({ ...value, folder: event.currentTarget.value })}
           />
+          {heldToFolder.has(tool) ? null : (
+            <p class="hint">
+              <code>{tool}</code> is not held to this folder: what it does there may reach beyond it.
+            </p>
+          )}
         </div>
       ) : null}
     </div>

@@ -126,6 +126,63 @@ describe('a chat completion', () => {
     ]);
   });
 
+  const piece = (city: string) => ({ name: 'get_weather', arguments: `{"city":"${city}"}` });
+  const [oslo, rome] = [piece('Oslo'), piece('Rome')];
+  it.each<[servers: string, pieces: object[]]>([
+    [
+      'give no index',
+      [
+        { id: 'a', function: oslo },
+        { id: 'b', function: rome },
+      ],
+    ],
+    [
+      'give the same index to all',
+      [
+        { index: 0, id: 'a', function: oslo },
+        { index: 0, id: 'b', function: rome },
+      ],
+    ],
+    [
+      'give no id',
+      [
+        { index: 0, function: oslo },
+        { index: 1, function: rome },
+      ],
+    ],
+    ['give neither', [{ function: oslo }, { function: rome }]],
+    [
+      'make up an id for each piece',
+      [
+        { index: 0, id: 'a', function: { name: 'get_weather', arguments: '{"city":' } },
+        { index: 0, id: 'b', function: { arguments: '"Oslo"}' } },
+        { index: 1, id: 'c', function: rome },
+      ],
+    ],
+  ])('loses and mixes no calls of servers that %s', async (_, pieces) => {
+    const chunks = pieces.map((one) => chunk({ tool_calls: [one] }));
+    const server = await HttpDouble.start(events([...chunks, chunk({}, 'tool_calls'), '[DONE]']));
+    const { calls } = await openAi(server.url).send(request({ tools: [weather] }), deaf);
+    expect(calls.map(({ name, arguments: text }) => ({ name, arguments: text }))).toEqual([oslo, rome]);
+    const ids = new Set(calls.map(({ id }) => id));
+    expect(ids.size).toBe(2);
+    expect(ids).not.toContain('');
+  });
+
+  it.each([
+    ['functions.run it', 'functions_run_it'],
+    ['', 'unnamed'],
+  ])('sends a call of %j back by a name that is taken', async (name, taken) => {
+    const server = await HttpDouble.start(events(said));
+    const messages = [
+      { role: 'user', text: 'Hello' },
+      { role: 'assistant', text: '', calls: [{ id: 'a', name, arguments: '{}' }] },
+      { role: 'tool', results: [{ id: 'a', name, output: 'There is none.', failed: true }] },
+    ] as const;
+    await openAi(server.url).send(request({ messages }), deaf);
+    expect(server.asked[0]?.body.messages[2].tool_calls[0].function.name).toBe(taken);
+  });
+
   it('leaves out the oldest turns that the context has no room for', async () => {
     const server = await HttpDouble.start(events(said));
     const long = 'word '.repeat(500);

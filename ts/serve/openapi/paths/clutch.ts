@@ -90,7 +90,7 @@ function approvalPaths(): PathGroup['paths'] {
   return {
     '/v1/approvals': {
       get: {
-        summary: 'List approvals, those that wait the longest first',
+        summary: 'List approvals: those that wait, the longest first, then the others, the newest first',
         parameters: queryOf(approvalFilterSchema, []),
         answers: { 200: { description: 'The approvals', schema: listOf('Approval') } },
       },
