@@ -323,14 +323,27 @@ bool EngineCore::restore() {
   return false;
 }
 
+/// The room that admission saw. Those behind it in the line may have taken over
+/// cached blocks of it: they only wait, and find them on disk.
+bool EngineCore::reserve_restore(Sequence& seq) {
+  while (!restores_.at(&seq).reserve(*cache_, seq.agent->kv)) {
+    if (agents_->evict_one(seq.agent.get()) != AgentStore::Eviction::kDone) {
+      return false;
+    }
+  }
+  return true;
+}
+
 /// Reads some blocks back. False when there is nothing more to read, or what
 /// comes next cannot be.
 bool EngineCore::restore_blocks(Sequence& seq) {
   Restore& restore = restores_.at(&seq);
   CachedSequence& kv = seq.agent->kv;
   const bool begun = kv.room > 0;
-  if (!begun && !restore.reserve(*cache_, kv)) {
-    return false; // others took the room that admission saw: it is computed
+  if (!begun && !reserve_restore(seq)) {
+    seq.usage.miss_reason =
+        "others took the room to bring the agent's cache back from disk";
+    return false; // it is computed
   }
   const bool more =
       restore.advance(*executor_, *cache_, kv, kRestoreBytesPerTurn);
