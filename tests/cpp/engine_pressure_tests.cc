@@ -197,7 +197,7 @@ TEST("a long save does not need a turn for every block") {
 }
 
 TEST("agents that return together find their caches, though only some fit") {
-  for (int seed = 0; seed < 20; seed++) {
+  for (int seed = 0; seed < 6; seed++) {
     const TempDir dir;
     EngineOptions o;
     o.cache_dir = dir.path();
