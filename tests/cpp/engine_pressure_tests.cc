@@ -195,3 +195,36 @@ TEST("a long save does not need a turn for every block") {
   }
   CHECK(turns < 12); // of 32 blocks
 }
+
+TEST("agents that return together find their caches, though only some fit") {
+  for (int seed = 0; seed < 6; seed++) {
+    const TempDir dir;
+    EngineOptions o;
+    o.cache_dir = dir.path();
+    Bench b(40 + seed % 12, o, "n", 2048);
+    std::map<std::string, std::vector<int32_t>> said;
+    const auto intro = words(10, 99);
+    for (int i = 0; i < 6; i++) {
+      said["a" + std::to_string(i)] = joined(intro, words(180, i));
+    }
+    std::mt19937 random(seed);
+    for (int round = 0; round < 6; round++) {
+      std::map<std::string, int> asked;
+      for (auto& [agent, tokens] : said) {
+        tokens = joined(tokens, words(5, 1000 + round));
+        asked[agent] = b.submit(agent, tokens, 3);
+        for (int turns = random() % 4; turns > 0; turns--) {
+          b.core->work();
+        }
+      }
+      b.run();
+      for (const auto& [agent, id] : asked) {
+        const Usage& usage = b.done.at(id).usage;
+        const int before = static_cast<int>(said[agent].size()) - 5;
+        CHECK(round == 0 || usage.cached_tokens >= before - 1);
+        said[agent] = joined(said[agent], b.tokens[id]);
+        b.save(agent); // so that it can go at once
+      }
+    }
+  }
+}

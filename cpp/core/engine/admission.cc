@@ -312,12 +312,30 @@ void EngineCore::start(SequencePtr taken) {
 bool EngineCore::restore() {
   for (const SequencePtr& seq : active_) {
     if (seq->phase == Phase::kRestoring) {
+      bool waits = false;
       guarded(*seq, [&] {
-        if (!restore_blocks(*seq)) {
+        waits = waits_for_room(*seq);
+        if (!waits && !restore_blocks(*seq)) {
           restored(*seq);
         }
       });
-      return true; // the others' turn comes: answers wait for one at a time
+      if (!waits) {
+        return true; // the others' turn comes: answers wait for one at a time
+      }
+    }
+  }
+  return false;
+}
+
+/// Takes the room that admission saw. Those behind in the line may have taken
+/// over cached blocks of it: they only wait, and find them on disk. True while
+/// somebody is being saved to make it.
+bool EngineCore::waits_for_room(Sequence& seq) {
+  CachedSequence& kv = seq.agent->kv;
+  while (kv.room == 0 && !restores_.at(&seq).reserve(*cache_, kv)) {
+    const AgentStore::Eviction made = agents_->evict_one(seq.agent.get());
+    if (made != AgentStore::Eviction::kDone) {
+      return made == AgentStore::Eviction::kUnderWay;
     }
   }
   return false;
@@ -328,9 +346,10 @@ bool EngineCore::restore() {
 bool EngineCore::restore_blocks(Sequence& seq) {
   Restore& restore = restores_.at(&seq);
   CachedSequence& kv = seq.agent->kv;
-  const bool begun = kv.room > 0;
-  if (!begun && !restore.reserve(*cache_, kv)) {
-    return false; // others took the room that admission saw: it is computed
+  if (kv.room == 0) {
+    seq.usage.miss_reason =
+        "others took the room to bring the agent's cache back from disk";
+    return false; // it is computed
   }
   const bool more =
       restore.advance(*executor_, *cache_, kv, kRestoreBytesPerTurn);

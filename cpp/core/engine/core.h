@@ -113,6 +113,7 @@ class EngineCore {
   void note_standing(Sequence& seq) const;
   void start(SequencePtr seq);
   bool restore();
+  bool waits_for_room(Sequence& seq);
   bool restore_blocks(Sequence& seq);
   void restored(Sequence& seq); // as far as it goes
 
