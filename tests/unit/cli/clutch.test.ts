@@ -2,10 +2,12 @@
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { ClutchClient } from '../../../ts/cli/clutch/client.js';
 import { changes } from '../../../ts/cli/clutch/editor.js';
 import { printable } from '../../../ts/cli/clutch/views.js';
 import { run as stompServe } from '../../../ts/cli/run.js';
 import { RunAudit } from '../../../ts/clutch/audit/run-audit.js';
+import { parseArguments, resolveSettings } from '../../../ts/config/index.js';
 import { StompError } from '../../../ts/errors.js';
 import { KeyRing } from '../../../ts/serve/access/keys.js';
 import { start } from '../serve/harness.js';
@@ -21,7 +23,7 @@ async function open() {
   vi.stubEnv('STOMP_DATABASE', join(clutch.folder, 'other.db'));
   const stomp = (...args: string[]) => stompAt(port, ...args);
   const run = await clutch.start({ prompt: 'x' });
-  return { clutch, stomp, run };
+  return { clutch, stomp, port, run };
 }
 
 async function stompAt(port: number, ...args: string[]) {
@@ -120,6 +122,19 @@ describe('approvals', () => {
     expect((await stomp('reject', id, '--reason', 'no', '--approver-token-file', file)).code).toBe(0);
     expect(await clutch.gates.get(id)).toMatchObject({ status: 'rejected', reason: 'no' });
   });
+});
+
+it('whoever sits here while the server is started again decides with its new token', async () => {
+  const { clutch, port, run } = await open();
+  const file = join(clutch.folder, 'token');
+  writeFileSync(file, 'the-token-of-the-server-before');
+  const { flags } = parseArguments(['--port', String(port)], 'run');
+  const client = await ClutchClient.open(resolveSettings({ command: 'run', flags }), file);
+  const { id, revision } = await clutch.open(run);
+  const decide = () => client.json('POST', `/v1/approvals/${id}/resolve`, { decision: 'approve', revision });
+  await expect(decide()).rejects.toThrow('approver token');
+  writeFileSync(file, token);
+  expect(await decide()).toMatchObject({ status: 'approved' });
 });
 
 describe('a run', () => {

@@ -7,11 +7,12 @@ import { errorIn, serverUrl } from '../running-server.js';
 
 export class ClutchClient {
   readonly url: string;
-  readonly #headers: Readonly<Record<string, string>>;
+  readonly #findToken: () => Promise<string | undefined>;
+  #token: string | undefined;
 
-  private constructor(url: string, token: string | undefined) {
+  private constructor(url: string, findToken: () => Promise<string | undefined>) {
     this.url = url;
-    this.#headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    this.#findToken = findToken;
   }
 
   /** @throws StompError CONFIG_INVALID for a file that cannot be read */
@@ -21,8 +22,10 @@ export class ClutchClient {
       apiKeyFile === undefined
         ? undefined
         : { onCommandLine: origins['api-key-file'].startsWith('--'), read: () => approverKey(apiKeyFile) };
-    const token = await findApproverToken({ file: tokenFile, key, environment: process.env, settings });
-    return new ClutchClient(serverUrl(settings), token);
+    const source = { file: tokenFile, key, environment: process.env, settings };
+    const client = new ClutchClient(serverUrl(settings), () => findApproverToken(source));
+    await client.#hasNewToken();
+    return client;
   }
 
   /** @throws StompError: what the server has against it; NOT_FOUND when none answers */
@@ -33,9 +36,13 @@ export class ClutchClient {
 
   /** @throws as `json` */
   async open(method: 'GET' | 'POST', path: string, body?: object, signal?: AbortSignal): Promise<Response> {
+    const token = this.#token;
     const response = await fetch(this.url + path, {
       method,
-      headers: { ...this.#headers, ...(body ? { 'content-type': 'application/json' } : {}) },
+      headers: {
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
+        ...(body ? { 'content-type': 'application/json' } : {}),
+      },
       ...(body ? { body: JSON.stringify(body) } : {}),
       ...(signal ? { signal } : {}),
     }).catch((cause: unknown) => {
@@ -45,7 +52,16 @@ export class ClutchClient {
       });
     });
     if (response.ok) return response;
+    // A server that was started again while somebody sat here has a token of its own.
+    if (response.status === 401 && (await this.#hasNewToken())) return this.open(method, path, body, signal);
     throw await refusal(response);
+  }
+
+  /** Looks for it again. @throws StompError CONFIG_INVALID */
+  async #hasNewToken(): Promise<boolean> {
+    const before = this.#token;
+    this.#token = await this.#findToken();
+    return this.#token !== before;
   }
 }
 
