@@ -129,6 +129,31 @@ TEST("a damaged file means a cold start with a reason, and is set aside") {
   }
 }
 
+TEST("a file of a later version is set aside, not written over") {
+  const TempDir dir;
+  EngineOptions o;
+  o.cache_dir = dir.path();
+  const auto prompt = words(80, 17);
+  {
+    Bench b(64, o);
+    b.finish(b.submit("a", prompt, 10));
+    b.save("a");
+  }
+  const std::string file = o.cache_dir + "/feedbeef/a.safetensors";
+  std::string later = read_file(file);
+  later.replace(later.find(R"("version":"3")"), 13, R"("version":"9")");
+  write_file(file, later);
+  Bench b(64, o);
+  CHECK_ERROR(b.core->agents().transcript("a"), Code::kCacheCorrupt);
+  const int id = b.submit("a", prompt, 5);
+  CHECK(
+      b.finish(id).usage.miss_reason.find("format version is 9") !=
+      std::string::npos);
+  b.save("a");
+  CHECK(read_file(file + ".corrupt") == later);
+  CHECK(read_file(file) != later);
+}
+
 TEST("a request is told of a damaged file, whoever came upon it before") {
   namespace fs = std::filesystem;
   const TempDir dir;

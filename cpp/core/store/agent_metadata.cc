@@ -365,10 +365,9 @@ void check_version(const SafetensorsFile& file) {
   const int version = version_of(file);
   if (!knows_version(version)) {
     throw Error(
-        Code::kIncompatibleCache,
-        file.path() + ": its format version is " + std::to_string(version) +
-            "; this program knows versions 1 to " + std::to_string(kVersion) +
-            ". Use the program that wrote it, or another --cache-dir.");
+        Code::kCacheCorrupt,
+        "its format version is " + std::to_string(version) +
+            "; this program knows versions 1 to " + std::to_string(kVersion));
   }
 }
 
