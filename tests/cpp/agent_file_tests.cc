@@ -175,7 +175,7 @@ TEST("agent file: later versions and codes that there are not are refused") {
   const KvFormat kv{2, 8, 64};
   std::string path = written(dir, kv);
   rewrite(path, R"("version":"3")", R"("version":"4")");
-  CHECK_ERROR(AgentFileReader(path, ""), Code::kCacheCorrupt);
+  CHECK_ERROR(AgentFileReader(path, ""), Code::kIncompatibleCache);
   for (const auto& [from, to] :
        std::vector<std::pair<const char*, const char*>>{
            {R"("kv_bits":"8")", R"("kv_bits":"5")"},

@@ -144,7 +144,7 @@ TEST("a file of a later version is set aside, not written over") {
   later.replace(later.find(R"("version":"3")"), 13, R"("version":"9")");
   write_file(file, later);
   Bench b(64, o);
-  CHECK_ERROR(b.core->agents().transcript("a"), Code::kCacheCorrupt);
+  CHECK_ERROR(b.core->agents().transcript("a"), Code::kIncompatibleCache);
   const int id = b.submit("a", prompt, 5);
   CHECK(
       b.finish(id).usage.miss_reason.find("format version is 9") !=

@@ -124,7 +124,8 @@ export class Conversations {
       return Transcript.fromJson(await this.#engine.transcript(agent), this.#vocabSize);
     } catch (caught) {
       const error = toStompError(caught);
-      if (error.code === 'CACHE_CORRUPT') this.#onWarning(error);
+      // The request that follows sets the file aside and says so, too.
+      if (error.code === 'CACHE_CORRUPT' || error.code === 'INCOMPATIBLE_CACHE') this.#onWarning(error);
       else if (error.code !== 'AGENT_NOT_FOUND') throw error;
       return Transcript.empty;
     }

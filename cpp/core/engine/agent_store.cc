@@ -103,8 +103,7 @@ std::unique_ptr<AgentFileReader> AgentStore::open(Agent& agent) {
     }
     return file;
   } catch (const Error& error) {
-    agent.note = error.code() == Code::kCacheCorrupt ? set_aside_note(error)
-                                                     : error.what();
+    agent.note = is_unreadable(error) ? set_aside_note(error) : error.what();
     return nullptr;
   }
 }

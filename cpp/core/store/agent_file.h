@@ -97,8 +97,8 @@ class AgentFileWriter {
 class AgentFileReader {
  public:
   /// Segments are looked for in `segment_folder`; empty: there are none. Throws
-  /// kCacheCorrupt saying what is wrong, for a later format too;
-  /// kCachePersistence when the file cannot be opened now.
+  /// kCacheCorrupt saying what is wrong, kCachePersistence when the file cannot
+  /// be opened now, kIncompatibleCache for a later format.
   AgentFileReader(const std::string& path, const std::string& segment_folder);
 
   /// A segment that could not be used, and why.

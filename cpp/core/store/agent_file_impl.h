@@ -36,7 +36,7 @@ std::string groups_text(const ModelCacheSpec& spec);
 int version_of(const SafetensorsFile& file);
 /// Whether this program can read files of that version.
 bool knows_version(int version);
-/// Throws kCacheCorrupt unless it can.
+/// Throws kIncompatibleCache unless it can.
 void check_version(const SafetensorsFile& file);
 /// All but the tokens. Throws kCacheCorrupt.
 AgentFileHeader parse_header(const SafetensorsFile& file);

@@ -365,7 +365,7 @@ void check_version(const SafetensorsFile& file) {
   const int version = version_of(file);
   if (!knows_version(version)) {
     throw Error(
-        Code::kCacheCorrupt,
+        Code::kIncompatibleCache,
         "its format version is " + std::to_string(version) +
             "; this program knows versions 1 to " + std::to_string(kVersion));
   }

@@ -217,7 +217,7 @@ std::unique_ptr<AgentFileReader> DiskTier::verified_or_aside(
   try {
     return verified(agent);
   } catch (const Error& error) {
-    if (error.code() == Code::kCacheCorrupt) {
+    if (is_unreadable(error)) {
       set_aside(agent);
     }
     throw;

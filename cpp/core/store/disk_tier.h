@@ -18,6 +18,13 @@
 
 namespace stomp {
 
+/// Whether a file is damaged or of a later version: it is set aside when its
+/// agent is used. What cannot be opened just now is not.
+inline bool is_unreadable(const Error& error) {
+  return error.code() == Code::kCacheCorrupt ||
+      error.code() == Code::kIncompatibleCache;
+}
+
 class DiskTier {
  public:
   /// Creates `root`/`fingerprint`, takes the lock of `root` and removes what

@@ -134,8 +134,9 @@ export function eventBusSuite(
         await bus.recorded();
         await expect.poll(() => bus.last).toBe(10 * (n + 1));
       }
+      // Deleting follows recording, and one event alone is not worth it.
+      await expect.poll(() => bus.oldest()).toBeGreaterThanOrEqual(80);
       const oldest = await bus.oldest();
-      expect(oldest).toBeGreaterThan(60);
       expect(oldest).toBeLessThanOrEqual(81);
       expect(await storage.read(() => eventsAfter(0, 1000))).toHaveLength(101 - oldest);
       expect(await take(bus, oldest - 1, 101 - oldest)).toHaveLength(101 - oldest);

@@ -61,6 +61,14 @@ describe('Conversations', () => {
     expect(warnings).toMatchObject([{ code: 'CACHE_CORRUPT' }]);
   });
 
+  it('start empty, with a warning, when a later version kept them', async () => {
+    const { all, store, warnings } = conversations();
+    store.transcript = () =>
+      Promise.reject(Object.assign(new Error('version 9'), { code: 'INCOMPATIBLE_CACHE' }));
+    expect(await all.read('ann')).toBe(Transcript.empty);
+    expect(warnings).toMatchObject([{ code: 'INCOMPATIBLE_CACHE' }]);
+  });
+
   it('pass on other failures to read', async () => {
     const { all, store } = conversations();
     store.transcript = () => Promise.reject(Object.assign(new Error('closing'), { code: 'SHUTTING_DOWN' }));
