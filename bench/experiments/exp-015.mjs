@@ -1,4 +1,5 @@
 // What do answers under way lose while another agent's long prompt is read?
+import { setTimeout as wait } from 'node:timers/promises';
 import { tokensOf } from '../sides/ours.mjs';
 import { timed } from '../sides/stream.mjs';
 import { greedy, indices, withEngine } from './engines.mjs';
@@ -59,8 +60,6 @@ function keepAnswering(engine, take) {
     },
   };
 }
-
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 async function measure(engine, take) {
   const others = keepAnswering(engine, take);

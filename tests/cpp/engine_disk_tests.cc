@@ -16,6 +16,17 @@ void turn_a_bit(const std::string& path, size_t at) {
   write_file(path, bytes);
 }
 
+/// An agent answers a prompt with ten tokens and is saved by an engine that
+/// ends.
+void save_turn(
+    const EngineOptions& o,
+    const std::string& agent,
+    const std::vector<int32_t>& prompt) {
+  Bench b(64, o);
+  b.finish(b.submit(agent, prompt, 10));
+  b.save(agent);
+}
+
 /// A folder where an agent's file should be: it can be neither written nor
 /// removed.
 std::string obstacle(const EngineOptions& o, const std::string& agent) {
@@ -97,11 +108,7 @@ TEST("a damaged file means a cold start with a reason, and is set aside") {
   EngineOptions o;
   o.cache_dir = dir.path();
   const auto prompt = words(80, 17);
-  {
-    Bench b(64, o);
-    b.finish(b.submit("a", prompt, 10));
-    b.save("a");
-  }
+  save_turn(o, "a", prompt);
   const std::string file = o.cache_dir + "/feedbeef/a.safetensors";
   const std::string good = read_file(file);
   const size_t size = good.size();
@@ -134,15 +141,10 @@ TEST("a file of a later version is set aside, not written over") {
   EngineOptions o;
   o.cache_dir = dir.path();
   const auto prompt = words(80, 17);
-  {
-    Bench b(64, o);
-    b.finish(b.submit("a", prompt, 10));
-    b.save("a");
-  }
+  save_turn(o, "a", prompt);
   const std::string file = o.cache_dir + "/feedbeef/a.safetensors";
-  std::string later = read_file(file);
-  later.replace(later.find(R"("version":"3")"), 13, R"("version":"9")");
-  write_file(file, later);
+  make_later(file);
+  const std::string later = read_file(file);
   Bench b(64, o);
   CHECK_ERROR(b.core->agents().transcript("a"), Code::kIncompatibleCache);
   const int id = b.submit("a", prompt, 5);
@@ -162,11 +164,7 @@ TEST("a request is told of a damaged file, whoever came upon it before") {
   const auto prompt = words(80, 17);
   const std::string file = o.cache_dir + "/feedbeef/a.safetensors";
   for (const bool listed : {true, false}) {
-    {
-      Bench b(64, o);
-      b.finish(b.submit("a", prompt, 10));
-      b.save("a");
-    }
+    save_turn(o, "a", prompt);
     write_file(file, read_file(file).substr(0, 1000));
     Bench b(64, o);
     if (listed) {

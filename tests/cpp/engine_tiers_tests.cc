@@ -58,14 +58,6 @@ void check_fork(Bench& b, int i, int restored) {
   CHECK(b.tokens[id] == answer(longer, 5));
 }
 
-/// As a later version of this program would have written it: not to be read.
-void make_later(const std::string& path) {
-  std::string bytes = read_file(path);
-  const std::string key = "\"version\":\"";
-  bytes.at(bytes.find(key) + key.size()) = '9';
-  write_file(path, bytes);
-}
-
 AgentTier tier_of(Bench& b, const std::string& id) {
   for (const AgentInfo& info : b.core->agents().list()) {
     if (info.id == id) {

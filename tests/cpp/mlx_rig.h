@@ -43,6 +43,15 @@ inline bool built() {
   return false;
 }
 
+/// An environment variable, meanwhile.
+struct Setting {
+  Setting(const char* n, const char* value) : name(n) {
+    setenv(name, value, 1);
+  }
+  ~Setting() { unsetenv(name); }
+  const char* name;
+};
+
 // With the Primitives that write in place, and as GPUs run it.
 constexpr const char* kDevices[] = {"cpu", "cpu:stock"};
 

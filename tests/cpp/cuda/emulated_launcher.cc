@@ -1,11 +1,11 @@
 // In place of MLX's custom CUDA kernels: the executor's launches on the host,
 // at once, by the emulator. So whole models run on the kernels of cuda/.
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "broken_launcher.h"
 #include "emulator.h"
 #include "exec/mlx/cuda_launcher.h"
 #include "kernels.h"
@@ -16,6 +16,7 @@ namespace {
 
 using emulator::Edge;
 using emulator::Guarded;
+using emulator::is_broken;
 
 const char* suffix_of(mlx_dtype dtype) {
   switch (dtype) {
@@ -36,13 +37,7 @@ size_t bytes_of(const CudaLauncher::Output& output) {
   return bytes;
 }
 
-/// Whether a test wants a device on which kernels do nothing, or one that
-/// refuses them.
-bool is(const char* kind) {
-  const char* wanted = std::getenv("STOMP_TEST_BROKEN_LAUNCHER");
-  return wanted && wanted == std::string(kind);
-}
-
+/// Where a test wants it "idle", kernels do nothing; "refused" are all of them.
 class EmulatedLauncher : public CudaLauncher {
  public:
   std::vector<Array> run(
@@ -53,7 +48,7 @@ class EmulatedLauncher : public CudaLauncher {
       mlx_dtype dtype,
       const std::vector<Array>& inputs,
       const std::vector<Output>& outputs) override {
-    if (is("refused")) {
+    if (is_broken("refused")) {
       throw Error(Code::kGenerationFailed, "there is no compiler here");
     }
     require_same_shared(kernel, launch, shared_bytes);
@@ -71,7 +66,7 @@ class EmulatedLauncher : public CudaLauncher {
       memories.push_back(std::make_unique<Guarded>(
           names.back(), bytes_of(outputs[i]), Edge::kEnd));
     }
-    if (!is("idle")) {
+    if (!is_broken("idle")) {
       emulate(launch, dtype, names, memories);
     }
     std::vector<Array> results;

@@ -1,22 +1,12 @@
 // What the executor makes of the kernels of cuda/: it uses them where they do
 // what they should. The other tests of this program run on them.
-#include <cstdlib>
-
 #include "mlx_rig.h"
 
 using namespace stomp;
 using mlx_rig::Rig;
+using mlx_rig::Setting;
 
 namespace {
-
-/// An environment variable, meanwhile.
-struct Setting {
-  Setting(const char* n, const char* value) : name(n) {
-    setenv(name, value, 1);
-  }
-  ~Setting() { unsetenv(name); }
-  const char* name;
-};
 
 bool has(const std::string& text, const char* part) {
   return text.find(part) != std::string::npos;

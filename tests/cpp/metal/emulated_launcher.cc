@@ -1,7 +1,6 @@
 // In place of Metal's: the executor's launches on the host, by the emulator. So
 // whole models run on the kernels of metal/, and what binds them is tried, too.
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -9,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "broken_launcher.h"
 #include "emulator.h"
 #include "exec/mlx/launcher.h"
 #include "kernels.h"
@@ -19,13 +19,7 @@ namespace stomp::mlx_exec {
 namespace {
 
 namespace core = ::mlx::core;
-
-/// Whether a test wants a device on which kernels do nothing ("idle"), or those
-/// that attend give what they gave the first time ("repeating").
-bool is(const char* kind) {
-  const char* wanted = std::getenv("STOMP_TEST_BROKEN_LAUNCHER");
-  return wanted && wanted == std::string(kind);
-}
+using emulator::is_broken;
 
 /// An array's bytes as a kernel has them: in guarded memory, by a copy.
 struct Bound {
@@ -49,7 +43,8 @@ struct Bound {
   }
 };
 
-/// In place of a result, the first that there was of such a launch.
+/// In place of a result, the first that there was of such a launch: those that
+/// attend do so where a test wants them "repeating". "idle" ones do nothing.
 void repeat(const metal::Launch& launch, emulator::Guarded& out) {
   static std::map<std::string, std::vector<std::byte>> first;
   const auto* bytes = static_cast<const std::byte*>(out.data());
@@ -91,7 +86,7 @@ void emulate(
   emulator::run(emulator::kernel(launch.function), dispatch);
   const bool attends = launch.function.starts_with("paged_");
   for (Bound& one : bound) {
-    if (is("repeating") && attends &&
+    if (is_broken("repeating") && attends &&
         one.buffer.name == std::string_view("out")) {
       repeat(launch, *one.memory);
     }
@@ -106,7 +101,7 @@ class EmulatedLauncher : public Launcher {
       const metal::Launch& launch,
       std::vector<Buffer> buffers,
       std::span<const std::byte> params) override {
-    if (is("idle")) {
+    if (is_broken("idle")) {
       return;
     }
     core::cpu::get_command_encoder(stream).dispatch(

@@ -1,21 +1,12 @@
 // What the executor makes of kernels of its own: it uses them where they do
 // what they should. The other tests of this program run on them.
-#include <cstdlib>
-
 #include "mlx_rig.h"
 
 using namespace stomp;
 using mlx_rig::Rig;
+using mlx_rig::Setting;
 
 namespace {
-
-/// Kernels are broken meanwhile, as the emulated launcher has it.
-struct Broken {
-  explicit Broken(const char* how) {
-    setenv("STOMP_TEST_BROKEN_LAUNCHER", how, 1);
-  }
-  ~Broken() { unsetenv("STOMP_TEST_BROKEN_LAUNCHER"); }
-};
 
 std::string isa_of(const Rig& rig) {
   return rig.run->info().isa;
@@ -41,7 +32,7 @@ TEST("mlx kernels: are used, and agree with MLX's operations in every shape") {
 }
 
 TEST("mlx kernels: that do not agree are told of and not used") {
-  const Broken broken("idle");
+  const Setting broken("STOMP_TEST_BROKEN_LAUNCHER", "idle");
   const Rig rig(mlx_rig::small_model(), "cpu");
   CHECK(
       isa_of(rig).find("stock attention (results differ") != std::string::npos);
@@ -51,7 +42,7 @@ TEST("mlx kernels: that do not agree are told of and not used") {
 }
 
 TEST("mlx kernels: what an earlier check left in memory passes no later one") {
-  const Broken repeating("repeating");
+  const Setting broken("STOMP_TEST_BROKEN_LAUNCHER", "repeating");
   const std::unique_ptr<Executor> executor = mlx_rig::executor("cpu");
   for (const KernelCheck& check : executor->check_kernels()) {
     CHECK_EQUAL(check.name + ": " + check.failure, check.name + ": ");
@@ -62,8 +53,7 @@ TEST("mlx kernels: what an earlier check left in memory passes no later one") {
 }
 
 TEST("mlx kernels: are left alone when stock operations are asked for") {
-  setenv("STOMP_MLX_ATTENTION", "stock", 1);
+  const Setting stock("STOMP_MLX_ATTENTION", "stock");
   const Rig rig(mlx_rig::small_model(), "cpu");
   CHECK(isa_of(rig).find("stock attention (as STOMP_MLX") != std::string::npos);
-  unsetenv("STOMP_MLX_ATTENTION");
 }
